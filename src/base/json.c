@@ -1,0 +1,175 @@
+#include "base/json.h"
+#include "base/err.h"
+#include "base/parse.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <string.h>
+
+/* struct json is never defined: a value is a cJSON item behind another name. */
+static const cJSON *item(const struct json *v)
+{
+    return (const cJSON *)(const void *)v;
+}
+
+static struct json *value(cJSON *i)
+{
+    return (struct json *)(void *)i;
+}
+
+/* cJSON accepts any bytes inside a string and cuts at an escaped NUL; both are refused here, on the
+ * raw text, in one pass. */
+static const char *scan_text(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '\\') {
+            if (n - i >= 6 && memcmp(s + i, "\\u0000", 6) == 0)
+                return "has an escaped NUL";
+            i++;
+            continue;
+        }
+        if (s[i] == 0)
+            return "has a NUL byte";
+        if (s[i] < 0x80)
+            continue;
+        size_t follow = s[i] >= 0xf0 ? 3 : s[i] >= 0xe0 ? 2 : s[i] >= 0xc2 ? 1 : 0;
+        if (follow == 0 || s[i] > 0xf4 || n - i <= follow)
+            return "is not UTF-8";
+        for (size_t k = 1; k <= follow; k++)
+            if ((s[i + k] & 0xc0) != 0x80)
+                return "is not UTF-8";
+        i += follow;
+    }
+    return NULL;
+}
+
+struct json *json_parse(const char *text, size_t n, size_t ceiling, struct err *err)
+{
+    if (n > ceiling) {
+        err_set(err, ERR_TOO_LARGE, "JSON text of %zu bytes is over the ceiling of %zu", n, ceiling);
+        return NULL;
+    }
+    const char *trouble = scan_text(text, n);
+    if (trouble) {
+        err_set(err, ERR_FAILED, "JSON text %s", trouble);
+        return NULL;
+    }
+    const char *end = NULL;
+    cJSON *doc = cJSON_ParseWithLengthOpts(text, n, &end, false);
+    if (!doc) {
+        err_set(err, ERR_FAILED, "not JSON at byte %zu: \"%.*s\"",
+                end ? (size_t)(end - text) : (size_t)0, (int)(n > 80 ? 80 : n), text);
+        return NULL;
+    }
+    while (end < text + n && strchr(" \t\r\n", *end))
+        end++;
+    if (end != text + n) {
+        cJSON_Delete(doc);
+        err_set(err, ERR_FAILED, "JSON text goes on after its end, at byte %zu",
+                (size_t)(end - text));
+        return NULL;
+    }
+    return value(doc);
+}
+
+void json_free(struct json *doc)
+{
+    cJSON_Delete((cJSON *)(void *)doc);
+}
+
+const struct json *json_get(const struct json *object, const char *key)
+{
+    if (!json_is_object(object))
+        return NULL;
+    return value(cJSON_GetObjectItemCaseSensitive(item(object), key));
+}
+
+size_t json_count(const struct json *array)
+{
+    size_t n = 0;
+    for (const struct json *v = json_first(array); v; v = json_next(v))
+        n++;
+    return n;
+}
+
+const struct json *json_at(const struct json *array, size_t i)
+{
+    const struct json *v = json_first(array);
+    while (v && i-- > 0)
+        v = json_next(v);
+    return v;
+}
+
+const struct json *json_first(const struct json *v)
+{
+    if (!json_is_array(v) && !json_is_object(v))
+        return NULL;
+    return value(item(v)->child);
+}
+
+const struct json *json_next(const struct json *v)
+{
+    return v ? value(item(v)->next) : NULL;
+}
+
+const char *json_key(const struct json *member)
+{
+    return member ? item(member)->string : NULL;
+}
+
+bool json_is_null(const struct json *v)
+{
+    return v && cJSON_IsNull(item(v));
+}
+
+bool json_is_object(const struct json *v)
+{
+    return v && cJSON_IsObject(item(v));
+}
+
+bool json_is_array(const struct json *v)
+{
+    return v && cJSON_IsArray(item(v));
+}
+
+bool json_is_string(const struct json *v)
+{
+    return v && cJSON_IsString(item(v));
+}
+
+bool json_bool(const struct json *v, bool fallback)
+{
+    return v && cJSON_IsBool(item(v)) ? (bool)cJSON_IsTrue(item(v)) : fallback;
+}
+
+const char *json_str(const struct json *v)
+{
+    return json_is_string(v) ? item(v)->valuestring : NULL;
+}
+
+bool json_i64(const struct json *v, int64_t *ret)
+{
+    const char *s = json_str(v);
+    if (s) {
+        bool negative = s[0] == '-';
+        uint64_t u;
+        if (!parse_u64(s + negative, strlen(s) - negative, &u) || u > INT64_MAX)
+            return false;
+        *ret = negative ? -(int64_t)u : (int64_t)u;
+        return true;
+    }
+    if (!v || !cJSON_IsNumber(item(v)))
+        return false;
+    double d = item(v)->valuedouble;
+    if (!(fabs(d) <= 9007199254740992.0) || d != floor(d))
+        return false;
+    *ret = (int64_t)d;
+    return true;
+}
+
+bool json_quantity(const struct json *v, uint64_t *ret)
+{
+    const char *s = json_str(v);
+    return s && parse_hex_u64(s, strlen(s), ret);
+}

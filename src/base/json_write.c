@@ -1,0 +1,60 @@
+#include "base/json_write.h"
+
+#include <string.h>
+
+/* Length of the well-formed UTF-8 sequence at s (n bytes left), 0 if it is none. RFC 3629. */
+static size_t utf8_length(const unsigned char *s, size_t n)
+{
+    size_t len;
+    unsigned min, cp;
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        len = 2, min = 0x80, cp = s[0] & 0x1f;
+    else if ((s[0] & 0xf0) == 0xe0)
+        len = 3, min = 0x800, cp = s[0] & 0x0f;
+    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+        len = 4, min = 0x10000, cp = s[0] & 0x07;
+    else
+        return 0;
+    if (n < len)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        cp = cp << 6 | (s[i] & 0x3f);
+    }
+    if (cp < min || cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff))
+        return 0;
+    return len;
+}
+
+static void write_control(struct buf *b, unsigned char c)
+{
+    static const char short_from[] = "\"\\\b\f\n\r\t", short_to[] = "\"\\bfnrt";
+    const char *at = c ? strchr(short_from, c) : NULL;
+    if (at)
+        buf_addf(b, "\\%c", short_to[at - short_from]);
+    else
+        buf_addf(b, "\\u%04x", c);
+}
+
+void json_write_string(struct buf *b, const char *s, size_t n)
+{
+    buf_addc(b, '"');
+    for (size_t i = 0; i < n;) {
+        unsigned char c = (unsigned char)s[i];
+        size_t len;
+        if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f) {
+            write_control(b, c);
+            i++;
+        } else if ((len = utf8_length((const unsigned char *)s + i, n - i)) > 0) {
+            buf_add(b, s + i, len);
+            i += len;
+        } else {
+            buf_adds(b, "\xef\xbf\xbd");
+            i++;
+        }
+    }
+    buf_addc(b, '"');
+}

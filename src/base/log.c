@@ -1,0 +1,167 @@
+#include "base/log.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json_write.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_CEILING = 8192, REPEAT_SLOTS = 64, REPEAT_MS = 10000 };
+
+static struct {
+    enum log_level level;
+    bool json;
+    const char *who;
+} setup = {LOG_INFO, false, NULL};
+
+/* A line seen lately, by hash. Two lines that share a slot only cost the hold-back, never a line. */
+static struct {
+    uint64_t hash;
+    int64_t until_ms;
+    uint64_t held;
+} repeats[REPEAT_SLOTS];
+
+static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
+
+void log_setup(enum log_level level, bool json, const char *who)
+{
+    setup.level = level;
+    setup.json = json;
+    setup.who = who;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= setup.level;
+}
+
+bool log_level_parse(const char *s, enum log_level *ret)
+{
+    for (int i = LOG_ERROR; i <= LOG_TRACE; i++) {
+        if (strcmp(s, level_names[i]) == 0) {
+            *ret = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Text form: bare where it can be read back, quoted otherwise. */
+static void add_text_value(struct buf *b, const char *s)
+{
+    bool bare = *s != '\0';
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == '"' || *p == '=' || *p == '\x7f')
+            bare = false;
+    if (bare)
+        buf_adds(b, s);
+    else
+        json_write_string(b, s, strlen(s));
+}
+
+static void add_field(struct buf *b, const struct log_field *f)
+{
+    if (!f->name)
+        return;
+    if (setup.json) {
+        buf_addc(b, ',');
+        json_write_string(b, f->name, strlen(f->name));
+        buf_addc(b, ':');
+    } else {
+        buf_addf(b, " %s=", f->name);
+    }
+    switch (f->type) {
+    case LOG_FIELD_U64:
+        buf_addf(b, "%" PRIu64, f->u64);
+        break;
+    case LOG_FIELD_I64:
+        buf_addf(b, "%" PRId64, f->i64);
+        break;
+    case LOG_FIELD_STR:
+        if (!f->str)
+            buf_adds(b, "null");
+        else if (setup.json)
+            json_write_string(b, f->str, strlen(f->str));
+        else
+            add_text_value(b, f->str);
+        break;
+    }
+}
+
+static uint64_t hash_line(enum log_level level, const char *message, const struct log_field *f,
+                          int n)
+{
+    uint64_t h = 1469598103934665603u + (uint64_t)level; /* FNV-1a */
+    for (const char *p = message; *p; p++)
+        h = (h ^ (unsigned char)*p) * 1099511628211u;
+    for (int i = 0; i < n; i++)
+        if (f[i].name && f[i].type == LOG_FIELD_STR && f[i].str)
+            for (const char *p = f[i].str; *p; p++)
+                h = (h ^ (unsigned char)*p) * 1099511628211u;
+    return h;
+}
+
+/* Only trouble is held back: information lines are rare by design and wanted one by one. */
+static bool hold_back(uint64_t hash, uint64_t *ret_held)
+{
+    int64_t now = clock_ms();
+    size_t slot = hash % REPEAT_SLOTS;
+    if (repeats[slot].hash == hash && now < repeats[slot].until_ms) {
+        repeats[slot].held++;
+        return true;
+    }
+    *ret_held = repeats[slot].hash == hash ? repeats[slot].held : 0;
+    repeats[slot].hash = hash;
+    repeats[slot].held = 0;
+    repeats[slot].until_ms = now + REPEAT_MS;
+    return false;
+}
+
+void log_write(enum log_level level, const char *message, const struct log_field *fields, int n)
+{
+    uint64_t held = 0;
+    if (!log_enabled(level) ||
+        (level <= LOG_WARN && hold_back(hash_line(level, message, fields, n), &held)))
+        return;
+    char now[CLOCK_TEXT];
+    struct buf b = BUF_INIT(LINE_CEILING);
+    wall_text(now);
+    if (setup.json) {
+        buf_addf(&b, "{\"time\":\"%s\",\"level\":\"%s\",\"worker\":\"%s\",\"msg\":", now,
+                 level_names[level], setup.who ? setup.who : "");
+        json_write_string(&b, message, strlen(message));
+    } else {
+        buf_addf(&b, "%s %-5s %s%s%s", now, level_names[level], setup.who ? setup.who : "",
+                 setup.who ? ": " : "", message);
+    }
+    for (int i = 0; i < n; i++)
+        add_field(&b, &fields[i]);
+    if (held)
+        add_field(&b, &LOG_U64("repeated", held));
+    /* An overlong line loses its last fields, not its end. */
+    b.overflow = false;
+    b.ceiling += 2;
+    buf_adds(&b, setup.json ? "}\n" : "\n");
+    ssize_t ignored = write(STDERR_FILENO, b.data, b.len);
+    (void)ignored;
+    buf_free(&b);
+}
+
+static void write_err(enum log_level level, const char *message, const struct err *e)
+{
+    struct log_field fields[] = {LOG_STR("error", e->text), LOG_STR("hint", e->hint)};
+    log_write(level, message, fields, e->hint[0] ? 2 : 1);
+}
+
+void log_error_err(const char *message, const struct err *e)
+{
+    write_err(LOG_ERROR, message, e);
+}
+
+void log_warn_err(const char *message, const struct err *e)
+{
+    write_err(LOG_WARN, message, e);
+}

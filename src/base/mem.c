@@ -1,0 +1,63 @@
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void die_out_of_memory(void)
+{
+    static const char words[] = "trueup: out of memory\n";
+    ssize_t ignored = write(STDERR_FILENO, words, sizeof words - 1);
+    (void)ignored;
+    _exit(70);
+}
+
+static size_t checked_product(size_t count, size_t size)
+{
+    size_t n;
+    if (__builtin_mul_overflow(count, size, &n))
+        die_out_of_memory();
+    return n ? n : 1;
+}
+
+void *mem_alloc(size_t n)
+{
+    void *p = malloc(n ? n : 1);
+    if (!p)
+        die_out_of_memory();
+    return p;
+}
+
+void *mem_zero(size_t count, size_t size)
+{
+    void *p = calloc(1, checked_product(count, size));
+    if (!p)
+        die_out_of_memory();
+    return p;
+}
+
+void *mem_grow(void *p, size_t count, size_t size)
+{
+    void *q = realloc(p, checked_product(count, size));
+    if (!q)
+        die_out_of_memory();
+    return q;
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_strndup(s, strlen(s));
+}
+
+char *mem_strndup(const char *s, size_t n)
+{
+    char *p = mem_alloc(n + 1);
+    memcpy(p, s, n);
+    p[n] = '\0';
+    return p;
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}

@@ -1,0 +1,23 @@
+/*
+ * Allocation that does not fail.
+ *
+ * Every size asked for is bounded by a ceiling checked beforehand, so running out means the machine
+ * is out of memory, not that an input was large. There is one honest answer to that in a process
+ * that keeps nothing it cannot read back from the database: say so and die. The supervisor starts
+ * it again. No caller carries an untested branch for NULL.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t n);                              /* uninitialised */
+void *mem_zero(size_t count, size_t size);              /* zeroed; count * size is checked */
+void *mem_grow(void *p, size_t count, size_t size);     /* realloc; count * size is checked */
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t n);
+void mem_free(void *p); /* NULL is fine */
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * Strict parsing: a function consumes the whole text or fails and leaves its output untouched. The
+ * libc calls that guess (atoi, strtol, sscanf) are not used anywhere.
+ */
+#ifndef BASE_PARSE_H
+#define BASE_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Decimal digits only, no sign, no blanks. */
+bool parse_u64(const char *s, size_t n, uint64_t *ret);
+/* 0x and 1 to 16 hex digits: a JSON-RPC quantity. Leading zeros are tolerated (some nodes). */
+bool parse_hex_u64(const char *s, size_t n, uint64_t *ret);
+/* Exactly 2 * count hex digits, no 0x. */
+bool parse_hex(const char *s, size_t n, uint8_t *ret, size_t count);
+/* "0x" and exactly 2 * count hex digits. */
+bool parse_0x(const char *s, size_t n, uint8_t *ret, size_t count);
+/* "250ms", "30s", "5m", "24h", "7d", into milliseconds; a bare number is refused. */
+bool parse_duration(const char *s, size_t n, int64_t *ret_ms);
+int hex_digit(char c); /* 0 … 15, or −1 */
+
+#endif
