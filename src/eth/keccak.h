@@ -1,0 +1,17 @@
+/*
+ * Keccak-256 with the original padding (first pad byte 0x01), as Ethereum uses it. It is SHA3-256
+ * (FIPS 202) but for that byte, which is how the tests check it against OpenSSL.
+ */
+#ifndef ETH_KECCAK_H
+#define ETH_KECCAK_H
+
+#include "eth/address.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+void keccak256(const void *data, size_t n, hash32 *ret);
+/* The sponge with the pad byte chosen: 0x01 is Keccak-256, 0x06 is SHA3-256. For the test. */
+void keccak256_padded(const void *data, size_t n, uint8_t pad, hash32 *ret);
+
+#endif

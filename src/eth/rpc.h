@@ -1,0 +1,42 @@
+/*
+ * JSON-RPC 2.0 text: requests out, envelopes in. Pure; transport is net/ and node/.
+ *
+ * What real nodes do to envelopes is accepted (RPC folklore, each case has a test): HTTP 4xx/5xx
+ * bodies that hold a valid error, an `error` that is a plain string or an array, numeric strings as
+ * codes, `id: null` on errors, a one-element array around a single answer. What is not accepted:
+ * another id on a result, both or neither of result and error.
+ */
+#ifndef ETH_RPC_H
+#define ETH_RPC_H
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+/* {"jsonrpc":"2.0","id":id,"method":"…","params":…}; params is JSON text, "[]" if NULL. */
+void rpc_request(struct buf *out, uint64_t id, const char *method, const char *params,
+                 size_t params_len);
+
+struct rpc_reply {
+    struct json *doc;          /* owns the rest; json_free() it */
+    const struct json *result; /* set when the call succeeded; may be a JSON null */
+    bool is_error;
+    int64_t code;        /* 0 if the error has none */
+    const char *message; /* never NULL when is_error */
+    struct buf whole;    /* the serialised error (message, data and all) for classification */
+};
+
+/* err is set when the text is no JSON-RPC reply to id at all (HTML, truncated, another id). */
+int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id,
+                    struct rpc_reply *ret, struct err *err);
+void rpc_reply_free(struct rpc_reply *r);
+
+/* The bytes of a "0x…" string result of any even length; *ret is the caller's to mem_free(). */
+bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len);
+
+#endif
