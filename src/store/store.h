@@ -1,0 +1,291 @@
+/*
+ * The store, in verbs. Each thing the program needs from a database is one function with typed
+ * input and result; no SQL leaves this folder, and callers never ask which database they have.
+ *
+ * A store is one connection, used by one process and one thread. Behind it stands a backend
+ * (store/backend.h): sqlite.c or postgres.c; tests/contract runs the same tests on both.
+ *
+ * Rules every backend keeps:
+ *  - One verb that writes is one transaction: all of it happens or nothing.
+ *  - Times come from the database's clock, in UTC, as microseconds since 1970.
+ *  - Wallets in a batch are sorted and unique (store_batch_sort() in track does it): two writers
+ *    with opposite order would deadlock, and PostgreSQL refuses duplicates in one statement.
+ *  - Errors: ERR_STORE when the database refuses (schema, rights, version), ERR_STORE_LOST when it
+ *    went away, is busy, read-only for now, full, or asks for a retry: store_reopen() and again.
+ *    After ERR_STORE_LOST nothing of the verb has been written.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/arena.h"
+#include "eth/block.h"
+#include "num/u256.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct store;
+
+/* What the store must know of a balance. The caller's, unchanged while the store is open. */
+enum store_tracking { STORE_SEEN, STORE_LISTED, STORE_QUERY };
+
+struct store_balance {
+    const char *name;       /* key in trueup's own tables: "audio" */
+    const char *table;      /* "eth_wallet_balances"; may be schema-qualified on PostgreSQL */
+    const char *checkpoint; /* row in eth_indexer_checkpoints: "audio_transfers" */
+    enum store_tracking tracking;
+    const char *query;   /* STORE_QUERY: SQL with $1 text[], first column is a tracked wallet */
+    hash32 terms_print;  /* fingerprint of the terms: another one makes all rows unproven */
+    hash32 rules_print;  /* fingerprint of triggers and wallets rule */
+};
+
+/* url: "postgres://…", "postgresql://…", "sqlite:FILE", or a libpq string with "host=". who names
+ * the connection (application_name). Connects; does not look at the schema. */
+int store_open(const char *url, const char *who, struct store **ret, struct err *err);
+int store_reopen(struct store *s, struct err *err); /* a fresh connection; keeps the object */
+void store_close(struct store *s);                  /* NULL is fine */
+bool store_is_sqlite(const struct store *s);
+
+/* ---- schema --------------------------------------------------------------------------------- */
+
+struct store_adopted {
+    bool created;        /* the table did not exist */
+    bool added_column;   /* observed_block was added */
+    bool added_index;    /* on updated_at */
+    bool index_missing;  /* and could not be added: the hint tells what to run */
+    bool terms_changed;  /* all rows are unproven now */
+    bool rules_changed;  /* other triggers or wallets rule from here on */
+    uint64_t foreign_rows;       /* rows another program wrote since our last write: unproven now */
+    uint64_t non_canonical_rows; /* wallet not 0x + 40 lower-case hex: left alone */
+    uint64_t unproven_rows;      /* may be an estimate on a large table */
+};
+
+/* Creates or upgrades trueup's own tables, then creates or adopts each balance's table (rules:
+ * DESIGN 1.3). Idempotent. Refuses a schema newer than this program. */
+int store_migrate(struct store *s, const struct store_balance *balances, size_t n,
+                  struct store_adopted *ret, struct err *err);
+/* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
+int store_check(struct store *s, const struct store_balance *balances, size_t n, struct err *err);
+/* Forgets headers, checkpoints, dirty marks, chain identity; makes every row unproven and due. Keeps
+ * rows, the wallets list and drift. */
+int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
+                      struct err *err);
+
+/* ---- headers: trueup_blocks ------------------------------------------------------------------- */
+
+/* Stores headers as canonical; another header stored at the same number stops being canonical.
+ * Rows are not touched: that is store_rewind()'s. */
+int store_headers_put(struct store *s, const struct anchor *headers, size_t n, struct err *err);
+/* The canonical header at number; *ret_found false if none is stored. */
+int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *ret_found,
+                    struct err *err);
+/* Canonical headers at or below max_number, newest first, at most `limit`; in the arena. */
+int store_headers_below(struct store *s, uint64_t max_number, size_t limit, struct arena *arena,
+                        struct anchor **ret, size_t *ret_n, struct err *err);
+/* The chain broke at first_bad: headers from there on stop being canonical, and every row of every
+ * balance with observed_block >= first_bad becomes unproven and due (observed_block NULL; it comes
+ * first in store_claim_stale). Dirty marks from there on stay (their wallets are re-read). */
+int store_rewind(struct store *s, const struct store_balance *balances, size_t n,
+                 uint64_t first_bad, uint64_t *ret_rows, struct err *err);
+/* Drops headers below number, canonical or not, except the highest canonical one below it. */
+int store_headers_prune(struct store *s, uint64_t below, struct err *err);
+
+/* ---- the spine's end: one batch, one transaction ---------------------------------------------- */
+
+enum store_cause { /* why a wallet was read; also the `cause` of trueup_changes */
+    CAUSE_EVENT,
+    CAUSE_SWEEP,
+    CAUSE_SETTLE,
+    CAUSE_REORG,
+    CAUSE_AUDIT,
+    CAUSE_BACKFILL,
+};
+const char *store_cause_name(enum store_cause c); /* "event", "sweep" … */
+
+enum store_insert {
+    INSERT_NEVER,     /* only an existing row is written */
+    INSERT_IF_LISTED, /* a new row only while the wallet is in trueup_wallets, checked in the
+                         transaction: `wallets remove` wins over a write already planned */
+    INSERT_ALWAYS,
+};
+
+struct store_write { /* one proven value */
+    address wallet;
+    u256 value;
+    bool has_event; /* an event named the wallet: event_block goes into blocknumber */
+    uint64_t event_block;
+    enum store_insert insert;
+};
+
+struct store_failure { /* one wallet that could not be read: into quarantine */
+    address wallet;
+    const char *reason; /* "held: reverted" */
+    bool has_event;
+    uint64_t event_block; /* paid into blocknumber when the wallet is read at last */
+};
+
+struct store_dirty { /* touched above settled; to be read again when its block settles */
+    address wallet;
+    uint64_t number;
+    hash32 hash;
+};
+
+struct store_batch {
+    const struct store_balance *balance;
+    enum store_cause cause;
+    struct anchor at; /* the block all values were read at; locked first */
+    const struct store_write *writes; /* sorted by wallet, unique */
+    size_t n_writes;
+    const struct store_failure *failures; /* sorted by wallet, unique, disjoint from writes */
+    size_t n_failures;
+    const struct store_dirty *dirty; /* marks to add, in the same transaction */
+    size_t n_dirty;
+    bool has_checkpoint; /* last_block = max(old, checkpoint) */
+    uint64_t checkpoint;
+};
+
+enum store_outcome {
+    OUTCOME_INSERTED,
+    OUTCOME_CHANGED,   /* another balance than before */
+    OUTCOME_REFRESHED, /* the same balance, proven anew */
+    OUTCOME_OLDER,     /* the row was observed later: at most blocknumber moved */
+    OUTCOME_ABSENT,    /* no row, and none may be inserted */
+};
+
+struct store_old { /* what a write met; parallel to batch.writes */
+    enum store_outcome outcome;
+    bool existed;
+    u256 balance;
+    bool has_observed;
+    uint64_t observed_block;
+    bool has_blocknumber;
+    uint64_t blocknumber;
+    int64_t updated_us;
+};
+
+struct store_applied {
+    bool anchor_gone; /* the header is stored no more or not canonical: nothing was written */
+    size_t inserted, changed, refreshed, older, absent, quarantined;
+    struct store_old *olds; /* n_writes of them, in the arena; NULL if anchor_gone */
+};
+
+/* Writes the batch by the table in DESIGN 1.3: an event never lowers blocknumber; a value read at an
+ * older block than the row's observed_block changes nothing; an unchanged value touches updated_at
+ * and observed_block only, so that a trigger on `balance` does not fire. A written wallet leaves
+ * quarantine, its waiting event_block paid into blocknumber; a failed one enters it or has its
+ * failures counted and retry_at moved (1 min doubling to 24 h, with jitter). Changed and inserted
+ * values are appended to trueup_changes. */
+int store_apply(struct store *s, const struct store_batch *batch, struct arena *arena,
+                struct store_applied *ret, struct err *err);
+
+/* Moves the checkpoint alone, if the anchor is still canonical: a range without any event. */
+int store_checkpoint_advance(struct store *s, const struct store_balance *b,
+                             const struct anchor *at, bool *ret_anchor_gone, struct err *err);
+int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_t *ret,
+                         bool *ret_found, struct err *err);
+
+/* ---- picking wallets ---------------------------------------------------------------------------- */
+
+/* Where a sweep stands in the order of updated_at; zero is the start of a lap. In memory only. */
+struct store_cursor {
+    bool started;
+    int64_t updated_us;    /* lower bound of the next pick */
+    int64_t lap_started_ms; /* monotonic: restarted every lap and every ten minutes */
+    uint64_t laps;
+    /* a look at the placeholder range that turned out slow is not repeated before this */
+    int64_t placeholders_not_before_ms;
+};
+
+struct store_stale {
+    address wallet;
+    bool has_row;  /* false: listed, without a row yet */
+    bool unproven; /* observed_block is NULL */
+    uint64_t observed_block;
+    int64_t updated_us;
+};
+
+struct store_pick {
+    size_t want;           /* at most this many wallets */
+    uint64_t max_observed; /* rows observed later than this block are passed by: a read at it could
+                              not be written */
+    const address *in_flight; /* sorted: being read right now, passed by */
+    size_t n_in_flight;
+};
+
+/* The oldest wallets: first those listed without a row, then placeholders and unproven rows
+ * (updated_at before 1971, or observed_block NULL after a rewind), then by updated_at from the
+ * cursor on. Wallets whose quarantine has not expired are passed by. Looks at a bounded number of
+ * rows per call: fewer than `want` does not mean the end, *ret_lap does (the cursor started over). */
+int store_claim_stale(struct store *s, const struct store_balance *b,
+                      const struct store_pick *pick, struct store_cursor *cursor,
+                      struct arena *arena, struct store_stale **ret, size_t *ret_n, bool *ret_lap,
+                      struct err *err);
+
+/* For a flat-out pass: rows with wallet > after (NULL: from the start) in key order, updated before
+ * `before_us` (0: all); quarantined ones passed by. Fewer than `limit` means the end. */
+int store_next_by_key(struct store *s, const struct store_balance *b, const address *after,
+                      int64_t before_us, size_t limit, struct arena *arena,
+                      struct store_stale **ret, size_t *ret_n, struct err *err);
+
+/* Quarantined wallets whose retry_at has come. */
+int store_quarantine_due(struct store *s, const struct store_balance *b, size_t limit,
+                         struct arena *arena, address **ret, size_t *ret_n, struct err *err);
+
+/* Which of these are tracked now: by the balance's rule, by the list, or by having a row. */
+int store_tracked(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+                  bool *ret_tracked, struct err *err);
+
+/* ---- rows, lists, small state ------------------------------------------------------------------- */
+
+struct store_row {
+    address wallet;
+    u256 balance;
+    bool has_blocknumber, has_observed;
+    uint64_t blocknumber, observed_block;
+    int64_t updated_us;
+};
+
+int store_row(struct store *s, const struct store_balance *b, const address *wallet,
+              struct store_row *ret, bool *ret_found, struct err *err);
+
+struct store_counts {
+    uint64_t rows, unproven, quarantined, listed;
+    int64_t oldest_us; /* of proven and unproven rows; 0 when there are none */
+    int64_t now_us;    /* the database's clock */
+};
+/* Scans: for commands and the once-a-minute statistics, never per request. */
+int store_count(struct store *s, const struct store_balance *b, struct store_counts *ret,
+                struct err *err);
+
+int store_wallets_add(struct store *s, const struct store_balance *b, const address *wallets,
+                      size_t n, size_t *ret_added, struct err *err);
+/* From the list, the table, quarantine and dirty marks. */
+int store_wallets_remove(struct store *s, const struct store_balance *b, const address *wallets,
+                         size_t n, size_t *ret_removed, struct err *err);
+/* The list in key order, after `after` (NULL: from the start). */
+int store_wallets_list(struct store *s, const struct store_balance *b, const address *after,
+                       size_t limit, struct arena *arena, address **ret, size_t *ret_n,
+                       struct err *err);
+
+/* Dirty marks at or below number, oldest first; and their removal once read. */
+int store_dirty_due(struct store *s, const struct store_balance *b, uint64_t number, size_t limit,
+                    struct arena *arena, struct store_dirty **ret, size_t *ret_n,
+                    struct err *err);
+int store_dirty_drop(struct store *s, const struct store_balance *b,
+                     const struct store_dirty *marks, size_t n, struct err *err);
+
+/* trueup_state: short texts by key ("chain.id", "genesis", "settled", "head", "rescan:audio"). */
+enum { STORE_STATE_MAX = 4096 };
+int store_state_get(struct store *s, const char *key, struct arena *arena, const char **ret,
+                    struct err *err); /* *ret NULL if there is none */
+int store_state_set(struct store *s, const char *key, const char *value, struct err *err);
+
+/* trueup_learned: sizes by endpoint and reader, as a short text of the caller's. */
+int store_learned_get(struct store *s, const char *endpoint, const char *reader,
+                      struct arena *arena, const char **ret, struct err *err);
+int store_learned_put(struct store *s, const char *endpoint, const char *reader,
+                      const char *sizes, struct err *err);
+
+#endif
