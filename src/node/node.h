@@ -1,0 +1,125 @@
+/*
+ * "The node" as verbs: many endpoints behind one asynchronous object.
+ *
+ * node_submit() queues a request and returns at once; node_next() drives the transport and hands out
+ * finished answers in the order in which they finish. Retries (back-off with jitter, Retry-After) of
+ * rate limits, lag and transport faults happen inside, until the request's deadline; what comes out
+ * is the final answer. Requests in flight are bounded: node_submit() refuses above the ceiling.
+ *
+ * A node is used by one thread. Requests hold no pointer to the caller's memory after node_submit().
+ */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include "base/json.h"
+#include "conf/conf.h"
+#include "eth/block.h"
+#include "eth/fault.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct node;
+struct endpoint;
+
+enum {
+    NODE_IN_FLIGHT_MAX = 64,
+    NODE_REQUEST_MAX = 8 * 1024 * 1024,
+    NODE_REPLY_MAX = 64 * 1024 * 1024,
+};
+
+/* Keeps what it needs of conf->chain; conf must outlive the node. Connects to nothing yet. */
+int node_open(const struct conf *conf, struct node **ret, struct err *err);
+void node_close(struct node *n);
+
+enum node_lane { NODE_LIVE, NODE_CATCHUP, NODE_SWEEP }; /* first in line first */
+
+struct node_request {
+    const char *method;
+    const char *params; /* JSON array text */
+    size_t params_len;
+    enum node_lane lane;
+    int64_t deadline_ms; /* monotonic; 0: 30 s from now */
+    size_t reply_max;    /* 0: NODE_REPLY_MAX */
+    bool once;           /* no retry of anything but a refused connection */
+    struct endpoint *only; /* NULL: the node chooses */
+    void *user;            /* comes back in the answer */
+};
+
+struct node_answer {
+    void *user;
+    struct endpoint *endpoint;  /* who gave it; NULL if none was reached */
+    struct fault_info fault;    /* FAULT_NONE: result is set */
+    struct json *doc;           /* owns result; the answer's, freed by node_answer_free() */
+    const struct json *result;  /* may be a JSON null: that is "ask again", never "empty" */
+    char text[512];             /* the fault in words, masked; "" when there is none */
+    int64_t took_ms;
+};
+
+int node_submit(struct node *n, const struct node_request *request, struct err *err);
+/* 1 with an answer, 0 on timeout (or when nothing is in flight), −1 only on a programming or
+ * system error. */
+int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct err *err);
+void node_answer_free(struct node_answer *a);
+size_t node_in_flight(const struct node *n);
+/* Drops what is in flight: its answers never come. For stopping and for abandoned steps. */
+void node_abandon(struct node *n, void *user);
+
+/* ---- blocking verbs, for one question at a time. Nothing else may be in flight. ------------------ */
+
+/* *ret_doc is the caller's to json_free(); *ret_result lies in it. A fault is an error: ERR_UNREACHABLE
+ * when no endpoint answered, else ERR_FAILED with the node's words; *ret_fault (may be NULL) has the
+ * class in both cases. */
+int node_call(struct node *n, const struct node_request *request, struct json **ret_doc,
+              const struct json **ret_result, struct fault_info *ret_fault, struct err *err);
+
+/* The identity: eth_chainId and the genesis block's hash, asked of every endpoint that answers; all
+ * must agree with each other. ERR_CHAIN when they do not. */
+int node_identify(struct node *n, uint64_t *ret_chain_id, hash32 *ret_genesis, struct err *err);
+
+enum node_tag { TAG_LATEST, TAG_SAFE, TAG_FINALIZED };
+/* *ret_found is false for a null answer, and for a tag the node does not know. */
+int node_header_tag(struct node *n, enum node_tag tag, struct header *ret, bool *ret_found,
+                    struct err *err);
+int node_header_number(struct node *n, uint64_t number, struct header *ret, bool *ret_found,
+                       struct err *err);
+int node_header_hash(struct node *n, const hash32 *hash, struct header *ret, bool *ret_found,
+                     struct err *err);
+/* eth_call to one contract at a block hash or, where hashes are not honoured, its number. *ret is the
+ * caller's to mem_free(). */
+int node_view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
+              const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
+              struct err *err);
+
+/* ---- endpoints ------------------------------------------------------------------------------------ */
+
+size_t node_endpoints(const struct node *n);
+struct endpoint *node_endpoint(struct node *n, size_t i);
+/* The endpoint the next request would go to. */
+struct endpoint *node_best(struct node *n);
+
+const char *endpoint_name(const struct endpoint *e);
+enum conf_reader endpoint_reader_setting(const struct endpoint *e);
+uint64_t endpoint_chain_id(const struct endpoint *e); /* 0 until identified */
+
+enum capability { CAP_UNKNOWN, CAP_YES, CAP_NO };
+/* Does eth_call honour {"blockHash":…}? Probed once with a made-up hash, which must be refused. Until
+ * then CAP_UNKNOWN; endpoint_probe() asks. */
+enum capability endpoint_pins_hash(const struct endpoint *e);
+int endpoint_probe(struct node *n, struct endpoint *e, struct err *err);
+
+/* The block parameter of a read at `at` for this endpoint: {"blockHash":"0x…"} or "0x…". */
+void endpoint_block_param(const struct endpoint *e, const struct anchor *at, struct buf *out);
+
+/* Counters, for logs and metrics; since start. */
+struct endpoint_counters {
+    uint64_t requests, faults, retries, bytes_out, bytes_in;
+    uint64_t by_fault[FAULT_UNKNOWN + 1];
+};
+const struct endpoint_counters *endpoint_counters(const struct endpoint *e);
+/* A read answered from another block than asked: counts against the endpoint. */
+void endpoint_blame(struct endpoint *e, const char *why);
+
+#endif
