@@ -1,0 +1,121 @@
+/*
+ * A reader is one way to read n wallets × t terms from an endpoint: it turns a chunk of wallets into
+ * the parameters of one request, and the reply into readings. It is pure: no request leaves from
+ * here. node/read.c drives it: packing, bisecting, suspects, several chunks in flight.
+ *
+ * A new reader is one new file and a row in reader_table (node/reader.c).
+ *
+ * What every reader promises:
+ *  - A reading says READ_OK only for a sum of exactly 32-byte answers, each from a call that provably
+ *    had its full gas. What cannot be proven is SUSPECT or STARVED, never a number.
+ *  - The proof is taken inside the same execution; whether it equals the asked block is judged by
+ *    the caller, in one place.
+ */
+#ifndef NODE_READER_H
+#define NODE_READER_H
+
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "eth/block.h"
+#include "num/u256.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct endpoint;
+
+enum reading_status {
+    READ_OK,
+    READ_REVERTED,   /* the view reverted */
+    READ_EMPTY,      /* success and no data: no code there */
+    READ_BAD_LENGTH, /* data, but not 32 bytes */
+    READ_OVERFLOW,   /* the sum does not fit 256 bits */
+    READ_OUT_OF_GAS, /* even alone with the whole budget */
+    READ_UNANSWERED, /* the request failed: ask again; never a failure of the wallet */
+    READ_UNPROVEN,   /* the answer came from another block */
+};
+const char *reading_status_name(enum reading_status s); /* "reverted", "out of gas" … */
+
+struct reading {
+    address wallet;
+    enum reading_status status;
+    int failed_term; /* index, for a status that blames one; else −1 */
+    u256 sum;        /* READ_OK */
+};
+
+enum { READ_TERMS_MAX = 16 };
+
+/* What is read: the terms of a balance and where the chain keeps its numbers. */
+struct read_shape {
+    const struct conf_term *terms;
+    size_t n_terms;
+    enum conf_anchor anchor;
+    address multicall;
+};
+
+/* One request's worth. `alone`: one wallet, one or all terms, with the whole gas budget: suspects. */
+struct read_chunk {
+    const struct read_shape *shape;
+    const address *wallets;
+    size_t n;
+    size_t first_term, n_terms; /* a range of the shape's terms; all of them unless alone */
+    bool alone;
+    uint64_t gas; /* the call's gas limit */
+};
+
+/* What the execution said of itself. */
+struct read_proof {
+    bool present; /* false: this reader cannot (reader single, anchor none) */
+    uint64_t number, timestamp, chain_id;
+    hash32 parent;
+};
+
+enum cell_status {
+    CELL_OK,
+    CELL_REVERTED,
+    CELL_EMPTY,
+    CELL_BAD_LENGTH,
+    CELL_OVERFLOW,
+    CELL_SUSPECT, /* failed, or used more than half its limit: read again alone */
+};
+
+/* One wallet's answer over the chunk's terms. */
+struct read_cell {
+    enum cell_status status;
+    int failed_term; /* index into the shape's terms, −1 if none */
+    u256 sum;
+};
+
+struct read_result {
+    struct read_proof proof;
+    size_t answered;  /* wallets from the front that were answered; the rest is asked again */
+    bool starved;     /* some call may not have had its full gas: nothing of this chunk counts */
+    uint64_t gas_used; /* 0: unknown. For the packing */
+    struct read_cell *cells; /* the caller's array of chunk.n; the first `answered` are set */
+};
+
+struct reader {
+    const char *name; /* as in the configuration: "override" */
+    enum conf_reader kind;
+    const char *method;     /* "eth_call" */
+    size_t first_guess;     /* wallets in a chunk before anything is learnt */
+    size_t most;            /* a structural ceiling on wallets in a chunk */
+    /* Appends the JSON array of params. The block parameter is already text. */
+    void (*encode)(const struct read_chunk *chunk, const struct buf *block_param,
+                   struct buf *params);
+    /* reply: the bytes of the result. −1 when it is not a well-formed reply of this reader; an empty
+     * reply (`0x`) is one of those, with words that say what it means here. */
+    int (*decode)(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
+                  struct read_result *ret, struct err *err);
+};
+
+const struct reader *reader_find(enum conf_reader kind); /* NULL for auto or one not built in */
+
+extern const struct reader reader_multicall3;
+
+/* Sums the chunk's terms for one wallet; false on overflow. */
+bool reader_add(u256 *sum, const u256 *term);
+
+#endif
