@@ -1,0 +1,137 @@
+"""A local EVM node as a process of our own: a free port, its files in a folder of ours, stopped by
+its pid. State is kept for every block, so any row can be checked at the block it claims."""
+
+import os
+import platform
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from .rpc import Rpc, RpcError
+from .wait import until
+
+CHAIN = Path(__file__).resolve().parents[2] / "chain"
+GAS_CAP = 50_000_000  # what a call may ask for; like the default of the commonest node
+
+
+def binary():
+    given = os.environ.get("TRUEUP_ANVIL")
+    if given:
+        return given
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    path = CHAIN / "node_modules" / "@foundry-rs" / f"anvil-linux-{machine}" / "bin" / "anvil"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run npm ci --ignore-scripts in tests/chain")
+    return str(path)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Anvil:
+    def __init__(self, folder, chain_id=31337, block_time=0, hardfork=None, port=None, extra=()):
+        self.folder = Path(folder)
+        self.chain_id = chain_id
+        self.block_time = block_time
+        self.hardfork = hardfork
+        self.port = port
+        self.extra = list(extra)
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self):
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self):
+        """A port found free may be taken before anvil binds it: then another one is tried."""
+        fixed = self.port is not None
+        for attempt in range(5):
+            if not fixed:
+                self.port = free_port()
+            self._spawn()
+            try:
+                self.rpc = Rpc(self.url)
+                until(self._answers, "anvil to answer", 30, alive=self._alive)
+                return self
+            except AssertionError:
+                self.stop()
+                if fixed or attempt == 4:
+                    raise
+        return self
+
+    def _spawn(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [binary(), "--host", "127.0.0.1", "--port", str(self.port), "--quiet",
+                   "--chain-id", str(self.chain_id),
+                   # `finalized` is 0 until block 64 with the usual 32 slots.
+                   "--slots-in-an-epoch", "1",
+                   "--auto-impersonate", "--disable-pool-balance-checks",
+                   "--gas-limit", str(GAS_CAP), "--gas-price", "0", "--base-fee", "0",
+                   "--order", "fifo", "--cache-path", str(self.folder / "cache"), *self.extra]
+        if self.block_time:
+            command += ["--block-time", str(self.block_time)]
+        if self.hardfork:
+            command += ["--hardfork", self.hardfork]
+        with open(self.folder / "anvil.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env={**os.environ, "HOME": str(self.folder)})
+
+    def _alive(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"anvil ended with {self.process.returncode}: "
+                                 + (self.folder / "anvil.log").read_text()[-500:])
+
+    def _answers(self):
+        try:
+            return int(self.rpc.call("eth_chainId"), 16) == self.chain_id
+        except (OSError, ValueError, RpcError):
+            return False
+
+    def stop(self):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.kill()  # nothing of it is worth keeping
+        self.process.wait()
+        self.process = None
+
+    def restart(self):
+        """The same address, but a new chain: what a developer's `anvil` does every morning."""
+        self.stop()
+        return self.start()
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    # The chain's own levers.
+
+    def mine(self, blocks=1):
+        self.rpc.call("anvil_mine", hex(blocks))
+
+    def automine(self, on):
+        self.rpc.call("evm_setAutomine", on)
+
+    def snapshot(self):
+        return self.rpc.call("evm_snapshot")
+
+    def revert(self, snapshot):
+        if not self.rpc.call("evm_revert", snapshot):
+            raise AssertionError(f"no snapshot {snapshot}")
+
+    def reorg(self, depth, transactions=()):
+        """Replaces the last `depth` blocks; transactions are (tx, block index within the new ones)."""
+        self.rpc.call("anvil_reorg", depth, list(transactions))
+
+    def rollback(self, depth):
+        self.rpc.call("anvil_rollback", depth)

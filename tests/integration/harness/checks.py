@@ -1,0 +1,57 @@
+"""The promise, as assertions: every row equals the chain at the block it claims, and at the head."""
+
+from .config import BALANCE, CHECKPOINT, TABLE
+
+
+def wrong_rows(store, truth, table=TABLE):
+    """Rows whose balance is not what the chain said at observed_block."""
+    rows = [r for r in store.rows(table).values() if r.observed_block is not None]
+    right = truth.sums([(r.wallet, r.observed_block) for r in rows])
+    return [(r.wallet, r.balance, want, r.observed_block)
+            for r, want in zip(rows, right) if r.balance != want]
+
+
+def assert_proven_rows_true(store, truth, table=TABLE):
+    """Holds at any moment, also in the middle of anything."""
+    wrong = wrong_rows(store, truth, table)
+    assert not wrong, f"{len(wrong)} rows differ from the chain at their own block: {wrong[:3]}"
+
+
+def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpoint=CHECKPOINT,
+                  wallets=None, seconds=60):
+    """Mines past the last change until it is settled, then waits until all of it has been read:
+    covered = head, and every row (and every wallet expected to have one) read since, or in
+    quarantine. Returns the block of the last change."""
+    last = anvil.rpc.number()
+    anvil.mine(4)  # with one slot an epoch, `finalized` is two blocks behind
+    head = anvil.rpc.number()
+
+    def resting():
+        covered = store.checkpoint(checkpoint)
+        if covered is None or covered < head:
+            return False
+        quarantined = store.quarantined(balance)
+        rows = store.rows(table)
+        if wallets is not None and any(w not in rows and w not in quarantined for w in wallets):
+            return False
+        return all(r.observed_block is not None and r.observed_block >= last
+                   for r in rows.values() if r.wallet not in quarantined)
+
+    trueup.until(resting, f"rest at block {head}", seconds)
+    return last
+
+
+def assert_at_rest_equal(store, truth, *, table=TABLE, balance=BALANCE, wallets=None):
+    """Every row true at its block; every row not in quarantine true at the head; nobody missing."""
+    assert_proven_rows_true(store, truth, table)
+    rows = store.rows(table)
+    quarantined = store.quarantined(balance)
+    at_head = truth.read(rows)
+    wrong = [(w, r.balance, at_head[w]) for w, r in rows.items()
+             if w not in quarantined and r.balance != at_head[w]]
+    assert not wrong, f"{len(wrong)} of {len(rows)} rows differ from the chain's head: {wrong[:3]}"
+    # A wallet that has no proper answer must be in quarantine, not in the table with a guess.
+    if wallets is not None:
+        missing = [w for w in wallets if w not in rows and w not in quarantined]
+        assert not missing, f"{len(missing)} wallets have no row: {missing[:3]}"
+    return rows

@@ -1,0 +1,158 @@
+"""trueup as a process: started, watched, killed and asked as an operator would."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from .wait import SLOWNESS, until
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def binary():
+    return os.environ.get("TRUEUP_BIN", str(ROOT / "build" / "src" / "trueup"))
+
+
+class Trueup:
+    def __init__(self, folder, config=None, env=None):
+        self.folder = Path(folder)
+        self.config = config
+        # A clean environment: what a test did not say, no developer's shell may say for it.
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8",
+                    **{k: v for k, v in os.environ.items()
+                       if k.startswith(("ASAN_", "UBSAN_", "LSAN_"))},
+                    **(env or {})}
+        self.log = self.folder / "trueup.log"
+        self.process = None
+
+    def command(self, *arguments):
+        arguments = [str(a) for a in arguments]
+        if self.config is not None and "-c" not in arguments:
+            arguments[1:1] = ["-c", str(self.config)]
+        return [binary(), *arguments]
+
+    def run(self, *arguments, code=0, timeout=60, input=None):
+        """One command to its end. code=None accepts any exit status."""
+        done = subprocess.run(self.command(*arguments), cwd=self.folder, env=self.env, text=True,
+                              input=input if input is not None else "", capture_output=True,
+                              timeout=timeout * SLOWNESS)
+        if code is not None:
+            assert done.returncode == code, (
+                f"trueup {' '.join(map(str, arguments))}: exit {done.returncode}, expected {code}\n"
+                f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        return done
+
+    # The daemon.
+
+    def start(self, *arguments):
+        assert self.process is None, "already running"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command("run", *arguments), cwd=self.folder,
+                                            env=self.env, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def output(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def tail(self, lines=40):
+        return "\n".join(self.output().splitlines()[-lines:])
+
+    def alive(self):
+        """Raises, with the end of the log, when the daemon is gone: for use while waiting."""
+        if self.process is None or self.process.poll() is not None:
+            code = None if self.process is None else self.process.returncode
+            raise AssertionError(f"trueup ended with {code}:\n{self.tail()}")
+        return True
+
+    def until(self, condition, what, seconds=30.0):
+        try:
+            return until(condition, what, seconds, alive=self.alive)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.tail()}") from None
+
+    def until_log(self, text, seconds=20.0, start=0):
+        return self.until(lambda: text in self.output()[start:], f"the log to say {text!r}", seconds)
+
+    def wait(self, seconds=20.0):
+        """Its exit status, when it is expected to end by itself."""
+        try:
+            return self.process.wait(seconds * SLOWNESS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"trueup still runs after {seconds} s:\n{self.tail()}") from None
+
+    def stop(self, seconds=2.0, sig=signal.SIGTERM):
+        """As `docker stop` does; the promise is that all is down within two seconds."""
+        self.alive()
+        began = time.monotonic()
+        self.process.send_signal(sig)
+        code = self.wait(10)
+        took = time.monotonic() - began
+        assert took <= seconds * SLOWNESS, f"it took {took:.1f} s to stop\n{self.tail()}"
+        self.reap()
+        return code
+
+    def kill(self, worker=None):
+        """kill -9 of the supervisor, or of a worker by its name."""
+        if worker is not None:
+            os.kill(self.worker(worker), signal.SIGKILL)
+            return
+        self.process.kill()
+        self.process.wait()
+        # Workers notice their parent's death by themselves: nothing may be left of the session.
+        group = self.process.pid
+        until(lambda: not group_members(group), "the workers to follow their supervisor", 5)
+        self.process = None
+
+    def workers(self):
+        """{name: pid} of the running workers, by their command line: trueup worker NAME."""
+        found = {}
+        for pid in group_members(self.process.pid):
+            words = command_line(pid)
+            if "worker" in words[1:-1]:
+                found[words[words.index("worker") + 1]] = pid
+        return found
+
+    def worker(self, name):
+        return self.until(lambda: self.workers().get(name), f"a worker {name}", 10)
+
+    def reap(self):
+        """The end of the test: whatever is left of our own session goes."""
+        if self.process is None:
+            return
+        group = self.process.pid
+        left = group_members(group)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+        until(lambda: not group_members(group), "the processes to be gone", 5)
+        return left
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]
+
+
+def group_members(group):
+    """Pids in a process group, zombies not counted."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(entry.name))
+    return found
