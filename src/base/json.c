@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/parse.h"
 
@@ -47,7 +48,8 @@ static const char *scan_text(const char *text, size_t n)
 struct json *json_parse(const char *text, size_t n, size_t ceiling, struct err *err)
 {
     if (n > ceiling) {
-        err_set(err, ERR_TOO_LARGE, "JSON text of %zu bytes is over the ceiling of %zu", n, ceiling);
+        err_set(err, ERR_TOO_LARGE, "JSON text of %zu bytes is over the ceiling of %zu", n,
+                ceiling);
         return NULL;
     }
     const char *trouble = scan_text(text, n);
@@ -172,4 +174,15 @@ bool json_quantity(const struct json *v, uint64_t *ret)
 {
     const char *s = json_str(v);
     return s && parse_hex_u64(s, strlen(s), ret);
+}
+
+void json_print(const struct json *v, struct buf *b)
+{
+    char *text = v ? cJSON_PrintUnformatted(item(v)) : NULL;
+    if (!text)
+        return;
+    size_t n = strlen(text), left = b->ceiling - b->len;
+    buf_add(b, text, n < left ? n : left);
+    b->overflow |= n > left;
+    cJSON_free(text);
 }

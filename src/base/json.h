@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct err;
 struct json; /* a value; the one from json_parse() owns the tree */
 
@@ -39,5 +40,7 @@ const char *json_str(const struct json *v); /* NULL if it is not a string */
 bool json_i64(const struct json *v, int64_t *ret);
 /* A JSON-RPC quantity: a "0x…" string of at most 64 bits. */
 bool json_quantity(const struct json *v, uint64_t *ret);
+/* Appends the value as compact text; what does not fit below b's ceiling is cut off at it. */
+void json_print(const struct json *v, struct buf *b);
 
 #endif

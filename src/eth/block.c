@@ -1,0 +1,88 @@
+#include "eth/block.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/parse.h"
+#include "eth/keccak.h"
+
+#include <string.h>
+
+static int bad_field(const char *field, const struct json *v, struct err *err)
+{
+    const char *s = json_str(v);
+    if (!v || json_is_null(v))
+        return err_set(err, ERR_FAILED, "block header has no \"%s\"", field);
+    return err_set(err, ERR_FAILED, "block header has a malformed \"%s\": \"%.80s\"", field,
+                   s ? s : "(not a string)");
+}
+
+static int read_quantity(const struct json *block, const char *field, uint64_t *ret,
+                         struct err *err)
+{
+    const struct json *v = json_get(block, field);
+    return json_quantity(v, ret) ? 0 : bad_field(field, v, err);
+}
+
+static int read_hash(const struct json *block, const char *field, hash32 *ret, struct err *err)
+{
+    const struct json *v = json_get(block, field);
+    const char *s = json_str(v);
+    return s && hash_parse(s, strlen(s), ret) ? 0 : bad_field(field, v, err);
+}
+
+static int read_bloom(const struct json *block, struct header *h, struct err *err)
+{
+    const struct json *v = json_get(block, "logsBloom");
+    if (!v || json_is_null(v))
+        return 0;
+    const char *s = json_str(v);
+    if (!s || !parse_0x(s, strlen(s), h->logs.b, sizeof h->logs.b))
+        return bad_field("logsBloom", v, err);
+    h->has_bloom = true;
+    return 0;
+}
+
+int header_from_json(const struct json *result, struct header *ret, bool *ret_found,
+                     struct err *err)
+{
+    struct header h = {0};
+    if (json_is_null(result)) {
+        *ret_found = false;
+        return 0;
+    }
+    if (!json_is_object(result))
+        return err_set(err, ERR_FAILED, "block header is not an object");
+    if (read_quantity(result, "number", &h.at.number, err) < 0 ||
+        read_hash(result, "hash", &h.at.hash, err) < 0 ||
+        read_hash(result, "parentHash", &h.at.parent, err) < 0 ||
+        read_quantity(result, "timestamp", &h.at.timestamp, err) < 0 ||
+        read_bloom(result, &h, err) < 0)
+        return -1;
+    *ret = h;
+    *ret_found = true;
+    return 0;
+}
+
+/* Bit 0 of the filter is the lowest bit of its last byte. */
+static bool bloom_holds(const struct bloom *bloom, const void *key, size_t n)
+{
+    hash32 h;
+    keccak256(key, n, &h);
+    for (int i = 0; i < 6; i += 2) {
+        unsigned bit = ((unsigned)h.b[i] << 8 | h.b[i + 1]) & 2047;
+        if (!(bloom->b[sizeof bloom->b - 1 - bit / 8] >> (bit % 8) & 1))
+            return false;
+    }
+    return true;
+}
+
+bool header_may_hold(const struct header *h, const address *contract, const hash32 *topic)
+{
+    return !h->has_bloom || (bloom_holds(&h->logs, contract->b, sizeof contract->b) &&
+                             bloom_holds(&h->logs, topic->b, sizeof topic->b));
+}
+
+bool anchor_equal(const struct anchor *a, const struct anchor *b)
+{
+    return a->number == b->number && hash_equal(&a->hash, &b->hash) &&
+           hash_equal(&a->parent, &b->parent) && a->timestamp == b->timestamp;
+}

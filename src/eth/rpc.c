@@ -1,0 +1,128 @@
+#include "eth/rpc.h"
+#include "base/err.h"
+#include "base/json_write.h"
+#include "base/mem.h"
+#include "base/parse.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Of an error, this much is kept for classification. Longer ones carry revert data or HTML. */
+enum { WHOLE_MAX = 64 * 1024 };
+
+void rpc_request(struct buf *out, uint64_t id, const char *method, const char *params,
+                 size_t params_len)
+{
+    buf_addf(out, "{\"jsonrpc\":\"2.0\",\"id\":%" PRIu64 ",\"method\":", id);
+    json_write_string(out, method, strlen(method));
+    buf_adds(out, ",\"params\":");
+    if (params)
+        buf_add(out, params, params_len);
+    else
+        buf_adds(out, "[]");
+    buf_addc(out, '}');
+}
+
+static bool id_is(const struct json *v, uint64_t id)
+{
+    int64_t n;
+    return json_i64(v, &n) && n >= 0 && (uint64_t)n == id;
+}
+
+static bool present(const struct json *v)
+{
+    return v && !json_is_null(v);
+}
+
+/* The error's own words: a string, an object's message, or the first of these in an array. */
+static const char *message_of(const struct json *error)
+{
+    if (json_is_array(error))
+        error = json_first(error);
+    if (json_is_string(error))
+        return json_str(error);
+    const char *s = json_str(json_get(error, "message"));
+    return s ? s : "";
+}
+
+static int64_t code_of(const struct json *error)
+{
+    int64_t code;
+    if (json_is_array(error))
+        error = json_first(error);
+    return json_i64(json_get(error, "code"), &code) ? code : 0;
+}
+
+static void read_error(const struct json *error, struct rpc_reply *r)
+{
+    r->is_error = true;
+    r->code = code_of(error);
+    r->message = message_of(error);
+    buf_init(&r->whole, WHOLE_MAX);
+    /* The message comes first, so that it is there whatever the rest is cut to. */
+    size_t n = strlen(r->message);
+    buf_add(&r->whole, r->message, n < WHOLE_MAX / 2 ? n : WHOLE_MAX / 2);
+    buf_addc(&r->whole, '\n');
+    json_print(error, &r->whole);
+}
+
+static int read_envelope(const struct json *envelope, uint64_t id, struct rpc_reply *r,
+                         struct err *err)
+{
+    if (json_is_array(envelope) && json_first(envelope) && !json_next(json_first(envelope)))
+        envelope = json_first(envelope);
+    const struct json *error = json_get(envelope, "error"), *result = json_get(envelope, "result");
+    const struct json *their_id = json_get(envelope, "id");
+    if (!json_is_object(envelope) || (!present(error) && !result))
+        return err_set(err, ERR_FAILED, "not a JSON-RPC reply: it has neither result nor error");
+    if (present(error) && present(result))
+        return err_set(err, ERR_FAILED, "not a JSON-RPC reply: it has both a result and an error");
+    bool ours = id_is(their_id, id) || (present(error) && !present(their_id));
+    if (!ours)
+        return err_set(err, ERR_FAILED, "reply belongs to another request than %" PRIu64, id);
+    if (present(error))
+        read_error(error, r);
+    else
+        r->result = result;
+    return 0;
+}
+
+int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id, struct rpc_reply *ret,
+                    struct err *err)
+{
+    struct rpc_reply r = {.doc = json_parse(text, n, ceiling, err)};
+    if (!r.doc)
+        return -1;
+    if (read_envelope(r.doc, id, &r, err) < 0) {
+        json_free(r.doc);
+        return -1;
+    }
+    *ret = r;
+    return 0;
+}
+
+void rpc_reply_free(struct rpc_reply *r)
+{
+    if (!r)
+        return;
+    json_free(r->doc);
+    buf_free(&r->whole);
+    *r = (struct rpc_reply){0};
+}
+
+bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
+{
+    const char *s = json_str(result);
+    size_t n = s ? strlen(s) : 0;
+    if (n < 2 || n % 2)
+        return false;
+    size_t len = (n - 2) / 2;
+    uint8_t *bytes = mem_alloc(len ? len : 1);
+    if (!parse_0x(s, n, bytes, len)) {
+        mem_free(bytes);
+        return false;
+    }
+    *ret = bytes;
+    *ret_len = len;
+    return true;
+}
