@@ -55,6 +55,22 @@ struct read_shape {
     address multicall;
 };
 
+/* Multicall3 cannot tell how much gas was left, so a chunk of it ends with a sentinel: a call to the
+ * modular-exponentiation precompile (address 5) whose price is `gas` and whose work is nothing
+ * (modulus zero). Gas only declines during an execution, so a sentinel that could pay proves that
+ * every call before it had at least that much. The price follows EIP-2565 or, from Osaka on,
+ * EIP-7883: which of them holds is found by asking (node/read.c). */
+enum sentinel_kind { SENTINEL_NONE, SENTINEL_EIP2565, SENTINEL_EIP7883 };
+
+struct sentinel {
+    enum sentinel_kind kind;
+    uint64_t gas;
+};
+
+enum { SENTINEL_CALL = 96 };
+/* The call data of a sentinel that costs at least s->gas, and at most 1 % more. */
+void sentinel_encode(const struct sentinel *s, uint8_t ret[SENTINEL_CALL]);
+
 /* One request's worth. `alone`: one wallet, one or all terms, with the whole gas budget: suspects. */
 struct read_chunk {
     const struct read_shape *shape;
@@ -63,6 +79,7 @@ struct read_chunk {
     size_t first_term, n_terms; /* a range of the shape's terms; all of them unless alone */
     bool alone;
     uint64_t gas; /* the call's gas limit */
+    struct sentinel sentinel; /* reader multicall3 */
 };
 
 /* What the execution said of itself. */

@@ -1,0 +1,195 @@
+#include "node/logs.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILTER_CEILING = 256 * 1024 };
+
+static void add_filter(struct buf *b, const struct log_filter *f)
+{
+    char text[HASH_TEXT];
+    buf_adds(b, ",\"address\":[");
+    for (size_t i = 0; i < f->n_contracts; i++) {
+        address_text(&f->contracts[i], text);
+        buf_addf(b, "%s\"%s\"", i ? "," : "", text);
+    }
+    buf_adds(b, "],\"topics\":[[");
+    for (size_t i = 0; i < f->n_topics; i++) {
+        hash_text(&f->topics[i], text);
+        buf_addf(b, "%s\"%s\"", i ? "," : "", text);
+    }
+    buf_adds(b, "]]}]");
+}
+
+bool filter_may_match(const struct log_filter *f, const struct header *h)
+{
+    for (size_t c = 0; c < f->n_contracts; c++)
+        for (size_t t = 0; t < f->n_topics; t++)
+            if (header_may_hold(h, &f->contracts[c], &f->topics[t]))
+                return true;
+    return false;
+}
+
+static bool in_filter(const struct log_filter *f, const struct event_log *log)
+{
+    bool contract = false;
+    for (size_t i = 0; i < f->n_contracts && !contract; i++)
+        contract = address_equal(&f->contracts[i], &log->contract);
+    if (!contract || log->n_topics == 0)
+        return false;
+    for (size_t i = 0; i < f->n_topics; i++)
+        if (hash_equal(&f->topics[i], &log->topics[0]))
+            return true;
+    return false;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct event_log *x = a, *y = b;
+    if (x->block != y->block)
+        return x->block < y->block ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Sorts by (block, index) and checks every promise of logs.h. hash: all logs must carry it. */
+static int check_logs(const struct log_filter *f, uint64_t from, uint64_t to, const hash32 *hash,
+                      struct logs *l, struct err *err)
+{
+    const char *wrong = NULL;
+    if (l->n > 1)
+        qsort(l->list, l->n, sizeof *l->list, by_place);
+    for (size_t i = 0; i < l->n && !wrong; i++) {
+        const struct event_log *log = &l->list[i];
+        if (log->block < from || log->block > to)
+            wrong = "is outside the asked range";
+        else if (!in_filter(f, log))
+            wrong = "was not asked for";
+        else if (log->removed)
+            wrong = "is marked removed";
+        else if (hash && !hash_equal(hash, &log->block_hash))
+            wrong = "is of another block";
+        else if (i && log->block == log[-1].block && log->index == log[-1].index)
+            wrong = "came twice";
+        else if (i && log->block == log[-1].block && !hash_equal(&log->block_hash, &log[-1].block_hash))
+            wrong = "is of another branch than its neighbour";
+        if (wrong) {
+            endpoint_blame(l->by, "dishonest eth_getLogs answer");
+            return err_set(err, ERR_FAILED,
+                           "a log in the answer of endpoint \"%s\" %s (block %" PRIu64
+                           ", asked for %" PRIu64 " to %" PRIu64 ")",
+                           endpoint_name(l->by), wrong, log->block, from, to);
+        }
+    }
+    return 0;
+}
+
+/* One answer's fate: kept in ret when good, else the error with the fault. */
+static int take_logs(struct node_answer *a, struct arena *arena, struct logs *ret, struct err *err)
+{
+    ret->by = a->endpoint;
+    ret->fault = a->fault;
+    if (a->fault.fault != FAULT_NONE)
+        return err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "eth_getLogs: %s", a->text);
+    if (json_is_null(a->result)) {
+        ret->fault.fault = FAULT_BEHIND;
+        return err_set(err, ERR_FAILED, "eth_getLogs: the node answers null");
+    }
+    return event_logs_from_json(a->result, LOGS_MAX, arena, &ret->list, &ret->n, err);
+}
+
+static int take_header(struct node_answer *a, uint64_t to, struct logs *ret, struct err *err)
+{
+    bool found = false;
+    if (a->fault.fault != FAULT_NONE) {
+        ret->fault = a->fault;
+        return err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "header %" PRIu64 ": %s",
+                       to, a->text);
+    }
+    if (header_from_json(a->result, &ret->to, &found, err) < 0)
+        return -1;
+    if (!found || ret->to.at.number != to) {
+        ret->fault.fault = FAULT_BEHIND;
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64 " yet", to);
+    }
+    return 0;
+}
+
+int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                    enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+{
+    struct endpoint *e = node_best(n);
+    struct buf logs_params = BUF_INIT(FILTER_CEILING), header_params = BUF_INIT(64);
+    int which_logs = 0, which_header = 1, rc = 0;
+    *ret = (struct logs){.by = e};
+    buf_addf(&logs_params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", from, to);
+    add_filter(&logs_params, f);
+    buf_addf(&header_params, "[\"0x%" PRIx64 "\",false]", to);
+    struct node_request logs_q = {.method = "eth_getLogs", .params = logs_params.data,
+                                  .params_len = logs_params.len, .lane = lane, .only = e,
+                                  .reply_max = LOGS_REPLY_MAX, .user = &which_logs};
+    struct node_request header_q = {.method = "eth_getBlockByNumber", .params = header_params.data,
+                                    .params_len = header_params.len, .lane = lane, .only = e,
+                                    .user = &which_header};
+    if (node_submit(n, &header_q, err) < 0 || node_submit(n, &logs_q, err) < 0)
+        rc = -1;
+    for (int left = 2; rc == 0 && left > 0;) {
+        struct node_answer a;
+        int got = node_next(n, 1000, &a, err);
+        if (got < 0)
+            rc = -1;
+        if (got <= 0)
+            continue;
+        left--;
+        rc = a.user == &which_logs ? take_logs(&a, arena, ret, err) : take_header(&a, to, ret, err);
+        node_answer_free(&a);
+    }
+    if (rc < 0) {
+        node_abandon(n, &which_logs);
+        node_abandon(n, &which_header);
+    } else {
+        rc = check_logs(f, from, to, NULL, ret, err);
+    }
+    buf_free(&logs_params);
+    buf_free(&header_params);
+    return rc;
+}
+
+static int ask_block(struct node *n, const struct log_filter *f, const struct header *h,
+                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+{
+    char hash[HASH_TEXT];
+    struct buf params = BUF_INIT(FILTER_CEILING);
+    struct node_answer a;
+    int rc, got = 0;
+    *ret = (struct logs){.by = node_best(n), .to = *h};
+    hash_text(&h->at.hash, hash);
+    buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
+    add_filter(&params, f);
+    struct node_request q = {.method = "eth_getLogs", .params = params.data, .params_len = params.len,
+                             .lane = lane, .reply_max = LOGS_REPLY_MAX, .user = ret};
+    rc = node_submit(n, &q, err);
+    while (rc == 0 && got == 0) {
+        got = node_next(n, 1000, &a, err);
+        if (got < 0)
+            rc = -1;
+    }
+    if (got > 0) {
+        rc = take_logs(&a, arena, ret, err);
+        node_answer_free(&a);
+    }
+    buf_free(&params);
+    return rc < 0 ? -1 : check_logs(f, h->at.number, h->at.number, &h->at.hash, ret, err);
+}
+
+int node_logs_block(struct node *n, const struct log_filter *f, const struct header *h,
+                    enum node_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
+                    struct err *err)
+{
+    if (ask_block(n, f, h, lane, arena, ret, err) < 0)
+        return -1;
+    *ret_doubted = ret->n == 0 && h->has_bloom && filter_may_match(f, h);
+    return *ret_doubted ? ask_block(n, f, h, lane, arena, ret, err) : 0;
+}

@@ -1,0 +1,46 @@
+/*
+ * eth_getLogs, asked so that a wrong answer is noticed.
+ *
+ * Checked of every answer: each log's block lies in the range (or has the asked hash), its contract
+ * and topic are in the filter, it is not `removed`, and no (block, index) comes twice. A range
+ * is asked together with the header of its last block, of the same endpoint in the same breath: a
+ * backend that does not have that block would answer a short or empty list without an error.
+ */
+#ifndef NODE_LOGS_H
+#define NODE_LOGS_H
+
+#include "eth/event.h"
+#include "node/node.h"
+
+enum { LOGS_MAX = 200000, LOGS_REPLY_MAX = 64 * 1024 * 1024 };
+
+struct log_filter {
+    const address *contracts;
+    size_t n_contracts;
+    const hash32 *topics; /* any of them as topic0 */
+    size_t n_topics;
+};
+
+struct logs {
+    struct event_log *list; /* in the arena */
+    size_t n;
+    struct header to;         /* node_logs_range(): header of the last block */
+    struct endpoint *by;
+    struct fault_info fault;  /* why it failed, for the range controller */
+};
+
+/* Both ends inclusive. −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest answer. */
+int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                    enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err);
+
+/* The logs of one block, by its hash. An empty answer although the header's bloom says that a log may
+ * be there is asked once more; a second empty answer is believed (blooms give false positives).
+ * *ret_doubted tells that this happened. */
+int node_logs_block(struct node *n, const struct log_filter *f, const struct header *h,
+                    enum node_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
+                    struct err *err);
+
+/* May this block hold a log for the filter, by its bloom? */
+bool filter_may_match(const struct log_filter *f, const struct header *h);
+
+#endif

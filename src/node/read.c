@@ -1,0 +1,297 @@
+/*
+ * The engine: chunks of several reads in flight over one node. See read.h.
+ *
+ * A read's wallets are cut into chunks; a chunk goes out, its answer either settles its wallets or
+ * puts smaller chunks back (read_answer.c). A read ends when nothing of it waits or flies, or at the
+ * first thing that makes all of it worthless.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "node/read_internal.h"
+
+#include <string.h>
+
+enum { DEFAULT_DEADLINE_MS = 120000, CHUNK_DEADLINE_MS = 30000 };
+
+int reads_open(struct node *n, struct reads **ret, struct err *err)
+{
+    (void)err;
+    struct reads *r = mem_zero(1, sizeof *r);
+    r->node = n;
+    *ret = r;
+    return 0;
+}
+
+struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
+                        size_t n_terms, bool alone)
+{
+    struct chunk *c = mem_zero(1, sizeof *c);
+    *c = (struct chunk){.read = read,
+                        .next = read->waiting,
+                        .first = first,
+                        .n = n,
+                        .first_term = first_term,
+                        .n_terms = n_terms,
+                        .alone = alone};
+    read->waiting = c;
+    return c;
+}
+
+void chunk_free(struct chunk *c)
+{
+    mem_free(c);
+}
+
+static void free_chunks(struct chunk *list)
+{
+    for (struct chunk *next; list; list = next) {
+        next = list->next;
+        chunk_free(list);
+    }
+}
+
+/* Ends a read early: what flies is abandoned, so that no answer finds freed memory. */
+void read_stop(struct read *read, enum read_end end)
+{
+    for (struct chunk *c = read->flying; c; c = c->next)
+        node_abandon(read->engine->node, c);
+    free_chunks(read->flying);
+    free_chunks(read->waiting);
+    read->flying = read->waiting = NULL;
+    read->n_flying = 0;
+    read->ended = true;
+    read->report.end = end;
+}
+
+int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *readings,
+                struct read **ret, struct err *err)
+{
+    struct read_learnt *l;
+    struct endpoint *best = node_best(r->node);
+    if (!best)
+        return err_set(err, ERR_UNREACHABLE, "no endpoint is configured");
+    if (learn_endpoint(r, best, ask->shape, &l, err) < 0)
+        return -1;
+    struct read *read = mem_zero(1, sizeof *read);
+    read->engine = r;
+    read->ask = *ask;
+    if (read->ask.deadline_ms == 0)
+        read->ask.deadline_ms = clock_ms() + DEFAULT_DEADLINE_MS;
+    read->readings = readings;
+    for (size_t i = 0; i < ask->n; i++)
+        readings[i] = (struct reading){
+            .wallet = ask->wallets[i], .status = READ_UNANSWERED, .failed_term = -1};
+    if (ask->n > 0)
+        chunk_new(read, 0, ask->n, 0, ask->shape->n_terms, false);
+    read->ended = ask->n == 0;
+    read->next = r->under_way;
+    r->under_way = read;
+    r->n_under_way++;
+    *ret = read;
+    return 0;
+}
+
+/* A waiting chunk may be larger than a request: the front of it goes, the rest stays. Without a
+ * sentinel (or when asked alone) one call a request is all that is safe. */
+static void cut_to_size(struct chunk *c, const struct read_learnt *l)
+{
+    size_t most = l->size ? l->size : 1;
+    if (c->n > most) {
+        chunk_new(c->read, c->first + most, c->n - most, c->first_term, c->n_terms, c->alone);
+        c->n = most;
+    }
+}
+
+static bool must_go_by_terms(const struct chunk *c, const struct read_learnt *l)
+{
+    return l->reader->kind == READER_MULTICALL3 && l->sentinel.kind == SENTINEL_NONE &&
+           c->n_terms > 1;
+}
+
+static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
+{
+    struct read *read = c->read;
+    struct buf block = BUF_INIT(256), params = BUF_INIT(NODE_REQUEST_MAX);
+    c->learnt = l;
+    c->sent = (struct read_chunk){.shape = read->ask.shape,
+                                  .wallets = read->ask.wallets + c->first,
+                                  .n = c->n,
+                                  .first_term = c->first_term,
+                                  .n_terms = c->n_terms,
+                                  .alone = c->alone,
+                                  .gas = l->gas,
+                                  .sentinel = l->sentinel};
+    endpoint_block_param(l->endpoint, &read->ask.at, &block);
+    l->reader->encode(&c->sent, &block, &params);
+    int64_t deadline = clock_ms() + CHUNK_DEADLINE_MS;
+    struct node_request q = {
+        .method = l->reader->method,
+        .params = params.data,
+        .params_len = params.len,
+        .lane = read->ask.lane,
+        .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
+        .only = l->endpoint,
+        .user = c,
+    };
+    int rc = params.overflow ? err_set(err, ERR_TOO_LARGE, "request over %d bytes", NODE_REQUEST_MAX)
+                             : node_submit(read->engine->node, &q, err);
+    buf_free(&block);
+    buf_free(&params);
+    if (rc == 0)
+        read->report.requests++;
+    return rc;
+}
+
+/* Sends what fits the window. A wallet whose terms must go one by one is cut so first. */
+static int fill_window(struct read *read, struct err *err)
+{
+    while (!read->ended && read->waiting && read->n_flying < READ_WINDOW &&
+           node_in_flight(read->engine->node) < NODE_IN_FLIGHT_MAX) {
+        struct chunk *c = read->waiting;
+        struct read_learnt *l;
+        if (learn_endpoint(read->engine, node_best(read->engine->node), read->ask.shape, &l, err) < 0)
+            return -1;
+        read->waiting = c->next;
+        cut_to_size(c, l);
+        if (must_go_by_terms(c, l)) {
+            chunk_put_back_terms(c);
+            chunk_free(c);
+            continue;
+        }
+        if (send_chunk(c, l, err) < 0) {
+            c->next = read->waiting;
+            read->waiting = c;
+            return -1;
+        }
+        c->next = read->flying;
+        read->flying = c;
+        c->in_flight = true;
+        read->n_flying++;
+    }
+    return 0;
+}
+
+static void take_from_flying(struct chunk *c)
+{
+    for (struct chunk **at = &c->read->flying; *at; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            c->read->n_flying--;
+            c->in_flight = false;
+            return;
+        }
+    }
+}
+
+static void fail_read(struct read *read, const struct err *why)
+{
+    read->report.why = *why;
+    read_stop(read, READ_END_FAILED);
+}
+
+/* A read that has ended, taken off the list. */
+static struct read *take_ended(struct reads *r)
+{
+    for (struct read **at = &r->under_way; *at; at = &(*at)->next) {
+        struct read *read = *at;
+        if (!read->ended && !read->waiting && !read->flying) {
+            read->ended = true;
+            read->report.end = READ_END_DONE;
+        }
+        if (read->ended) {
+            *at = read->next;
+            r->n_under_way--;
+            return read;
+        }
+    }
+    return NULL;
+}
+
+int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *err)
+{
+    int64_t until = clock_ms() + timeout_ms;
+    for (;;) {
+        for (struct read *read = r->under_way; read; read = read->next) {
+            struct err why = {0};
+            if (!read->ended && fill_window(read, &why) < 0)
+                fail_read(read, &why);
+        }
+        *ret = take_ended(r);
+        if (*ret)
+            return 1;
+        if (!r->under_way)
+            return 0;
+        struct node_answer a;
+        int rc = node_next(r->node, ms_until(until), &a, err);
+        if (rc <= 0)
+            return rc;
+        struct chunk *c = a.user;
+        struct read *read = c->read;
+        take_from_flying(c);
+        read->report.by = a.endpoint;
+        chunk_answered(c, &a);
+        node_answer_free(&a);
+    }
+}
+
+void *read_user(const struct read *read)
+{
+    return read->ask.user;
+}
+
+void read_end(struct read *read, struct read_report *ret)
+{
+    *ret = read->report;
+    mem_free(read->piecemeal);
+    mem_free(read);
+}
+
+size_t reads_under_way(const struct reads *r)
+{
+    return r->n_under_way;
+}
+
+void reads_close(struct reads *r)
+{
+    if (!r)
+        return;
+    while (r->under_way) {
+        struct read *read = r->under_way;
+        struct read_report ignored;
+        r->under_way = read->next;
+        read_stop(read, READ_END_FAILED);
+        read_end(read, &ignored);
+    }
+    mem_free(r);
+}
+
+int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readings,
+              struct read_report *ret, struct err *err)
+{
+    struct read *read, *ended = NULL;
+    if (reads_begin(r, ask, readings, &read, err) < 0)
+        return -1;
+    while (!ended)
+        if (reads_next(r, 1000, &ended, err) < 0)
+            return -1;
+    read_end(ended, ret);
+    return 0;
+}
+
+size_t reads_batch_size(struct reads *r, const struct read_shape *shape)
+{
+    (void)shape;
+    struct endpoint *best = node_best(r->node);
+    struct read_learnt *l = best ? learnt_of(r, best) : NULL;
+    return l ? l->size : reader_multicall3.first_guess;
+}
+
+void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out)
+{
+    const struct read_learnt *l = learnt_of((struct reads *)(uintptr_t)r, e);
+    if (!l)
+        buf_adds(out, "not asked yet");
+    else
+        buf_addf(out, "%s, %zu wallets a call, %llu gas", l->reader->name, l->size,
+                 (unsigned long long)l->gas);
+}

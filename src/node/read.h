@@ -1,0 +1,70 @@
+/*
+ * Reading n wallets × t terms at one block: packing into chunks, bisecting, suspects, proofs.
+ *
+ * `struct reads` is the engine over a node: what it learnt of each endpoint (reader, chunk size, gas
+ * that can be had) and the reads under way. Several reads may be under way at once; each has several
+ * chunks in flight. It knows no store and logs nothing.
+ */
+#ifndef NODE_READ_H
+#define NODE_READ_H
+
+#include "node/node.h"
+#include "node/reader.h"
+
+struct reads;
+struct read;
+
+int reads_open(struct node *n, struct reads **ret, struct err *err);
+void reads_close(struct reads *r); /* abandons what is under way */
+
+struct read_ask {
+    const struct read_shape *shape; /* outlives the read */
+    struct anchor at;
+    uint64_t chain_id;
+    const address *wallets; /* the caller's until the read is finished; unique */
+    size_t n;
+    enum node_lane lane;
+    int64_t deadline_ms; /* monotonic; 0: two minutes */
+    void *user;          /* the caller's, for telling reads apart */
+};
+
+enum read_end {
+    READ_END_DONE,   /* every reading is set; none is READ_UNANSWERED */
+    READ_END_FAILED, /* a request failed for good: why, as an error */
+    READ_END_MOVED,  /* the block is not (or no longer) there: choose another anchor */
+    READ_END_PRUNED, /* its state is gone: choose a newer anchor */
+    READ_END_LIED,   /* the answer was from another block than asked: nothing counts */
+};
+
+struct read_report {
+    enum read_end end;
+    struct endpoint *by; /* who answered last, or failed */
+    size_t requests;
+    struct err why; /* unless DONE */
+};
+
+/* Starts a read. readings: the caller's n elements, written as answers come; they count only after
+ * the read ended with READ_END_DONE. Asks the endpoint a few questions first when it is not known
+ * yet; then nothing else may be in flight on the node. */
+int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *readings,
+                struct read **ret, struct err *err);
+
+/* Drives everything for at most timeout_ms. 1: *ret has ended (the caller calls read_end() on it);
+ * 0: timeout or nothing under way. */
+int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *err);
+
+void *read_user(const struct read *read);
+/* The report, and the end of the read: it is freed. */
+void read_end(struct read *read, struct read_report *ret);
+size_t reads_under_way(const struct reads *r);
+
+/* Begin, drive, end: for one read at a time. 0 with the report, −1 when it could not begin. */
+int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readings,
+              struct read_report *ret, struct err *err);
+
+/* How many wallets one request carries now, for sizing a sweep's batch. */
+size_t reads_batch_size(struct reads *r, const struct read_shape *shape);
+/* What was learnt of an endpoint, as a short line: "multicall3, 400 wallets a call, 50000000 gas". */
+void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out);
+
+#endif

@@ -1,0 +1,80 @@
+/* Shared by read.c (the engine), read_answer.c (what an answer means) and read_learn.c (what an
+ * endpoint can do). Nobody else includes this. */
+#ifndef NODE_READ_INTERNAL_H
+#define NODE_READ_INTERNAL_H
+
+#include "base/err.h"
+#include "node/read.h"
+
+enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_ENDPOINTS = 32 };
+
+/* What is known of an endpoint. Sizes are in wallets of `terms` terms. */
+struct read_learnt {
+    struct endpoint *endpoint;
+    const struct reader *reader; /* NULL: not chosen yet */
+    uint64_t gas;                /* what eth_call grants there */
+    struct sentinel sentinel;
+    size_t size;        /* wallets in a chunk now */
+    size_t size_failed; /* smallest size that lately failed; 0 if none */
+    unsigned successes; /* full chunks in a row since the last failure */
+};
+
+/* One request's worth of a read, waiting or in flight. */
+struct chunk {
+    struct read *read;
+    struct chunk *next;
+    size_t first, n;             /* wallets [first, first + n) of the ask */
+    size_t first_term, n_terms;
+    bool alone;
+    bool in_flight;
+    unsigned nulls; /* times the answer was a JSON null */
+    struct read_learnt *learnt; /* as it was sent */
+    struct read_chunk sent;
+};
+
+/* A wallet read term by term: how far it is. */
+struct piecemeal {
+    uint8_t left; /* terms not answered yet; 0: the wallet is not read this way */
+};
+
+struct read {
+    struct reads *engine;
+    struct read *next;
+    struct read_ask ask;
+    struct reading *readings;
+    struct piecemeal *piecemeal; /* NULL until needed; n elements */
+    struct chunk *waiting;       /* newest first */
+    struct chunk *flying;
+    size_t n_flying;
+    bool ended;
+    struct read_report report;
+};
+
+struct reads {
+    struct node *node;
+    struct read *under_way;
+    size_t n_under_way;
+    struct read_learnt learnt[READ_ENDPOINTS];
+    size_t n_learnt;
+};
+
+/* read_learn.c */
+int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
+                   struct read_learnt **ret, struct err *err);
+struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e);
+void learn_size_held(struct read_learnt *l, size_t n);
+void learn_size_failed(struct read_learnt *l, size_t n);
+bool learn_less_gas(struct reads *r, struct read_learnt *l); /* false: there is no less to ask for */
+
+/* read_answer.c: what the answer means for the chunk; the chunk is freed or queued again. */
+void chunk_answered(struct chunk *c, const struct node_answer *a);
+/* Queues the chunk's one wallet again, each term by itself. The chunk is still the caller's. */
+void chunk_put_back_terms(struct chunk *c);
+
+/* read.c */
+struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
+                        size_t n_terms, bool alone);
+void chunk_free(struct chunk *c);
+void read_stop(struct read *read, enum read_end end); /* report.why is set by the caller */
+
+#endif
