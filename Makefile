@@ -1,0 +1,30 @@
+# Short names for what the scripts and meson do; nothing is built by make itself.
+
+all: build/build.ninja
+	@ninja -C build
+
+build/build.ninja:
+	@meson setup build
+
+test: ; @scripts/test
+all-tests: ; @scripts/test --all
+demo: ; @scripts/demo
+
+# Unit and contract tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+asan: ; @scripts/test asan
+
+# The unit tests under valgrind.
+valgrind: ; @scripts/test valgrind
+
+# Each promise broken on purpose: the named test must see it.
+mutants: ; @scripts/test --mutations
+
+# Fuzz one decoder until Ctrl-C: make fuzz T=abi
+fuzz: ; @scripts/fuzz $(T)
+
+fmt: ; @clang-format -i $$(git ls-files '*.c' '*.h')
+lint: ; @scripts/test lint
+
+clean: ; @rm -rf build build-*
+
+.PHONY: all test all-tests demo asan valgrind mutants fuzz fmt lint clean

@@ -1,0 +1,55 @@
+"""Builds of the program, each in a folder of its own under the root. Quiet when they work."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What differs from one build to the other. A sanitizer build leaves hardening out: _FORTIFY_SOURCE
+# replaces the very calls that AddressSanitizer watches.
+BUILDS = {
+    "build": (None, []),
+    "build-release": (None, ["--buildtype=release"]),
+    "build-gcc": ("gcc", ["--buildtype=release", "-Dwerror=true"]),
+    "build-clang": ("clang", ["--buildtype=release", "-Dwerror=true"]),
+    "build-asan": (None, ["-Db_sanitize=address,undefined", "-Dhardening=false"]),
+    "build-fuzz": ("clang", ["-Dfuzz=true", "-Dhardening=false"]),
+}
+
+
+class BuildFailed(Exception):
+    pass
+
+
+def build(name, root=ROOT, options=None, compiler=None, targets=()):
+    """Configures root/name if it is not yet, and builds it (or only targets). Returns the folder."""
+    if options is None:
+        compiler, options = BUILDS[name]
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    env = dict(os.environ)
+    if compiler:
+        env["CC"] = compiler
+    if not (folder / "build.ninja").exists():
+        run(["meson", "setup", str(folder), str(root), *options], folder, env)
+    run(["ninja", "-C", str(folder), *targets], folder, env)
+    return folder
+
+
+def run(command, folder, env):
+    done = subprocess.run(command, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        (folder / "failed.log").write_text(done.stdout)
+        lines = [line for line in done.stdout.splitlines() if "error" in line.lower()]
+        raise BuildFailed(f"{' '.join(command[:2])} in {folder.name} failed (all of it: "
+                          f"{folder / 'failed.log'})\n" + "\n".join(lines[:15]))
+
+
+if __name__ == "__main__":
+    try:
+        build(sys.argv[1], targets=sys.argv[2:])
+    except BuildFailed as e:
+        sys.exit(str(e))

@@ -1,0 +1,131 @@
+"""Mutations: each tests/mutations/*.patch breaks one promise and names, in a line `Test: …`, the
+test that must see it. A mutation passes when that test was green before and is red with it.
+
+    Test: unit                          all of a meson suite
+    Test: contract-sqlite/write_rules   one program of it
+    Test: test_equality.py::test_rest   a pytest selection below tests/integration
+
+All happens in a copy: the work tree is never touched."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from build import ROOT, BuildFailed, build
+from results import Result
+
+# A mutant that makes a test wait for ever should not wait as long as a slow machine may.
+IMPATIENT = {"TRUEUP_TEST_SLOWNESS": "0.5"}
+AT_ONCE = 2
+
+
+def named_test(patch):
+    found = re.search(r"^Test: (\S+)\s*$", patch.read_text(), re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def copy_tree(target):
+    """What git knows or would add, as it is in the work tree now."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-coz", "--exclude-standard"],
+                            check=True, stdout=subprocess.PIPE).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target / name)
+    (target / "tests/chain/node_modules").symlink_to(ROOT / "tests/chain/node_modules")
+
+
+def build_copy(root):
+    # No optimisation: it is built once a mutation.
+    return build("build", root, ["--buildtype=debug", "-Dhardening=false"])
+
+
+def apply(root, patch, *options):
+    done = subprocess.run(["git", "apply", *options, str(patch)], cwd=root, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    return done.stderr.strip() if done.returncode else None
+
+
+class Runner:
+    def __init__(self, root, meson_suite, pytest):
+        self.root = root
+        self.meson_suite = meson_suite
+        self.pytest = pytest
+
+    def green(self, test):
+        if "::" in test or test.endswith(".py"):
+            result = self.pytest([test], root=self.root, env=IMPATIENT, options=["-x"])
+        else:
+            suite, _, name = test.partition("/")
+            result = self.meson_suite(suite, root=self.root, names=[name] if name else [])
+        # A selection that matches nothing must not count as red.
+        if result.passed + result.failed == 0 or any("no " + suite_word in n or "ran no test" in n
+                                                     for n in result.notes
+                                                     for suite_word in ("unit", "contract")):
+            raise LookupError(f"{test} selects no test")
+        return result.failed == 0
+
+    def mutate(self, patch, test):
+        """None when the mutation was seen, else what is wrong."""
+        trouble = apply(self.root, patch)
+        if trouble:
+            return f"does not apply: {trouble}"
+        try:
+            build_copy(self.root)
+            return f"{test} stays green" if self.green(test) else None
+        except BuildFailed as e:
+            return f"does not build: {e}"
+        except LookupError as e:
+            return str(e)
+        finally:
+            apply(self.root, patch, "--reverse")
+
+
+def work(share, meson_suite, pytest):
+    """One copy of the tree, and the mutations that fall to it."""
+    result = Result()
+    with tempfile.TemporaryDirectory(prefix="trueup-mutants-") as folder:
+        root = Path(folder)
+        copy_tree(root)
+        build_copy(root)
+        runner = Runner(root, meson_suite, pytest)
+        healthy = {}
+        for patch, test in share:
+            try:
+                if test not in healthy:
+                    healthy[test] = runner.green(test)
+                trouble = (runner.mutate(patch, test) if healthy[test]
+                           else f"{test} is red without it")
+            except LookupError as e:
+                trouble = str(e)
+            if trouble:
+                result.fail(f"{patch.name}: {trouble}")
+            else:
+                result.ok()
+    return result
+
+
+def run_all(meson_suite, pytest, databases):
+    databases.env()
+    result = Result()
+    jobs = []
+    for patch in sorted((ROOT / "tests/mutations").glob("*.patch")):
+        test = named_test(patch)
+        if test is None:
+            result.fail(f"{patch.name}: no line that says `Test: …`")
+        else:
+            jobs.append((patch, test))
+    os.environ.setdefault("TRUEUP_BUILD", str(ROOT / "tests/chain/build"))
+    # Jobs of one test stay together: its health is checked once a copy.
+    jobs.sort(key=lambda job: job[1])
+    half = (len(jobs) + AT_ONCE - 1) // AT_ONCE
+    shares = [jobs[i:i + half] for i in range(0, len(jobs), half)] if jobs else []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for part in pool.map(lambda share: work(share, meson_suite, pytest), shares):
+            result.add(part)
+    return result

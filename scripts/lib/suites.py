@@ -1,0 +1,303 @@
+"""The suites of scripts/test: what each runs, and what it came to.
+
+A suite that is missing, that ran nothing, or that skipped a test has failed. The last line is
+always "N passed, N failed", over all suites."""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from build import ROOT, BuildFailed, build
+from results import Result, from_junit, from_meson, from_tap
+
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+from harness.postgres import Cluster  # noqa: E402
+
+PYTHON = "/usr/bin/python3"
+FUZZ_RUNS = 100_000  # each target; `make fuzz` is for long runs
+FORMATTER = 14  # the major version of clang-format that the code is formatted with
+
+
+def quiet(command, **more):
+    return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, text=True,
+                          errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+
+
+def report(name, result, seconds):
+    print(f"{name}: {result.passed} passed, {result.failed} failed ({seconds:.1f} s)")
+    for note in result.notes[:60]:
+        print(f"  {note}")
+    sys.stdout.flush()
+
+
+# ---- the databases: one cluster for all suites, started when the first one wants it --------------
+
+
+class Databases:
+    def __init__(self):
+        self.cluster = None
+
+    def env(self):
+        if "TRUEUP_TEST_POSTGRES" not in os.environ:
+            self.cluster = Cluster()
+            os.environ["TRUEUP_TEST_POSTGRES"] = self.cluster.start().url()
+        return os.environ
+
+    def stop(self):
+        if self.cluster:
+            self.cluster.remove()
+            del os.environ["TRUEUP_TEST_POSTGRES"]
+
+
+databases = Databases()
+
+
+# ---- meson's suites -----------------------------------------------------------------------------
+
+
+def meson_suite(suite, folder="build", extra=(), env=None, root=ROOT, names=()):
+    folder = build(folder, root) if root == ROOT else root / folder
+    log = folder / "meson-logs" / f"{suite}.json"
+    log.unlink(missing_ok=True)
+    command = ["meson", "test", "-C", folder, "--no-rebuild", "--suite", suite, "--logbase", suite,
+               "--print-errorlogs", *extra, *names]
+    done = quiet(command, env={**os.environ, **(env or {})})
+    result = from_meson(log, f"{suite} tests")
+    if done.returncode != 0 and result.failed == 0:
+        result.fail(f"meson test ended with {done.returncode}: {done.stdout[-500:]}")
+    return result
+
+
+def unit():
+    return meson_suite("unit")
+
+
+def contract_sqlite():
+    return meson_suite("contract-sqlite")
+
+
+def contract_postgres():
+    databases.env()
+    return meson_suite("contract-postgres")
+
+
+def fuzz():
+    """Every decoder, FUZZ_RUNS inputs each, from its corpus on."""
+    env = {"TRUEUP_FUZZ_RUNS": str(FUZZ_RUNS)}
+    result = meson_suite("fuzz", "build-fuzz", ["--timeout-multiplier", "5"], env)
+    runs = [int(n) for n in re.findall(r"Done (\d+) runs",
+                                       read(ROOT / "build-fuzz/meson-logs/fuzz.txt"))]
+    print(f"  fuzz: {sum(runs)} executions in {len(runs)} targets")
+    if len(runs) < result.passed or any(n < FUZZ_RUNS for n in runs):
+        result.fail(f"a target ran less than {FUZZ_RUNS} inputs: {runs}")
+    return result
+
+
+def read(path):
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+# ---- pytest -------------------------------------------------------------------------------------
+
+
+def pytest(selection=(), binary=None, root=ROOT, env=None, name="integration", options=()):
+    with tempfile.TemporaryDirectory(prefix="trueup-junit-") as folder:
+        junit = Path(folder) / "junit.xml"
+        env = {**databases.env(), **(env or {}), "PYTHONDONTWRITEBYTECODE": "1",
+               "TRUEUP_BIN": str(binary or root / "build/src/trueup")}
+        done = quiet([PYTHON, "-m", "pytest", "-q", "--tb=short", f"--junitxml={junit}", *options,
+                      *selection], cwd=root / "tests/integration", env=env)
+        result = from_junit(junit, name)
+        if result.failed:
+            result.notes.append(done.stdout[-6000:])
+        elif done.returncode != 0:
+            result.fail(f"pytest ended with {done.returncode}: {done.stdout[-1500:]}")
+        return result
+
+
+def integration():
+    build("build")
+    return pytest()
+
+
+# ---- the further ones of --all ------------------------------------------------------------------
+
+
+def compilers():
+    """Both compilers at the optimisation that is shipped, every warning an error."""
+    result = Result()
+    for name in ("build-gcc", "build-clang"):
+        try:
+            build(name)
+            result.ok()
+        except BuildFailed as e:
+            result.fail(str(e))
+    if result.failed == 0:
+        result.add(meson_suite("unit", "build-clang"))
+    return result
+
+
+SANITIZED = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "CMOCKA_TEST_ABORT": "1",  # else cmocka turns a crash into a failed test without its report
+}
+
+
+def asan():
+    databases.env()
+    result = Result()
+    for suite in ("unit", "contract-sqlite", "contract-postgres"):
+        result.add(meson_suite(suite, "build-asan", ["--timeout-multiplier", "5"], SANITIZED))
+    return result
+
+
+def valgrind():
+    wrapper = ("--wrap=valgrind --quiet --error-exitcode=99 --leak-check=full "
+               "--errors-for-leak-kinds=definite")
+    return meson_suite("unit", "build", [wrapper, "--timeout-multiplier", "20"])
+
+
+def sources():
+    listed = quiet(["git", "-C", ROOT, "ls-files", "*.c", "*.h"]).stdout.split()
+    return [f for f in listed if (ROOT / f).exists()]
+
+
+def lint():
+    result = Result()
+    for check in (lint_layers, lint_sizes, lint_tools, lint_format, lint_tidy, lint_shell):
+        result.add(check())
+    return result
+
+
+def one(name, command):
+    """A check that is one command."""
+    result = Result()
+    done = quiet(command, cwd=ROOT)
+    if done.returncode == 0:
+        result.ok()
+    else:
+        result.fail(f"{name}:\n{done.stdout[-3000:]}")
+    return result
+
+
+def lint_layers():
+    return one("check-layers", ["tools/check-layers"])
+
+
+def lint_sizes():
+    return one("check-sizes", ["tools/check-sizes"])
+
+
+def lint_tools():
+    """The checkers and the counting of this script, each on a seeded bad example."""
+    return from_tap("test-tools", quiet(["tools/test-tools"], cwd=ROOT).stdout)
+
+
+def lint_format():
+    version = quiet(["clang-format", "--version"]).stdout
+    major = re.search(r"version (\d+)", version)
+    if not major or int(major.group(1)) != FORMATTER:
+        print(f"  clang-format: not {FORMATTER}, so its opinion is not asked: {version.strip()}")
+        return Result()
+    return one("clang-format", ["clang-format", "--dry-run", "--Werror", *sources()])
+
+
+def lint_tidy():
+    folder = build("build")
+    files = [f for f in sources() if f.startswith("src/") and f.endswith(".c")]
+    result = Result()
+    half = (len(files) + 1) // 2
+    running = [subprocess.Popen(["clang-tidy", "-p", str(folder), "--quiet", *part], cwd=ROOT,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+               for part in (files[:half], files[half:]) if part]
+    for process in running:
+        output = process.communicate()[0]
+        found = [line for line in output.splitlines() if re.search(r": (warning|error): ", line)]
+        for line in found:
+            result.fail(line.replace(f"{ROOT}/", ""))
+        if not found and process.returncode == 0:
+            result.ok()
+        elif not found:
+            result.fail(f"clang-tidy ended with {process.returncode}: {output[-500:]}")
+    return result
+
+
+def lint_shell():
+    scripts = []
+    for f in quiet(["git", "-C", ROOT, "ls-files", "scripts", "tools", ".ci"]).stdout.split():
+        head = read(ROOT / f)[:40]
+        if f.endswith(".sh") or re.match(r"#!.*\b(ba)?sh\b", head):
+            scripts.append(f)
+    return one("shellcheck", ["shellcheck", "-x", *scripts])
+
+
+def mutations():
+    import mutants
+    return mutants.run_all(meson_suite, pytest, databases)
+
+
+SUITES = {
+    "unit": unit,
+    "contract-sqlite": contract_sqlite,
+    "contract-postgres": contract_postgres,
+    "integration": integration,
+    "fuzz": fuzz,
+    "compilers": compilers,
+    "asan": asan,
+    "valgrind": valgrind,
+    "lint": lint,
+    "mutations": mutations,
+}
+USUAL = ("unit", "contract-sqlite", "contract-postgres", "integration", "fuzz")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and tests trueup.")
+    parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: "
+                                                 f"{', '.join(USUAL)}")
+    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--mutations", action="store_true",
+                        help="only: each promise broken on purpose")
+    chosen = parser.parse_args()
+    names = list(SUITES) if chosen.all else list(chosen.suite)
+    if chosen.mutations and not chosen.all:
+        names.append("mutations")
+    names = names or list(USUAL)
+    unknown = [n for n in names if n not in SUITES]
+    if unknown:
+        parser.error(f"no suite {unknown[0]!r}: {', '.join(SUITES)}")
+
+    # Ctrl-C and kill also stop the cluster.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    total = Result()
+    began = time.monotonic()
+    try:
+        for name in names:
+            start = time.monotonic()
+            try:
+                result = SUITES[name]()
+            except (BuildFailed, OSError, RuntimeError) as e:
+                result = Result()
+                result.fail(f"{name} could not run: {e}")
+            if result.passed + result.failed == 0:
+                result.fail(f"{name} ran nothing")
+            report(name, result, time.monotonic() - start)
+            total.add(result)
+    finally:
+        databases.stop()
+    print(f"took {time.monotonic() - began:.0f} s")
+    print(f"{total.passed} passed, {total.failed} failed")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
