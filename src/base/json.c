@@ -103,11 +103,11 @@ const struct json *json_at(const struct json *array, size_t i)
     return v;
 }
 
-const struct json *json_first(const struct json *v)
+const struct json *json_first(const struct json *array_or_object)
 {
-    if (!json_is_array(v) && !json_is_object(v))
+    if (!json_is_array(array_or_object) && !json_is_object(array_or_object))
         return NULL;
-    return value(item(v)->child);
+    return value(item(array_or_object)->child);
 }
 
 const struct json *json_next(const struct json *v)

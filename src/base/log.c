@@ -17,7 +17,8 @@ static struct {
     const char *who;
 } setup = {LOG_INFO, false, NULL};
 
-/* A line seen lately, by hash. Two lines that share a slot only cost the hold-back, never a line. */
+/* A line seen lately, by hash. Two lines that share a slot only cost the hold-back, never a line.
+ */
 static struct {
     uint64_t hash;
     int64_t until_ms;

@@ -52,7 +52,7 @@ bool parse_hex(const char *s, size_t n, uint8_t *ret, size_t count)
         if (hex_digit(s[i]) < 0)
             return false;
     for (size_t i = 0; i < count; i++)
-        ret[i] = (uint8_t)(hex_digit(s[2 * i]) << 4 | hex_digit(s[2 * i + 1]));
+        ret[i] = (uint8_t)((unsigned)hex_digit(s[2 * i]) << 4 | (unsigned)hex_digit(s[2 * i + 1]));
     return true;
 }
 
