@@ -65,51 +65,82 @@ bool url_host(const char *url, char *out, size_t room)
     return true;
 }
 
-/* Replaces each occurrence of secret in text by with, in place within room. */
-static void replace_all(char *text, size_t room, const char *secret, const char *with)
+enum { SECRETS_MAX = 32, SHORTEST_PASSWORD = 4, SHORTEST_TOKEN = 8 };
+
+struct secret {
+    const char *text;
+    size_t n;
+    const char *with;
+};
+
+struct secrets {
+    struct secret list[SECRETS_MAX];
+    size_t n;
+};
+
+static void add_secret(struct secrets *s, const char *text, size_t n, size_t shortest,
+                       const char *with)
 {
-    size_t slen = strlen(secret), wlen = strlen(with);
-    char *at = text;
-    while ((at = strstr(at, secret)) != NULL) {
-        size_t tail = strlen(at + slen);
-        if ((size_t)(at - text) + wlen + tail + 1 > room)
-            tail = room - 1 - wlen - (size_t)(at - text) > room ? 0
-                                                                : room - 1 - wlen - (size_t)(at - text);
-        if ((size_t)(at - text) + wlen + 1 > room) {
-            *at = '\0';
-            return;
-        }
-        memmove(at + wlen, at + slen, tail);
-        memcpy(at, with, wlen);
-        at[wlen + tail] = '\0';
-        at += wlen;
+    if (n >= shortest && s->n < SECRETS_MAX)
+        s->list[s->n++] = (struct secret){text, n, with};
+}
+
+/* A key may turn up without its URL: each half of the user part, the path with the query, and every
+ * piece of these that is long enough to be a key. The longer come first: they hold the shorter. */
+static void collect_secrets(struct secrets *s, const char *url, const struct parts *p,
+                            const char *masked)
+{
+    const char *rest = url + p->host_end, *user = url + p->scheme_end;
+    s->n = 0;
+    add_secret(s, url, strlen(url), 1, masked);
+    add_secret(s, rest, strlen(rest), SHORTEST_PASSWORD + 1, "/…");
+    if (p->host > p->scheme_end) {
+        size_t n = p->host - p->scheme_end - 1, name = 0;
+        while (name < n && user[name] != ':')
+            name++;
+        add_secret(s, user, n, SHORTEST_PASSWORD + 1, "***");
+        if (name < n)
+            add_secret(s, user + name + 1, n - name - 1, SHORTEST_PASSWORD, "***");
+        add_secret(s, user, name, SHORTEST_TOKEN, "***");
+    }
+    while (*rest) {
+        size_t n = strcspn(rest, "/?&=;#");
+        add_secret(s, rest, n, SHORTEST_TOKEN, "…");
+        rest += n + (rest[n] != '\0');
     }
 }
 
+/* Looks for secrets in the whole text, not in what of it fits: a cut in the middle of a key would
+ * otherwise let its head through. */
 void url_scrub(char *out, size_t room, const char *text, const char *url)
 {
-    enum { SHORTEST_SECRET = 4, LONGEST = 2048 };
-    char masked[URL_TEXT], part[LONGEST];
+    char masked[URL_TEXT];
+    struct secrets s;
     struct parts p;
-    snprintf(out, room, "%s", text);
-    if (!url || !*url || !split(url, &p))
+    size_t len = 0;
+    if (!url || !split(url, &p)) {
+        snprintf(out, room, "%s", text);
         return;
+    }
     url_masked(masked, url);
-    replace_all(out, room, url, masked);
-    if (p.host > p.scheme_end) {
-        /* user:password — each half may turn up alone */
-        snprintf(part, sizeof part, "%.*s", (int)(p.host - p.scheme_end - 1), url + p.scheme_end);
-        char *colon = strchr(part, ':');
-        if (colon && strlen(colon + 1) >= SHORTEST_SECRET)
-            replace_all(out, room, colon + 1, "***");
+    collect_secrets(&s, url, &p, masked);
+    while (*text) {
+        const char *put = text;
+        size_t put_n = 1, skip = 1;
+        for (size_t i = 0; i < s.n; i++) {
+            if (strncmp(text, s.list[i].text, s.list[i].n) != 0)
+                continue;
+            put = s.list[i].with;
+            put_n = strlen(put);
+            skip = s.list[i].n;
+            break;
+        }
+        if (len + put_n + 1 > room)
+            break;
+        memcpy(out + len, put, put_n);
+        len += put_n;
+        text += skip;
     }
-    const char *rest = url + p.host_end;
-    if (strlen(rest) > SHORTEST_SECRET) {
-        snprintf(part, sizeof part, "%s", rest);
-        replace_all(out, room, part, "/…");
-        /* the last segment is where keys live */
-        char *last = strrchr(part, '/');
-        if (last && strlen(last + 1) >= 8)
-            replace_all(out, room, last + 1, "…");
-    }
+    if (room)
+        out[len] = '\0';
 }

@@ -17,8 +17,9 @@ void url_masked(char *out, const char *url);
 /* The host alone, without port or brackets' loss: "node.example", "[::1]". False if there is none. */
 bool url_host(const char *url, char *out, size_t room);
 
-/* Copies text to out with every occurrence of url, and of its user part, path and query when long
- * enough to be a secret, replaced by the masked form. For words that come from libraries. */
+/* Copies text to out with every occurrence of url replaced by the masked form, and what of its user
+ * part, path and query is long enough to be a secret replaced by dots, even where it stands alone.
+ * Text that does not fit is cut at the end. For words that come from libraries and from nodes. */
 void url_scrub(char *out, size_t room, const char *text, const char *url);
 
 #endif

@@ -45,15 +45,19 @@ struct node_request {
     size_t reply_max;    /* 0: NODE_REPLY_MAX */
     bool once;           /* no retry of anything but a refused connection */
     struct endpoint *only; /* NULL: the node chooses */
+    uint32_t straight;     /* faults not to retry, each as NODE_STRAIGHT(fault), or-ed */
     void *user;            /* comes back in the answer */
 };
+#define NODE_STRAIGHT(fault) (UINT32_C(1) << (fault))
 
 struct node_answer {
     void *user;
     struct endpoint *endpoint;  /* who gave it; NULL if none was reached */
-    struct fault_info fault;    /* FAULT_NONE: result is set */
+    struct fault_info fault;    /* FAULT_NONE: result is set. Of FAULT_RATE and FAULT_BILLING,
+                                   retry_after_ms is how long the endpoint will be left alone */
     struct json *doc;           /* owns result; the answer's, freed by node_answer_free() */
     const struct json *result;  /* may be a JSON null: that is "ask again", never "empty" */
+    int status;                 /* HTTP, of the last attempt; 0 if none came */
     char text[512];             /* the fault in words, masked; "" when there is none */
     int64_t took_ms;
 };
@@ -64,8 +68,13 @@ int node_submit(struct node *n, const struct node_request *request, struct err *
 int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct err *err);
 void node_answer_free(struct node_answer *a);
 size_t node_in_flight(const struct node *n);
-/* Drops what is in flight: its answers never come. For stopping and for abandoned steps. */
+/* Drops what was submitted with this user: its answers never come. For stopping and for abandoned
+ * steps. node_abandon_all() drops everything. */
 void node_abandon(struct node *n, void *user);
+void node_abandon_all(struct node *n);
+/* From now on, when fd is readable, node_next() returns 0 at once (unless it has an answer) and the
+ * blocking verbs fail with ERR_STOPPED. For a pipe or signalfd that says "stop"; −1 ends it. */
+void node_stop_on(struct node *n, int fd);
 
 /* ---- blocking verbs, for one question at a time. Nothing else may be in flight. ------------------ */
 
@@ -87,8 +96,8 @@ int node_header_number(struct node *n, uint64_t number, struct header *ret, bool
                        struct err *err);
 int node_header_hash(struct node *n, const hash32 *hash, struct header *ret, bool *ret_found,
                      struct err *err);
-/* eth_call to one contract at a block hash or, where hashes are not honoured, its number. *ret is the
- * caller's to mem_free(). */
+/* eth_call to one contract at a block hash or, where hashes are not honoured, its number; at NULL:
+ * latest. *ret is the caller's to mem_free(); `0x` is success with length 0. */
 int node_view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
               const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
               struct err *err);
@@ -115,7 +124,7 @@ void endpoint_block_param(const struct endpoint *e, const struct anchor *at, str
 
 /* Counters, for logs and metrics; since start. */
 struct endpoint_counters {
-    uint64_t requests, faults, retries, bytes_out, bytes_in;
+    uint64_t requests, faults, retries, blamed, bytes_out, bytes_in;
     uint64_t by_fault[FAULT_UNKNOWN + 1];
 };
 const struct endpoint_counters *endpoint_counters(const struct endpoint *e);

@@ -1,0 +1,397 @@
+#include "net/http.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/url.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CONNECT_MS = 10 * 1000,
+    RECEIVE_BUFFER = 64 * 1024, /* a reply of 300 KB in 5 reads instead of 19 */
+    KEPT_BODY = 1024 * 1024,    /* a larger body buffer is given back after its reply */
+    CONNECTIONS_KEPT = 32,
+    RETRY_AFTER_SANE_S = 24 * 3600,
+};
+
+struct http_transfer {
+    struct http_transfer *next; /* on the idle list or the finished list */
+    struct http_transfer *prev_live, *next_live;
+    CURL *easy;
+    char *url;
+    struct buf body;
+    void *user;
+    size_t sent; /* length of the request's body */
+    CURLcode result;
+    bool too_large;
+    char words[CURL_ERROR_SIZE];
+};
+
+struct http {
+    CURLM *multi;
+    struct curl_slist *headers;
+    struct http_transfer *idle;
+    struct http_transfer *live;                      /* handed to curl */
+    struct http_transfer *finished, **finished_tail; /* done, not taken */
+    size_t made;
+};
+
+int http_open(struct http **ret, struct err *err)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return err_set(err, ERR_FAILED, "libcurl does not start");
+    struct http *h = mem_zero(1, sizeof *h);
+    h->finished_tail = &h->finished;
+    h->multi = curl_multi_init();
+    /* An empty "Expect:" keeps curl from waiting for "100 Continue" before bodies over 1 MB. */
+    h->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (h->headers)
+        curl_slist_append(h->headers, "Accept: application/json");
+    if (!h->multi || !h->headers || !curl_slist_append(h->headers, "Expect:")) {
+        http_close(h);
+        return err_set(err, ERR_FAILED, "libcurl has no memory");
+    }
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+    *ret = h;
+    return 0;
+}
+
+static void transfer_free(struct http_transfer *t)
+{
+    curl_easy_cleanup(t->easy);
+    buf_free(&t->body);
+    mem_free(t->url);
+    mem_free(t);
+}
+
+static void live_remove(struct http *h, struct http_transfer *t)
+{
+    if (t->prev_live)
+        t->prev_live->next_live = t->next_live;
+    else
+        h->live = t->next_live;
+    if (t->next_live)
+        t->next_live->prev_live = t->prev_live;
+    t->prev_live = t->next_live = NULL;
+    curl_multi_remove_handle(h->multi, t->easy);
+}
+
+static void make_idle(struct http *h, struct http_transfer *t)
+{
+    if (t->body.room > KEPT_BODY)
+        buf_free(&t->body);
+    t->next = h->idle;
+    h->idle = t;
+}
+
+static void free_list(struct http_transfer *t)
+{
+    while (t) {
+        struct http_transfer *next = t->next;
+        transfer_free(t);
+        t = next;
+    }
+}
+
+void http_close(struct http *h)
+{
+    if (!h)
+        return;
+    while (h->live)
+        http_cancel(h, h->live);
+    free_list(h->finished);
+    free_list(h->idle);
+    if (h->multi)
+        curl_multi_cleanup(h->multi);
+    curl_slist_free_all(h->headers);
+    mem_free(h);
+    curl_global_cleanup();
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct http_transfer *t = ctx;
+    buf_add(&t->body, bytes, size * n);
+    if (t->body.overflow) {
+        t->too_large = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    return size * n;
+}
+
+/* What never changes for a transfer is set once, at its birth. */
+static struct http_transfer *transfer_make(struct http *h)
+{
+    struct http_transfer *t = mem_zero(1, sizeof *t);
+    t->easy = curl_easy_init();
+    if (!t->easy) {
+        mem_free(t);
+        return NULL;
+    }
+    CURL *e = t->easy;
+    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->headers);
+    curl_easy_setopt(e, CURLOPT_USERAGENT, "trueup/" TRUEUP_VERSION);
+    curl_easy_setopt(e, CURLOPT_POST, 1L);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->words);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 10L);
+    h->made++;
+    return t;
+}
+
+static struct http_transfer *transfer_get(struct http *h, struct err *err)
+{
+    struct http_transfer *t = h->idle;
+    if (t) {
+        h->idle = t->next;
+        return t;
+    }
+    if (h->made >= HTTP_TRANSFERS_MAX) {
+        err_set(err, ERR_FAILED, "%d HTTP requests are in flight already", HTTP_TRANSFERS_MAX);
+        return NULL;
+    }
+    t = transfer_make(h);
+    if (!t)
+        err_set(err, ERR_FAILED, "libcurl has no memory");
+    return t;
+}
+
+static void set_url(struct http_transfer *t, const char *url)
+{
+    if (t->url && strcmp(t->url, url) == 0)
+        return;
+    mem_free(t->url);
+    t->url = mem_strdup(url);
+    curl_easy_setopt(t->easy, CURLOPT_URL, t->url);
+    /* Over TLS wait to see whether the first connection multiplexes before opening a second. */
+    curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, strncmp(url, "https:", 6) == 0 ? 1L : 0L);
+}
+
+int http_post(struct http *h, const struct http_post *post, struct http_transfer **ret,
+              struct err *err)
+{
+    struct http_transfer *t = transfer_get(h, err);
+    if (!t)
+        return -1;
+    int left = ms_until(post->deadline_ms);
+    long timeout = left > 0 ? left : 1;
+    buf_clear(&t->body);
+    t->body.ceiling = post->reply_max;
+    t->user = post->user;
+    t->sent = post->body_len;
+    t->too_large = false;
+    t->words[0] = '\0';
+    t->next = NULL;
+    set_url(t, post->url);
+    curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, post->body);
+    curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body_len);
+    curl_easy_setopt(t->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)post->reply_max);
+    curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, timeout);
+    curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     timeout < CONNECT_MS ? timeout : CONNECT_MS);
+    CURLMcode rc = curl_multi_add_handle(h->multi, t->easy);
+    if (rc != CURLM_OK) {
+        make_idle(h, t);
+        return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+    }
+    t->next_live = h->live;
+    if (h->live)
+        h->live->prev_live = t;
+    h->live = t;
+    *ret = t;
+    return 0;
+}
+
+void http_cancel(struct http *h, struct http_transfer *t)
+{
+    for (struct http_transfer **at = &h->finished; *at; at = &(*at)->next) {
+        if (*at != t)
+            continue;
+        *at = t->next;
+        if (h->finished_tail == &t->next)
+            h->finished_tail = at;
+        make_idle(h, t);
+        return;
+    }
+    live_remove(h, t);
+    make_idle(h, t);
+}
+
+static void collect(struct http *h)
+{
+    int left;
+    for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &left)) != NULL;) {
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        struct http_transfer *t = NULL;
+        CURLcode result = m->data.result; /* m is gone once the handle is removed */
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        t->result = result;
+        live_remove(h, t);
+        t->next = NULL;
+        *h->finished_tail = t;
+        h->finished_tail = &t->next;
+    }
+}
+
+int http_kick(struct http *h, struct err *err)
+{
+    int running;
+    CURLMcode rc = curl_multi_perform(h->multi, &running);
+    if (rc != CURLM_OK)
+        return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+    collect(h);
+    return 0;
+}
+
+int http_wait(struct http *h, int timeout_ms, int wake_fd, bool *ret_woken, struct err *err)
+{
+    *ret_woken = false;
+    if (h->finished)
+        return 0;
+    int64_t end = clock_ms() + timeout_ms;
+    for (;;) {
+        if (http_kick(h, err) != 0)
+            return -1;
+        int left = ms_until(end);
+        if (h->finished || left == 0)
+            return 0;
+        struct curl_waitfd wake = {.fd = wake_fd, .events = CURL_WAIT_POLLIN};
+        int ready = 0;
+        CURLMcode rc = curl_multi_poll(h->multi, &wake, wake_fd >= 0 ? 1 : 0, left, &ready);
+        if (rc != CURLM_OK)
+            return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+        if (wake_fd >= 0 && wake.revents) {
+            *ret_woken = true;
+            return 0;
+        }
+    }
+}
+
+/* Which kinds of trouble curl's codes are; what is not listed broke in the middle. */
+static const struct {
+    CURLcode code;
+    enum http_trouble trouble;
+} troubles[] = {
+    {CURLE_OK, HTTP_FINE},
+    {CURLE_COULDNT_RESOLVE_HOST, HTTP_NO_CONNECTION},
+    {CURLE_COULDNT_RESOLVE_PROXY, HTTP_NO_CONNECTION},
+    {CURLE_COULDNT_CONNECT, HTTP_NO_CONNECTION},
+    {CURLE_OPERATION_TIMEDOUT, HTTP_TIMED_OUT},
+    {CURLE_FILESIZE_EXCEEDED, HTTP_TOO_LARGE},
+    {CURLE_PEER_FAILED_VERIFICATION, HTTP_UNTRUSTED},
+    {CURLE_SSL_CONNECT_ERROR, HTTP_UNTRUSTED},
+    {CURLE_SSL_CERTPROBLEM, HTTP_UNTRUSTED},
+    {CURLE_SSL_CIPHER, HTTP_UNTRUSTED},
+    {CURLE_SSL_CACERT_BADFILE, HTTP_UNTRUSTED},
+    {CURLE_SSL_ISSUER_ERROR, HTTP_UNTRUSTED},
+    {CURLE_URL_MALFORMAT, HTTP_BAD_URL},
+    {CURLE_UNSUPPORTED_PROTOCOL, HTTP_BAD_URL},
+};
+
+static enum http_trouble trouble_of(const struct http_transfer *t, int status)
+{
+    enum http_trouble trouble = HTTP_BROKEN;
+    for (size_t i = 0; i < COUNT_OF(troubles); i++)
+        if (troubles[i].code == t->result)
+            trouble = troubles[i].trouble;
+    if (t->too_large)
+        return HTTP_TOO_LARGE;
+    return trouble == HTTP_FINE && status >= 300 && status < 400 ? HTTP_REDIRECT : trouble;
+}
+
+static void describe(const struct http_transfer *t, struct http_reply *r)
+{
+    char where[URL_TEXT];
+    char *to = NULL;
+    switch (r->trouble) {
+    case HTTP_FINE:
+        r->text[0] = '\0';
+        return;
+    case HTTP_TOO_LARGE:
+        snprintf(r->text, sizeof r->text, "the reply is over the ceiling of %zu bytes",
+                 t->body.ceiling);
+        return;
+    case HTTP_REDIRECT:
+        curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &to);
+        url_masked(where, to ? to : "");
+        snprintf(r->text, sizeof r->text, "HTTP %d redirects to %s, which is not followed",
+                 r->status, where);
+        return;
+    case HTTP_NO_CONNECTION:
+    case HTTP_BROKEN:
+    case HTTP_TIMED_OUT:
+    case HTTP_UNTRUSTED:
+    case HTTP_BAD_URL:
+        url_scrub(r->text, sizeof r->text, t->words[0] ? t->words : curl_easy_strerror(t->result),
+                  t->url);
+        return;
+    }
+}
+
+/* Whether curl counts a body in the size of "the request" depends on its length and on curl's
+ * version; request headers are always shorter than a body that is left out. */
+static uint64_t bytes_out(const struct http_transfer *t)
+{
+    long request = 0;
+    curl_off_t body = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request);
+    curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &body);
+    uint64_t head = request > 0 ? (uint64_t)request : 0;
+    if (head >= t->sent)
+        head -= t->sent;
+    return head + (body > 0 ? (uint64_t)body : 0);
+}
+
+bool http_take(struct http *h, struct http_reply *ret)
+{
+    struct http_transfer *t = h->finished;
+    if (!t)
+        return false;
+    h->finished = t->next;
+    if (!h->finished)
+        h->finished_tail = &h->finished;
+    long status = 0, headers = 0;
+    curl_off_t down = 0, retry_after = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &headers);
+    curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    if (retry_after > RETRY_AFTER_SANE_S)
+        retry_after = RETRY_AFTER_SANE_S;
+    *ret = (struct http_reply){
+        .user = t->user,
+        .status = (int)status,
+        .body = buf_str(&t->body),
+        .body_len = t->body.len,
+        .retry_after_ms = retry_after > 0 ? (int64_t)retry_after * 1000 : -1,
+        .bytes_out = bytes_out(t),
+        .bytes_in = (uint64_t)(headers > 0 ? headers : 0) + (uint64_t)(down > 0 ? down : 0),
+        .transfer = t,
+    };
+    ret->trouble = trouble_of(t, ret->status);
+    describe(t, ret);
+    return true;
+}
+
+void http_reply_done(struct http *h, struct http_reply *r)
+{
+    if (r->transfer)
+        make_idle(h, r->transfer);
+    r->transfer = NULL;
+    r->body = "";
+    r->body_len = 0;
+}

@@ -1,0 +1,147 @@
+/*
+ * From what the transport brought to what it means.
+ *
+ * The body is looked at before the HTTP status: nodes and proxies send valid JSON-RPC errors with
+ * any status. Only where there is no such error does the status speak. A result counts under 2xx
+ * alone.
+ */
+#include "base/err.h"
+#include "eth/rpc.h"
+#include "node/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EXCERPT_MAX = 16 * 1024, WORDS_MAX = 128 * 1024 };
+
+static const struct {
+    enum http_trouble trouble;
+    enum fault fault;
+    const char *rule;
+    struct verdict verdict;
+} transport[] = {
+    {HTTP_NO_CONNECTION, FAULT_DOWN, "connect", {.refused = true}},
+    {HTTP_BROKEN, FAULT_DOWN, "broken", {0}},
+    {HTTP_TIMED_OUT, FAULT_TIME, "deadline", {0}},
+    /* As a node's own "response too large": the question asks for too much. */
+    {HTTP_TOO_LARGE, FAULT_DENSITY, "ceiling", {.reached = true, .permanent = true}},
+    {HTTP_REDIRECT, FAULT_INVALID, "redirect", {.permanent = true}},
+    {HTTP_UNTRUSTED, FAULT_DOWN, "tls", {.permanent = true}},
+    {HTTP_BAD_URL, FAULT_INVALID, "url", {.permanent = true}},
+};
+
+static void set_fault(struct node_answer *a, enum fault fault, const char *rule)
+{
+    a->fault = (struct fault_info){.fault = fault, .rule = rule, .retry_after_ms = -1};
+}
+
+static void set_text(struct node_answer *a, const struct endpoint *e, const struct buf *words)
+{
+    endpoint_scrub(e, buf_str(words), a->text, sizeof a->text);
+}
+
+static void add_status(struct buf *words, int status)
+{
+    if (status < 200 || status > 299)
+        buf_addf(words, "HTTP %d: ", status);
+}
+
+/* What a person can use of a body that is no JSON-RPC: of a web page its title. More than is shown
+ * goes in, since a secret is found only whole. */
+static void add_body(struct buf *words, const struct http_reply *reply)
+{
+    size_t n = reply->body_len < EXCERPT_MAX ? reply->body_len : EXCERPT_MAX;
+    const char *title = reply->body[0] == '<' ? strcasestr(reply->body, "<title>") : NULL;
+    if (title) {
+        title += strlen("<title>");
+        buf_addf(words, "a web page, \"%.*s\"", (int)strnlen(title, strcspn(title, "<\r\n")),
+                 title);
+    } else if (reply->body[0] == '<') {
+        buf_adds(words, "a web page");
+    } else if (n > 0) {
+        buf_add(words, reply->body, n);
+    } else {
+        buf_adds(words, "no body");
+    }
+}
+
+/* A JSON-RPC error, under whatever status. */
+static void read_error(const struct request *r, const struct endpoint *e,
+                       const struct http_reply *reply, const struct rpc_reply *rpc,
+                       struct node_answer *a)
+{
+    struct buf words = BUF_INIT(WORDS_MAX);
+    fault_classify(r->method, reply->status, rpc->code, rpc->whole.data, rpc->whole.len, &a->fault);
+    add_status(&words, reply->status);
+    buf_adds(&words, rpc->message[0] ? rpc->message : buf_str(&rpc->whole));
+    if (rpc->code)
+        buf_addf(&words, " (code %" PRId64 ")", rpc->code);
+    set_text(a, e, &words);
+    buf_free(&words);
+}
+
+/* No JSON-RPC: a page of a proxy, a cut reply, another request's. What a 2xx body says in JSON is
+ * not searched for words: half of a good answer may hold any. */
+static void read_other(const struct request *r, const struct endpoint *e,
+                       const struct http_reply *reply, const char *why, struct node_answer *a)
+{
+    struct buf words = BUF_INIT(WORDS_MAX);
+    bool good_status = reply->status >= 200 && reply->status <= 299;
+    bool json = reply->body[0] == '{' || reply->body[0] == '[';
+    set_fault(a, FAULT_GARBLED, "garbled");
+    if (!good_status || !json)
+        fault_classify(r->method, reply->status, 0, reply->body, reply->body_len, &a->fault);
+    if (good_status && (json || a->fault.fault == FAULT_UNKNOWN))
+        set_fault(a, FAULT_GARBLED, "garbled");
+    add_status(&words, reply->status);
+    if (good_status)
+        buf_adds(&words, why);
+    else
+        add_body(&words, reply);
+    set_text(a, e, &words);
+    buf_free(&words);
+}
+
+static void read_http(const struct request *r, const struct endpoint *e,
+                      const struct http_reply *reply, struct node_answer *a)
+{
+    struct rpc_reply rpc;
+    struct err why;
+    if (rpc_reply_parse(reply->body, reply->body_len, r->reply_max, r->id, &rpc, &why) < 0) {
+        read_other(r, e, reply, why.text, a);
+        return;
+    }
+    if (rpc.is_error) {
+        read_error(r, e, reply, &rpc, a);
+    } else if (reply->status >= 200 && reply->status <= 299) {
+        set_fault(a, FAULT_NONE, "");
+        a->doc = rpc.doc;
+        a->result = rpc.result;
+        a->text[0] = '\0';
+        rpc.doc = NULL;
+    } else {
+        read_other(r, e, reply, "", a);
+    }
+    rpc_reply_free(&rpc);
+}
+
+void answer_read(const struct request *r, const struct endpoint *e, const struct http_reply *reply,
+                 struct node_answer *a, struct verdict *ret)
+{
+    *ret = (struct verdict){.reached = true};
+    a->status = reply->status;
+    if (reply->trouble == HTTP_FINE) {
+        read_http(r, e, reply, a);
+    } else {
+        for (size_t i = 0; i < sizeof transport / sizeof transport[0]; i++) {
+            if (transport[i].trouble != reply->trouble)
+                continue;
+            set_fault(a, transport[i].fault, transport[i].rule);
+            *ret = transport[i].verdict;
+        }
+        endpoint_scrub(e, reply->text, a->text, sizeof a->text);
+    }
+    if (a->fault.fault != FAULT_NONE && reply->retry_after_ms > a->fault.retry_after_ms)
+        a->fault.retry_after_ms = reply->retry_after_ms;
+}
