@@ -74,7 +74,7 @@ static const struct row rows[] = {
     {"1", FAULT_WINDOW, LOGS, "\"from\":_%*\"to\":_%", WINDOW},    /* Infura's error.data */
     {"2", FAULT_WINDOW, LOGS, "retry with the range @-@", WINDOW}, /* reth; decimal */
     {"3", FAULT_RANGE, LOGS, "requested too many blocks from # to #, maximum is set to @", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "max(imum) (allowed )(block )range( is)( of)_@", LIMIT},
+    {"4", FAULT_RANGE, LOGS, "max{imum} {allowed }{block }range{ is}{ of}_@", LIMIT},
     {"4", FAULT_RANGE, LOGS, "block range greater than @ max", LIMIT},
     {"4", FAULT_RANGE, LOGS, "block range exceeds @", LIMIT},
     {"4", FAULT_RANGE, LOGS, "maximum allowed is @ blocks", LIMIT},
@@ -83,7 +83,7 @@ static const struct row rows[] = {
     {"4", FAULT_RANGE, LOGS, "query must be smaller than size @", LIMIT},
     {"4", FAULT_RANGE, LOGS, "exceeds the maximum of @ blocks", LIMIT},
     {"4", FAULT_RANGE, LOGS, "range exceeds server limit, narrow your filter: @", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "limited to (a )@", LIMIT},
+    {"5", FAULT_RANGE, LOGS, "limited to {a }@", LIMIT},
     {"5", FAULT_RANGE, LOGS, "at most @ blocks", LIMIT},
     {"5", FAULT_RANGE, LOGS, "requested blocks is @", LIMIT},
     {"5", FAULT_RANGE, LOGS, "up to a @ block range", LIMIT},
@@ -93,7 +93,7 @@ static const struct row rows[] = {
     {"5", FAULT_RANGE, LOGS, "max is @ blocks", LIMIT},
     {"6", FAULT_RANGE, LOGS, "block range limit exceeded"},
     {"6", FAULT_RANGE, LOGS, "block range is too wide"},
-    {"6", FAULT_RANGE, LOGS, "block range (is )too large"},
+    {"6", FAULT_RANGE, LOGS, "block range {is }too large"},
     {"6", FAULT_RANGE, LOGS, "range threshold exceeded"},
     {"6", FAULT_RANGE, LOGS, "exceeded max allowed"},
     {"6", FAULT_RANGE, LOGS, "exceeds maximum rpc range limit"},

@@ -169,8 +169,8 @@ static bool fits(const char *p, const char *s, const char *end, struct phrase_hi
     for (; *p; p++) {
         if (*p == '*' || *p == '_')
             return fits_after(p, s, end, hit);
-        if (*p == '(') {
-            const char *close = strchr(p, ')');
+        if (*p == '{') {
+            const char *close = strchr(p, '}');
             size_t n = (size_t)(close - p - 1);
             struct phrase_hit before = *hit;
             if ((size_t)(end - s) >= n && memcmp(s, p + 1, n) == 0 &&
@@ -191,7 +191,7 @@ static bool fits(const char *p, const char *s, const char *end, struct phrase_hi
 bool phrase_find(const char *text, size_t n, const char *phrase, struct phrase_hit *ret)
 {
     const char *end = text + n;
-    bool literal = !strchr("@#%~_*(", phrase[0]);
+    bool literal = !strchr("@#%~_*{", phrase[0]);
     for (const char *s = text; s < end; s++) {
         if (literal && !(s = memchr(s, phrase[0], (size_t)(end - s))))
             return false;

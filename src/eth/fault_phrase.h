@@ -10,7 +10,7 @@
  *     ~  a duration: "10s", "10m0s", "1.5s", "10 seconds", or seconds alone; remembered
  *     _  up to 4 characters that are neither letters nor digits
  *     *  up to 64 characters, as few as will do
- *     (…) may be absent; holds no other mark
+ *     {…} may be absent; holds no other mark
  */
 #ifndef ETH_FAULT_PHRASE_H
 #define ETH_FAULT_PHRASE_H
