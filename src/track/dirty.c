@@ -1,0 +1,60 @@
+#include "track/dirty.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+void dirty_add(struct dirty *d, const struct mark *m)
+{
+    if (d->n == d->room) {
+        d->room = d->room ? d->room * 2 : 64;
+        d->list = mem_grow(d->list, d->room, sizeof *d->list);
+    }
+    d->list[d->n++] = *m;
+    d->settled = false;
+}
+
+static int by_wallet(const void *a, const void *b)
+{
+    return address_compare(&((const struct mark *)a)->wallet, &((const struct mark *)b)->wallet);
+}
+
+/* The stronger of two marks of one wallet: the later event, the wider right to insert. */
+static void merge(struct mark *into, const struct mark *m)
+{
+    if (m->has_event && (!into->has_event || m->event_block > into->event_block)) {
+        into->has_event = true;
+        into->event_block = m->event_block;
+    }
+    if (m->insert > into->insert)
+        into->insert = m->insert;
+}
+
+void dirty_settle(struct dirty *d)
+{
+    if (d->settled || d->n == 0) {
+        d->settled = true;
+        return;
+    }
+    qsort(d->list, d->n, sizeof *d->list, by_wallet);
+    size_t kept = 0;
+    for (size_t i = 1; i < d->n; i++) {
+        if (address_equal(&d->list[kept].wallet, &d->list[i].wallet))
+            merge(&d->list[kept], &d->list[i]);
+        else
+            d->list[++kept] = d->list[i];
+    }
+    d->n = kept + 1;
+    d->settled = true;
+}
+
+void dirty_clear(struct dirty *d)
+{
+    d->n = 0;
+    d->settled = false;
+}
+
+void dirty_free(struct dirty *d)
+{
+    mem_free(d->list);
+    *d = (struct dirty){0};
+}

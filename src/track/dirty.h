@@ -1,0 +1,34 @@
+/*
+ * The plan of a step: which wallets, why, and for which event block. Marks may come in any order and
+ * any number of times; dirty_settle() leaves each wallet once, in key order, with the highest event
+ * block: what the store demands and what a reader wants.
+ */
+#ifndef TRACK_DIRTY_H
+#define TRACK_DIRTY_H
+
+#include "eth/address.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mark {
+    address wallet;
+    bool has_event;
+    uint64_t event_block;
+    enum store_insert insert;
+};
+
+struct dirty {
+    struct mark *list;
+    size_t n, room;
+    bool settled; /* sorted and unique */
+};
+
+void dirty_add(struct dirty *d, const struct mark *m);
+void dirty_settle(struct dirty *d);
+void dirty_clear(struct dirty *d); /* keeps the memory */
+void dirty_free(struct dirty *d);
+
+#endif

@@ -1,0 +1,95 @@
+#include "track/events.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+static int add_contract(struct trigger_filter *f, const address *a, struct err *err)
+{
+    size_t n = f->filter.n_contracts;
+    for (size_t i = 0; i < n; i++)
+        if (address_equal(&f->contracts[i], a))
+            return 0;
+    if (n == FILTER_CONTRACTS)
+        return err_set(err, ERR_USAGE, "triggers name more than %d contracts", FILTER_CONTRACTS);
+    f->contracts[n] = *a;
+    f->filter.n_contracts = n + 1;
+    return 0;
+}
+
+static int add_topic(struct trigger_filter *f, const hash32 *topic, struct err *err)
+{
+    size_t n = f->filter.n_topics;
+    for (size_t i = 0; i < n; i++)
+        if (hash_equal(&f->topics[i], topic))
+            return 0;
+    if (n == FILTER_TOPICS)
+        return err_set(err, ERR_USAGE, "triggers name more than %d events", FILTER_TOPICS);
+    f->topics[n] = *topic;
+    f->filter.n_topics = n + 1;
+    return 0;
+}
+
+int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struct err *err)
+{
+    memset(f, 0, sizeof *f);
+    f->filter.contracts = f->contracts;
+    f->filter.topics = f->topics;
+    for (size_t b = 0; b < t->n_balances; b++) {
+        const struct conf_balance *conf = t->balances[b].conf;
+        for (size_t i = 0; i < conf->n_triggers; i++)
+            if (add_contract(f, &conf->triggers[i].contract, err) < 0 ||
+                add_topic(f, &conf->triggers[i].event.hash, err) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+static void mark_log(const struct tracked *b, const struct conf_trigger *trigger,
+                     const struct event_log *log, struct dirty *dirty)
+{
+    for (size_t i = 0; i < trigger->n_sources; i++) {
+        const struct conf_source *source = &trigger->sources[i];
+        struct mark m = {.has_event = true,
+                         .event_block = log->block,
+                         .insert = b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED
+                                                                     : INSERT_ALWAYS};
+        if (source->is_view)
+            continue;
+        /* The zero address is where tokens come from and go to; it is nobody's wallet. */
+        if (event_address(log, &trigger->event, source->param, &m.wallet) &&
+            !address_is_zero(&m.wallet))
+            dirty_add(dirty, &m);
+    }
+}
+
+void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
+                 struct dirty *dirty)
+{
+    for (size_t l = 0; l < n; l++)
+        for (size_t i = 0; i < b->conf->n_triggers; i++)
+            if (event_matches(&logs[l], &b->conf->triggers[i].contract, &b->conf->triggers[i].event))
+                mark_log(b, &b->conf->triggers[i], &logs[l], dirty);
+}
+
+int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,
+                        struct err *err)
+{
+    dirty_settle(dirty);
+    if (b->store.tracking == STORE_SEEN || dirty->n == 0)
+        return 0;
+    address *wallets = mem_alloc(dirty->n * sizeof *wallets);
+    bool *tracked = mem_alloc(dirty->n * sizeof *tracked);
+    for (size_t i = 0; i < dirty->n; i++)
+        wallets[i] = dirty->list[i].wallet;
+    int rc = store_tracked(t->store, &b->store, wallets, dirty->n, tracked, err);
+    size_t kept = 0;
+    for (size_t i = 0; rc == 0 && i < dirty->n; i++)
+        if (tracked[i])
+            dirty->list[kept++] = dirty->list[i];
+    if (rc == 0)
+        dirty->n = kept;
+    mem_free(wallets);
+    mem_free(tracked);
+    return rc;
+}

@@ -1,0 +1,413 @@
+#include "track/follow.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "track/step.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    STEP_WALLETS = 2048,  /* in one read and one transaction */
+    FLUSH_WALLETS = 8192, /* named and not yet read: enough, cover what is there */
+    FLUSH_MS = 5000,      /* a catch-up moves its checkpoint at least this often */
+    PRUNE_EVERY = 64,     /* blocks */
+};
+
+int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
+                struct err *err)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->t = t;
+    ret->has_from = has_from;
+    ret->from = from;
+    range_init(&ret->range);
+    if (trigger_filter_init(&ret->filter, t, err) < 0 || chain_open(t, &ret->chain, err) < 0)
+        return -1;
+    ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
+    for (size_t i = 0; i < t->n_balances; i++)
+        ret->balances[i].b = &t->balances[i];
+    return 0;
+}
+
+void follow_close(struct follow *f)
+{
+    if (f->balances)
+        for (size_t i = 0; i < f->t->n_balances; i++)
+            dirty_free(&f->balances[i].dirty);
+    mem_free(f->balances);
+    f->balances = NULL;
+}
+
+/* ---- where each balance stands ---------------------------------------------------------------------- */
+
+static void rescan_key(const struct follow_balance *fb, char out[128])
+{
+    snprintf(out, 128, "rescan:%.100s", fb->b->conf->name);
+}
+
+static int load_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
+{
+    char key[128];
+    const char *text;
+    struct arena arena;
+    uint64_t at;
+    arena_init(&arena);
+    rescan_key(fb, key);
+    int rc = store_state_get(f->t->store, key, &arena, &text, err);
+    if (rc == 0 && text && parse_u64(text, strlen(text), &at) && at < fb->checkpoint) {
+        fb->covered = at;
+        fb->rescanning = true;
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+/* Where covering goes on: a rescan left by a reorg, the checkpoint, or for a first start --from or
+ * the head. */
+static int start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
+{
+    bool found;
+    if (store_checkpoint_get(f->t->store, &fb->b->store, &fb->checkpoint, &found, err) < 0)
+        return -1;
+    if (found) {
+        fb->covered = fb->checkpoint;
+        if (load_rescan(f, fb, err) < 0)
+            return -1;
+    } else {
+        uint64_t head = f->chain.head.at.number;
+        bool gone;
+        fb->covered = f->has_from && f->from > 0 && f->from <= head ? f->from - 1 : head;
+        if (f->has_from && f->from == 0)
+            fb->covered = 0;
+        fb->checkpoint = fb->covered;
+        if (fb->covered == head &&
+            store_checkpoint_advance(f->t->store, &fb->b->store, &f->chain.head.at, &gone, err) < 0)
+            return -1;
+    }
+    if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
+        return chain_is_another(err, "the head is block %" PRIu64 ", but the checkpoint of \"%s\" is "
+                                "%" PRIu64, f->chain.head.at.number, fb->b->conf->name,
+                                fb->checkpoint);
+    fb->started = true;
+    return 0;
+}
+
+static int save_positions(struct follow *f, struct err *err)
+{
+    struct positions p = {.head = f->chain.head.at.number,
+                          .settled = f->chain.settled.number,
+                          .first = f->first};
+    return positions_save(f->t, &p, err);
+}
+
+static int start(struct follow *f, struct err *err)
+{
+    struct positions p;
+    if (positions_load(f->t, &p, err) < 0)
+        return -1;
+    f->first = p.known ? p.first : f->chain.head.at.number;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (!f->balances[i].started && start_balance(f, &f->balances[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+static uint64_t lowest_covered(const struct follow *f)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (f->balances[i].covered < lowest)
+            lowest = f->balances[i].covered;
+    return lowest;
+}
+
+/* ---- the break ------------------------------------------------------------------------------------------ */
+
+static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common, struct err *err)
+{
+    char key[128], text[24];
+    bool found = fb->started;
+    uint64_t checkpoint = fb->checkpoint;
+    if (!fb->started &&
+        store_checkpoint_get(f->t->store, &fb->b->store, &checkpoint, &found, err) < 0)
+        return -1;
+    if (!found || (fb->started ? fb->covered : checkpoint) <= common)
+        return 0;
+    rescan_key(fb, key);
+    snprintf(text, sizeof text, "%" PRIu64, common);
+    if (store_state_set(f->t->store, key, text, err) < 0)
+        return -1;
+    fb->covered = common;
+    fb->rescanning = true;
+    dirty_clear(&fb->dirty);
+    return 0;
+}
+
+/* The rescan mark is durable before the rewind: a crash between them finds the break again, a crash
+ * after both goes on covering. The other order could lose the adopted blocks' events. */
+static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, struct err *err)
+{
+    uint64_t common = first_bad > 0 ? first_bad - 1 : 0;
+    struct arena arena;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (mark_rescan(f, &f->balances[i], common, err) < 0)
+            return -1;
+    arena_init(&arena);
+    int rc = store_rewind(f->t->store, tracker_store_balances(f->t, &arena), f->t->n_balances,
+                          first_bad, ret_rows, err);
+    arena_free(&arena);
+    if (rc == 0) {
+        while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
+            f->chain.n_near--;
+        f->chain.known = false;
+        f->chain.behind_since_ms = 0;
+    }
+    return rc;
+}
+
+/* ---- covering ----------------------------------------------------------------------------------------- */
+
+static void mark_all(struct follow *f, const struct logs *logs)
+{
+    for (size_t i = 0; i < f->t->n_balances; i++) {
+        struct follow_balance *fb = &f->balances[i];
+        size_t skip = 0;
+        while (skip < logs->n && logs->list[skip].block <= fb->covered)
+            skip++;
+        events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->dirty);
+    }
+}
+
+static size_t named(const struct follow *f)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        n += f->balances[i].dirty.n;
+    return n;
+}
+
+/* The block at which wallets named up to `to` are read: `to` itself while it is near the head, else
+ * the sweep's block, whose state a full node still has. Never below `to`. */
+static int read_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct err *err)
+{
+    bool found;
+    const struct header *h = chain_near(&f->chain, to);
+    if (h) {
+        *ret = h->at;
+        return 0;
+    }
+    uint64_t at = chain_sweep_block(f->chain.head.at.number, f->chain.settled.number, UINT64_MAX, 0);
+    if (chain_anchor_below(f->t, at, ret, &found, err) < 0)
+        return -1;
+    if (!found || ret->number < to)
+        *ret = f->chain.head.at;
+    return 0;
+}
+
+static void held(struct follow_report *ret, const struct err *why)
+{
+    ret->end = FOLLOW_HELD;
+    ret->why = *why;
+}
+
+/* Writes one balance's marks; the last step carries the checkpoint. False in *ret_ok: held. */
+static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
+                         const struct anchor *at, struct follow_report *ret, bool *ret_ok,
+                         struct err *err)
+{
+    *ret_ok = false;
+    if (events_keep_tracked(f->t, fb->b, &fb->dirty, err) < 0)
+        return -1;
+    size_t done = 0;
+    do {
+        size_t n = fb->dirty.n - done < STEP_WALLETS ? fb->dirty.n - done : STEP_WALLETS;
+        struct step s = {.balance = fb->b,
+                         .cause = fb->rescanning ? CAUSE_REORG : CAUSE_EVENT,
+                         .at = *at,
+                         .marks = fb->dirty.list + done,
+                         .n = n,
+                         .lane = NODE_LIVE,
+                         .has_checkpoint = done + n == fb->dirty.n,
+                         .checkpoint = to};
+        struct step_report r;
+        if (step_run(f->t, &s, &r, err) < 0)
+            return -1;
+        if (r.end != STEP_DONE) {
+            held(ret, &r.why);
+            return 0;
+        }
+        done += n;
+        ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
+    } while (done < fb->dirty.n);
+    dirty_clear(&fb->dirty);
+    *ret_ok = true;
+    return 0;
+}
+
+/* The durable rescan mark follows what is covered, and goes once it has caught up. */
+static int move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
+{
+    char key[128], text[24];
+    if (!fb->rescanning)
+        return 0;
+    if (fb->covered >= fb->checkpoint)
+        fb->rescanning = false;
+    rescan_key(fb, key);
+    snprintf(text, sizeof text, "%" PRIu64, fb->covered);
+    return store_state_set(f->t->store, key, text, err);
+}
+
+static int flush(struct follow *f, uint64_t to, struct follow_report *ret, bool *ret_ok,
+                 struct err *err)
+{
+    struct anchor at;
+    *ret_ok = true;
+    if (read_anchor(f, to, &at, err) < 0)
+        return -1;
+    for (size_t i = 0; *ret_ok && i < f->t->n_balances; i++) {
+        struct follow_balance *fb = &f->balances[i];
+        if (fb->covered >= to)
+            continue;
+        if (flush_balance(f, fb, to, &at, ret, ret_ok, err) < 0)
+            return -1;
+        if (*ret_ok) {
+            fb->covered = to;
+            if (to > fb->checkpoint)
+                fb->checkpoint = to;
+            if (move_rescan(f, fb, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* Logs of one window below settled, or wherever headers are not known. */
+static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
+                       struct follow_report *ret, bool *ret_ok, struct err *err)
+{
+    struct logs logs;
+    struct err why = {0};
+    *ret_ok = false;
+    if (node_logs_range(f->t->node, &f->filter.filter, from, to, NODE_CATCHUP, arena, &logs, &why) == 0) {
+        range_answered(&f->range, to - from, logs.n);
+        mark_all(f, &logs);
+        *ret_ok = true;
+        return 0;
+    }
+    switch (range_refused(&f->range, to - from, &logs.fault)) {
+    case RANGE_AGAIN:
+        ret->end = FOLLOW_AGAIN;
+        return 0;
+    case RANGE_WAIT:
+        held(ret, &why);
+        return 0;
+    case RANGE_GIVE_UP:
+        break;
+    }
+    *err = why;
+    return -1;
+}
+
+/* Logs of one block above settled, by hash. The bloom saves the question where it says no. */
+static int cover_block(struct follow *f, const struct header *h, struct arena *arena, struct err *err)
+{
+    struct logs logs;
+    bool doubted;
+    if (h->has_bloom && !filter_may_match(&f->filter.filter, h))
+        return 0;
+    if (node_logs_block(f->t->node, &f->filter.filter, h, NODE_LIVE, arena, &logs, &doubted, err) < 0)
+        return -1;
+    mark_all(f, &logs);
+    return 0;
+}
+
+/* Marks what the next window names; *ret_to is the last block looked at. */
+static int cover_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
+                        struct follow_report *ret, bool *ret_ok, struct err *err)
+{
+    const struct header *h = from > f->chain.settled.number ? chain_near(&f->chain, from) : NULL;
+    uint64_t limit = from <= f->chain.settled.number ? f->chain.settled.number : f->chain.head.at.number;
+    if (f->filter.filter.n_topics == 0) {
+        *ret_to = f->chain.head.at.number;
+        *ret_ok = true;
+        return 0;
+    }
+    if (h) {
+        *ret_to = from;
+        *ret_ok = true;
+        return cover_block(f, h, arena, err);
+    }
+    *ret_to = limit - from > f->range.width ? from + f->range.width : limit;
+    return cover_range(f, from, *ret_to, arena, ret, ret_ok, err);
+}
+
+static int cover(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    uint64_t head = f->chain.head.at.number, at = lowest_covered(f);
+    int64_t flush_at = clock_ms() + FLUSH_MS;
+    struct arena arena;
+    bool ok = true;
+    int rc = 0;
+    if (at + CHAIN_NEAR < head && !f->announced) {
+        ret->catching_up = f->announced = true;
+        ret->from = at + 1;
+        ret->to = head;
+    }
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        dirty_clear(&f->balances[i].dirty);
+    arena_init(&arena);
+    while (rc == 0 && ok && at < head && named(f) < FLUSH_WALLETS && clock_ms() < flush_at) {
+        uint64_t to;
+        rc = cover_window(f, at + 1, &arena, &to, ret, &ok, err);
+        if (rc == 0 && ok)
+            at = to;
+        arena_clear(&arena);
+    }
+    arena_free(&arena);
+    /* What was marked before a window failed is still whole blocks: it may be written. */
+    if (at > lowest_covered(f)) {
+        struct err flush_err = {0};
+        bool flushed;
+        if (flush(f, at, ret, &flushed, &flush_err) < 0) {
+            *err = flush_err;
+            rc = -1;
+        }
+    }
+    if (rc == 0 && ret->end == FOLLOW_IDLE && lowest_covered(f) < head)
+        ret->end = FOLLOW_AGAIN;
+    if (lowest_covered(f) >= head)
+        f->announced = false;
+    return rc;
+}
+
+int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    enum chain_news news;
+    uint64_t first_bad;
+    *ret = (struct follow_report){.end = FOLLOW_IDLE};
+    if (chain_poll(f->t, &f->chain, &news, &first_bad, err) < 0)
+        return -1;
+    if (news == CHAIN_BROKE) {
+        if (rewind_to(f, first_bad, &ret->reorg_rows, err) < 0)
+            return -1;
+        ret->reorg = true;
+        ret->reorg_at = first_bad;
+        ret->end = FOLLOW_AGAIN;
+        return 0;
+    }
+    if (!f->chain.known)
+        return 0; /* behind, at the first look */
+    if (start(f, err) < 0)
+        return -1;
+    if (news == CHAIN_GREW) {
+        uint64_t keep_from = f->chain.settled.number > CHAIN_KEEP ? f->chain.settled.number - CHAIN_KEEP : 0;
+        if (save_positions(f, err) < 0 ||
+            (f->chain.head.at.number % PRUNE_EVERY == 0 &&
+             store_headers_prune(f->t->store, keep_from, err) < 0))
+            return -1;
+    }
+    return cover(f, ret, err);
+}

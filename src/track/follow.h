@@ -1,0 +1,60 @@
+/*
+ * Follow: keeps every block covered. Live head, catch-up and reorg are one loop, because they differ
+ * only in how far the covered block is behind the head:
+ *
+ *     below settled     eth_getLogs by range, with the header of its last block
+ *     above settled     eth_getLogs by block hash, skipped where the header's bloom says no
+ *     chain broke       rewind to the last common header, cover again from there
+ *
+ * The checkpoint moves with the write that answers for it, and only then.
+ */
+#ifndef TRACK_FOLLOW_H
+#define TRACK_FOLLOW_H
+
+#include "track/chain.h"
+#include "track/events.h"
+#include "track/range.h"
+
+struct follow {
+    struct tracker *t;
+    struct chain chain;
+    struct range range;
+    struct trigger_filter filter;
+    struct follow_balance {
+        struct tracked *b;
+        bool started;
+        uint64_t covered;    /* every block up to here is answered for */
+        bool rescanning;     /* covered lies below the durable checkpoint after a reorg */
+        uint64_t checkpoint; /* as stored */
+        struct dirty dirty;  /* named since covered */
+    } *balances;
+    uint64_t first;   /* block at which this store began */
+    bool has_from;    /* --from, for a first start */
+    uint64_t from;
+    bool announced;   /* the catch-up under way was logged */
+};
+
+enum follow_end {
+    FOLLOW_IDLE,  /* covered the head */
+    FOLLOW_AGAIN, /* progress was made, there is more to do at once */
+    FOLLOW_HELD,  /* something fails (report.why): pause, then again */
+};
+
+struct follow_report {
+    enum follow_end end;
+    size_t updated; /* rows written from events */
+    bool reorg;     /* the chain broke at reorg_at; unproven rows were made due */
+    uint64_t reorg_at, reorg_rows;
+    bool catching_up; /* a catch-up over [from, to] begins */
+    uint64_t from, to;
+    struct err why;
+};
+
+int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
+                struct err *err);
+void follow_close(struct follow *f);
+
+/* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later. */
+int follow_once(struct follow *f, struct follow_report *ret, struct err *err);
+
+#endif

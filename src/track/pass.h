@@ -1,0 +1,30 @@
+/*
+ * A full pass over the rows, flat out, in key order: `trueup sweep`. It needs no order by age, so it
+ * costs the database the least; it finds its own block to read at, so it also works beside no daemon.
+ */
+#ifndef TRACK_PASS_H
+#define TRACK_PASS_H
+
+#include "track/step.h"
+
+struct pass_progress {
+    uint64_t rows, updated, changed, failed, requests;
+    uint64_t total; /* rows to be expected; 0 unknown */
+};
+
+struct pass {
+    struct tracker *t;
+    struct tracked *b;
+    int64_t max_age_ms; /* only rows older; 0: all */
+    void (*progress)(void *ctx, const struct pass_progress *p); /* after each batch; may be NULL */
+    void *ctx;
+};
+
+/* ERR_STOPPED when t->stop said so: a rerun starts over, rows already read are simply fresher. */
+int pass_run(const struct pass *p, struct pass_progress *ret, struct err *err);
+
+/* A block to read at for a command: max(settled, head − 64), not above covered while a daemon keeps
+ * up; its header is stored. Never makes a stored header non-canonical. */
+int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err);
+
+#endif

@@ -1,0 +1,212 @@
+#include "track/sweep.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "track/chain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SKIP_MS = 60000, BATCH_MOST = 20000 };
+
+void sweep_open(struct sweep *s, struct tracker *t, struct tracked *b)
+{
+    *s = (struct sweep){.t = t, .b = b};
+    s->skips = mem_alloc(SWEEP_SKIPS * sizeof *s->skips);
+}
+
+void sweep_close(struct sweep *s)
+{
+    mem_free(s->skips);
+    s->skips = NULL;
+}
+
+/* ---- the block to read at ------------------------------------------------------------------------ */
+
+/* Covered as follow left it: the rescan mark of a reorg, else the checkpoint. */
+static int covered_of(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_found,
+                      struct err *err)
+{
+    struct arena arena;
+    const char *text;
+    char key[128];
+    uint64_t rescan;
+    if (store_checkpoint_get(t->store, &b->store, ret, ret_found, err) < 0)
+        return -1;
+    snprintf(key, sizeof key, "rescan:%.100s", b->conf->name);
+    arena_init(&arena);
+    int rc = store_state_get(t->store, key, &arena, &text, err);
+    if (rc == 0 && text && parse_u64(text, strlen(text), &rescan) && *ret_found && rescan < *ret)
+        *ret = rescan;
+    arena_free(&arena);
+    return rc;
+}
+
+int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
+                 struct err *err)
+{
+    struct positions p;
+    uint64_t covered;
+    if (positions_load(t, &p, err) < 0 || covered_of(t, b, &covered, ret_found, err) < 0)
+        return -1;
+    if (!p.known || !*ret_found) {
+        *ret_found = false;
+        return 0;
+    }
+    return chain_anchor_below(t, chain_sweep_block(p.head, p.settled, covered, p.first), ret,
+                              ret_found, err);
+}
+
+/* ---- wallets passed by ---------------------------------------------------------------------------- */
+
+static void drop_old_skips(struct sweep *s)
+{
+    size_t kept = 0;
+    int64_t now = clock_ms();
+    for (size_t i = 0; i < s->n_skips; i++)
+        if (s->skips[i].until_ms > now)
+            s->skips[kept++] = s->skips[i];
+    s->n_skips = kept;
+}
+
+static void skip_for_a_while(struct sweep *s, const struct mark *marks, size_t n)
+{
+    for (size_t m = 0; m < n && s->n_skips < SWEEP_SKIPS; m++) {
+        size_t at = s->n_skips;
+        while (at > 0 && address_compare(&s->skips[at - 1].wallet, &marks[m].wallet) > 0)
+            at--;
+        memmove(s->skips + at + 1, s->skips + at, (s->n_skips - at) * sizeof *s->skips);
+        s->skips[at] = (struct sweep_skip){marks[m].wallet, clock_ms() + SKIP_MS};
+        s->n_skips++;
+    }
+}
+
+static address *skipped_wallets(const struct sweep *s, struct arena *arena)
+{
+    address *list = arena_alloc(arena, (s->n_skips + 1) * sizeof *list);
+    for (size_t i = 0; i < s->n_skips; i++)
+        list[i] = s->skips[i].wallet;
+    return list;
+}
+
+/* ---- a tick ----------------------------------------------------------------------------------------- */
+
+static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
+                    struct sweep_report *ret, struct err *err)
+{
+    dirty_settle(plan);
+    struct step step = {.balance = s->b,
+                        .cause = CAUSE_SWEEP,
+                        .at = *at,
+                        .marks = plan->list,
+                        .n = plan->n,
+                        .lane = NODE_SWEEP};
+    struct step_report r;
+    if (step_run(s->t, &step, &r, err) < 0)
+        return -1;
+    switch (r.end) {
+    case STEP_DONE:
+        ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
+        ret->quarantined += r.applied.quarantined;
+        break;
+    case STEP_MOVED:
+        ret->end = SWEEP_WAITING;
+        ret->why = r.why;
+        break;
+    case STEP_BROKEN:
+        skip_for_a_while(s, plan->list, plan->n);
+        ret->end = SWEEP_BROKEN;
+        ret->why = r.why;
+        break;
+    }
+    return 0;
+}
+
+static int plan_oldest(struct sweep *s, const struct anchor *at, size_t batch, struct arena *arena,
+                       struct dirty *plan, struct sweep_report *ret, struct err *err)
+{
+    struct store_stale *rows;
+    size_t n;
+    drop_old_skips(s);
+    struct store_pick pick = {.want = batch,
+                              .max_observed = at->number,
+                              .in_flight = skipped_wallets(s, arena),
+                              .n_in_flight = s->n_skips};
+    if (store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &ret->lap,
+                          err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct mark m = {.wallet = rows[i].wallet,
+                         .insert = rows[i].has_row ? INSERT_NEVER : INSERT_IF_LISTED};
+        dirty_add(plan, &m);
+    }
+    ret->requested = n;
+    return 0;
+}
+
+/* Quarantined wallets whose retry has come, one step of their own. Their failing again is expected;
+ * a broken contract is not concluded from them. */
+static int retry_quarantined(struct sweep *s, const struct anchor *at, struct arena *arena,
+                             struct dirty *plan, struct sweep_report *ret, struct err *err)
+{
+    address *due;
+    size_t n;
+    struct sweep_report retry = {.end = SWEEP_DONE};
+    if (store_quarantine_due(s->t->store, &s->b->store, SWEEP_RETRIES, arena, &due, &n, err) < 0)
+        return -1;
+    if (n == 0)
+        return 0;
+    dirty_clear(plan);
+    for (size_t i = 0; i < n; i++)
+        dirty_add(plan, &(struct mark){.wallet = due[i],
+                                       .insert = s->b->store.tracking == STORE_LISTED
+                                                     ? INSERT_IF_LISTED
+                                                     : INSERT_ALWAYS});
+    if (run_step(s, at, plan, &retry, err) < 0)
+        return -1;
+    ret->requested += n;
+    ret->updated += retry.updated;
+    return 0;
+}
+
+static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct dirty *plan,
+                   struct sweep_report *ret, struct err *err)
+{
+    struct anchor at;
+    bool found;
+    if (sweep_anchor(s->t, s->b, &at, &found, err) < 0)
+        return -1;
+    if (!found) {
+        ret->end = SWEEP_WAITING;
+        err_set(&ret->why, ERR_FAILED, "no block is covered yet");
+        return 0;
+    }
+    if (plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
+        return -1;
+    if (plan->n > 0 && run_step(s, &at, plan, ret, err) < 0)
+        return -1;
+    if (ret->end == SWEEP_DONE && retry_quarantined(s, &at, arena, plan, ret, err) < 0)
+        return -1;
+    if (ret->end == SWEEP_DONE && ret->requested == 0)
+        ret->end = SWEEP_EMPTY;
+    return 0;
+}
+
+int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err)
+{
+    struct sweep_report report = {.end = SWEEP_DONE};
+    struct dirty plan = {0};
+    struct arena arena;
+    if (batch == 0)
+        batch = reads_batch_size(s->t->reads, &s->b->shape);
+    if (batch > BATCH_MOST)
+        batch = BATCH_MOST;
+    arena_init(&arena);
+    int rc = tick_in(s, batch, &arena, &plan, &report, err);
+    arena_free(&arena);
+    dirty_free(&plan);
+    if (rc == 0)
+        *ret = report;
+    return rc;
+}

@@ -1,0 +1,55 @@
+/*
+ * Sweep: the wallets that were proven longest ago are read again, for ever. Events alone always
+ * drift; this is what bounds how long.
+ *
+ * It reads at max(settled, head − 64), never above covered, so that a difference it finds is drift
+ * and hardly any of its values needs repair. One tick at a time; quarantined wallets whose time has
+ * come are read apart, so that they cannot spoil a tick.
+ */
+#ifndef TRACK_SWEEP_H
+#define TRACK_SWEEP_H
+
+#include "track/step.h"
+
+enum { SWEEP_SKIPS = 4096, SWEEP_RETRIES = 16 };
+
+/* A wallet that is passed by for a while because its failure could not be judged. */
+struct sweep_skip {
+    address wallet;
+    int64_t until_ms;
+};
+
+struct sweep {
+    struct tracker *t;
+    struct tracked *b;
+    struct store_cursor cursor;
+    struct sweep_skip *skips; /* SWEEP_SKIPS of them, in key order */
+    size_t n_skips;
+};
+
+enum sweep_end {
+    SWEEP_DONE,
+    SWEEP_EMPTY,   /* nothing was due */
+    SWEEP_WAITING, /* nothing can be read yet: why (no header yet, catching up, reorg) */
+    SWEEP_BROKEN,  /* a term fails for everybody: why */
+};
+
+struct sweep_report {
+    enum sweep_end end;
+    size_t requested, updated, quarantined;
+    bool lap; /* the order of updated_at was started over */
+    struct err why;
+};
+
+void sweep_open(struct sweep *s, struct tracker *t, struct tracked *b);
+void sweep_close(struct sweep *s);
+
+/* One tick: at most `batch` wallets (0: as many as one request carries). */
+int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err);
+
+/* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
+ * follow has not stored one yet. */
+int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
+                 struct err *err);
+
+#endif

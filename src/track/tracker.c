@@ -1,0 +1,150 @@
+#include "track/tracker.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static enum store_tracking tracking_of(enum conf_wallets w)
+{
+    switch (w) {
+    case WALLETS_SEEN:
+        return STORE_SEEN;
+    case WALLETS_LISTED:
+        return STORE_LISTED;
+    case WALLETS_QUERY:
+        break;
+    }
+    return STORE_QUERY;
+}
+
+static void describe_balance(const struct conf *conf, const struct conf_balance *b,
+                             struct tracked *ret)
+{
+    *ret = (struct tracked){
+        .conf = b,
+        .store = {.name = b->name,
+                  .table = b->table,
+                  .checkpoint = b->checkpoint,
+                  .tracking = tracking_of(b->wallets),
+                  .query = b->query,
+                  .terms_print = b->terms_print,
+                  .rules_print = b->rules_print},
+        .shape = {.terms = b->terms,
+                  .n_terms = b->n_terms,
+                  .anchor = conf->chain.anchor,
+                  .multicall = conf->chain.multicall},
+    };
+}
+
+int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *ret,
+                 struct err *err)
+{
+    struct tracker t = {.conf = conf, .n_balances = conf->n_balances};
+    t.balances = mem_zero(conf->n_balances, sizeof *t.balances);
+    for (size_t i = 0; i < conf->n_balances; i++)
+        describe_balance(conf, &conf->balances[i], &t.balances[i]);
+    if ((needs & NEEDS_NODE) &&
+        (node_open(conf, &t.node, err) < 0 || reads_open(t.node, &t.reads, err) < 0)) {
+        tracker_close(&t);
+        return -1;
+    }
+    if ((needs & NEEDS_STORE) && store_open(conf->store, who, &t.store, err) < 0) {
+        tracker_close(&t);
+        return -1;
+    }
+    *ret = t;
+    return 0;
+}
+
+void tracker_close(struct tracker *t)
+{
+    reads_close(t->reads);
+    if (t->node)
+        node_close(t->node);
+    store_close(t->store);
+    mem_free(t->balances);
+    *t = (struct tracker){0};
+}
+
+struct store_balance *tracker_store_balances(const struct tracker *t, struct arena *arena)
+{
+    struct store_balance *b = arena_zero(arena, t->n_balances, sizeof *b);
+    for (size_t i = 0; i < t->n_balances; i++)
+        b[i] = t->balances[i].store;
+    return b;
+}
+
+int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena);
+    int rc = store_migrate(t->store, tracker_store_balances(t, &arena), t->n_balances, ret, err);
+    arena_free(&arena);
+    return rc;
+}
+
+void controls_remember(struct controls *c, const address *wallet)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (address_equal(&c->wallets[i], wallet))
+            return;
+    c->wallets[c->next] = *wallet;
+    c->next = (c->next + 1) % CONTROLS;
+    if (c->n < CONTROLS)
+        c->n++;
+}
+
+int chain_is_another(struct err *err, const char *fmt, ...)
+{
+    char words[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(words, sizeof words, fmt, ap);
+    va_end(ap);
+    err_set(err, ERR_CHAIN, "%s", words);
+    return err_hint(err, "this is another chain than the one in the store, or it was reset; point "
+                         "chain.endpoints at the right chain, or run `trueup migrate --reset-chain` "
+                         "to forget the old one");
+}
+
+/* Compares one fact with what the store remembers; remembers it when there is nothing yet. */
+static int same_as_stored(struct tracker *t, const char *key, const char *name, const char *now,
+                          struct err *err)
+{
+    struct arena arena;
+    const char *before;
+    arena_init(&arena);
+    int rc = store_state_get(t->store, key, &arena, &before, err);
+    if (rc == 0 && !before)
+        rc = store_state_set(t->store, key, now, err);
+    else if (rc == 0 && strcmp(before, now) != 0)
+        rc = chain_is_another(err, "%s is %s, but the store holds rows of %s", name, now, before);
+    arena_free(&arena);
+    return rc;
+}
+
+int tracker_identify(struct tracker *t, struct err *err)
+{
+    uint64_t id;
+    hash32 genesis;
+    char id_text[24], genesis_text[HASH_TEXT];
+    if (node_identify(t->node, &id, &genesis, err) < 0)
+        return -1;
+    if (t->conf->chain.has_id && t->conf->chain.id != id) {
+        err_set(err, ERR_CHAIN, "the endpoint's chain id is %" PRIu64 ", but chain.id is %" PRIu64,
+                id, t->conf->chain.id);
+        return err_hint(err, "point chain.endpoints at chain %" PRIu64 " or correct chain.id",
+                        t->conf->chain.id);
+    }
+    snprintf(id_text, sizeof id_text, "%" PRIu64, id);
+    hash_text(&genesis, genesis_text);
+    if (t->store && (same_as_stored(t, "chain.id", "the chain id", id_text, err) < 0 ||
+                     same_as_stored(t, "chain.genesis", "the genesis block", genesis_text, err) < 0))
+        return -1;
+    t->chain_id = id;
+    t->genesis = genesis;
+    return 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * What a worker or a command holds while it keeps a table equal to the chain: the settings, the node,
+ * the engine that reads it, the store, and one entry per balance. Everything in track/ takes it first.
+ */
+#ifndef TRACK_TRACKER_H
+#define TRACK_TRACKER_H
+
+#include "conf/conf.h"
+#include "node/read.h"
+#include "store/store.h"
+
+struct err;
+
+enum { CONTROLS = 16 };
+
+/* Wallets that were read well lately: the witnesses when a term seems to fail for everybody. */
+struct controls {
+    address wallets[CONTROLS];
+    size_t n, next;
+};
+
+struct tracked {
+    const struct conf_balance *conf;
+    struct store_balance store;
+    struct read_shape shape;
+    struct controls controls;
+};
+
+struct tracker {
+    struct conf *conf; /* the caller's */
+    struct node *node;
+    struct reads *reads;
+    struct store *store; /* NULL for commands that touch none */
+    struct tracked *balances;
+    size_t n_balances;
+    uint64_t chain_id; /* 0 until tracker_identify() */
+    hash32 genesis;
+    bool (*stop)(void); /* asked between steps; NULL: never */
+};
+
+enum tracker_needs { NEEDS_NODE = 1, NEEDS_STORE = 2 };
+
+/* Opens what is needed; who names the process to the database. The store's schema is not looked at. */
+int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *ret,
+                 struct err *err);
+void tracker_close(struct tracker *t); /* leaves conf */
+
+/* Learns chain id and genesis from the node and holds them against the configuration and the store.
+ * ERR_CHAIN, with the hint, when it is another chain than before. At the very first time it writes
+ * them to the store. */
+int tracker_identify(struct tracker *t, struct err *err);
+
+/* The array store_migrate() and store_rewind() want; t->n_balances of them, in the arena. */
+struct store_balance *tracker_store_balances(const struct tracker *t, struct arena *arena);
+
+/* Creates or adopts the tables. Prints nothing: the caller reports what was done. */
+int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err);
+
+void controls_remember(struct controls *c, const address *wallet);
+
+/* The error and the hint of promise 9, for whoever notices. */
+int chain_is_another(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
