@@ -36,9 +36,9 @@ struct store_balance {
     const char *table;      /* "eth_wallet_balances"; may be schema-qualified on PostgreSQL */
     const char *checkpoint; /* row in eth_indexer_checkpoints: "audio_transfers" */
     enum store_tracking tracking;
-    const char *query;   /* STORE_QUERY: SQL with $1 text[], first column is a tracked wallet */
-    hash32 terms_print;  /* fingerprint of the terms: another one makes all rows unproven */
-    hash32 rules_print;  /* fingerprint of triggers and wallets rule */
+    const char *query;  /* STORE_QUERY: SQL with $1 text[], first column is a tracked wallet */
+    hash32 terms_print; /* fingerprint of the terms: another one makes all rows unproven */
+    hash32 rules_print; /* fingerprint of triggers and wallets rule */
 };
 
 /* url: "postgres://…", "postgresql://…", "sqlite:FILE", or a libpq string with "host=". who names
@@ -51,12 +51,13 @@ bool store_is_sqlite(const struct store *s);
 /* ---- schema --------------------------------------------------------------------------------- */
 
 struct store_adopted {
-    bool created;        /* the table did not exist */
-    bool added_column;   /* observed_block was added */
-    bool added_index;    /* on updated_at */
-    bool index_missing;  /* and could not be added: the hint tells what to run */
-    bool terms_changed;  /* all rows are unproven now */
-    bool rules_changed;  /* other triggers or wallets rule from here on */
+    bool created;                /* the table did not exist */
+    bool added_column;           /* observed_block was added */
+    bool added_index;            /* on updated_at */
+    bool index_missing;          /* and could not be added: the hint tells what to run */
+    bool terms_changed;          /* all rows are unproven now */
+    bool rules_changed;          /* other triggers or wallets rule from here on */
+    bool foreign_checkpoint;     /* another program moved it since we did */
     uint64_t foreign_rows;       /* rows another program wrote since our last write: unproven now */
     uint64_t non_canonical_rows; /* wallet not 0x + 40 lower-case hex: left alone */
     uint64_t unproven_rows;      /* may be an estimate on a large table */
@@ -68,12 +69,13 @@ int store_migrate(struct store *s, const struct store_balance *balances, size_t 
                   struct store_adopted *ret, struct err *err);
 /* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
 int store_check(struct store *s, const struct store_balance *balances, size_t n, struct err *err);
-/* Forgets headers, checkpoints, dirty marks, chain identity; makes every row unproven and due. Keeps
- * rows, the wallets list and drift. */
+/* Forgets headers, checkpoints, dirty marks, chain identity; makes every row unproven and due.
+ * Keeps rows, the wallets list and drift. */
 int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
                       struct err *err);
 
-/* ---- headers: trueup_blocks ------------------------------------------------------------------- */
+/* ---- headers: trueup_blocks -------------------------------------------------------------------
+ */
 
 /* Stores headers as canonical; another header stored at the same number stops being canonical.
  * Rows are not touched: that is store_rewind()'s. */
@@ -92,15 +94,16 @@ int store_rewind(struct store *s, const struct store_balance *balances, size_t n
 /* Drops headers below number, canonical or not, except the highest canonical one below it. */
 int store_headers_prune(struct store *s, uint64_t below, struct err *err);
 
-/* ---- the spine's end: one batch, one transaction ---------------------------------------------- */
+/* ---- the spine's end: one batch, one transaction ----------------------------------------------
+ */
 
 enum store_cause { /* why a wallet was read; also the `cause` of trueup_changes */
-    CAUSE_EVENT,
-    CAUSE_SWEEP,
-    CAUSE_SETTLE,
-    CAUSE_REORG,
-    CAUSE_AUDIT,
-    CAUSE_BACKFILL,
+                   CAUSE_EVENT,
+                   CAUSE_SWEEP,
+                   CAUSE_SETTLE,
+                   CAUSE_REORG,
+                   CAUSE_AUDIT,
+                   CAUSE_BACKFILL,
 };
 const char *store_cause_name(enum store_cause c); /* "event", "sweep" … */
 
@@ -135,7 +138,7 @@ struct store_dirty { /* touched above settled; to be read again when its block s
 struct store_batch {
     const struct store_balance *balance;
     enum store_cause cause;
-    struct anchor at; /* the block all values were read at; locked first */
+    struct anchor at;                 /* the block all values were read at; locked first */
     const struct store_write *writes; /* sorted by wallet, unique */
     size_t n_writes;
     const struct store_failure *failures; /* sorted by wallet, unique, disjoint from writes */
@@ -158,6 +161,8 @@ struct store_old { /* what a write met; parallel to batch.writes */
     enum store_outcome outcome;
     bool existed;
     u256 balance;
+    bool odd; /* an adopted balance that is no u256 (negative, a fraction, too large): balance is 0
+                 here, and any value read counts as a change */
     bool has_observed;
     uint64_t observed_block;
     bool has_blocknumber;
@@ -171,12 +176,12 @@ struct store_applied {
     struct store_old *olds; /* n_writes of them, in the arena; NULL if anchor_gone */
 };
 
-/* Writes the batch by the table in DESIGN 1.3: an event never lowers blocknumber; a value read at an
- * older block than the row's observed_block changes nothing; an unchanged value touches updated_at
- * and observed_block only, so that a trigger on `balance` does not fire. A written wallet leaves
- * quarantine, its waiting event_block paid into blocknumber; a failed one enters it or has its
- * failures counted and retry_at moved (1 min doubling to 24 h, with jitter). Changed and inserted
- * values are appended to trueup_changes. */
+/* Writes the batch by the table in DESIGN 1.3: an event never lowers blocknumber; a value read at
+ * an older block than the row's observed_block changes nothing; an unchanged value touches
+ * updated_at and observed_block only, so that a trigger on `balance` does not fire. A written
+ * wallet leaves quarantine, its waiting event_block paid into blocknumber; a failed one enters it
+ * or has its failures counted and retry_at moved (1 min doubling to 24 h, with jitter). Changed and
+ * inserted values are appended to trueup_changes. */
 int store_apply(struct store *s, const struct store_batch *batch, struct arena *arena,
                 struct store_applied *ret, struct err *err);
 
@@ -186,16 +191,21 @@ int store_checkpoint_advance(struct store *s, const struct store_balance *b,
 int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_t *ret,
                          bool *ret_found, struct err *err);
 
-/* ---- picking wallets ---------------------------------------------------------------------------- */
+/* ---- picking wallets ----------------------------------------------------------------------------
+ */
 
 /* Where a sweep stands in the order of updated_at; zero is the start of a lap. In memory only. */
 struct store_cursor {
     bool started;
-    int64_t updated_us;    /* lower bound of the next pick */
+    int64_t updated_us;     /* lower bound of the next pick */
     int64_t lap_started_ms; /* monotonic: restarted every lap and every ten minutes */
     uint64_t laps;
     /* a look at the placeholder range that turned out slow is not repeated before this */
     int64_t placeholders_not_before_ms;
+    int64_t lap_start_us;  /* database time: rows written since then belong to the next lap */
+    address after;         /* SQLite: the tie-break, and PostgreSQL leaves it alone */
+    uint64_t walk_block;   /* PostgreSQL: where the walk over the heap stands (pg_pick.c) */
+    int64_t walk_until_ms; /* monotonic: the order by updated_at is too slow to ask until then */
 };
 
 struct store_stale {
@@ -217,11 +227,11 @@ struct store_pick {
 /* The oldest wallets: first those listed without a row, then placeholders and unproven rows
  * (updated_at before 1971, or observed_block NULL after a rewind), then by updated_at from the
  * cursor on. Wallets whose quarantine has not expired are passed by. Looks at a bounded number of
- * rows per call: fewer than `want` does not mean the end, *ret_lap does (the cursor started over). */
-int store_claim_stale(struct store *s, const struct store_balance *b,
-                      const struct store_pick *pick, struct store_cursor *cursor,
-                      struct arena *arena, struct store_stale **ret, size_t *ret_n, bool *ret_lap,
-                      struct err *err);
+ * rows per call: fewer than `want` does not mean the end, *ret_lap does (the cursor started over).
+ */
+int store_claim_stale(struct store *s, const struct store_balance *b, const struct store_pick *pick,
+                      struct store_cursor *cursor, struct arena *arena, struct store_stale **ret,
+                      size_t *ret_n, bool *ret_lap, struct err *err);
 
 /* For a flat-out pass: rows with wallet > after (NULL: from the start) in key order, updated before
  * `before_us` (0: all); quarantined ones passed by. Fewer than `limit` means the end. */
@@ -237,7 +247,8 @@ int store_quarantine_due(struct store *s, const struct store_balance *b, size_t 
 int store_tracked(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
                   bool *ret_tracked, struct err *err);
 
-/* ---- rows, lists, small state ------------------------------------------------------------------- */
+/* ---- rows, lists, small state -------------------------------------------------------------------
+ */
 
 struct store_row {
     address wallet;
@@ -271,8 +282,7 @@ int store_wallets_list(struct store *s, const struct store_balance *b, const add
 
 /* Dirty marks at or below number, oldest first; and their removal once read. */
 int store_dirty_due(struct store *s, const struct store_balance *b, uint64_t number, size_t limit,
-                    struct arena *arena, struct store_dirty **ret, size_t *ret_n,
-                    struct err *err);
+                    struct arena *arena, struct store_dirty **ret, size_t *ret_n, struct err *err);
 int store_dirty_drop(struct store *s, const struct store_balance *b,
                      const struct store_dirty *marks, size_t n, struct err *err);
 
@@ -285,7 +295,7 @@ int store_state_set(struct store *s, const char *key, const char *value, struct 
 /* trueup_learned: sizes by endpoint and reader, as a short text of the caller's. */
 int store_learned_get(struct store *s, const char *endpoint, const char *reader,
                       struct arena *arena, const char **ret, struct err *err);
-int store_learned_put(struct store *s, const char *endpoint, const char *reader,
-                      const char *sizes, struct err *err);
+int store_learned_put(struct store *s, const char *endpoint, const char *reader, const char *sizes,
+                      struct err *err);
 
 #endif

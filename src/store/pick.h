@@ -1,0 +1,35 @@
+/* Picking wallets: the parts both databases share. */
+#ifndef STORE_PICK_H
+#define STORE_PICK_H
+
+#include "store/store.h"
+
+/* What a claim gathers. `out` has room for pick->want entries. */
+struct claim {
+    const struct store_pick *pick;
+    struct store_stale *out;
+    size_t n;
+    address *sealed; /* sorted: what earlier ranges of this claim took */
+    size_t n_sealed;
+};
+
+void claim_init(struct claim *c, const struct store_pick *pick, struct arena *arena);
+
+static inline bool claim_full(const struct claim *c)
+{
+    return c->n >= c->pick->want;
+}
+
+/* Takes the candidate unless it is in flight, could not be written, or is taken already. */
+void claim_offer(struct claim *c, const struct store_stale *candidate);
+
+/* Between two ranges that may overlap: what was taken so far is not taken again. */
+void claim_seal(struct claim *c, struct arena *arena);
+
+/* A lap begins: database time now. Called for a zeroed cursor and at a lap's end. */
+void cursor_begin_lap(struct store_cursor *cursor, int64_t db_now_us);
+/* Every ten minutes the lower bound goes back to the start, so that rows it has passed by (failed,
+ * in flight, inserted with an old time) get their turn; the lap goes on. */
+void cursor_maybe_rewind(struct store_cursor *cursor);
+
+#endif

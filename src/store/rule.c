@@ -1,0 +1,68 @@
+#include "store/rule.h"
+
+#include "base/random.h"
+
+#include <stdio.h>
+
+static bool later(bool has_a, uint64_t a, bool has_b, uint64_t b)
+{
+    return has_a && (!has_b || a > b);
+}
+
+struct write_plan write_decide(const struct store_write *w, const struct store_old *old,
+                               const struct write_debt *debt, uint64_t read_at)
+{
+    struct write_plan plan = {0};
+    bool older = old->existed && later(old->has_observed, old->observed_block, true, read_at);
+    uint64_t proven_at = older ? old->observed_block : read_at;
+
+    /* A debt is paid by a read at its block or later only: the sweep, which reads further back,
+     * must not vouch for an event it has not seen. */
+    plan.leaves_quarantine = debt->waiting && (!debt->has_event || debt->event_block <= proven_at);
+    bool has_event = w->has_event;
+    uint64_t event_block = w->event_block;
+    if (plan.leaves_quarantine &&
+        later(debt->has_event, debt->event_block, has_event, event_block)) {
+        has_event = true;
+        event_block = debt->event_block;
+    }
+    if (later(has_event, event_block, old->existed && old->has_blocknumber, old->blocknumber)) {
+        plan.set_blocknumber = true;
+        plan.blocknumber = event_block;
+    }
+
+    if (!old->existed)
+        plan.outcome = OUTCOME_INSERTED;
+    else if (older)
+        plan.outcome = OUTCOME_OLDER;
+    else if (old->odd || !u256_equal(&old->balance, &w->value))
+        plan.outcome = OUTCOME_CHANGED;
+    else
+        plan.outcome = OUTCOME_REFRESHED;
+    return plan;
+}
+
+int64_t quarantine_wait_us(unsigned failures, struct rng *rng)
+{
+    const int64_t minute = INT64_C(60000000), day = 24 * 60 * minute;
+    int64_t wait = minute;
+    for (unsigned i = 1; i < failures && wait < day; i++)
+        wait *= 2;
+    if (wait > day)
+        wait = day;
+    return wait + (int64_t)rng_below(rng, (uint64_t)wait / 4);
+}
+
+void state_key(char ret[STATE_KEY], const char *what, const char *balance, const char *who)
+{
+    snprintf(ret, STATE_KEY, "%s:%s%s%s", what, balance, who ? ":" : "", who ? who : "");
+}
+
+const char *store_cause_name(enum store_cause c)
+{
+    static const char *const names[] = {
+        [CAUSE_EVENT] = "event", [CAUSE_SWEEP] = "sweep", [CAUSE_SETTLE] = "settle",
+        [CAUSE_REORG] = "reorg", [CAUSE_AUDIT] = "audit", [CAUSE_BACKFILL] = "backfill",
+    };
+    return (size_t)c < sizeof names / sizeof names[0] ? names[c] : "unknown";
+}

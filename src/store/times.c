@@ -1,0 +1,91 @@
+#include "store/times.h"
+
+#include <string.h>
+
+/* Days since 1970 of a civil date and back, counting years from March so that a leap day is last.
+ */
+static int64_t days_of(int64_t y, unsigned m, unsigned d)
+{
+    y -= m <= 2;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    int64_t yoe = y - era * 400;
+    int64_t doy = (153 * ((int64_t)m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+static void date_of(int64_t days, int64_t *y, int64_t *m, int64_t *d)
+{
+    days += 719468;
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    int64_t doe = days - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int64_t mp = (5 * doy + 2) / 153;
+    *d = doy - (153 * mp + 2) / 5 + 1;
+    *m = mp < 10 ? mp + 3 : mp - 9;
+    *y = yoe + era * 400 + (*m <= 2);
+}
+
+static void digits(char *to, int64_t v, int n)
+{
+    while (n-- > 0) {
+        to[n] = (char)('0' + v % 10);
+        v /= 10;
+    }
+}
+
+void time_to_text(int64_t us, char ret[TIME_TEXT])
+{
+    /* years 0000 to 9999, or the text would lose its order */
+    const int64_t least = INT64_C(-62167219200000000), most = INT64_C(253402300799999999);
+    us = us < least ? least : us > most ? most : us;
+    const int64_t day_us = INT64_C(86400000000);
+    int64_t days = us / day_us, rest = us % day_us, y, m, d;
+    if (rest < 0) {
+        rest += day_us;
+        days--;
+    }
+    date_of(days, &y, &m, &d);
+    memcpy(ret, "0000-00-00 00:00:00.000000", TIME_TEXT);
+    digits(ret, y, 4);
+    digits(ret + 5, m, 2);
+    digits(ret + 8, d, 2);
+    digits(ret + 11, rest / INT64_C(3600000000), 2);
+    digits(ret + 14, rest / 60000000 % 60, 2);
+    digits(ret + 17, rest / 1000000 % 60, 2);
+    digits(ret + 20, rest % 1000000, 6);
+}
+
+static bool number(const char *s, int n, unsigned *ret)
+{
+    *ret = 0;
+    for (int i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+        *ret = *ret * 10 + (unsigned)(s[i] - '0');
+    }
+    return true;
+}
+
+bool time_from_text(const char *s, size_t n, int64_t *ret_us)
+{
+    unsigned y, mo, d, h, mi, sec, fraction = 0;
+    if (n < 19 || s[4] != '-' || s[7] != '-' || (s[10] != ' ' && s[10] != 'T') || s[13] != ':' ||
+        s[16] != ':')
+        return false;
+    if (!number(s, 4, &y) || !number(s + 5, 2, &mo) || !number(s + 8, 2, &d) ||
+        !number(s + 11, 2, &h) || !number(s + 14, 2, &mi) || !number(s + 17, 2, &sec))
+        return false;
+    if (mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60)
+        return false;
+    if (n > 19) {
+        int places = (int)n - 20;
+        if (s[19] != '.' || n > 26 || places < 1 || !number(s + 20, places, &fraction))
+            return false;
+        for (; places < 6; places++)
+            fraction *= 10;
+    }
+    *ret_us = ((days_of(y, mo, d) * 24 + h) * 60 + mi) * INT64_C(60000000) +
+              (int64_t)sec * 1000000 + fraction;
+    return true;
+}
