@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_DEADLINE_MS = 120000, CHUNK_DEADLINE_MS = 30000 };
+enum { DEFAULT_DEADLINE_MS = 120000, CHUNK_DEADLINE_MS = 30000, STOP_LOOK_MS = 200 };
 
 int reads_open(struct node *n, struct reads **ret, struct err *err)
 {
@@ -20,6 +20,11 @@ int reads_open(struct node *n, struct reads **ret, struct err *err)
     r->node = n;
     *ret = r;
     return 0;
+}
+
+void reads_stop_when(struct reads *r, bool (*asked)(void))
+{
+    r->stop_asked = asked;
 }
 
 struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
@@ -271,9 +276,12 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
     struct read *read, *ended = NULL;
     if (reads_begin(r, ask, readings, &read, err) < 0)
         return -1;
-    while (!ended)
-        if (reads_next(r, 1000, &ended, err) < 0)
+    while (!ended) {
+        if (r->stop_asked && r->stop_asked())
+            fail_read(read, &(struct err){.kind = ERR_STOPPED, .text = "asked to stop"});
+        if (reads_next(r, STOP_LOOK_MS, &ended, err) < 0)
             return -1;
+    }
     read_end(ended, ret);
     return 0;
 }

@@ -8,6 +8,7 @@
 #ifndef NODE_READ_H
 #define NODE_READ_H
 
+#include "base/err.h"
 #include "node/node.h"
 #include "node/reader.h"
 
@@ -16,6 +17,9 @@ struct read;
 
 int reads_open(struct node *n, struct reads **ret, struct err *err);
 void reads_close(struct reads *r); /* abandons what is under way */
+
+/* reads_run() ends with ERR_STOPPED soon after this says so. */
+void reads_stop_when(struct reads *r, bool (*asked)(void));
 
 struct read_ask {
     const struct read_shape *shape; /* outlives the read */

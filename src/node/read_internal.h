@@ -52,6 +52,7 @@ struct read {
 
 struct reads {
     struct node *node;
+    bool (*stop_asked)(void); /* NULL: never */
     struct read *under_way;
     size_t n_under_way;
     struct read_learnt learnt[READ_ENDPOINTS];

@@ -1,0 +1,73 @@
+#include "base/backoff.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "proc/stop.h"
+#include "worker/worker.h"
+
+int exit_status(const struct err *err)
+{
+    switch (err->kind) {
+    case ERR_NONE:
+        return 0;
+    case ERR_USAGE:
+        return 2;
+    case ERR_UNREACHABLE:
+    case ERR_CHAIN:
+        return 4;
+    case ERR_STORE:
+    case ERR_STORE_LOST:
+        return 5;
+    case ERR_FAILED:
+    case ERR_TOO_LARGE:
+    case ERR_STOPPED:
+        break;
+    }
+    return 1;
+}
+
+static int open_once(struct conf *conf, const char *who, struct tracker *ret, struct err *err)
+{
+    struct arena arena;
+    if (tracker_open(conf, who, NEEDS_NODE | NEEDS_STORE, ret, err) < 0)
+        return -1;
+    ret->stop = stop_asked;
+    reads_stop_when(ret->reads, stop_asked);
+    arena_init(&arena);
+    int rc = store_check(ret->store, tracker_store_balances(ret, &arena), ret->n_balances, err);
+    arena_free(&arena);
+    if (rc == 0)
+        rc = tracker_identify(ret, err);
+    if (rc < 0)
+        tracker_close(ret);
+    return rc;
+}
+
+bool worker_open(struct conf *conf, const char *who, struct tracker *ret, int *ret_status)
+{
+    struct backoff backoff;
+    backoff_init(&backoff, 200, 15000, rng_seed_from_system());
+    for (;;) {
+        struct err err = {0};
+        *ret_status = 0;
+        if (stop_asked())
+            return false;
+        if (open_once(conf, who, ret, &err) == 0)
+            return true;
+        if (err.kind == ERR_CHAIN || err.kind == ERR_USAGE) {
+            log_error_err("cannot go on", &err);
+            *ret_status = exit_status(&err);
+            return false;
+        }
+        log_warn_err("not ready, trying again", &err);
+        if (stop_wait(backoff_next(&backoff)))
+            return false;
+    }
+}
+
+void worker_mend(struct tracker *t, const struct err *err)
+{
+    struct err again = {0};
+    if ((err->kind == ERR_STORE_LOST || err->kind == ERR_STORE) &&
+        store_reopen(t->store, &again) < 0)
+        log_warn_err("the store cannot be reached", &again);
+}

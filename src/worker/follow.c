@@ -1,0 +1,105 @@
+/* Worker follow: polls the head, covers blocks, owns the checkpoint. The work itself is track/follow. */
+#include "track/follow.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "proc/stop.h"
+#include "worker/worker.h"
+
+enum { POLL_LEAST_MS = 1000, POLL_MOST_MS = 12000, HELD_LEAST_MS = 500, HELD_MOST_MS = 15000 };
+
+/* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often. */
+static int64_t poll_interval(const struct follow *f)
+{
+    const struct chain *c = &f->chain;
+    if (f->t->conf->chain.poll_ms > 0)
+        return f->t->conf->chain.poll_ms;
+    if (c->n_near < 2)
+        return POLL_LEAST_MS;
+    const struct anchor *old = &c->near[0].at, *young = &c->near[c->n_near - 1].at;
+    if (young->number <= old->number || young->timestamp <= old->timestamp)
+        return POLL_LEAST_MS;
+    int64_t ms = (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
+    return ms < POLL_LEAST_MS ? POLL_LEAST_MS : ms > POLL_MOST_MS ? POLL_MOST_MS : ms;
+}
+
+static void report(const struct follow *f, const struct follow_report *r)
+{
+    if (r->reorg)
+        log_warn("the chain was reorganised", LOG_U64("from_block", r->reorg_at),
+                 LOG_U64("rows_to_prove_again", r->reorg_rows));
+    if (r->catching_up)
+        log_info("backfilling missed blocks", LOG_U64("from", r->from), LOG_U64("to", r->to));
+    if (r->updated > 0)
+        log_info("refreshed balances from events", LOG_U64("updated", r->updated),
+                 LOG_U64("covered", f->balances[0].covered), LOG_U64("head", f->chain.head.at.number));
+    if (r->end == FOLLOW_HELD)
+        log_warn_err("covering is held", &r->why);
+}
+
+static bool settle_said; /* said once a process: counters and log state are the globals we allow */
+
+static void report_settle(const struct follow *f)
+{
+    if (!settle_said && f->chain.known && f->chain.settle_stands_in) {
+        settle_said = true;
+        log_warn("the finalized tag is missing or stale, a depth stands in",
+                 LOG_U64("depth", CHAIN_DEPTH), LOG_U64("head", f->chain.head.at.number));
+    }
+}
+
+/* One turn and the pause after it; the exit status to end with, or −1 to go on. */
+static int turn(struct follow *f, struct backoff *backoff, int64_t *ret_pause)
+{
+    struct follow_report r;
+    struct err err = {0};
+    if (follow_once(f, &r, &err) < 0) {
+        if (err.kind == ERR_STOPPED)
+            return 0;
+        if (err.kind == ERR_CHAIN) {
+            log_error_err("this is another chain", &err);
+            return exit_status(&err);
+        }
+        log_warn_err("covering failed, trying again", &err);
+        worker_mend(f->t, &err);
+        *ret_pause = backoff_next(backoff);
+        return -1;
+    }
+    report(f, &r);
+    report_settle(f);
+    if (r.end == FOLLOW_HELD) {
+        *ret_pause = backoff_next(backoff);
+        return -1;
+    }
+    backoff_reset(backoff);
+    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : poll_interval(f);
+    return -1;
+}
+
+int worker_follow(struct conf *conf, const struct worker_options *options)
+{
+    struct tracker t;
+    struct follow f;
+    struct err err = {0};
+    struct backoff backoff;
+    int status;
+    if (!worker_open(conf, "trueup follow", &t, &status))
+        return status;
+    if (follow_open(&t, options->has_from, options->from, &f, &err) < 0) {
+        log_error_err("cannot follow", &err);
+        tracker_close(&t);
+        return exit_status(&err);
+    }
+    backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
+    log_info("following", LOG_U64("chain", t.chain_id), LOG_STR("mode", "polling"));
+    for (status = -1; status < 0;) {
+        int64_t started = clock_ms(), pause;
+        status = turn(&f, &backoff, &pause);
+        if (status < 0 && (options->once || stop_wait_until(started + pause)))
+            status = 0;
+    }
+    follow_close(&f);
+    tracker_close(&t);
+    return status;
+}

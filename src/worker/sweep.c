@@ -1,0 +1,102 @@
+/*
+ * Worker sweep: every interval, one tick per balance. A tick that comes due while the last still runs
+ * is dropped and counted, so a slow node cannot pile up work.
+ */
+#include "track/sweep.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proc/stop.h"
+#include "worker/worker.h"
+
+enum { NOT_READY_MS = 1000 };
+
+static uint64_t ticks_dropped; /* a counter */
+
+static void report(const struct tracked *b, const struct sweep_report *r)
+{
+    switch (r->end) {
+    case SWEEP_DONE:
+        log_info("stale refresh: tick complete", LOG_STR("balance", b->conf->name),
+                 LOG_U64("requested", r->requested), LOG_U64("updated", r->updated),
+                 LOG_U64("quarantined", r->quarantined));
+        break;
+    case SWEEP_EMPTY:
+        log_debug("stale refresh: nothing due", LOG_STR("balance", b->conf->name));
+        break;
+    case SWEEP_WAITING:
+        log_debug("stale refresh: waiting", LOG_STR("balance", b->conf->name),
+                  LOG_STR("reason", r->why.text));
+        break;
+    case SWEEP_BROKEN:
+        log_error_err("stale refresh: a term fails for everybody", &r->why);
+        break;
+    }
+}
+
+/* One tick of one balance. Sooner than the interval only while the store has no block to read at. */
+static int tick(struct sweep *s, size_t batch, int64_t *next_ms)
+{
+    struct sweep_report r;
+    struct err err = {0};
+    if (sweep_tick(s, batch, &r, &err) < 0) {
+        if (err.kind == ERR_STOPPED)
+            return 0;
+        log_warn_err("stale refresh: tick failed", &err);
+        worker_mend(s->t, &err);
+        return -1;
+    }
+    report(s->b, &r);
+    if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
+        *next_ms = clock_ms() + NOT_READY_MS;
+    return -1;
+}
+
+static void drop_missed(int64_t *due, int64_t interval)
+{
+    int64_t now = clock_ms();
+    if (*due > now)
+        return;
+    uint64_t missed = (uint64_t)((now - *due) / interval) + 1;
+    ticks_dropped += missed;
+    *due += (int64_t)missed * interval;
+    log_warn("stale refresh: ticks dropped, the last one took too long", LOG_U64("dropped", missed),
+             LOG_U64("dropped_total", ticks_dropped));
+}
+
+static int loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool once)
+{
+    int64_t due = clock_ms();
+    for (;;) {
+        int64_t next = due + conf->sweep.interval_ms;
+        for (size_t i = 0; i < n; i++) {
+            int status = tick(&sweeps[i], conf->sweep.batch, &next);
+            if (status >= 0)
+                return status;
+        }
+        due = next;
+        drop_missed(&due, conf->sweep.interval_ms);
+        if (once || stop_wait_until(due))
+            return 0;
+    }
+}
+
+int worker_sweep(struct conf *conf, const struct worker_options *options)
+{
+    struct tracker t;
+    int status;
+    if (!worker_open(conf, "trueup sweep", &t, &status))
+        return status;
+    struct sweep *sweeps = mem_zero(t.n_balances, sizeof *sweeps);
+    for (size_t i = 0; i < t.n_balances; i++)
+        sweep_open(&sweeps[i], &t, &t.balances[i]);
+    log_info("starting stale-refresh sweep", LOG_I64("interval_ms", conf->sweep.interval_ms),
+             LOG_U64("batch", conf->sweep.batch));
+    status = loop(sweeps, t.n_balances, conf, options->once);
+    for (size_t i = 0; i < t.n_balances; i++)
+        sweep_close(&sweeps[i]);
+    mem_free(sweeps);
+    tracker_close(&t);
+    return status;
+}
