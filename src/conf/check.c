@@ -1,0 +1,262 @@
+#include "base/mem.h"
+#include "base/url.h"
+#include "conf/loaded.h"
+#include "eth/keccak.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- places of problems --- */
+
+static const struct given *given_at(const struct decoder *d, const char *fmt, size_t i, size_t k,
+                                    const char *name)
+{
+    char path[160];
+    if (strchr(fmt, '%') && strstr(fmt, "terms"))
+        snprintf(path, sizeof path, "balances[%zu].terms[%zu].%s", i, k, name);
+    else
+        snprintf(path, sizeof path, "%s[%zu].%s", fmt, i, name);
+    return given_find(d->given, path);
+}
+
+static const struct given *balance_given(const struct decoder *d, size_t i, const char *name)
+{
+    return given_at(d, "balances", i, 0, name);
+}
+
+/* A name that two balances share; the second is the one to blame. */
+static void refuse_twin(struct decoder *d, const struct given *second, const struct given *first,
+                        const char *text)
+{
+    struct buf shown = BUF_INIT(512);
+    if (!second)
+        return;
+    show_text(&shown, text, strlen(text));
+    problem_add(d->problems, &second->node->place, second->path,
+                "already taken%s%s: %s; expected one of its own", first ? " by " : "",
+                first ? first->path : "", buf_str(&shown));
+    buf_free(&shown);
+}
+
+static void check_shared(struct decoder *d, const struct conf *c, const char *name, size_t offset)
+{
+    for (size_t i = 0; i < c->n_balances; i++)
+        for (size_t k = 0; k < i; k++) {
+            const char *a, *b;
+            memcpy(&a, (const char *)&c->balances[k] + offset, sizeof a);
+            memcpy(&b, (const char *)&c->balances[i] + offset, sizeof b);
+            if (!a || !b || strcmp(a, b) != 0)
+                continue;
+            const struct given *first = balance_given(d, k, name);
+            const struct given *second = balance_given(d, i, name);
+            if (second)
+                refuse_twin(d, second, first, b);
+            else if (first)
+                refuse_twin(d, first, NULL, a);
+            /* neither given: the names clash, which is said there */
+        }
+}
+
+/* --- balances --- */
+
+static bool same_call(const struct conf_term *a, const struct conf_term *b)
+{
+    return a->view.name[0] && address_equal(&a->contract, &b->contract) &&
+           strcmp(a->view.canonical, b->view.canonical) == 0;
+}
+
+static void check_terms(struct decoder *d, const struct conf_balance *b, size_t i)
+{
+    for (size_t k = 0; k < b->n_terms; k++)
+        for (size_t j = 0; j < k; j++) {
+            const struct conf_term *x = &b->terms[j], *y = &b->terms[k];
+            if (x->name && y->name && strcmp(x->name, y->name) == 0)
+                refuse_twin(d, given_at(d, "%terms", i, k, "name"),
+                            given_at(d, "%terms", i, j, "name"), y->name);
+            const struct given *view = given_at(d, "%terms", i, k, "view");
+            const struct given *first = given_at(d, "%terms", i, j, "view");
+            if (view && first && same_call(x, y))
+                problem_add(d->problems, &view->node->place, view->path,
+                            "the same call as %s, which would count twice: \"%s\"; expected each "
+                            "call once",
+                            first->path, y->view.canonical);
+        }
+}
+
+static void check_query(struct decoder *d, const struct conf *c, size_t i)
+{
+    const struct given *g = balance_given(d, i, "wallets");
+    if (!g || c->balances[i].wallets != WALLETS_QUERY || !c->store ||
+        strncmp(c->store, "sqlite:", 7) != 0)
+        return;
+    problem_add(d->problems, &g->node->place, g->path,
+                "a query needs the application's PostgreSQL, and the store is \"%.80s\"; expected "
+                "seen or listed",
+                c->store);
+}
+
+static void check_unnamed(struct decoder *d, const struct conf *c, size_t i)
+{
+    const struct given *list = given_find(d->given, "balances");
+    if (c->balances[i].name || c->n_balances == 1 || !d->may_be_unnamed || !list)
+        return;
+    problem_add(d->problems, &list->node->members[i].value->place, "balances",
+                "missing setting \"name\"; expected one, as there are several balances");
+}
+
+void conf_derive_names(struct arena *arena, struct conf_balance *b)
+{
+    if (b->name && !b->table)
+        b->table = arena_printf(arena, "%s_balances", b->name);
+    if (b->name && !b->checkpoint)
+        b->checkpoint = b->name;
+}
+
+/* --- fingerprints --- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Lines sorted and told once each: their order in the file means nothing. */
+static void print_lines(char **lines, size_t n, const char *tail, hash32 *ret)
+{
+    struct buf text = BUF_INIT(256 * 1024);
+    if (n)
+        qsort(lines, n, sizeof *lines, by_text);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(lines[i - 1], lines[i]) != 0)
+            buf_addf(&text, "%s\n", lines[i]);
+    buf_adds(&text, tail);
+    keccak256(buf_str(&text), text.len, ret);
+    buf_free(&text);
+}
+
+/* What makes the number: names and gas limits are not in it. */
+static void print_terms(struct arena *arena, struct conf_balance *b)
+{
+    char **lines = arena_zero(arena, b->n_terms + 1, sizeof *lines);
+    for (size_t i = 0; i < b->n_terms; i++) {
+        char contract[ADDRESS_TEXT];
+        address_text(&b->terms[i].contract, contract);
+        lines[i] = arena_printf(arena, "%s %s", contract, b->terms[i].view.canonical);
+    }
+    print_lines(lines, b->n_terms, "", &b->terms_print);
+}
+
+static char *trigger_line(struct arena *arena, const struct conf_trigger *t)
+{
+    char contract[ADDRESS_TEXT];
+    char **sources = arena_zero(arena, t->n_sources + 1, sizeof *sources);
+    struct buf line = BUF_INIT(64 * 1024);
+    address_text(&t->contract, contract);
+    buf_addf(&line, "%s %s", contract, t->event.canonical);
+    for (int i = 0; i < t->event.n_params; i++)
+        buf_addc(&line, t->event.params[i].indexed ? 'i' : '.');
+    for (size_t i = 0; i < t->n_sources; i++)
+        sources[i] =
+            arena_printf(arena, " %s%d", t->sources[i].is_view ? t->sources[i].view.name : "",
+                         t->sources[i].param);
+    if (t->n_sources)
+        qsort(sources, t->n_sources, sizeof *sources, by_text);
+    for (size_t i = 0; i < t->n_sources; i++)
+        buf_adds(&line, sources[i]);
+    buf_adds(&line, t->all ? " all" : "");
+    char *text = arena_strdup(arena, buf_str(&line));
+    buf_free(&line);
+    return text;
+}
+
+static void print_rules(struct arena *arena, struct conf_balance *b)
+{
+    static const char *const rules[] = {"seen", "listed", "query "};
+    char **lines = arena_zero(arena, b->n_triggers + 1, sizeof *lines);
+    for (size_t i = 0; i < b->n_triggers; i++)
+        lines[i] = trigger_line(arena, &b->triggers[i]);
+    const char *tail =
+        arena_printf(arena, "wallets %s%s\n", rules[b->wallets], b->query ? b->query : "");
+    print_lines(lines, b->n_triggers, tail, &b->rules_print);
+}
+
+/* --- endpoints --- */
+
+static char *socket_url(struct arena *arena, const char *url)
+{
+    bool secure = strncmp(url, "https", 5) == 0;
+    return arena_printf(arena, "%s%s", secure ? "wss" : "ws", url + (secure ? 5 : 4));
+}
+
+static bool name_taken(const struct conf_endpoint *e, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (e[i].name && strcmp(e[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The host's name; the second of a host is host-2. */
+static void name_endpoint(struct arena *arena, struct conf_endpoint *all, size_t n, size_t i)
+{
+    char host[80], name[sizeof host + 8];
+    const char *url = all[i].url ? all[i].url : all[i].ws;
+    if (all[i].name || !url || !url_host(url, host, sizeof host - 4))
+        snprintf(host, sizeof host, "endpoint");
+    if (all[i].name)
+        return;
+    for (char *h = host; *h; h++)
+        if (!isalnum((unsigned char)*h) && !strchr("_.:[]-", *h))
+            *h = '-';
+    snprintf(name, sizeof name, "%s", host);
+    for (size_t k = 2; name_taken(all, n, name); k++)
+        snprintf(name, sizeof name, "%s-%zu", host, k);
+    all[i].name = arena_strdup(arena, name);
+}
+
+static void check_endpoint_names(struct decoder *d, const struct conf_endpoint *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (all[i].name && all[k].name && strcmp(all[i].name, all[k].name) == 0)
+                refuse_twin(d, given_at(d, "chain.endpoints", i, 0, "name"),
+                            given_at(d, "chain.endpoints", k, 0, "name"), all[i].name);
+}
+
+/* One whose URL came out empty is none: the first user's deployment without a node stays up. */
+static void finish_endpoints(struct decoder *d, struct conf *c)
+{
+    struct conf_endpoint *all = (struct conf_endpoint *)c->chain.endpoints;
+    size_t n = c->chain.n_endpoints, left = 0;
+    check_endpoint_names(d, all, n);
+    for (size_t i = 0; i < n; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "chain.endpoints[%zu].ws", i);
+        if (d->whole && all[i].url && !all[i].ws && !given_find(d->given, path))
+            all[i].ws = socket_url(d->arena, all[i].url);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (all[i].url || (!d->whole && all[i].ws))
+            all[left++] = all[i];
+    c->chain.n_endpoints = left;
+    for (size_t i = 0; i < left; i++)
+        name_endpoint(d->arena, all, left, i);
+}
+
+void conf_finish(struct decoder *d, struct conf *c)
+{
+    struct conf_balance *balances = (struct conf_balance *)c->balances;
+    finish_endpoints(d, c);
+    for (size_t i = 0; i < c->n_balances; i++) {
+        conf_derive_names(d->arena, &balances[i]);
+        check_unnamed(d, c, i);
+        check_terms(d, &balances[i], i);
+        check_query(d, c, i);
+        print_terms(d->arena, &balances[i]);
+        print_rules(d->arena, &balances[i]);
+    }
+    check_shared(d, c, "name", offsetof(struct conf_balance, name));
+    check_shared(d, c, "table", offsetof(struct conf_balance, table));
+    check_shared(d, c, "checkpoint", offsetof(struct conf_balance, checkpoint));
+}

@@ -1,0 +1,276 @@
+#include "base/mem.h"
+#include "conf/loaded.h"
+#include "conf/value.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The one balance of `--token ADDRESS`; its name is the token's symbol, learnt from the chain. */
+static const char TOKEN_YAML[] =
+    "store: sqlite:trueup.db\n"
+    "balances:\n"
+    "  - terms: [{name: held, contract: '%s', view: balanceOf(address)}]\n"
+    "    triggers:\n"
+    "      - contract: '%s'\n"
+    "        event: Transfer(address indexed from, address indexed to, uint256 value)\n"
+    "        wallets: [from, to]\n";
+
+static const char *const standard_files[] = {"./trueup.yaml", "/etc/trueup/trueup.yaml"};
+
+/* One run of conf_load(). */
+struct run {
+    const struct conf_source_set *from;
+    struct loaded *out;
+    struct problems problems;
+    struct decoder decoder;
+    struct node *root;
+    char *text; /* of the file */
+    const char *token, *token_place;
+};
+
+static void problem_whole(struct run *r, const char *source, const char *words)
+{
+    struct place at = {source, 0, 0};
+    problem_add(&r->problems, &at, "", "%s", words);
+}
+
+/* --- reading the file --- */
+
+/* 1: read; 0: there is none; -1: a problem was added. */
+static int read_file(struct run *r, const char *name, size_t *ret_n)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && !r->from->file)
+        return 0;
+    char *text = mem_alloc(TREE_TEXT_MAX + 2);
+    size_t n = 0;
+    ssize_t got = fd < 0 ? -1 : 1;
+    while (got > 0 && n <= TREE_TEXT_MAX) {
+        got = read(fd, text + n, TREE_TEXT_MAX + 1 - n);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            n += (size_t)got;
+    }
+    int why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (got < 0) {
+        char words[256];
+        snprintf(words, sizeof words, "cannot be read: %s", strerror(why));
+        problem_whole(r, name, words);
+        mem_free(text);
+        return -1;
+    }
+    text[n] = '\0';
+    r->text = text;
+    *ret_n = n;
+    return 1;
+}
+
+/* False: a problem was added. r->root stays NULL when there is no file. */
+static bool find_file(struct run *r)
+{
+    size_t n = 0;
+    const char *name = r->from->file;
+    int got = name ? read_file(r, name, &n) : 0;
+    for (size_t i = 0; !name && got == 0 && i < COUNT_OF(standard_files); i++) {
+        got = read_file(r, standard_files[i], &n);
+        if (got != 0) {
+            name = standard_files[i];
+            name += strncmp(name, "./", 2) == 0 ? 2 : 0;
+        }
+    }
+    if (got <= 0)
+        return got == 0;
+    r->out->file = arena_strdup(&r->out->arena, name);
+    r->root = tree_parse(&r->out->arena, r->out->file, r->text, n, ORIGIN_FILE, &r->problems);
+    return r->root != NULL;
+}
+
+/* --- without a file --- */
+
+static struct node *parse_built_in(struct run *r, const char *source, const char *text,
+                                   enum origin origin)
+{
+    return tree_parse(&r->out->arena, source, text, strlen(text), origin, &r->problems);
+}
+
+/* --token stands for the list of balances: alone, or with a file that has none. */
+static void apply_token(struct run *r)
+{
+    char text[ADDRESS_TEXT];
+    address a;
+    struct place at = {r->token_place, 0, 0};
+    struct setting row = *setting_find("chain.multicall"); /* any address */
+    struct arena *arena = &r->out->arena;
+    row.offset = 0;
+    row.secret = false;
+    struct spot s = {&row, "token", node_scalar(arena, r->token, ORIGIN_FLAG, &at)};
+    if (r->root && node_member(r->root, "balances")) {
+        spot_refuse_at(&r->decoder, &s, 0, "the file says which balances to keep, not",
+                       "either the file's balances or a token");
+        return;
+    }
+    if (!kind_address.read_text(&r->decoder, &s, r->token, strlen(r->token), &a))
+        return;
+    address_checksum(&a, text);
+    const char *yaml = arena_printf(arena, TOKEN_YAML, text, text);
+    struct node *built_in = parse_built_in(r, "built in", yaml, ORIGIN_DEFAULT);
+    if (!built_in)
+        return;
+    r->decoder.may_be_unnamed = true;
+    if (!r->root)
+        r->root = built_in;
+    else
+        node_add(arena, r->root, "balances", node_member(built_in, "balances")->value);
+}
+
+static void without_file(struct run *r)
+{
+    if (r->token)
+        return;
+    if (overlay_has_first_user(r->from->environ_)) {
+        r->root = parse_built_in(r, "etc/audius.yaml (built in)", conf_audius_yaml, ORIGIN_FILE);
+        return;
+    }
+    problem_whole(r, "no configuration",
+                  "neither ./trueup.yaml nor /etc/trueup/trueup.yaml is there; expected -c FILE, "
+                  "or --rpc URL and --token ADDRESS, or a file written by trueup config init");
+}
+
+/* --- both --- */
+
+/* Leaves the balance asked for alone. */
+static void select_balance(struct run *r)
+{
+    struct conf *c = &r->out->conf;
+    const char *wanted = r->from->only_balance;
+    struct conf_balance *all = (struct conf_balance *)c->balances;
+    if (!wanted || c->n_balances == 0)
+        return;
+    if (c->n_balances == 1 && !all[0].name && !r->problems.count) {
+        conf_name_balance(c, wanted);
+        if (strcmp(all[0].name, wanted) == 0)
+            return;
+    }
+    for (size_t i = 0; i < c->n_balances; i++) {
+        if (!all[i].name || strcmp(all[i].name, wanted) != 0)
+            continue;
+        c->balances = &all[i];
+        c->n_balances = 1;
+        r->out->first_balance = i;
+        return;
+    }
+    struct buf shown = BUF_INIT(512), known = BUF_INIT(2048);
+    show_text(&shown, wanted, strlen(wanted));
+    for (size_t i = 0; i < c->n_balances; i++)
+        buf_addf(&known, "%s%s", i ? ", " : "", all[i].name ? all[i].name : "?");
+    problem_add(&r->problems, &(struct place){"--balance", 0, 0}, "",
+                "no balance of the name %s; expected one of %s", buf_str(&shown), buf_str(&known));
+    buf_free(&shown);
+    buf_free(&known);
+}
+
+static void decode(struct run *r)
+{
+    struct conf *c = &r->out->conf;
+    decode_settings(&r->decoder, r->root, c);
+    r->out->given = r->decoder.given;
+    conf_finish(&r->decoder, c);
+    select_balance(r);
+}
+
+static struct run *start(struct run *r, const struct conf_source_set *from)
+{
+    struct loaded *out = mem_zero(1, sizeof *out);
+    arena_init(&out->arena);
+    *r = (struct run){.from = from, .out = out, .problems = {.arena = &out->arena}};
+    r->decoder = (struct decoder){.arena = &out->arena, .problems = &r->problems};
+    return r;
+}
+
+static struct conf *finish(struct run *r, struct conf_problems *problems)
+{
+    bool ok = r->problems.count == 0;
+    problems_write(&r->problems, problems);
+    mem_free(r->text);
+    if (ok)
+        return &r->out->conf;
+    conf_free(&r->out->conf);
+    return NULL;
+}
+
+struct conf *conf_load(const struct conf_source_set *from, struct conf_problems *problems)
+{
+    struct run run, *r = start(&run, from);
+    r->decoder.whole = true;
+    r->decoder.environ_ = from->environ_;
+    r->token = from->token ? from->token : overlay_variable(from->environ_, "TRUEUP_TOKEN");
+    r->token_place = from->token ? "--token" : "environment TRUEUP_TOKEN";
+    if (find_file(r)) {
+        if (!r->root)
+            without_file(r);
+        if (r->token)
+            apply_token(r);
+        if (r->root) {
+            overlay_settings(&r->decoder, r->root, from, r->text);
+            decode(r);
+        }
+    }
+    return finish(r, problems);
+}
+
+struct conf *conf_load_text(const char *text, size_t n, struct conf_problems *problems)
+{
+    static const struct conf_source_set none;
+    struct run run, *r = start(&run, &none);
+    r->decoder.may_be_unnamed = true;
+    r->root = tree_parse(&r->out->arena, "settings", text, n, ORIGIN_FILE, &r->problems);
+    if (r->root)
+        decode(r);
+    return finish(r, problems);
+}
+
+void conf_free(struct conf *c)
+{
+    struct loaded *l = (struct loaded *)(void *)c;
+    if (!l)
+        return;
+    arena_free(&l->arena);
+    mem_free(l);
+}
+
+const char *conf_file(const struct conf *c)
+{
+    return ((const struct loaded *)(const void *)c)->file;
+}
+
+void conf_set_chain_id(struct conf *c, uint64_t id)
+{
+    c->chain.has_id = true;
+    c->chain.id = id;
+}
+
+/* The symbol comes from the chain: only what a name may hold is kept of it. */
+void conf_name_balance(struct conf *c, const char *symbol)
+{
+    enum { LONGEST = 40 };
+    struct loaded *l = (struct loaded *)(void *)c;
+    struct conf_balance *b = (struct conf_balance *)c->balances;
+    char name[LONGEST + 1];
+    size_t n = 0;
+    if (c->n_balances != 1 || b->name)
+        return;
+    for (const char *s = symbol ? symbol : ""; *s && n < LONGEST; s++) {
+        char ch = *s >= 'A' && *s <= 'Z' ? (char)(*s - 'A' + 'a') : *s;
+        if ((ch >= 'a' && ch <= 'z') || (n > 0 && ((ch >= '0' && ch <= '9') || ch == '_')))
+            name[n++] = ch;
+    }
+    name[n] = '\0';
+    b->name = arena_strdup(&l->arena, n ? name : "token");
+    conf_derive_names(&l->arena, b);
+}

@@ -1,0 +1,39 @@
+/* What stands behind a struct conf: the arena all of it hangs in, and where each value came from.
+ */
+#ifndef CONF_LOADED_H
+#define CONF_LOADED_H
+
+#include "base/arena.h"
+#include "conf/conf.h"
+#include "conf/decode.h"
+
+struct loaded {
+    struct conf conf; /* first: a conf is a loaded */
+    struct arena arena;
+    struct given *given;
+    const char *file;     /* NULL: none */
+    size_t first_balance; /* its number in the file, where --balance left one alone */
+};
+
+/* check.c: what rows cannot say one by one: names given twice, a query without PostgreSQL … Then
+ * what follows from other settings (names, tables, ws) and the fingerprints. */
+void conf_finish(struct decoder *d, struct conf *c);
+/* Table and checkpoint after the name, where they are not given. */
+void conf_derive_names(struct arena *arena, struct conf_balance *b);
+
+/* overlay.c: the first user's names, TRUEUP_… names, flags, in that order, over the tree. file_text
+ * may be NULL. */
+void overlay_settings(struct decoder *d, struct node *root, const struct conf_source_set *from,
+                      const char *file_text);
+/* Is one of the first user's names set? */
+bool overlay_has_first_user(char *const *environ_);
+/* The variable's value; NULL when it is not set or empty. */
+const char *overlay_variable(char *const *environ_, const char *name);
+
+/* etc/audius.yaml, built in. */
+extern const char conf_audius_yaml[];
+
+/* write.c, for tests and docs: the reference of all settings as Markdown. */
+void conf_write_reference(struct buf *out);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * Flags and environment, laid over the tree of the file.
+ *
+ * Each becomes a node at its setting's path with a place of its own, weakest first, so that the
+ * strongest is what is decoded and what an error names. What it replaces is not read any more.
+ *
+ * A node's URL given this way (--rpc, TRUEUP_RPC_URL, the first user's name) means that node: where
+ * the file says otherwise, its endpoints are set aside, since their names, prices and sockets speak
+ * of other nodes.
+ */
+#include "base/mem.h"
+#include "base/parse.h"
+#include "conf/loaded.h"
+#include "conf/value.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_TEXT = 160 };
+static const char NODE_URL[] = "chain.endpoints[0].url";
+static const char TOKEN_NAME[] = "TRUEUP_TOKEN";
+
+struct layer { /* one value to be laid over */
+    const char *path, *text;
+    enum origin origin;
+    struct place place;
+};
+
+const char *overlay_variable(char *const *environ_, const char *name)
+{
+    size_t n = strlen(name);
+    for (; environ_ && *environ_; environ_++)
+        if (strncmp(*environ_, name, n) == 0 && (*environ_)[n] == '=' && (*environ_)[n + 1])
+            return *environ_ + n + 1;
+    return NULL;
+}
+
+bool overlay_has_first_user(char *const *environ_)
+{
+    for (size_t i = 0; i < n_settings; i++)
+        if (settings[i].first && overlay_variable(environ_, settings[i].first))
+            return true;
+    return false;
+}
+
+/* A copy to change: an alias may share the node with another place. */
+static struct node *own(struct arena *arena, struct member *m)
+{
+    struct node *n = arena_alloc(arena, sizeof *n);
+    *n = *m->value;
+    n->room = n->count;
+    if (n->count) {
+        n->members = arena_alloc(arena, n->count * sizeof *n->members);
+        memcpy(n->members, m->value->members, n->count * sizeof *n->members);
+    }
+    m->value = n;
+    return n;
+}
+
+/* The member called name of a map, made if it is not there. NULL if the node is no map. */
+static struct member *enter(struct arena *arena, struct node *map, const char *name,
+                            enum node_kind kind, const struct layer *l)
+{
+    if (map->kind != NODE_MAP)
+        return NULL;
+    struct member *m = node_member(map, name);
+    if (!m || m->value->kind == NODE_NOTHING) {
+        struct node *made = node_new(arena, kind, l->origin, &l->place);
+        if (m)
+            m->value = made;
+        else
+            m = node_add(arena, map, arena_strdup(arena, name), made);
+    }
+    return m;
+}
+
+/* Item `text` ("0") of a list; one past the end is made. */
+static struct member *enter_item(struct decoder *d, struct node *list, const char *text, size_t n,
+                                 const struct layer *l)
+{
+    uint64_t i;
+    if (list->kind != NODE_LIST)
+        return NULL;
+    if (!parse_u64(text, n, &i) || i > list->count) {
+        problem_add(d->problems, &l->place, l->path,
+                    "there is no such item; expected a number below %zu", list->count + 1);
+        return NULL;
+    }
+    if (i == list->count)
+        node_add(d->arena, list, NULL, node_new(d->arena, NODE_MAP, l->origin, &l->place));
+    return &list->members[i];
+}
+
+/* Where the tree is not as the path wants it, nothing is laid: the decoder will complain about it.
+ */
+static void lay(struct decoder *d, struct node *root, const struct layer *l)
+{
+    struct node *at = root;
+    const char *s = l->path;
+    while (at) {
+        char name[64];
+        size_t n = strcspn(s, ".[");
+        snprintf(name, sizeof name, "%.*s", (int)n, s);
+        s += n;
+        struct member *m = enter(d->arena, at, name,
+                                 *s == '\0'  ? NODE_SCALAR
+                                 : *s == '[' ? NODE_LIST
+                                             : NODE_MAP,
+                                 l);
+        if (m && *s == '\0') {
+            m->value = node_scalar(d->arena, l->text, l->origin, &l->place);
+            return;
+        }
+        at = m ? own(d->arena, m) : NULL;
+        if (at && *s == '[') {
+            n = strcspn(s + 1, "]");
+            m = enter_item(d, at, s + 1, n, l);
+            at = m ? own(d->arena, m) : NULL;
+            s += n + 2;
+        }
+        s += *s == '.';
+    }
+}
+
+/* --- the node's URL --- */
+
+static const struct node *find_node(const struct node *root, const char *section, const char *list,
+                                    const char *name)
+{
+    const struct member *m = node_member(root, section);
+    if (m && m->value->kind == NODE_MAP)
+        m = node_member(m->value, list);
+    if (!m || m->value->kind != NODE_LIST || m->value->count == 0 ||
+        m->value->members[0].value->kind != NODE_MAP)
+        return NULL;
+    m = node_member(m->value->members[0].value, name);
+    return m ? m->value : NULL;
+}
+
+/* Does the tree already say this URL, or none? Problems of its text are for the decoder to tell. */
+static bool same_node(struct decoder *d, const struct node *root, const char *url)
+{
+    struct problems unheard = {.arena = d->arena};
+    struct decoder quiet = *d;
+    const struct node *node = find_node(root, "chain", "endpoints", "url");
+    if (!node || node->kind != NODE_SCALAR)
+        return true;
+    struct spot s = {setting_find("chain.endpoints[].url"), NODE_URL, node};
+    size_t n = 0;
+    quiet.problems = &unheard;
+    const char *text = spot_text(&quiet, &s, &n);
+    return !text || n == 0 || strcmp(text, url) == 0;
+}
+
+static void lay_node_url(struct decoder *d, struct node *root, const struct layer *l)
+{
+    struct member *chain = node_member(root, "chain");
+    if (!same_node(d, root, l->text) && chain && chain->value->kind == NODE_MAP) {
+        struct member *list = node_member(own(d->arena, chain), "endpoints");
+        if (list)
+            list->value = node_new(d->arena, NODE_LIST, l->origin, &l->place);
+    }
+    lay(d, root, l);
+}
+
+/* --- who lays --- */
+
+static void lay_first_user(struct decoder *d, struct node *root)
+{
+    for (size_t i = 0; i < n_settings; i++) {
+        const struct setting *row = &settings[i];
+        const char *value = row->first ? overlay_variable(d->environ_, row->first) : NULL;
+        char path[PATH_TEXT];
+        if (!value)
+            continue;
+        const char *list = strstr(row->path, "[]");
+        snprintf(path, sizeof path, "%.*s%s%s", list ? (int)(list - row->path) : PATH_TEXT,
+                 row->path, list ? "[0]" : "", list ? list + 2 : "");
+        struct layer l = {arena_strdup(d->arena, path),
+                          row->first_seconds ? arena_printf(d->arena, "%ss", value) : value,
+                          ORIGIN_FIRST_USER,
+                          {arena_printf(d->arena, "environment %s", row->first), 0, 0}};
+        if (strcmp(path, NODE_URL) == 0)
+            lay_node_url(d, root, &l);
+        else
+            lay(d, root, &l);
+    }
+}
+
+static void lay_short_name(struct decoder *d, struct node *root, const struct setting *row)
+{
+    const char *value = overlay_variable(d->environ_, row->env);
+    const char *list = strstr(row->path, "[]");
+    if (!value || !list)
+        return;
+    struct layer l = {
+        arena_printf(d->arena, "%.*s[0]%s", (int)(list - row->path), row->path, list + 2),
+        value,
+        ORIGIN_ENVIRONMENT,
+        {arena_printf(d->arena, "environment %s", row->env), 0, 0}};
+    if (strcmp(l.path, NODE_URL) == 0)
+        lay_node_url(d, root, &l);
+    else
+        lay(d, root, &l);
+}
+
+/* The known name a mistyped one is near to; NULL if none: other programs have TRUEUP_… names too.
+ */
+static const char *near_name(struct decoder *d, const char *name)
+{
+    for (size_t i = 0; i < n_settings; i++) {
+        struct buf known = BUF_INIT(PATH_TEXT);
+        const char *found = NULL;
+        setting_env_name(settings[i].path, &known);
+        if (settings[i].kind->scalar && !strchr(settings[i].path, '[') &&
+            edit_distance(name, buf_str(&known), 2) <= 2)
+            found = arena_strdup(d->arena, buf_str(&known));
+        buf_free(&known);
+        if (!found && settings[i].env && edit_distance(name, settings[i].env, 2) <= 2)
+            found = settings[i].env;
+        if (found)
+            return found;
+    }
+    return edit_distance(name, TOKEN_NAME, 1) <= 1 ? TOKEN_NAME : NULL;
+}
+
+static bool is_short_name(const char *name)
+{
+    for (size_t i = 0; i < n_settings; i++)
+        if (settings[i].env && strcmp(settings[i].env, name) == 0)
+            return true;
+    return strcmp(name, TOKEN_NAME) == 0;
+}
+
+static bool named_in(const char *file_text, const char *name)
+{
+    char reference[PATH_TEXT + 4];
+    snprintf(reference, sizeof reference, "${%s", name);
+    return file_text && strstr(file_text, reference);
+}
+
+static void lay_regular_name(struct decoder *d, struct node *root, const char *entry,
+                             const char *file_text)
+{
+    char name[PATH_TEXT], path[PATH_TEXT];
+    size_t n = strcspn(entry, "=");
+    if (n >= sizeof name || entry[n] != '=' || !entry[n + 1])
+        return;
+    snprintf(name, sizeof name, "%.*s", (int)n, entry);
+    struct place place = {arena_printf(d->arena, "environment %s", name), 0, 0};
+    if (setting_by_env(name, path, sizeof path)) {
+        struct layer l = {arena_strdup(d->arena, path), entry + n + 1, ORIGIN_ENVIRONMENT, place};
+        lay(d, root, &l);
+    } else if (!is_short_name(name) && !named_in(file_text, name)) {
+        const char *near = near_name(d, name);
+        if (near)
+            problem_add(d->problems, &place, "", "unknown setting \"%s\"; expected %s", name, near);
+    }
+}
+
+static void lay_flag(struct decoder *d, struct node *root, const struct conf_flag *f)
+{
+    struct layer l = {f->path, f->value, ORIGIN_FLAG, {f->flag, 0, 0}};
+    if (strcmp(f->path, NODE_URL) == 0)
+        lay_node_url(d, root, &l);
+    else
+        lay(d, root, &l);
+}
+
+void overlay_settings(struct decoder *d, struct node *root, const struct conf_source_set *from,
+                      const char *file_text)
+{
+    lay_first_user(d, root);
+    for (char *const *e = from->environ_; e && *e; e++)
+        if (strncmp(*e, "TRUEUP_", 7) == 0)
+            lay_regular_name(d, root, *e, file_text);
+    for (size_t i = 0; i < n_settings; i++)
+        if (settings[i].env)
+            lay_short_name(d, root, &settings[i]);
+    for (size_t i = 0; i < from->n_flags; i++)
+        lay_flag(d, root, &from->flags[i]);
+}

@@ -1,0 +1,335 @@
+#include "conf/tree.h"
+#include "base/mem.h"
+
+#include <string.h>
+#include <yaml.h>
+
+struct anchor {
+    const char *name;
+    struct node *node;
+    struct anchor *next;
+};
+
+struct builder {
+    struct arena *arena;
+    struct problems *problems;
+    const char *source;
+    enum origin origin;
+    yaml_parser_t *parser;
+    struct anchor *anchors; /* newest first: a name may be used again */
+    struct node *open[TREE_DEPTH];
+    const char *key[TREE_DEPTH]; /* the key that waits for its value, of a map */
+    struct place key_place[TREE_DEPTH];
+    size_t depth, nodes;
+    struct node *root;
+};
+
+struct node *node_new(struct arena *arena, enum node_kind kind, enum origin origin,
+                      const struct place *at)
+{
+    struct node *n = arena_zero(arena, 1, sizeof *n);
+    n->kind = kind;
+    n->origin = origin;
+    n->place = *at;
+    n->text = "";
+    return n;
+}
+
+struct node *node_scalar(struct arena *arena, const char *text, enum origin origin,
+                         const struct place *at)
+{
+    struct node *n = node_new(arena, NODE_SCALAR, origin, at);
+    n->text = arena_strdup(arena, text);
+    n->n = strlen(text);
+    return n;
+}
+
+struct member *node_add(struct arena *arena, struct node *to, const char *key, struct node *value)
+{
+    if (to->count == to->room) {
+        size_t room = to->room ? to->room * 2 : 4;
+        struct member *m = arena_zero(arena, room, sizeof *m);
+        if (to->count)
+            memcpy(m, to->members, to->count * sizeof *m);
+        to->members = m;
+        to->room = room;
+    }
+    struct member *m = &to->members[to->count++];
+    *m = (struct member){.key = key, .key_place = value->place, .value = value};
+    return m;
+}
+
+struct member *node_member(const struct node *map, const char *key)
+{
+    for (size_t i = 0; i < map->count; i++)
+        if (map->members[i].key && strcmp(map->members[i].key, key) == 0)
+            return &map->members[i];
+    return NULL;
+}
+
+/* One character of UTF-8 at s: its length, or 0 when it is malformed. */
+static size_t utf8_char(const unsigned char *s, size_t n, uint32_t *ret)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t low;
+    } form[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
+    for (size_t len = 1; len <= COUNT_OF(form); len++) {
+        if ((s[0] & form[len - 1].mask) != form[len - 1].lead)
+            continue;
+        uint32_t c = s[0] & (unsigned char)~form[len - 1].mask;
+        if (len > n)
+            return 0;
+        for (size_t i = 1; i < len; i++) {
+            if ((s[i] & 0xC0) != 0x80)
+                return 0;
+            c = c << 6 | (s[i] & 0x3Fu);
+        }
+        if (c < form[len - 1].low || (c >= 0xD800 && c < 0xE000) || c > 0x10FFFF)
+            return 0;
+        *ret = c;
+        return len;
+    }
+    return 0;
+}
+
+bool text_is_clean(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        size_t len = utf8_char((const unsigned char *)s + i, n - i, &c);
+        if (len == 0 || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') ||
+            (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
+            (c & 0xFFFE) == 0xFFFE)
+            return false;
+        i += len;
+    }
+    return true;
+}
+
+static struct place mark_place(const struct builder *b, const yaml_mark_t *m)
+{
+    return (struct place){b->source, m->line + 1, m->column + 1};
+}
+
+static void refuse(struct builder *b, const struct place *at, const char *words)
+{
+    problem_add(b->problems, at, "", "%s", words);
+}
+
+static void refuse_quoting(struct builder *b, const struct place *at, const char *cause,
+                           const char *text, const char *expected)
+{
+    struct buf shown = BUF_INIT(512);
+    show_text(&shown, text, strlen(text));
+    problem_add(b->problems, at, "", "%s %s; expected %s", cause, buf_str(&shown), expected);
+    buf_free(&shown);
+}
+
+static bool expects_key(const struct builder *b)
+{
+    return b->depth > 0 && b->open[b->depth - 1]->kind == NODE_MAP && !b->key[b->depth - 1];
+}
+
+/* Puts a finished or just opened node where it belongs. False ends the parse. */
+static bool place_node(struct builder *b, struct node *n)
+{
+    if (++b->nodes > TREE_NODES) {
+        refuse(b, &n->place, "too many values; expected at most 100000");
+        return false;
+    }
+    if (b->depth == 0) {
+        b->root = n;
+        return true;
+    }
+    struct node *top = b->open[b->depth - 1];
+    if (top->kind == NODE_LIST) {
+        node_add(b->arena, top, NULL, n);
+        return true;
+    }
+    const char **key = &b->key[b->depth - 1];
+    if (*key) {
+        struct member *m = node_add(b->arena, top, *key, n);
+        m->key_place = b->key_place[b->depth - 1];
+        *key = NULL;
+        return true;
+    }
+    if (n->kind != NODE_SCALAR) {
+        refuse(b, &n->place, "a list or map cannot be the name of a setting; expected a name");
+        return false;
+    }
+    struct member *twin = node_member(top, n->text);
+    if (twin)
+        problem_add(b->problems, &n->place, "",
+                    "\"%.80s\" is given twice, first in line %zu; expected once", n->text,
+                    twin->key_place.line);
+    *key = n->text;
+    b->key_place[b->depth - 1] = n->place;
+    return true;
+}
+
+static bool open_node(struct builder *b, struct node *n)
+{
+    if (!place_node(b, n))
+        return false;
+    if (b->depth == TREE_DEPTH) {
+        refuse(b, &n->place, "nested too deeply; expected at most 16 levels");
+        return false;
+    }
+    b->key[b->depth] = NULL;
+    b->open[b->depth++] = n;
+    return true;
+}
+
+static void remember_anchor(struct builder *b, const yaml_char_t *name, struct node *n)
+{
+    if (!name)
+        return;
+    struct anchor *a = arena_zero(b->arena, 1, sizeof *a);
+    *a = (struct anchor){arena_strdup(b->arena, (const char *)name), n, b->anchors};
+    b->anchors = a;
+}
+
+static bool on_alias(struct builder *b, const yaml_event_t *e)
+{
+    const char *name = (const char *)e->data.alias.anchor;
+    struct place at = mark_place(b, &e->start_mark);
+    for (const struct anchor *a = b->anchors; a; a = a->next) {
+        if (strcmp(a->name, name) != 0)
+            continue;
+        for (size_t i = 0; i < b->depth; i++)
+            if (b->open[i] == a->node) {
+                refuse_quoting(b, &at, "refers to what it stands in:", name, "a finished anchor");
+                return false;
+            }
+        return place_node(b, a->node);
+    }
+    refuse_quoting(b, &at, "no anchor of the name", name, "&name earlier in the file");
+    return false;
+}
+
+static bool on_scalar(struct builder *b, const yaml_event_t *e)
+{
+    const char *text = (const char *)e->data.scalar.value;
+    struct place at = mark_place(b, &e->start_mark);
+    size_t n = e->data.scalar.length;
+    if (n > TREE_SCALAR) {
+        refuse(b, &at, "value is too long; expected at most 65536 bytes");
+        return false;
+    }
+    if (memchr(text, '\0', n) || !text_is_clean(text, n)) {
+        refuse(b, &at, "value holds a control character; expected text");
+        return false;
+    }
+    struct node *s = node_scalar(b->arena, text, b->origin, &at);
+    yaml_scalar_style_t style = e->data.scalar.style;
+    bool one_line = e->start_mark.line == e->end_mark.line;
+    s->plain = style == YAML_PLAIN_SCALAR_STYLE;
+    s->quoted =
+        style == YAML_SINGLE_QUOTED_SCALAR_STYLE || style == YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    /* an escape or a doubled quote makes the source longer than the text */
+    size_t characters = 0;
+    for (size_t i = 0; i < n; i++)
+        characters += ((unsigned char)text[i] & 0xC0) != 0x80;
+    s->exact = one_line && e->end_mark.column - e->start_mark.column == characters + 2 * s->quoted;
+    if (!expects_key(b) && s->plain && (n == 0 || strcmp(text, "~") == 0 || !strcmp(text, "null")))
+        s->kind = NODE_NOTHING;
+    remember_anchor(b, e->data.scalar.anchor, s);
+    return place_node(b, s);
+}
+
+/* False ends the parse, for good or ill. */
+static bool on_event(struct builder *b, const yaml_event_t *e, bool *ret_second)
+{
+    struct place at = mark_place(b, &e->start_mark);
+    struct node *n;
+    switch ((int)e->type) {
+    case YAML_SCALAR_EVENT:
+        return on_scalar(b, e);
+    case YAML_ALIAS_EVENT:
+        return on_alias(b, e);
+    case YAML_SEQUENCE_START_EVENT:
+        n = node_new(b->arena, NODE_LIST, b->origin, &at);
+        remember_anchor(b, e->data.sequence_start.anchor, n);
+        return open_node(b, n);
+    case YAML_MAPPING_START_EVENT:
+        n = node_new(b->arena, NODE_MAP, b->origin, &at);
+        remember_anchor(b, e->data.mapping_start.anchor, n);
+        return open_node(b, n);
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        b->depth--;
+        return true;
+    case YAML_DOCUMENT_START_EVENT:
+        if (*ret_second)
+            refuse(b, &at, "a second document; expected one");
+        *ret_second = true;
+        return true;
+    default:
+        return e->type != YAML_STREAM_END_EVENT;
+    }
+}
+
+static void syntax_error(struct builder *b)
+{
+    const yaml_parser_t *p = b->parser;
+    struct place at = mark_place(b, &p->problem_mark);
+    if (p->error == YAML_READER_ERROR) {
+        problem_add(b->problems, &(struct place){b->source, 0, 0}, "",
+                    "not UTF-8 text at byte %zu; expected YAML", p->problem_offset);
+        return;
+    }
+    problem_add(b->problems, &at, "", "not YAML: %s%s%s; expected YAML",
+                p->problem ? p->problem : "cannot be read", p->context ? " " : "",
+                p->context ? p->context : "");
+}
+
+static void walk(struct builder *b)
+{
+    bool more = true, second = false;
+    while (more) {
+        yaml_event_t e;
+        if (!yaml_parser_parse(b->parser, &e)) {
+            syntax_error(b);
+            return;
+        }
+        more = on_event(b, &e, &second);
+        yaml_event_delete(&e);
+    }
+}
+
+struct node *tree_parse(struct arena *arena, const char *source, const char *text, size_t n,
+                        enum origin origin, struct problems *problems)
+{
+    yaml_parser_t parser;
+    struct builder b = {.arena = arena,
+                        .problems = problems,
+                        .source = source,
+                        .origin = origin,
+                        .parser = &parser};
+    struct place start = {source, 1, 1};
+    size_t before = problems->count;
+    if (n > TREE_TEXT_MAX) {
+        problem_add(problems, &start, "", "file is too long; expected at most 1 MiB");
+        return NULL;
+    }
+    if (!yaml_parser_initialize(&parser)) {
+        problem_add(problems, &start, "", "out of memory");
+        return NULL;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    walk(&b);
+    yaml_parser_delete(&parser);
+    if (problems->count > before && (!b.root || b.depth > 0))
+        return NULL;
+    if (!b.root || b.root->kind == NODE_NOTHING) {
+        problem_add(problems, &start, "", "file is empty; expected settings");
+        return NULL;
+    }
+    if (b.root->kind != NODE_MAP) {
+        problem_add(problems, &b.root->place, "", "not a map of settings; expected chain: …");
+        return NULL;
+    }
+    return b.root;
+}

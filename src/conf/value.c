@@ -1,0 +1,353 @@
+#include "conf/value.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/url.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIELD(type, row, base)  ((type *)(void *)((char *)(base) + (row)->offset))
+#define FIELDC(type, row, base) ((const type *)(const void *)((const char *)(base) + (row)->offset))
+
+/* --- words --- */
+
+/* The word's number in a list of words with blanks between, or −1. */
+static int word_index(const char *words, const char *text)
+{
+    size_t n = strlen(text);
+    int index = 0;
+    for (const char *w = words; *w; index++) {
+        size_t len = strcspn(w, " ");
+        if (len == n && memcmp(w, text, n) == 0)
+            return index;
+        w += len + (w[len] == ' ');
+    }
+    return -1;
+}
+
+static void word_add(const char *words, int index, struct buf *out)
+{
+    const char *w = words;
+    for (; index > 0 && *w; index--)
+        w += strcspn(w, " ") + (w[strcspn(w, " ")] == ' ');
+    buf_add(out, w, strcspn(w, " "));
+}
+
+/* "a, b or c" */
+static void words_add(const char *words, struct buf *out)
+{
+    for (const char *w = words; *w;) {
+        size_t len = strcspn(w, " ");
+        bool last = w[len] == '\0';
+        if (w != words)
+            buf_adds(out, last ? " or " : ", ");
+        buf_add(out, w, len);
+        w += len + !last;
+    }
+}
+
+static bool is_zero_word(const struct setting *row, const char *text)
+{
+    return row->zero && strcmp(row->zero, text) == 0;
+}
+
+static void or_zero_word(const struct setting *row, struct buf *out)
+{
+    if (row->zero)
+        buf_addf(out, ", or %s", row->zero);
+}
+
+/* --- YAML text --- */
+
+static bool plain_safe(const char *s)
+{
+    if (!isalnum((unsigned char)*s) && *s != '/' && *s != '.')
+        return false;
+    for (; *s; s++) {
+        bool colon = *s == ':' && (isalnum((unsigned char)s[1]) || s[1] == '/');
+        if (!isalnum((unsigned char)*s) && !strchr("_./@-", *s) && !colon)
+            return false;
+    }
+    return true;
+}
+
+void value_quote(const char *s, struct buf *out)
+{
+    bool lines = strpbrk(s, "\n\r\t") != NULL;
+    char quote = lines ? '"' : '\'';
+    if (strcmp(s, "null") != 0 && plain_safe(s)) {
+        buf_adds(out, s);
+        return;
+    }
+    buf_addc(out, quote);
+    for (; *s; s++) {
+        if (s[0] == '$' && s[1] == '{')
+            buf_addc(out, '$');
+        if (!lines && *s == '\'')
+            buf_addc(out, '\'');
+        if (lines && strchr("\"\\\n\r\t", *s)) {
+            buf_addc(out, '\\');
+            buf_addc(out, *s == '\n' ? 'n' : *s == '\r' ? 'r' : *s == '\t' ? 't' : *s);
+        } else {
+            buf_addc(out, *s);
+        }
+    }
+    buf_addc(out, quote);
+}
+
+/* --- section, list --- */
+
+static void section_expected(const struct setting *row, struct buf *out)
+{
+    buf_adds(out, "a map of ");
+    bool first = true;
+    for (size_t i = 0; i < n_settings; i++) {
+        const char *name = setting_name_in(&settings[i], row->path);
+        if (name)
+            buf_addf(out, "%s%s", first ? "" : ", ", name);
+        first = first && !name;
+    }
+}
+
+static void list_expected(const struct setting *row, struct buf *out)
+{
+    if (row->min)
+        buf_addf(out, "a list of %llu to %llu", (unsigned long long)row->min,
+                 (unsigned long long)row->max);
+    else
+        buf_addf(out, "a list of at most %llu", (unsigned long long)row->max);
+}
+
+const struct kind kind_section = {.name = "map", .expected = section_expected};
+const struct kind kind_list = {.name = "list", .expected = list_expected};
+
+/* --- numbers --- */
+
+static bool all_digits(const char *text)
+{
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+static bool number_parse(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                         uint64_t *ret)
+{
+    uint64_t v;
+    const struct setting *row = s->row;
+    if (is_zero_word(row, text)) {
+        *ret = 0;
+        return true;
+    }
+    if (!parse_u64(text, n, &v) && !all_digits(text))
+        return spot_refuse(d, s, "not a number:");
+    if (!parse_u64(text, n, &v) || v < row->min || v > row->max)
+        return spot_refuse(d, s, "out of range:");
+    *ret = v;
+    return true;
+}
+
+static bool number_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                        void *base)
+{
+    return number_parse(d, s, text, n, FIELD(uint64_t, s->row, base));
+}
+
+static void number_write(const struct setting *row, const void *base, struct buf *out)
+{
+    uint64_t v = *FIELDC(uint64_t, row, base);
+    if (v == 0 && row->zero)
+        buf_adds(out, row->zero);
+    else
+        buf_addf(out, "%llu", (unsigned long long)v);
+}
+
+static void number_expected(const struct setting *row, struct buf *out)
+{
+    buf_addf(out, "a number from %llu to %llu", (unsigned long long)row->min,
+             (unsigned long long)row->max);
+    or_zero_word(row, out);
+}
+
+const struct kind kind_number = {.name = "number",
+                                 .scalar = true,
+                                 .read_text = number_read,
+                                 .write = number_write,
+                                 .expected = number_expected};
+
+static bool chain_id_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                          void *base)
+{
+    struct conf *c = base;
+    c->chain.has_id = number_parse(d, s, text, n, &c->chain.id);
+    return c->chain.has_id;
+}
+
+static void chain_id_write(const struct setting *row, const void *base, struct buf *out)
+{
+    const struct conf *c = base;
+    (void)row;
+    if (c->chain.has_id)
+        buf_addf(out, "%llu", (unsigned long long)c->chain.id);
+}
+
+const struct kind kind_chain_id = {.name = "number",
+                                   .scalar = true,
+                                   .read_text = chain_id_read,
+                                   .write = chain_id_write,
+                                   .expected = number_expected};
+
+static bool settle_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                        void *base)
+{
+    struct conf *c = base;
+    int word = word_index(s->row->words, text);
+    if (word >= 0) {
+        c->chain.settle = (enum conf_settle)word;
+        c->chain.settle_depth = 0;
+        return true;
+    }
+    if (!number_parse(d, s, text, n, &c->chain.settle_depth))
+        return false;
+    c->chain.settle = SETTLE_DEPTH;
+    return true;
+}
+
+static void settle_write(const struct setting *row, const void *base, struct buf *out)
+{
+    const struct conf *c = base;
+    if (c->chain.settle == SETTLE_DEPTH)
+        buf_addf(out, "%llu", (unsigned long long)c->chain.settle_depth);
+    else
+        word_add(row->words, (int)c->chain.settle, out);
+}
+
+static void settle_expected(const struct setting *row, struct buf *out)
+{
+    buf_addf(out, "finalized, safe or a number of blocks up to %llu", (unsigned long long)row->max);
+}
+
+const struct kind kind_settle = {.name = "word or number",
+                                 .scalar = true,
+                                 .read_text = settle_read,
+                                 .write = settle_write,
+                                 .expected = settle_expected};
+
+/* --- durations --- */
+
+static void duration_add(uint64_t ms, struct buf *out)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    size_t i = 0;
+    while (ms % units[i].ms != 0)
+        i++;
+    buf_addf(out, "%llu%s", (unsigned long long)(ms / units[i].ms), units[i].unit);
+}
+
+static bool duration_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                          void *base)
+{
+    int64_t ms = 0;
+    if (!is_zero_word(s->row, text)) {
+        if (!parse_duration(text, n, &ms))
+            return spot_refuse(d, s, "not a duration:");
+        if ((uint64_t)ms < s->row->min || (uint64_t)ms > s->row->max)
+            return spot_refuse(d, s, "out of range:");
+    }
+    *FIELD(int64_t, s->row, base) = ms;
+    return true;
+}
+
+static void duration_write(const struct setting *row, const void *base, struct buf *out)
+{
+    int64_t ms = *FIELDC(int64_t, row, base);
+    if (ms == 0 && row->zero)
+        buf_adds(out, row->zero);
+    else
+        duration_add((uint64_t)ms, out);
+}
+
+static void duration_expected(const struct setting *row, struct buf *out)
+{
+    buf_adds(out, "a duration from ");
+    duration_add(row->min, out);
+    buf_adds(out, " to ");
+    duration_add(row->max, out);
+    buf_adds(out, ", such as 30s, 5m or 24h");
+    or_zero_word(row, out);
+}
+
+const struct kind kind_duration = {.name = "duration",
+                                   .scalar = true,
+                                   .read_text = duration_read,
+                                   .write = duration_write,
+                                   .expected = duration_expected};
+
+/* --- words and yes/no --- */
+
+/* A word's field is an enum or a bool: its size tells which. */
+static bool word_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                      void *base)
+{
+    int word = word_index(s->row->words, text);
+    (void)n;
+    if (word < 0)
+        return spot_refuse(d, s, "unknown word");
+    if (s->row->size == sizeof(bool))
+        *FIELD(bool, s->row, base) = word != 0;
+    else
+        memcpy(FIELD(char, s->row, base), &word, sizeof word);
+    return true;
+}
+
+static void word_write(const struct setting *row, const void *base, struct buf *out)
+{
+    int word = 0;
+    if (row->size == sizeof(bool))
+        word = *FIELDC(bool, row, base);
+    else
+        memcpy(&word, FIELDC(char, row, base), sizeof word);
+    word_add(row->words, word, out);
+}
+
+static void word_expected(const struct setting *row, struct buf *out)
+{
+    words_add(row->words, out);
+}
+
+const struct kind kind_word = {.name = "word",
+                               .scalar = true,
+                               .read_text = word_read,
+                               .write = word_write,
+                               .expected = word_expected};
+
+static bool yes_no_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                        void *base)
+{
+    int word = word_index("no yes false true off on", text);
+    (void)n;
+    if (word < 0)
+        return spot_refuse(d, s, "neither yes nor no:");
+    *FIELD(bool, s->row, base) = word & 1;
+    return true;
+}
+
+static void yes_no_write(const struct setting *row, const void *base, struct buf *out)
+{
+    buf_adds(out, *FIELDC(bool, row, base) ? "yes" : "no");
+}
+
+static void yes_no_expected(const struct setting *row, struct buf *out)
+{
+    (void)row;
+    buf_adds(out, "yes or no");
+}
+
+const struct kind kind_yes_no = {.name = "yes or no",
+                                 .scalar = true,
+                                 .read_text = yes_no_read,
+                                 .write = yes_no_write,
+                                 .expected = yes_no_expected};

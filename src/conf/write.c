@@ -1,0 +1,309 @@
+/*
+ * Settings as text: for a worker (its part, to be read back), for the user (all, secrets masked,
+ * where each came from), the starter file, the reference, and what this version does not act on
+ * yet.
+ */
+#include "base/mem.h"
+#include "base/url.h"
+#include "conf/loaded.h"
+#include "conf/value.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WRITTEN_MAX = 4 * 1024 * 1024, PATH_TEXT = 160 };
+
+struct writer {
+    const struct loaded *from;
+    enum conf_for who;
+    struct buf *out;
+};
+
+static void write_scope(const struct writer *w, const char *scope, const char *path,
+                        const void *base, size_t depth, bool item, struct buf *out);
+
+static void indent(size_t depth, struct buf *out)
+{
+    for (size_t i = 0; i < depth; i++)
+        buf_adds(out, "  ");
+}
+
+/* The first line of a list's item stands behind its dash. */
+static void begin_line(size_t depth, bool item, const struct buf *scope_start, size_t start,
+                       struct buf *out)
+{
+    bool first = item && scope_start->len == start;
+    indent(first ? depth - 1 : depth, out);
+    if (first)
+        buf_adds(out, "- ");
+}
+
+static bool is_for(const struct setting *row, enum conf_for who)
+{
+    return who == CONF_FOR_USER || (row->workers & FOR(who));
+}
+
+static void mask(const struct setting *row, struct buf *value)
+{
+    char masked[URL_TEXT];
+    bool url = row->kind == &kind_url || row->kind == &kind_socket_url || row->kind == &kind_store;
+    struct buf shown = BUF_INIT(1024);
+    if (!row->secret || !value->len || strcmp(buf_str(value), "off") == 0)
+        return;
+    if (url && strchr(buf_str(value), '@') == strrchr(buf_str(value), '@'))
+        url_masked(masked, buf_str(value));
+    else
+        snprintf(masked, sizeof masked, "%s", url ? "(url)" : "(hidden)");
+    value_quote(masked, &shown);
+    buf_clear(value);
+    buf_adds(value, buf_str(&shown));
+    buf_free(&shown);
+}
+
+static void write_origin(const struct writer *w, const char *path, struct buf *out)
+{
+    const struct given *g = given_find(w->from->given, path);
+    if (!g)
+        buf_adds(out, "  # default");
+    else if (g->node->place.line)
+        buf_addf(out, "  # %s:%zu", g->node->place.source, g->node->place.line);
+    else
+        buf_addf(out, "  # %s", g->node->place.source);
+}
+
+static void write_list(const struct writer *w, const struct setting *row, const char *path,
+                       const void *base, size_t depth, struct buf *out)
+{
+    const char *items;
+    size_t n;
+    char scope[PATH_TEXT], item[2 * PATH_TEXT + 32];
+    size_t shift = strcmp(row->path, "balances") == 0 ? w->from->first_balance : 0;
+    memcpy(&items, (const char *)base + row->offset, sizeof items);
+    memcpy(&n, (const char *)base + row->count_offset, sizeof n);
+    snprintf(scope, sizeof scope, "%s[]", row->path);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(item, sizeof item, "%s[%zu]", path, i + shift);
+        write_scope(w, scope, item, items + i * row->size, depth + 1, true, out);
+    }
+}
+
+static void write_value(const struct writer *w, const struct setting *row, const char *path,
+                        const void *base, struct buf *out)
+{
+    struct buf value = BUF_INIT(TREE_SCALAR * 2);
+    row->kind->write(row, base, &value);
+    if (w->who == CONF_FOR_USER)
+        mask(row, &value);
+    if (value.len) {
+        buf_addf(out, " %s", buf_str(&value));
+        if (w->who == CONF_FOR_USER)
+            write_origin(w, path, out);
+        buf_addc(out, '\n');
+    }
+    buf_free(&value);
+}
+
+static void write_setting(const struct writer *w, const struct setting *row, const char *name,
+                          const char *scope_path, const void *base, size_t depth, bool item,
+                          size_t start, struct buf *out)
+{
+    char path[2 * PATH_TEXT];
+    struct buf body = BUF_INIT(WRITTEN_MAX);
+    snprintf(path, sizeof path, "%s%s%s", scope_path, *scope_path ? "." : "", name);
+    if (row->kind == &kind_section)
+        write_scope(w, row->path, path, base, depth + 1, false, &body);
+    else if (row->kind == &kind_list)
+        write_list(w, row, path, base, depth, &body);
+    else
+        write_value(w, row, path, base, &body);
+    if (body.len) {
+        begin_line(depth, item, out, start, out);
+        buf_addf(out, "%s:%s%s", name, row->kind->write ? "" : "\n", buf_str(&body));
+    }
+    buf_free(&body);
+}
+
+static void write_scope(const struct writer *w, const char *scope, const char *path,
+                        const void *base, size_t depth, bool item, struct buf *out)
+{
+    size_t start = out->len;
+    for (size_t i = 0; i < n_settings; i++) {
+        const char *name = setting_name_in(&settings[i], scope);
+        if (name && is_for(&settings[i], w->who))
+            write_setting(w, &settings[i], name, path, base, depth, item, start, out);
+    }
+}
+
+void conf_write(const struct conf *c, enum conf_for who, struct buf *out)
+{
+    struct writer w = {(const struct loaded *)(const void *)c, who, out};
+    write_scope(&w, "", "", c, 0, false, out);
+}
+
+/* --- not active yet --- */
+
+static bool matches(const char *patterns, const char *text)
+{
+    char one[64];
+    for (const char *p = patterns; *p;) {
+        size_t n = strcspn(p, " ");
+        snprintf(one, sizeof one, "%.*s", (int)n, p);
+        if (fnmatch(one, text, 0) == 0)
+            return true;
+        p += n + (p[n] == ' ');
+    }
+    return false;
+}
+
+void conf_inactive(const struct conf *c, struct buf *out)
+{
+    const struct loaded *l = (const struct loaded *)(const void *)c;
+    for (const struct given *g = l->given; g; g = g->next) {
+        bool list = g->row->active_items && g->node->count > g->row->active_items;
+        if (!list && !(g->row->inactive && matches(g->row->inactive, g->text)))
+            continue;
+        const struct place *at = &g->node->place;
+        buf_adds(out, at->source);
+        if (at->line)
+            buf_addf(out, ":%zu:%zu", at->line, at->column);
+        buf_addf(out, ": %s: accepted, not active yet: %s\n", g->path, g->row->inactive_note);
+    }
+}
+
+/* --- starter file --- */
+
+static const char STARTER_HEAD[] =
+    "# Settings of trueup. What is commented out shows the default or an example.\n"
+    "# ${NAME} is taken from the environment; ${NAME:-text} gives a default.\n"
+    "# Check this file with: trueup config check\n";
+
+/* A value as it may stand in YAML; an example that is YAML already is left alone. */
+static void starter_value(const struct setting *row, struct buf *out)
+{
+    const char *text = row->example ? row->example : row->def;
+    if (*text == '[' || strncmp(text, "${", 2) == 0)
+        buf_addf(out, *text == '$' ? "'%s'" : "%s", text);
+    else
+        value_quote(text, out);
+}
+
+static void starter_help(const struct setting *row, size_t depth, struct buf *out)
+{
+    indent(depth, out);
+    buf_addf(out, "# %s", row->help);
+    if (row->derived && !row->required)
+        buf_addf(out, "; default: %s", row->derived);
+    buf_addc(out, '\n');
+}
+
+static void starter_scope(const char *scope, size_t depth, bool item, struct buf *out);
+
+/* An item's first required line carries the dash: comments before it stand in the item's column. */
+static void starter_setting(const struct setting *row, const char *name, size_t depth, bool *dash,
+                            struct buf *out)
+{
+    struct buf body = BUF_INIT(WRITTEN_MAX);
+    bool list = row->kind == &kind_list, section = row->kind == &kind_section;
+    char scope[PATH_TEXT];
+    snprintf(scope, sizeof scope, "%s%s", row->path, list ? "[]" : "");
+    if (depth == 0)
+        buf_addc(out, '\n');
+    if (list || section)
+        starter_scope(scope, depth + 1, list, &body);
+    else
+        starter_value(row, &body);
+    bool live = row->required || list || section;
+    starter_help(row, depth, out);
+    indent(live && *dash ? depth - 1 : depth, out);
+    buf_addf(out, "%s%s%s:%s%s", live ? "" : "# ", live && *dash ? "- " : "", name,
+             list || section ? "\n" : " ", buf_str(&body));
+    buf_adds(out, list || section ? "" : "\n");
+    *dash = *dash && !live;
+    buf_free(&body);
+}
+
+static void starter_scope(const char *scope, size_t depth, bool item, struct buf *out)
+{
+    bool dash = item;
+    for (int pass = 0; pass < 2; pass++) /* what is required stands first: it carries the dash */
+        for (size_t i = 0; i < n_settings; i++) {
+            const struct setting *row = &settings[i];
+            const char *name = setting_name_in(row, scope);
+            bool first = row->required || !item;
+            if (name && first == (pass == 0) && (row->example || row->def || !row->kind->write))
+                starter_setting(row, name, depth, &dash, out);
+        }
+}
+
+void conf_write_starter(struct buf *out)
+{
+    buf_adds(out, STARTER_HEAD);
+    starter_scope("", 0, false, out);
+}
+
+/* --- reference --- */
+
+static void reference_default(const struct setting *row, struct buf *out)
+{
+    if (row->def)
+        buf_addf(out, "`%s`", row->def);
+    else if (row->derived)
+        buf_adds(out, row->derived);
+    else
+        buf_adds(out, row->required ? "required" : "none");
+}
+
+static void reference_names(const struct setting *row, struct buf *out)
+{
+    if (!row->kind->scalar)
+        return;
+    buf_addc(out, '`');
+    struct buf path = BUF_INIT(PATH_TEXT);
+    for (const char *s = row->path; *s; s++) {
+        buf_addc(&path, *s);
+        if (s[0] == '[' && s[1] == ']')
+            buf_addc(&path, 'N');
+    }
+    setting_env_name(buf_str(&path), out);
+    buf_addc(out, '`');
+    if (row->env)
+        buf_addf(out, ", `%s`", row->env);
+    if (row->first)
+        buf_addf(out, ", `%s`%s", row->first, row->first_seconds ? " (seconds)" : "");
+    buf_free(&path);
+}
+
+/* A bar would end the cell. */
+static void reference_cell(const char *text, struct buf *out)
+{
+    for (; *text; text++) {
+        buf_adds(out, *text == '|' ? "\\" : "");
+        buf_addc(out, *text);
+    }
+}
+
+void conf_write_reference(struct buf *out)
+{
+    buf_adds(out, "| setting | what it is | values | default | environment |\n"
+                  "|---|---|---|---|---|\n");
+    for (size_t i = 0; i < n_settings; i++) {
+        const struct setting *row = &settings[i];
+        struct buf expected = BUF_INIT(1024);
+        if (row->kind == &kind_section) {
+            buf_free(&expected);
+            continue;
+        }
+        row->kind->expected(row, &expected);
+        buf_addf(out, "| `%s` | ", row->path);
+        reference_cell(row->help, out);
+        buf_adds(out, " | ");
+        reference_cell(buf_str(&expected), out);
+        buf_adds(out, " | ");
+        reference_default(row, out);
+        buf_adds(out, " | ");
+        reference_names(row, out);
+        buf_adds(out, " |\n");
+        buf_free(&expected);
+    }
+}
