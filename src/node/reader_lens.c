@@ -1,0 +1,92 @@
+#include "node/reader_lens.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* What a call costs before its first instruction (yellow paper 6.2, EIP-2028, EIP-3860): an upper
+ * bound, as if no byte of the input were zero. */
+enum { GAS_CALL = 21000, GAS_CREATE = 53000, GAS_BYTE = 16, GAS_INITCODE_WORD = 2 };
+
+void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct lens_chunk *ret)
+{
+    const struct read_shape *s = chunk->shape;
+    assert(chunk->n_terms >= 1 && chunk->n_terms <= LENS_TERMS_MAX &&
+           chunk->first_term + chunk->n_terms <= s->n_terms);
+    for (size_t i = 0; i < chunk->n_terms; i++) {
+        const struct conf_term *t = &s->terms[chunk->first_term + i];
+        ret->terms[i].contract = t->contract;
+        ret->terms[i].gas = t->gas;
+        memcpy(ret->terms[i].selector, t->view.selector, sizeof ret->terms[i].selector);
+    }
+    static const enum lens_anchor anchors[] = {
+        [ANCHOR_EVM] = LENS_ANCHOR_EVM,
+        [ANCHOR_ARBSYS] = LENS_ANCHOR_ARBSYS,
+        [ANCHOR_NONE] = LENS_ANCHOR_NONE,
+    };
+    ret->shape = (struct lens_shape){
+        .terms = ret->terms,
+        .n_terms = chunk->n_terms,
+        .anchor = anchors[s->anchor],
+        .mode = mode,
+        .alone = chunk->alone,
+    };
+}
+
+/* A failure within a term's limit may be a failure of the limit, so a second look decides; alone,
+ * with the whole budget and not half of it used, it is what the view says. */
+static enum cell_status cell_status_of(const struct read_chunk *chunk, enum lens_status s)
+{
+    switch (s) {
+    case LENS_OK:
+        return CELL_OK;
+    case LENS_REVERTED:
+        return chunk->alone ? CELL_REVERTED : CELL_SUSPECT;
+    case LENS_EMPTY:
+        return CELL_EMPTY;
+    case LENS_BAD_LENGTH:
+        return CELL_BAD_LENGTH;
+    case LENS_OVERFLOW:
+        return CELL_OVERFLOW;
+    case LENS_HEAVY:
+        break;
+    }
+    return CELL_SUSPECT;
+}
+
+static uint64_t gas_before_start(enum lens_mode mode, size_t input)
+{
+    uint64_t bytes = (uint64_t)input * GAS_BYTE;
+    if (mode == LENS_CALL)
+        return GAS_CALL + bytes;
+    return GAS_CREATE + bytes + GAS_INITCODE_WORD * ((uint64_t)input + 31) / 32;
+}
+
+int lens_chunk_decode(const struct read_chunk *chunk, enum lens_mode mode, size_t input,
+                      const uint8_t *reply, size_t len, struct read_result *ret, struct err *err)
+{
+    struct lens_chunk c;
+    struct lens_reply r;
+    lens_chunk_of(chunk, mode, &c);
+    if (lens_open(&c.shape, chunk->n, reply, len, &r, err) < 0)
+        return -1;
+    ret->proof = (struct read_proof){
+        .present = chunk->shape->anchor != ANCHOR_NONE,
+        .number = r.number,
+        .timestamp = r.timestamp,
+        .chain_id = r.chain_id,
+        .parent = r.parent,
+    };
+    ret->answered = r.answered;
+    ret->starved = false;
+    ret->gas_used = r.gas_entry - r.gas_exit + gas_before_start(mode, input);
+    if (mode == LENS_CREATE)
+        ret->gas_used += LENS_DEPOSIT * (uint64_t)len;
+    for (size_t i = 0; i < r.answered; i++) {
+        struct lens_cell cell;
+        lens_cell(&r, i, &cell);
+        ret->cells[i].status = cell_status_of(chunk, cell.status);
+        ret->cells[i].failed_term = cell.term < 0 ? -1 : (int)chunk->first_term + cell.term;
+        ret->cells[i].sum = cell.sum;
+    }
+    return 0;
+}

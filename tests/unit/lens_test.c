@@ -1,0 +1,476 @@
+/*
+ * The program as an object (jumps, stack depths, size) and the decoder against replies made here.
+ * That the program does what it should is for the integration tests: only a real EVM knows.
+ */
+#include "eth/abi.h"
+#include "eth/lens.h"
+#include "eth/lens_asm.h"
+#include "vectors.h"
+
+enum { WORD = 32 };
+
+static struct lens_term terms[LENS_TERMS_MAX];
+
+static struct lens_shape shape_of(size_t n_terms, enum lens_mode mode, bool alone, bool each)
+{
+    for (size_t i = 0; i < LENS_TERMS_MAX; i++) {
+        memset(&terms[i], (int)(0x11 + i), sizeof terms[i]);
+        terms[i].gas = 2000000;
+    }
+    return (struct lens_shape){
+        .terms = terms, .n_terms = n_terms, .mode = mode, .alone = alone, .each = each};
+}
+
+/* ---- the program --------------------------------------------------------------------------------
+ */
+
+/* What an instruction takes from the stack and leaves on it; facts of the yellow paper. */
+static void effect_of(uint8_t op, int *takes, int *leaves)
+{
+    static const struct {
+        uint8_t op, takes, leaves;
+    } effects[] = {
+        {OP_ADD, 2, 1},       {OP_SUB, 2, 1},          {OP_DIV, 2, 1},
+        {OP_LT, 2, 1},        {OP_GT, 2, 1},           {OP_EQ, 2, 1},
+        {OP_AND, 2, 1},       {OP_OR, 2, 1},           {OP_SHL, 2, 1},
+        {OP_SHR, 2, 1},       {OP_CALLDATASIZE, 0, 1}, {OP_CALLDATACOPY, 3, 0},
+        {OP_CODESIZE, 0, 1},  {OP_CODECOPY, 3, 0},     {OP_RETURNDATASIZE, 0, 1},
+        {OP_BLOCKHASH, 1, 1}, {OP_TIMESTAMP, 0, 1},    {OP_NUMBER, 0, 1},
+        {OP_CHAINID, 0, 1},   {OP_POP, 1, 0},          {OP_MLOAD, 1, 1},
+        {OP_MSTORE, 2, 0},    {OP_JUMP, 1, 0},         {OP_JUMPI, 2, 0},
+        {OP_MSIZE, 0, 1},     {OP_GAS, 0, 1},          {OP_JUMPDEST, 0, 0},
+        {OP_RETURN, 2, 0},    {OP_STATICCALL, 6, 1},   {OP_REVERT, 2, 0},
+    };
+    if (op >= OP_PUSH1 && op < OP_DUP1) {
+        *takes = 0, *leaves = 1;
+        return;
+    }
+    if (op >= OP_DUP1 && op < OP_SWAP1) {
+        *takes = op - OP_DUP1 + 1, *leaves = *takes + 1;
+        return;
+    }
+    if (op >= OP_SWAP1 && op < OP_SWAP1 + 16) {
+        *takes = *leaves = op - OP_SWAP1 + 2;
+        return;
+    }
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+        if (effects[i].op == op) {
+            *takes = effects[i].takes, *leaves = effects[i].leaves;
+            return;
+        }
+    fail_msg("no instruction of the lens: 0x%02x", op);
+}
+
+/* Walks every road through the program: each place is always reached with the same stack depth,
+ * nothing is taken from an empty stack, jumps land on JUMPDEST, and no road runs off the end. */
+static void walk(const struct lens_code *code)
+{
+    int depth[LENS_CODE_MAX];
+    size_t todo[LENS_CODE_MAX], n_todo = 1;
+    memset(depth, 0xff, sizeof depth);
+    depth[0] = 0, todo[0] = 0;
+    while (n_todo) {
+        size_t at = todo[--n_todo];
+        uint8_t op = code->b[at];
+        int takes, leaves, now = depth[at];
+        effect_of(op, &takes, &leaves);
+        assert_true(now >= takes);
+        now += leaves - takes;
+        assert_true(now <= 16);
+        size_t next[2], n_next = 0;
+        if (op == OP_RETURN || op == OP_REVERT)
+            continue;
+        if (op != OP_JUMP)
+            next[n_next++] = at + 1 + (op >= OP_PUSH1 && op < OP_DUP1 ? op - OP_PUSH1 + 1u : 0);
+        if (op == OP_JUMP || op == OP_JUMPI) { /* PUSH2 stands right before */
+            assert_int_equal(code->b[at - 3], OP_PUSH1 + 1);
+            size_t to = (size_t)code->b[at - 2] << 8 | code->b[at - 1];
+            assert_true(to < code->len);
+            assert_int_equal(code->b[to], OP_JUMPDEST);
+            next[n_next++] = to;
+        }
+        for (size_t i = 0; i < n_next; i++) {
+            assert_true(next[i] < code->len);
+            if (depth[next[i]] < 0) {
+                depth[next[i]] = now;
+                todo[n_todo++] = next[i];
+            }
+            assert_int_equal(depth[next[i]], now);
+        }
+    }
+    /* Nothing is dead: at least every landing place has been stood on. */
+    for (size_t at = 0; at < code->len; at++) {
+        uint8_t op = code->b[at];
+        if (op == OP_JUMPDEST)
+            assert_true(depth[at] >= 0);
+        if (op >= OP_PUSH1 && op < OP_DUP1)
+            at += op - OP_PUSH1 + 1u;
+    }
+}
+
+static void every_road_is_sound(void **state)
+{
+    (void)state;
+    struct lens_code code;
+    for (size_t n_terms = 1; n_terms <= LENS_TERMS_MAX; n_terms++)
+        for (int form = 0; form < 3 * 3 * 4; form++) {
+            struct lens_shape s =
+                shape_of(n_terms, (enum lens_mode)(form % 3), form / 9 % 2, form / 18 % 2);
+            s.anchor = (enum lens_anchor)(form / 3 % 3);
+            lens_assemble(&s, 700, &code);
+            walk(&code);
+        }
+}
+
+static void the_program_is_small(void **state)
+{
+    (void)state;
+    struct lens_code code;
+    struct lens_shape s = shape_of(3, LENS_CALL, false, false);
+    lens_assemble(&s, 4700, &code);
+    assert_in_range(code.len, 1, 460);
+    /* The worst there can be is what reader create counts with. */
+    s = shape_of(LENS_TERMS_MAX, LENS_CREATE_REVERT, false, false);
+    s.anchor = LENS_ANCHOR_ARBSYS;
+    for (size_t i = 0; i < LENS_TERMS_MAX; i++)
+        terms[i].gas = UINT64_MAX;
+    lens_assemble(&s, 2000, &code);
+    assert_in_range(code.len, 1, 2432);
+    walk(&code);
+}
+
+static void a_creation_reply_fits_its_limit(void **state)
+{
+    (void)state;
+    struct lens_shape s = shape_of(3, LENS_CREATE, false, false);
+    assert_int_equal(lens_reply_size(&s, 758), 24576);
+    assert_true(lens_reply_size(&s, 759) > 24576);
+    assert_int_equal(lens_reply_size(&s, 0), LENS_HEADER);
+    assert_int_equal(lens_reply_size(&s, 256), LENS_HEADER + 32 + 256 * 32);
+    assert_int_equal(lens_reply_size(&s, 257), LENS_HEADER + 64 + 257 * 32);
+    s.each = true;
+    assert_int_equal(lens_reply_size(&s, 10), LENS_HEADER + 32 + 10 * 4 * 32);
+}
+
+static void the_listing_says_what_the_code_does(void **state)
+{
+    (void)state;
+    struct lens_shape s = shape_of(2, LENS_CALL, false, false);
+    struct lens_code code;
+    struct buf text = BUF_INIT(1 << 16);
+    lens_assemble(&s, 1, &code);
+    lens_listing(&s, 1, &text);
+    size_t lines = 0, at = 0;
+    for (const char *line = buf_str(&text); line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        uint8_t where[2];
+        if (!parse_hex(line, 4, where, 2) || line[4] != ' ')
+            continue;
+        assert_int_equal((size_t)where[0] << 8 | where[1], at);
+        uint8_t op = code.b[at];
+        at += 1 + (op >= OP_PUSH1 && op < OP_DUP1 ? op - OP_PUSH1 + 1u : 0);
+        lines++;
+    }
+    assert_int_equal(at, code.len);
+    assert_true(lines > 150);
+    buf_free(&text);
+}
+
+static void nobody_lives_at_its_address(void **state)
+{
+    (void)state;
+    /* Keccak-256 of the words, computed by viem. */
+    static const char *const want[] = {"0x6fc746d3df5b79b05e0acda5ef8cfe20f1e5d989",
+                                       "0x768d5c8d9a1be3bc7e1612bb2d0e0e38d9655857"};
+    for (unsigned i = 0; i < 2; i++) {
+        address a;
+        char text[ADDRESS_TEXT];
+        lens_address(i, &a);
+        address_text(&a, text);
+        assert_string_equal(text, want[i]);
+    }
+}
+
+/* ---- the reply ----------------------------------------------------------------------------------
+ */
+
+enum { REPLY_MAX = LENS_HEADER + 3 * WORD + 600 * WORD * 4 };
+
+struct reply {
+    uint8_t b[REPLY_MAX];
+    size_t len, n, marks;
+    struct lens_shape shape;
+};
+
+static uint8_t *word_at(struct reply *r, size_t wallet)
+{
+    size_t words = r->shape.each ? r->shape.n_terms + 1 : 1;
+    return r->b + LENS_HEADER + r->marks + wallet * words * WORD;
+}
+
+/* n wallets, the first `answered` with their index as sum. */
+static void make(struct reply *r, struct lens_shape shape, size_t n, size_t answered)
+{
+    memset(r, 0, sizeof *r);
+    r->shape = shape;
+    r->n = n;
+    r->marks = (n + 255) / 256 * WORD;
+    const uint64_t header[] = {1000, 0, 1700000000, 31337, 5000000, 4000000, answered};
+    for (size_t i = 0; i < 7; i++)
+        abi_put_u64(r->b + i * WORD, header[i]);
+    memset(r->b + WORD, 0xab, WORD);
+    for (size_t i = 0; i < answered; i++)
+        abi_put_u64(word_at(r, i), i);
+    r->len = (size_t)(word_at(r, answered) - r->b);
+}
+
+static void set_mark(struct reply *r, size_t i)
+{
+    r->b[LENS_HEADER + i / 256 * WORD + 31 - i % 256 / 8] |= (uint8_t)(1u << i % 8);
+}
+
+static void reason(struct reply *r, size_t i, uint64_t low, uint64_t size, uint64_t used,
+                   uint64_t before)
+{
+    const u256 w = {{low, size, used, before}};
+    u256_to_be32(&w, word_at(r, i));
+    set_mark(r, i);
+}
+
+static int open_reply(struct reply *r, struct lens_reply *ret, struct err *err)
+{
+    /* A copy of the exact size, so that a sanitizer sees any step beyond it. */
+    static uint8_t *copy;
+    mem_free(copy);
+    copy = mem_alloc(r->len ? r->len : 1);
+    memcpy(copy, r->b, r->len);
+    int rc = lens_open(&r->shape, r->n, copy, r->len, ret, err);
+    if (rc < 0) {
+        mem_free(copy);
+        copy = NULL;
+    }
+    return rc;
+}
+
+static void refused(struct reply *r)
+{
+    struct lens_reply view = {.number = 77};
+    struct err err = {0};
+    assert_int_equal(open_reply(r, &view, &err), -1);
+    assert_true(strlen(err.text) > 0);
+    assert_int_equal(view.number, 77); /* untouched */
+}
+
+static struct reply r;
+
+static void sums_and_header(void **state)
+{
+    (void)state;
+    struct lens_reply view;
+    struct lens_cell cell;
+    struct err err = {0};
+    make(&r, shape_of(3, LENS_CALL, false, false), 600, 600);
+    memset(word_at(&r, 7), 0xff, WORD);
+    assert_int_equal(open_reply(&r, &view, &err), 0);
+    assert_int_equal(view.number, 1000);
+    assert_int_equal(view.timestamp, 1700000000);
+    assert_int_equal(view.chain_id, 31337);
+    assert_int_equal(view.gas_entry - view.gas_exit, 1000000);
+    assert_int_equal(view.parent.b[0], 0xab);
+    assert_int_equal(view.answered, 600);
+    for (size_t i = 0; i < 600; i++) {
+        lens_cell(&view, i, &cell);
+        assert_int_equal(cell.status, LENS_OK);
+        assert_int_equal(cell.term, -1);
+        assert_true(i == 7 || (cell.sum.limb[0] == i && !cell.sum.limb[3]));
+    }
+    lens_cell(&view, 7, &cell);
+    assert_true(cell.sum.limb[3] == UINT64_MAX);
+}
+
+static void check_cell(size_t i, enum lens_status status, int term)
+{
+    struct lens_reply view;
+    struct lens_cell cell;
+    struct err err = {0};
+    if (open_reply(&r, &view, &err) < 0)
+        fail_msg("%s", err.text);
+    lens_cell(&view, i, &cell);
+    assert_int_equal(cell.status, status);
+    assert_int_equal(cell.term, term);
+}
+
+/* One reason a reply, at places where the marks could go wrong. */
+static void each_reason_is_told_apart(void **state)
+{
+    (void)state;
+    static const size_t places[] = {0, 1, 7, 8, 31, 254, 255, 256, 511, 512, 599};
+    for (size_t k = 0; k < COUNT_OF(places); k++) {
+        size_t i = places[k];
+        struct {
+            uint64_t low, size, used, before;
+            enum lens_status status;
+            int term;
+        } cases[] = {
+            {0x002, 0, 1000, 3000000, LENS_REVERTED, 2},
+            {0x001, 32, 1000, 3000000, LENS_REVERTED, 1}, /* a revert with 32 bytes of data */
+            {0x000, 100000, 999999, 3000000, LENS_REVERTED, 0},
+            {0x101, 0, 1000, 3000000, LENS_EMPTY, 1},
+            {0x101, 31, 1000, 3000000, LENS_BAD_LENGTH, 1},
+            {0x102, 33, 1000, 3000000, LENS_BAD_LENGTH, 2},
+            {0x102, 64, 1000, 3000000, LENS_BAD_LENGTH, 2},
+            {0x102, 32, 1000001, 3000000, LENS_HEAVY, 2},
+            {0x100, 0, 1000001, 3000000, LENS_HEAVY, 0},
+            {0x000, 0, 2000000, 3000000, LENS_HEAVY, 0},
+            {0x200, 0, 0, 0, LENS_OVERFLOW, -1},
+        };
+        for (size_t c = 0; c < COUNT_OF(cases); c++) {
+            make(&r, shape_of(3, LENS_CALL, false, false), 600, 600);
+            reason(&r, i, cases[c].low, cases[c].size, cases[c].used, cases[c].before);
+            check_cell(i, cases[c].status, cases[c].term);
+            if (i)
+                check_cell(i - 1, LENS_OK, -1);
+            if (i + 1 < 600)
+                check_cell(i + 1, LENS_OK, -1);
+        }
+    }
+    /* Alone, the measure is half of what was there. */
+    make(&r, shape_of(1, LENS_CALL, true, false), 1, 1);
+    reason(&r, 0, 0, 0, 20000000, 49000000);
+    check_cell(0, LENS_REVERTED, 0);
+    reason(&r, 0, 0, 0, 48000000, 49000000);
+    check_cell(0, LENS_HEAVY, 0);
+}
+
+static void a_short_answer_tells_where_it_ends(void **state)
+{
+    (void)state;
+    struct lens_reply view;
+    struct err err = {0};
+    make(&r, shape_of(2, LENS_CALL, false, false), 300, 17);
+    assert_int_equal(open_reply(&r, &view, &err), 0);
+    assert_int_equal(view.answered, 17);
+    /* Single terms: room for the wallet that was begun may follow. */
+    make(&r, shape_of(2, LENS_CALL, false, true), 300, 17);
+    assert_int_equal(open_reply(&r, &view, &err), 0);
+    r.len += 3 * WORD;
+    assert_int_equal(open_reply(&r, &view, &err), 0);
+    r.len += 3 * WORD;
+    refused(&r);
+}
+
+static void single_terms_follow_the_sum(void **state)
+{
+    (void)state;
+    struct lens_reply view;
+    struct err err = {0};
+    u256 v;
+    make(&r, shape_of(3, LENS_CALL, false, true), 5, 5);
+    for (size_t t = 0; t < 3; t++)
+        abi_put_u64(word_at(&r, 4) + (1 + t) * WORD, 100 + t);
+    assert_int_equal(open_reply(&r, &view, &err), 0);
+    for (size_t t = 0; t < 3; t++) {
+        lens_term_value(&view, 4, t, &v);
+        assert_int_equal(v.limb[0], 100 + t);
+    }
+}
+
+static void what_is_no_reply_is_refused(void **state)
+{
+    (void)state;
+    const struct lens_shape s = shape_of(3, LENS_CALL, false, false);
+    for (size_t len = 0; len < 1000; len++) { /* every length but its own */
+        make(&r, s, 10, 10);
+        if (len != r.len) {
+            r.len = len;
+            refused(&r);
+        }
+    }
+    static const size_t small_words[] = {0, 2, 3, 4, 5, 6};
+    for (size_t k = 0; k < COUNT_OF(small_words); k++) { /* header words beyond 64 bits */
+        make(&r, s, 10, 10);
+        r.b[small_words[k] * WORD + 23] = 1;
+        refused(&r);
+    }
+    make(&r, s, 10, 10);
+    abi_put_u64(r.b + 5 * WORD, 5000001); /* gained gas */
+    refused(&r);
+    make(&r, s, 10, 10);
+    abi_put_u64(r.b + 6 * WORD, 11); /* answered more than asked */
+    refused(&r);
+    make(&r, s, 10, 9);
+    set_mark(&r, 9); /* marked, but not answered */
+    refused(&r);
+    make(&r, s, 10, 10);
+    set_mark(&r, 200); /* marked, but not asked */
+    refused(&r);
+}
+
+static void reasons_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static const uint64_t cases[][4] = {
+        {0x003, 0, 1000, 3000000},     /* a term that is not there */
+        {0x300, 0, 1000, 3000000},     /* neither success nor failure */
+        {0x10100, 0, 1000, 3000000},   /* bits of no field */
+        {0x100, 32, 1000, 3000000},    /* nothing wrong with it */
+        {0x100, 32, 1000000, 3000000}, /* exactly half is still fine */
+        {0x000, 0, 3000001, 3000000},  /* used more than there was */
+        {0x201, 0, 0, 0},              /* an overflow blames no term */
+        {0x200, 0, 1, 0},              /* nor gas */
+    };
+    for (size_t c = 0; c < COUNT_OF(cases); c++) {
+        make(&r, shape_of(3, LENS_CALL, false, false), 10, 10);
+        reason(&r, 4, cases[c][0], cases[c][1], cases[c][2], cases[c][3]);
+        refused(&r);
+    }
+}
+
+/* Whatever happens to a good reply, either it is refused or every cell can be read. */
+static void damage_is_harmless(void **state)
+{
+    (void)state;
+    struct rng rng = vector_rng();
+    for (int round = 0; round < 20000; round++) {
+        size_t n = rng_below(&rng, 300);
+        make(&r,
+             shape_of(1 + rng_below(&rng, 3), LENS_CALL, rng_below(&rng, 2), rng_below(&rng, 2)), n,
+             rng_below(&rng, n + 1));
+        for (uint64_t k = rng_below(&rng, 4); k && r.len; k--)
+            r.b[rng_below(&rng, rng_below(&rng, 2) ? r.len : LENS_HEADER + r.marks)] =
+                (uint8_t)rng_next(&rng);
+        if (rng_below(&rng, 4) == 0)
+            r.len = rng_below(&rng, r.len + 1);
+        struct lens_reply view;
+        struct err err = {0};
+        if (open_reply(&r, &view, &err) < 0)
+            continue;
+        assert_true(view.answered <= r.n);
+        for (size_t i = 0; i < view.answered; i++) {
+            struct lens_cell cell;
+            lens_cell(&view, i, &cell);
+            assert_true(cell.term < (int)r.shape.n_terms);
+            assert_int_equal(cell.term >= 0,
+                             cell.status != LENS_OK && cell.status != LENS_OVERFLOW);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_road_is_sound),
+        cmocka_unit_test(the_program_is_small),
+        cmocka_unit_test(a_creation_reply_fits_its_limit),
+        cmocka_unit_test(the_listing_says_what_the_code_does),
+        cmocka_unit_test(nobody_lives_at_its_address),
+        cmocka_unit_test(sums_and_header),
+        cmocka_unit_test(each_reason_is_told_apart),
+        cmocka_unit_test(a_short_answer_tells_where_it_ends),
+        cmocka_unit_test(single_terms_follow_the_sum),
+        cmocka_unit_test(what_is_no_reply_is_refused),
+        cmocka_unit_test(reasons_that_cannot_be_are_refused),
+        cmocka_unit_test(damage_is_harmless),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
