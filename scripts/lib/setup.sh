@@ -119,15 +119,26 @@ setup_packages() {
 }
 
 # npm's packages, as the lock file pins them; none of them runs a script of its own here.
+#
+# The node's binary is named directly, not by way of the package that picks one for the platform:
+# npm leaves out an optional package that asks for a newer Node than Debian's 18, although a native
+# binary asks for none. Other machines than x64 get theirs by the same exact version.
 setup_chain() {
-    local folder=$ROOT/tests/chain log
-    # A package.json older than 18 has no fetch, no test runner and no place in viem's support list.
+    local folder=$ROOT/tests/chain log version force=()
     node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' ||
         die "node $(node --version) is too old: 18 or later is needed"
     cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock.json" && return 0
     log=$(mktemp /tmp/trueup-setup.XXXXXX)
     say 'fetching the test chain: a local EVM node, a Solidity compiler, a reference client (npm)'
-    if ! (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund) </dev/null >"$log" 2>&1; then
+    [ "$(uname -m)" = x86_64 ] || force=(--force)
+    if ! {
+        cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund "${force[@]}" &&
+            if [ "$(uname -m)" = aarch64 ]; then
+                version=$(node -p 'require("./package.json").dependencies["@foundry-rs/anvil-linux-amd64"]')
+                npm install --no-save --force --ignore-scripts --no-audit --no-fund \
+                    "@foundry-rs/anvil-linux-arm64@$version"
+            fi && cd "$ROOT"
+    } </dev/null >"$log" 2>&1; then
         die "missing and not to be had (offline?): the npm packages of tests/chain (what npm said: $log)"
     fi
     cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock.json"

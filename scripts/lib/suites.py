@@ -237,7 +237,7 @@ def lint_shell():
         head = read(ROOT / f)[:40]
         if f.endswith(".sh") or re.match(r"#!.*\b(ba)?sh\b", head):
             scripts.append(f)
-    return one("shellcheck", ["shellcheck", "-x", *scripts])
+    return one("shellcheck", ["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts])
 
 
 def mutations():

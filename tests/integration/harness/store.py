@@ -4,8 +4,6 @@ import sqlite3
 from collections import namedtuple
 from pathlib import Path
 
-import psycopg2
-
 Row = namedtuple("Row", "wallet balance blocknumber observed_block updated_at created_at")
 COLUMNS = ", ".join(Row._fields)
 
@@ -86,6 +84,10 @@ class PostgresStore(Store):
     kind = "postgres"
 
     def __init__(self, url):
+        # Here, since the demo has neither PostgreSQL nor its driver.
+        import psycopg2
+
+        self.driver = psycopg2
         self.url = url
         self.connection = psycopg2.connect(url)
         self.connection.autocommit = True
@@ -96,7 +98,7 @@ class PostgresStore(Store):
             return cursor.fetchall() if cursor.description else []
 
     def many(self, query, rows):
-        with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
+        with self.driver.connect(self.url) as connection, connection.cursor() as cursor:
             cursor.executemany(query.replace("?", "%s"), rows)
         connection.close()
 
