@@ -186,6 +186,8 @@ static void miss(struct decoder *d, const struct setting *row, const struct node
 {
     struct buf expected = BUF_INIT(1024);
     row->kind->expected(row, &expected);
+    if (row->flag)
+        buf_addf(&expected, ", or %s", row->flag);
     problem_add(d->problems, &map->place, scope_path, "missing setting \"%s\"; expected %s", name,
                 buf_str(&expected));
     buf_free(&expected);

@@ -99,6 +99,17 @@ static struct node *parse_built_in(struct run *r, const char *source, const char
     return tree_parse(&r->out->arena, source, text, strlen(text), origin, &r->problems);
 }
 
+/* The values that came from the flag say so. */
+static void mark_token(struct node *n, const char *text, const struct place *at)
+{
+    if (n->kind == NODE_SCALAR && strcmp(n->text, text) == 0) {
+        n->place = *at;
+        n->origin = ORIGIN_FLAG;
+    }
+    for (size_t i = 0; i < n->count; i++)
+        mark_token(n->members[i].value, text, at);
+}
+
 /* --token stands for the list of balances: alone, or with a file that has none. */
 static void apply_token(struct run *r)
 {
@@ -122,6 +133,8 @@ static void apply_token(struct run *r)
     struct node *built_in = parse_built_in(r, "built in", yaml, ORIGIN_DEFAULT);
     if (!built_in)
         return;
+    mark_token(built_in, text, &at);
+    built_in->place = (struct place){"no file", 0, 0};
     r->decoder.may_be_unnamed = true;
     if (!r->root)
         r->root = built_in;

@@ -36,6 +36,7 @@ struct setting {
     const char *words;   /* the words allowed, in the order of their enum, a blank between */
     const char *zero;    /* a word that means 0: "auto", "off" */
     const char *def;     /* default as one would write it; NULL: none, or derived */
+    const char *flag;    /* the flag that gives it too, for when it is missing */
     const char *derived; /* how a missing value comes about, for people */
     const char *env;     /* a short environment name beside the regular one */
     const char *first;   /* the first user's name */

@@ -84,7 +84,7 @@ static void write_list(const struct writer *w, const struct setting *row, const 
     snprintf(scope, sizeof scope, "%s[]", row->path);
     for (size_t i = 0; i < n; i++) {
         snprintf(item, sizeof item, "%s[%zu]", path, i + shift);
-        write_scope(w, scope, item, items + i * row->size, depth + 1, true, out);
+        write_scope(w, scope, item, items + i * row->size, depth + 2, true, out);
     }
 }
 
@@ -199,7 +199,7 @@ static void starter_help(const struct setting *row, size_t depth, struct buf *ou
 
 static void starter_scope(const char *scope, size_t depth, bool item, struct buf *out);
 
-/* An item's first required line carries the dash: comments before it stand in the item's column. */
+/* An item's first required line carries the dash; its comment stands in the dash's column. */
 static void starter_setting(const struct setting *row, const char *name, size_t depth, bool *dash,
                             struct buf *out)
 {
@@ -210,11 +210,11 @@ static void starter_setting(const struct setting *row, const char *name, size_t 
     if (depth == 0)
         buf_addc(out, '\n');
     if (list || section)
-        starter_scope(scope, depth + 1, list, &body);
+        starter_scope(scope, depth + (list ? 2 : 1), list, &body);
     else
         starter_value(row, &body);
     bool live = row->required || list || section;
-    starter_help(row, depth, out);
+    starter_help(row, live && *dash ? depth - 1 : depth, out);
     indent(live && *dash ? depth - 1 : depth, out);
     buf_addf(out, "%s%s%s:%s%s", live ? "" : "# ", live && *dash ? "- " : "", name,
              list || section ? "\n" : " ", buf_str(&body));
