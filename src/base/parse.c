@@ -2,15 +2,16 @@
 
 #include <string.h>
 
+/* A table, because replies are megabytes of random digits and a branch on each is mispredicted. */
+static const signed char hex_value[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
 int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    return hex_value[(unsigned char)c] - 1;
 }
 
 bool parse_u64(const char *s, size_t n, uint64_t *ret)
@@ -48,9 +49,11 @@ bool parse_hex(const char *s, size_t n, uint8_t *ret, size_t count)
 {
     if (n != count * 2)
         return false;
+    int bad = 0;
     for (size_t i = 0; i < n; i++)
-        if (hex_digit(s[i]) < 0)
-            return false;
+        bad |= hex_digit(s[i]); /* negative once any is */
+    if (bad < 0)
+        return false;
     for (size_t i = 0; i < count; i++)
         ret[i] = (uint8_t)((unsigned)hex_digit(s[2 * i]) << 4 | (unsigned)hex_digit(s[2 * i + 1]));
     return true;

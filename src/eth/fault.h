@@ -37,7 +37,8 @@ enum fault {
 
 struct fault_info {
     enum fault fault;
-    const char *rule;      /* "R", "1" … "15", "revert": which row of the table hit */
+    const char *rule;      /* which row hit: "R", "1" … "15", or "revert", "gas", "canonical",
+                              "feature", "garbled" */
     uint64_t limit;        /* blocks the server allows as `to − from`, already minus one; 0 unknown */
     bool has_window;       /* FAULT_WINDOW */
     uint64_t from, to;     /* the suggested window, as given (may be inverted) */

@@ -31,12 +31,16 @@ static uint64_t rotate_left(uint64_t v, unsigned by)
 static void permute(uint64_t a[LANES])
 {
     for (int round = 0; round < ROUNDS; round++) {
-        uint64_t column[5];
+        uint64_t column[7]; /* five, and the first two again to go round without a modulus */
         for (int x = 0; x < 5; x++)
             column[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
-        for (int i = 0; i < LANES; i++) /* θ */
-            a[i] ^= column[(i + 4) % 5] ^ rotate_left(column[(i + 1) % 5], 1);
-
+        column[5] = column[0];
+        column[6] = column[1];
+        for (int x = 0; x < 5; x++) { /* θ on the column right of x */
+            uint64_t mix = column[x] ^ rotate_left(column[x + 2], 1);
+            for (int y = x == 4 ? 0 : x + 1; y < LANES; y += 5)
+                a[y] ^= mix;
+        }
         uint64_t carried = a[1];
         for (int i = 0; i < 24; i++) { /* ρ and π */
             uint64_t next = a[lane_order[i]];
@@ -44,10 +48,11 @@ static void permute(uint64_t a[LANES])
             carried = next;
         }
         for (int y = 0; y < LANES; y += 5) { /* χ */
-            uint64_t row[5];
-            memcpy(row, a + y, sizeof row);
-            for (int x = 0; x < 5; x++)
-                a[y + x] = row[x] ^ (~row[(x + 1) % 5] & row[(x + 2) % 5]);
+            uint64_t first = a[y], second = a[y + 1];
+            for (int x = 0; x < 3; x++)
+                a[y + x] ^= ~a[y + x + 1] & a[y + x + 2];
+            a[y + 3] ^= ~a[y + 4] & first;
+            a[y + 4] ^= ~first & second;
         }
         a[0] ^= round_constant[round]; /* ι */
     }
