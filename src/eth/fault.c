@@ -42,6 +42,7 @@ static const struct row rows[] = {
     {"R", FAULT_BILLING, ALL, "monthly capacity"},
     {"R", FAULT_BILLING, ALL, "payment required"},
     {"R", FAULT_BILLING, ALL, "daily request count exceeded"},
+    {"R", FAULT_BILLING, ALL, "daily limit"},
     {"R", FAULT_BILLING, ALL, .http = 402},
     {"R", FAULT_BILLING, ALL, .code = 402},
     {"R", FAULT_BILLING, ALL, .code = -33000}, /* Infura */
@@ -73,6 +74,7 @@ static const struct row rows[] = {
     {"1", FAULT_WINDOW, LOGS, "should work*[%,_%]", WINDOW},
     {"1", FAULT_WINDOW, LOGS, "\"from\":_%*\"to\":_%", WINDOW},    /* Infura's error.data */
     {"2", FAULT_WINDOW, LOGS, "retry with the range @-@", WINDOW}, /* reth; decimal */
+    {"2", FAULT_WINDOW, LOGS, "too large, try @-@", WINDOW},
     {"3", FAULT_RANGE, LOGS, "requested too many blocks from # to #, maximum is set to @", LIMIT},
     {"4", FAULT_RANGE, LOGS, "max{imum} {allowed }{block }range{ is}{ of}_@", LIMIT},
     {"4", FAULT_RANGE, LOGS, "block range greater than @ max", LIMIT},
@@ -83,6 +85,7 @@ static const struct row rows[] = {
     {"4", FAULT_RANGE, LOGS, "query must be smaller than size @", LIMIT},
     {"4", FAULT_RANGE, LOGS, "exceeds the maximum of @ blocks", LIMIT},
     {"4", FAULT_RANGE, LOGS, "range exceeds server limit, narrow your filter: @", LIMIT},
+    {"5", FAULT_RANGE, LOGS, "limited to # - @", LIMIT},
     {"5", FAULT_RANGE, LOGS, "limited to {a }@", LIMIT},
     {"5", FAULT_RANGE, LOGS, "at most @ blocks", LIMIT},
     {"5", FAULT_RANGE, LOGS, "requested blocks is @", LIMIT},
@@ -99,11 +102,13 @@ static const struct row rows[] = {
     {"6", FAULT_RANGE, LOGS, "exceeds maximum rpc range limit"},
     {"6", FAULT_RANGE, LOGS, "block range is bigger than"},
     {"6", FAULT_RANGE, LOGS, "range is too large"},
+    {"6", FAULT_RANGE, LOGS, "too many blocks"},
 
     {"7", FAULT_DENSITY, ALL, "returned more than #"},
     {"7", FAULT_DENSITY, ALL, "more than # logs"},
     {"7", FAULT_DENSITY, ALL, "exceeds max results"},
     {"7", FAULT_DENSITY, ALL, "too many logs"},
+    {"7", FAULT_DENSITY, ALL, "too many results"},
     {"7", FAULT_DENSITY, ALL, "logs matched by query exceeds limit"},
     {"7", FAULT_DENSITY, ALL, "response is too big"},
     {"7", FAULT_DENSITY, ALL, "response size"},
@@ -178,6 +183,7 @@ static const struct row rows[] = {
     {"13", FAULT_BATCH, ALL, "too many rpc calls in batch"},
     {"13", FAULT_BATCH, ALL, "batch too large"},
     {"13", FAULT_BATCH, ALL, "batch size"},
+    {"13", FAULT_BATCH, ALL, "batch{ed} requests are not"},
 
     /* Code 3 and bare words of the virtual machine. */
     {"revert", FAULT_REVERT, CALL, .code = 3},
