@@ -1,0 +1,210 @@
+/* Parsing by getopt_long from the tables, and what all commands share: settings, errors, exit. */
+#include "cli/cli.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cli/naming.h"
+#include "proc/stop.h"
+#include "worker/worker.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int cli_fail(const struct err *err)
+{
+    fprintf(stderr, "trueup: %s\n", err->text);
+    if (err->hint[0])
+        fprintf(stderr, "hint: %s\n", err->hint);
+    return exit_status(err);
+}
+
+int cli_usage(const struct cli *cli, const char *fmt, ...)
+{
+    va_list ap;
+    fputs("trueup: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\nhint: `trueup help%s%s` says what there is\n", cli->command ? " " : "",
+            cli->command ? cli->command->name : "");
+    return 2;
+}
+
+const char *cli_value(const struct cli *cli, const char *name)
+{
+    for (size_t i = 0; i < cli->n_given; i++)
+        if (strcmp(cli->given[i].name, name) == 0)
+            return cli->given[i].value ? cli->given[i].value : "";
+    return NULL;
+}
+
+bool cli_has(const struct cli *cli, const char *name)
+{
+    return cli_value(cli, name) != NULL;
+}
+
+int cli_number(const struct cli *cli, const char *name, uint64_t *ret, struct err *err)
+{
+    const char *text = cli_value(cli, name);
+    if (text && !parse_u64(text, strlen(text), ret))
+        return err_set(err, ERR_USAGE, "--%s: \"%s\" is not a number", name, text);
+    return 0;
+}
+
+/* ---- parsing ----------------------------------------------------------------------------------------- */
+
+static size_t add_long(struct option *longs, const struct cli_option **by_index, size_t n,
+                       const struct cli_option *options)
+{
+    for (; options->name; options++, n++) {
+        longs[n] = (struct option){options->name, options->value ? required_argument : no_argument,
+                                   NULL, 1000 + (int)n};
+        by_index[n] = options;
+    }
+    return n;
+}
+
+/* getopt_long takes any unambiguous beginning of a name; a script that says --bat today would change
+ * its meaning with the next option. */
+static bool spelled_out(const char *arg, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(arg, "--", 2) == 0 && strncmp(arg + 2, name, n) == 0 &&
+           (arg[2 + n] == '\0' || arg[2 + n] == '=');
+}
+
+static int take_option(struct cli *cli, const struct cli_option *o, const char *value, int argc,
+                       char **argv)
+{
+    bool exact = false;
+    for (int i = 0; i < argc && !exact; i++)
+        exact = spelled_out(argv[i], o->name);
+    if (!exact)
+        return cli_usage(cli, "options must be spelled out: --%s", o->name);
+    if (o->path) {
+        if (cli->n_flags == CLI_FLAGS)
+            return cli_usage(cli, "too many options");
+        size_t room = strlen(o->name) + 3;
+        char *flag = mem_alloc(room); /* lives as long as the process */
+        snprintf(flag, room, "--%s", o->name);
+        cli->flags[cli->n_flags++] = (struct conf_flag){o->path, value, flag};
+    } else {
+        if (cli->n_given == CLI_OPTIONS)
+            return cli_usage(cli, "too many options");
+        cli->given[cli->n_given].name = o->name;
+        cli->given[cli->n_given++].value = value;
+    }
+    return 0;
+}
+
+static int parse_options(struct cli *cli, int argc, char **argv)
+{
+    struct option longs[64] = {0};
+    const struct cli_option *by_index[64];
+    size_t n = add_long(longs, by_index, 0, cli->command->options);
+    n = add_long(longs, by_index, n, cli_common);
+    longs[n] = (struct option){0};
+    opterr = 0;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
+        int rc = 0;
+        if (c == 'c')
+            cli->file = optarg;
+        else if (c == 'h')
+            cli->given[cli->n_given++].name = "help";
+        else if (c >= 1000)
+            rc = take_option(cli, by_index[c - 1000], optarg, argc, argv);
+        else if (c == ':')
+            rc = cli_usage(cli, "option %s wants a value", argv[optind - 1]);
+        else
+            rc = cli_usage(cli, "unknown option %s", argv[optind - 1]);
+        if (rc)
+            return rc;
+    }
+    cli->args = argv + optind;
+    cli->n_args = argc - optind;
+    return 0;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli cli = {0};
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return command_help(&cli);
+    if (strcmp(argv[1], "--version") == 0)
+        return command_version(&cli);
+    cli.command = command_find(argv[1]);
+    if (!cli.command)
+        return cli_usage(&cli, "unknown command \"%s\"", argv[1]);
+    int rc = parse_options(&cli, argc - 1, argv + 1);
+    if (rc)
+        return rc;
+    if (cli_has(&cli, "help")) {
+        cli.args = (char *[]){(char *)(uintptr_t)cli.command->name};
+        cli.n_args = 1;
+        return command_help(&cli);
+    }
+    if (cli.n_args < cli.command->min_args)
+        return cli_usage(&cli, "%s: too few arguments", cli.command->name);
+    if (cli.command->max_args >= 0 && cli.n_args > cli.command->max_args)
+        return cli_usage(&cli, "%s: unexpected argument \"%s\"", cli.command->name,
+                         cli.args[cli.command->max_args]);
+    return cli.command->run(&cli);
+}
+
+/* ---- settings, node, store ------------------------------------------------------------------------------ */
+
+struct conf *cli_conf(const struct cli *cli)
+{
+    extern char **environ;
+    struct conf_problems problems = {0};
+    struct conf_source_set from = {.file = cli->file,
+                                   .flags = cli->flags,
+                                   .n_flags = cli->n_flags,
+                                   .environ_ = environ,
+                                   .token = cli_value(cli, "token"),
+                                   .only_balance = cli_value(cli, "balance")};
+    struct conf *conf = conf_load(&from, &problems);
+    if (!conf)
+        fprintf(stderr, "%s", buf_str(&problems.text));
+    else
+        log_setup((enum log_level)conf->log.level, conf->log.json, NULL);
+    conf_problems_free(&problems);
+    return conf;
+}
+
+int cli_need_endpoint(const struct conf *conf, struct err *err)
+{
+    if (conf->chain.n_endpoints > 0)
+        return 0;
+    err_set(err, ERR_USAGE, "no endpoint is configured");
+    return err_hint(err, "give --rpc URL, or chain.endpoints in a file");
+}
+
+int cli_open(const struct cli *cli, int needs, struct tracker *ret, struct conf **ret_conf)
+{
+    struct err err = {0};
+    struct conf *conf = cli_conf(cli);
+    if (!conf)
+        return 2;
+    stop_install();
+    if (((needs & NEEDS_NODE) && cli_need_endpoint(conf, &err) < 0) ||
+        name_balances(conf, &err) < 0 || tracker_open(conf, "trueup", needs, ret, &err) < 0) {
+        conf_free(conf);
+        return cli_fail(&err);
+    }
+    ret->stop = stop_asked;
+    if (ret->reads)
+        reads_stop_when(ret->reads, stop_asked);
+    *ret_conf = conf;
+    return 0;
+}
+
+void cli_close(struct tracker *t, struct conf *conf)
+{
+    tracker_close(t);
+    conf_free(conf);
+}

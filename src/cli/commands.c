@@ -1,0 +1,51 @@
+/* The table of commands. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+static const struct cli_option none[] = {{0}};
+
+const struct cli_option cli_common[] = {
+    {"balance", "NAME", NULL, "only this balance (default: all)"},
+    {"store", "URL", "store", "postgres://… or sqlite:FILE"},
+    {"rpc", "URL", "chain.endpoints[0].url", "the node to ask"},
+    {"token", "ADDR", NULL, "without any file: keep the balances of this token"},
+    {"log-level", "LEVEL", "log.level", "error, warn, info, debug or trace"},
+    {"json", NULL, NULL, "print data as JSON"},
+    {"help", NULL, NULL, "say what the command takes"},
+    {0},
+};
+
+const struct command commands[] = {
+    {"run", "", "the daemon: follow the head, sweep the oldest rows",
+     "Follows the chain and keeps every row of the table equal to it, until stopped (SIGTERM).\n"
+     "The first start begins at the head, or at --from BLOCK. Without any file,\n"
+     "`trueup run --rpc URL --token ADDR` keeps that token's balances in ./trueup.db.\n",
+     run_options, 0, 0, command_run, false},
+    {"read", "WALLET…", "read balances from the chain now; touches no store", NULL, read_options, 1,
+     -1, command_read, false},
+    {"sweep", "", "one full pass over the rows now, with progress", NULL, sweep_options, 0, 0,
+     command_sweep, false},
+    {"wallets", "add|remove|list|count [WALLET…]", "the tracked list",
+     "add writes the list only: the sweep reads the wallet, and then its row appears.\n"
+     "remove takes the wallet from the list and its row from the table.\n",
+     wallets_options, 1, -1, command_wallets, false},
+    {"config", "check|show|init", "validate, print the effective settings, write a starter file",
+     NULL, config_options, 1, 1, command_config, false},
+    {"migrate", "", "create or upgrade the schema and stop", NULL, migrate_options, 0, 0,
+     command_migrate, false},
+    {"help", "[COMMAND]", "say what there is, or what a command takes", NULL, none, 0, 1,
+     command_help, false},
+    {"version", "", "print the version", NULL, none, 0, 0, command_version, false},
+    {"worker", "follow|sweep|prepare", "one process of `run`, in the foreground", NULL,
+     worker_options_, 1, 1, command_worker, true},
+    {0},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}

@@ -1,0 +1,60 @@
+#include "cli/naming.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "eth/abi.h"
+#include "node/node.h"
+
+#include <string.h>
+
+enum { SYMBOL_MAX = 64 };
+
+/* symbol() answers a string (offset, length, bytes) or, in old tokens, a bytes32. "" when neither. */
+static void decode_symbol(const uint8_t *data, size_t n, char ret[SYMBOL_MAX + 1])
+{
+    uint64_t length;
+    const uint8_t *text = data;
+    size_t most = n < 32 ? n : 32;
+    if (n >= 64 && abi_get_u64(data + 32, &length) && length <= n - 64) {
+        text = data + 64;
+        most = (size_t)length;
+    }
+    size_t k = 0;
+    while (k < most && k < SYMBOL_MAX && text[k] != 0)
+        k++;
+    memcpy(ret, text, k);
+    ret[k] = '\0';
+}
+
+static int ask_symbol(const struct conf *conf, const address *token, char ret[SYMBOL_MAX + 1],
+                      struct err *err)
+{
+    static const uint8_t symbol_selector[4] = {0x95, 0xd8, 0x9b, 0x41};
+    struct node *node;
+    struct header head;
+    struct fault_info fault;
+    uint8_t *reply = NULL;
+    size_t n = 0;
+    bool found = false;
+    ret[0] = '\0';
+    if (node_open(conf, &node, err) < 0)
+        return -1;
+    int rc = node_header_tag(node, TAG_LATEST, &head, &found, err);
+    if (rc == 0 && found &&
+        node_view(node, token, symbol_selector, 4, &head.at, &reply, &n, &fault, NULL) == 0) {
+        decode_symbol(reply, n, ret);
+        mem_free(reply);
+    }
+    node_close(node);
+    return rc;
+}
+
+int name_balances(struct conf *conf, struct err *err)
+{
+    char symbol[SYMBOL_MAX + 1];
+    if (conf->n_balances != 1 || conf->balances[0].name)
+        return 0;
+    if (ask_symbol(conf, &conf->balances[0].terms[0].contract, symbol, err) < 0)
+        return err_wrap(err, "the token's symbol cannot be asked for");
+    conf_name_balance(conf, symbol);
+    return 0;
+}

@@ -1,0 +1,61 @@
+#include "cli/progress.h"
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { REDRAW_MS = 100, LINE_MS = 10000, BAR_MAX = 30 };
+
+void progress_start(struct progress *p, const char *what)
+{
+    *p = (struct progress){.what = what,
+                           .terminal = isatty(STDERR_FILENO),
+                           .started_ms = clock_ms(),
+                           .drawn_ms = clock_ms()};
+}
+
+static int terminal_width(void)
+{
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+
+static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t requests)
+{
+    char line[256], bar[BAR_MAX + 1] = "", eta[CLOCK_TEXT] = "?";
+    int64_t spent = clock_ms() - p->started_ms;
+    uint64_t rate = spent > 0 ? done * 1000 / (uint64_t)spent : 0;
+    if (total > 0) {
+        uint64_t part = done >= total ? BAR_MAX : done * BAR_MAX / total;
+        memset(bar, '.', BAR_MAX);
+        memset(bar, '#', part);
+        if (rate > 0)
+            duration_text(eta, (int64_t)((total > done ? total - done : 0) * 1000 / rate));
+    }
+    snprintf(line, sizeof line,
+             "%s%s%s%s %" PRIu64 "%s%" PRIu64 " rows, %" PRIu64 "/s, %" PRIu64 " requests, ETA %s",
+             p->what, bar[0] ? " [" : "", bar, bar[0] ? "]" : "", done, total ? " of " : " / ",
+             total ? total : done, rate, requests, eta);
+    if (p->terminal)
+        fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line);
+    else
+        fprintf(stderr, "%s\n", line);
+    p->drawn = true;
+}
+
+void progress_show(struct progress *p, uint64_t done, uint64_t total, uint64_t requests)
+{
+    if (clock_ms() - p->drawn_ms < (p->terminal ? REDRAW_MS : LINE_MS))
+        return;
+    p->drawn_ms = clock_ms();
+    draw(p, done, total, requests);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->drawn && p->terminal)
+        fputc('\n', stderr);
+}

@@ -1,0 +1,158 @@
+/* trueup read WALLET…: balances from the chain now; touches no store. */
+#include "cli/cli.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct cli_option read_options[] = {
+    {"at", "BLOCK", NULL, "read at this block (needs a node with its state)"},
+    {"terms", NULL, NULL, "print each term by itself, too"},
+    {0},
+};
+
+enum { READ_WALLETS_MAX = 100000 };
+
+static int by_address(const void *a, const void *b)
+{
+    return address_compare(a, b);
+}
+
+/* The wallets as given: checked, sorted, each once. */
+static int parse_wallets(const struct cli *cli, address **ret, size_t *ret_n, struct err *err)
+{
+    if (cli->n_args > READ_WALLETS_MAX)
+        return err_set(err, ERR_USAGE, "more than %d wallets", READ_WALLETS_MAX);
+    address *list = mem_alloc((size_t)cli->n_args * sizeof *list);
+    for (int i = 0; i < cli->n_args; i++) {
+        if (address_parse(cli->args[i], strlen(cli->args[i]), &list[i], err) < 0) {
+            mem_free(list);
+            err->kind = ERR_USAGE;
+            return -1;
+        }
+    }
+    qsort(list, (size_t)cli->n_args, sizeof *list, by_address);
+    size_t n = 0;
+    for (int i = 0; i < cli->n_args; i++)
+        if (n == 0 || !address_equal(&list[n - 1], &list[i]))
+            list[n++] = list[i];
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+static int find_block(struct tracker *t, const struct cli *cli, struct anchor *ret, struct err *err)
+{
+    struct header h;
+    bool found;
+    uint64_t number = 0;
+    if (cli_number(cli, "at", &number, err) < 0)
+        return -1;
+    int rc = cli_has(cli, "at") ? node_header_number(t->node, number, &h, &found, err)
+                                : node_header_tag(t->node, TAG_LATEST, &h, &found, err);
+    if (rc < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
+    *ret = h.at;
+    return 0;
+}
+
+/* Reads with the given shape; an end other than DONE is an error in words. */
+static int read_all(struct tracker *t, const struct read_shape *shape, const struct anchor *at,
+                    const address *wallets, size_t n, struct reading *readings, struct err *err)
+{
+    struct read_ask ask = {.shape = shape, .at = *at, .chain_id = t->chain_id,
+                           .wallets = wallets, .n = n, .lane = NODE_LIVE};
+    struct read_report report;
+    if (reads_run(t->reads, &ask, readings, &report, err) < 0)
+        return -1;
+    if (report.end == READ_END_DONE)
+        return 0;
+    *err = report.why;
+    if (report.end == READ_END_PRUNED)
+        err_hint(err, "an archive node has the state of old blocks");
+    return -1;
+}
+
+static void print_value(const struct reading *r, bool json)
+{
+    char dec[U256_DEC_ROOM];
+    if (r->status == READ_OK) {
+        u256_to_dec(&r->sum, dec);
+        printf(json ? "\"%s\"" : "%s", dec);
+    } else {
+        printf(json ? "null" : "%s", reading_status_name(r->status));
+    }
+}
+
+/* One wallet, as a line or as JSON: {"balance":…,"wallet":…,"value":"…","block":N,"terms":{…}}. */
+static void print_wallet(const struct tracked *b, const struct anchor *at, const struct reading *sum,
+                         struct reading *const *terms, size_t i, bool json)
+{
+    char wallet[ADDRESS_TEXT];
+    address_text(&sum[i].wallet, wallet);
+    printf(json ? "{\"balance\":\"%s\",\"wallet\":\"%s\",\"value\":" : "%s %s ", b->conf->name, wallet);
+    print_value(&sum[i], json);
+    if (json)
+        printf(",\"block\":%" PRIu64, at->number);
+    if (json && sum[i].status != READ_OK)
+        printf(",\"error\":\"%s\"", reading_status_name(sum[i].status));
+    if (terms) {
+        printf(json ? ",\"terms\":{" : "");
+        for (size_t t = 0; t < b->shape.n_terms; t++) {
+            printf(json ? "%s\"%s\":" : "%s  %s=", json && t ? "," : "", b->shape.terms[t].name);
+            print_value(&terms[t][i], json);
+        }
+        printf(json ? "}" : "");
+    }
+    puts(json ? "}" : "");
+}
+
+static int read_balance(struct tracker *t, const struct tracked *b, const struct anchor *at,
+                        const address *wallets, size_t n, const struct cli *cli, struct err *err)
+{
+    struct reading *sum = mem_alloc(n * sizeof *sum);
+    struct reading *terms[READ_TERMS_MAX] = {0};
+    int rc = read_all(t, &b->shape, at, wallets, n, sum, err);
+    for (size_t i = 0; rc == 0 && cli_has(cli, "terms") && i < b->shape.n_terms; i++) {
+        struct read_shape one = b->shape;
+        one.terms += i;
+        one.n_terms = 1;
+        terms[i] = mem_alloc(n * sizeof *sum);
+        rc = read_all(t, &one, at, wallets, n, terms[i], err);
+    }
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        print_wallet(b, at, sum, cli_has(cli, "terms") ? terms : NULL, i, cli_has(cli, "json"));
+    for (size_t i = 0; i < READ_TERMS_MAX; i++)
+        mem_free(terms[i]);
+    mem_free(sum);
+    return rc;
+}
+
+int command_read(struct cli *cli)
+{
+    struct tracker t;
+    struct conf *conf;
+    struct err err = {0};
+    struct anchor at;
+    address *wallets = NULL;
+    size_t n = 0;
+    if (parse_wallets(cli, &wallets, &n, &err) < 0)
+        return cli_fail(&err);
+    int status = cli_open(cli, NEEDS_NODE, &t, &conf);
+    if (status) {
+        mem_free(wallets);
+        return status;
+    }
+    int rc = tracker_identify(&t, &err);
+    if (rc == 0)
+        rc = find_block(&t, cli, &at, &err);
+    for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
+        rc = read_balance(&t, &t.balances[i], &at, wallets, n, cli, &err);
+    mem_free(wallets);
+    cli_close(&t, conf);
+    return rc < 0 ? cli_fail(&err) : 0;
+}

@@ -1,0 +1,169 @@
+/*
+ * trueup run: prepares in a process of its own (schema, chain identity, the balance's name), then
+ * becomes the supervisor. After that it touches neither database, node nor file.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/url.h"
+#include "cli/cli.h"
+#include "proc/child.h"
+#include "proc/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const struct cli_option run_options[] = {
+    {"from", "BLOCK", NULL, "where a first start begins (default: the head)"},
+    {"listen", "ADDR", "http.listen", "HTTP address, or off"},
+    {0},
+};
+
+enum { RESULT_MAX = 4096 };
+
+/* One daemon per SQLite file: the lock is held for as long as the supervisor lives. */
+static int lock_sqlite(const char *store, struct err *err)
+{
+    char path[4096];
+    if (strncmp(store, "sqlite:", 7) != 0)
+        return 0;
+    snprintf(path, sizeof path, "%s.lock", store + 7);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set(err, ERR_STORE, "cannot open \"%s\": %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0; /* kept open on purpose */
+    close(fd);
+    err_set(err, ERR_STORE, "another trueup runs on \"%s\"", store + 7);
+    return err_hint(err, "stop it first, or give this one another --store");
+}
+
+static void read_result(int fd, char out[RESULT_MAX])
+{
+    size_t n = 0;
+    ssize_t got;
+    while (n < RESULT_MAX - 1 &&
+           ((got = read(fd, out + n, RESULT_MAX - 1 - n)) > 0 || (got < 0 && errno == EINTR)))
+        n += got > 0 ? (size_t)got : 0;
+    out[n] = '\0';
+    close(fd);
+}
+
+/* "name TEXT" and "chain N", one a line, as worker prepare writes them. */
+static void take_result(struct conf *conf, char *text)
+{
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        uint64_t id;
+        if (strncmp(line, "name ", 5) == 0)
+            conf_name_balance(conf, line + 5);
+        else if (strncmp(line, "chain ", 6) == 0 && parse_u64(line + 6, strlen(line + 6), &id))
+            conf_set_chain_id(conf, id);
+    }
+}
+
+static volatile sig_atomic_t stopped_while_preparing;
+
+static void on_stop(int number)
+{
+    (void)number;
+    stopped_while_preparing = 1;
+}
+
+/* Runs `trueup worker prepare` to its end; its exit status, 0 with conf completed. */
+static int prepare(struct conf *conf, const struct cli *cli, struct err *err)
+{
+    struct buf text = BUF_INIT(CHILD_TEXT_MAX);
+    char result[RESULT_MAX];
+    char *argv[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
+                    (char *)(uintptr_t) "prepare", NULL};
+    struct sigaction act = {.sa_handler = on_stop};
+    int fd, status, exit_code;
+    pid_t pid;
+    (void)cli;
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+    conf_write(conf, CONF_FOR_FOLLOW, &text);
+    int rc = child_start(argv, buf_str(&text), text.len, &fd, &pid, err);
+    buf_free(&text);
+    if (rc < 0)
+        return 1;
+    read_result(fd, result);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        if (stopped_while_preparing)
+            kill(pid, SIGKILL);
+    char words[80];
+    child_status_text(status, words, sizeof words, &exit_code);
+    if (exit_code == 0)
+        take_result(conf, result);
+    else if (exit_code < 0 && !stopped_while_preparing)
+        err_set(err, ERR_FAILED, "preparing died: %s", words);
+    return exit_code < 0 ? 1 : exit_code;
+}
+
+/* A deployment without a URL stays up and says why, as its predecessor did. */
+static int idle(void)
+{
+    struct err err = {0};
+    log_error("no endpoint is configured: nothing is followed",
+              LOG_STR("hint", "set chain.endpoints, --rpc or ethRpcUrl"));
+    return supervise(NULL, 0, &err);
+}
+
+static int run_workers(struct conf *conf, const struct cli *cli, struct err *err)
+{
+    struct buf follow = BUF_INIT(CHILD_TEXT_MAX), sweep = BUF_INIT(CHILD_TEXT_MAX);
+    if (cli_has(cli, "from"))
+        buf_addf(&follow, "# from %s\n", cli_value(cli, "from"));
+    conf_write(conf, CONF_FOR_FOLLOW, &follow);
+    conf_write(conf, CONF_FOR_SWEEP, &sweep);
+    struct service services[] = {{"follow", buf_str(&follow), follow.len},
+                                 {"sweep", buf_str(&sweep), sweep.len}};
+    int status = supervise(services, COUNT_OF(services), err);
+    buf_free(&follow);
+    buf_free(&sweep);
+    return status;
+}
+
+static void announce(const struct conf *conf)
+{
+    char store[URL_TEXT], url[URL_TEXT];
+    url_masked(store, conf->store);
+    url_masked(url, conf->chain.endpoints[0].url);
+    log_info("trueup starts", LOG_STR("version", TRUEUP_VERSION), LOG_STR("store", store),
+             LOG_STR("endpoint", url),
+             LOG_STR("settings", conf_file(conf) ? conf_file(conf) : "flags and environment"));
+}
+
+int command_run(struct cli *cli)
+{
+    struct err err = {0};
+    uint64_t from = 0;
+    if (cli_number(cli, "from", &from, &err) < 0)
+        return cli_fail(&err);
+    struct conf *conf = cli_conf(cli);
+    if (!conf)
+        return 2;
+    log_setup((enum log_level)conf->log.level, conf->log.json, "trueup");
+    int status;
+    if (lock_sqlite(conf->store, &err) < 0) {
+        status = cli_fail(&err);
+    } else if (conf->chain.n_endpoints == 0) {
+        status = idle();
+    } else {
+        announce(conf);
+        status = prepare(conf, cli, &err);
+        if (status == 0)
+            status = run_workers(conf, cli, &err);
+        if (err.kind != ERR_NONE)
+            status = cli_fail(&err);
+    }
+    conf_free(conf);
+    return status;
+}

@@ -1,0 +1,75 @@
+/* trueup sweep: one full pass over the rows now. */
+#include "cli/cli.h"
+#include "base/clock.h"
+#include "base/parse.h"
+#include "cli/progress.h"
+#include "track/pass.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct cli_option sweep_options[] = {
+    {"max-age", "AGE", NULL, "only rows read longer ago than this: 24h, 7d"},
+    {0},
+};
+
+static void show(void *ctx, const struct pass_progress *p)
+{
+    progress_show(ctx, p->rows, p->total, p->requests);
+}
+
+static void print_result(const struct tracked *b, const struct pass_progress *p, int64_t ms, bool json)
+{
+    char took[CLOCK_TEXT];
+    duration_text(took, ms);
+    if (json)
+        printf("{\"balance\":\"%s\",\"rows\":%" PRIu64 ",\"updated\":%" PRIu64 ",\"changed\":%" PRIu64
+               ",\"failed\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
+               b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, ms);
+    else
+        printf("%s: %" PRIu64 " rows read, %" PRIu64 " proven, %" PRIu64 " had changed, %" PRIu64
+               " failed, %" PRIu64 " requests, %s\n",
+               b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, took);
+}
+
+static int sweep_balance(struct tracker *t, struct tracked *b, int64_t max_age_ms, bool json,
+                         struct err *err)
+{
+    struct progress progress;
+    struct pass_progress done;
+    char what[80];
+    int64_t started = clock_ms();
+    snprintf(what, sizeof what, "sweep %s", b->conf->name);
+    progress_start(&progress, what);
+    struct pass pass = {.t = t, .b = b, .max_age_ms = max_age_ms, .progress = show, .ctx = &progress};
+    int rc = pass_run(&pass, &done, err);
+    progress_end(&progress);
+    if (rc == 0 || err->kind == ERR_STOPPED)
+        print_result(b, &done, clock_ms() - started, json);
+    if (rc < 0 && err->kind == ERR_STOPPED)
+        err_hint(err, "run it again: rows already read are proven and fresh");
+    return rc;
+}
+
+int command_sweep(struct cli *cli)
+{
+    struct tracker t;
+    struct conf *conf;
+    struct err err = {0};
+    struct store_adopted adopted;
+    int64_t max_age = 0;
+    const char *text = cli_value(cli, "max-age");
+    if (text && !parse_duration(text, strlen(text), &max_age))
+        return cli_usage(cli, "--max-age: \"%s\" is no age; say 30s, 5m, 24h or 7d", text);
+    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
+    if (status)
+        return status;
+    int rc = tracker_migrate(&t, &adopted, &err);
+    if (rc == 0)
+        rc = tracker_identify(&t, &err);
+    for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
+        rc = sweep_balance(&t, &t.balances[i], max_age, cli_has(cli, "json"), &err);
+    cli_close(&t, conf);
+    return rc < 0 ? cli_fail(&err) : 0;
+}

@@ -1,0 +1,132 @@
+/*
+ * trueup worker follow|sweep|prepare: one process of `run`. Started by the supervisor it has its
+ * settings on fd 3; by hand it reads them like any command.
+ */
+#include "worker/worker.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "cli/cli.h"
+#include "cli/naming.h"
+#include "proc/child.h"
+#include "proc/stop.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct cli_option worker_options_[] = {
+    {"once", NULL, NULL, "one turn, then end"},
+    {"from", "BLOCK", NULL, "follow: where a first start begins"},
+    {0},
+};
+
+/* A first line "# from N" carries --from beside the settings. */
+static void take_from(const struct buf *text, struct worker_options *options)
+{
+    const char *s = buf_str(text);
+    if (strncmp(s, "# from ", 7) == 0)
+        options->has_from = parse_u64(s + 7, strcspn(s + 7, "\n"), &options->from);
+}
+
+static struct conf *load(struct cli *cli, struct worker_options *options)
+{
+    struct buf text = BUF_INIT(CHILD_TEXT_MAX);
+    struct conf_problems problems = {0};
+    struct err err = {0};
+    if (!child_has_settings())
+        return cli_conf(cli);
+    struct conf *conf = NULL;
+    if (child_read_settings(&text, &err) < 0)
+        cli_fail(&err);
+    else if (!(conf = conf_load_text(buf_str(&text), text.len, &problems)))
+        fprintf(stderr, "%s", buf_str(&problems.text));
+    take_from(&text, options);
+    conf_problems_free(&problems);
+    buf_free(&text);
+    return conf;
+}
+
+static void report_adopted(const struct store_adopted *a)
+{
+    if (a->created)
+        log_info("table created");
+    if (a->added_column)
+        log_info("existing table adopted: column observed_block added",
+                 LOG_U64("unproven_rows", a->unproven_rows));
+    if (a->index_missing)
+        log_warn("index on updated_at is missing: picking the oldest rows will be slow");
+    if (a->terms_changed)
+        log_warn("the terms changed: every row is unproven until it is read again");
+    if (a->foreign_rows)
+        log_warn("rows were written by another program: unproven until read again",
+                 LOG_U64("rows", a->foreign_rows));
+    if (a->non_canonical_rows)
+        log_warn("rows whose wallet is not canonical are left alone",
+                 LOG_U64("rows", a->non_canonical_rows));
+}
+
+/* A node that is away does not matter when the store knows the chain already: workers wait for it. */
+static bool knows_its_chain(struct tracker *t)
+{
+    struct arena arena;
+    const char *id = NULL;
+    struct err err;
+    arena_init(&arena);
+    bool known = store_state_get(t->store, "chain.id", &arena, &id, &err) == 0 && id;
+    arena_free(&arena);
+    return known;
+}
+
+static int prepare(struct conf *conf)
+{
+    struct tracker t;
+    struct err err = {0};
+    struct store_adopted adopted = {0};
+    if (name_balances(conf, &err) < 0 ||
+        tracker_open(conf, "trueup prepare", NEEDS_NODE | NEEDS_STORE, &t, &err) < 0)
+        return cli_fail(&err);
+    int rc = tracker_migrate(&t, &adopted, &err);
+    if (rc == 0)
+        rc = tracker_identify(&t, &err);
+    if (rc < 0 && err.kind == ERR_UNREACHABLE && knows_its_chain(&t)) {
+        log_warn_err("no endpoint answers yet, waiting for it", &err);
+        rc = 0;
+    }
+    if (rc == 0) {
+        report_adopted(&adopted);
+        dprintf(CHILD_RESULT_FD, "name %s\n", conf->balances[0].name);
+        if (t.chain_id)
+            dprintf(CHILD_RESULT_FD, "chain %" PRIu64 "\n", t.chain_id);
+    }
+    tracker_close(&t);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
+int command_worker(struct cli *cli)
+{
+    struct worker_options options = {.once = cli_has(cli, "once")};
+    struct err err = {0};
+    const char *role = cli->args[0];
+    if (cli_number(cli, "from", &options.from, &err) < 0)
+        return cli_fail(&err);
+    options.has_from = cli_has(cli, "from");
+    struct conf *conf = load(cli, &options);
+    if (!conf)
+        return 2;
+    log_setup((enum log_level)conf->log.level, conf->log.json, role);
+    stop_install();
+    int status;
+    if (strcmp(role, "prepare") == 0)
+        status = prepare(conf);
+    else if (name_balances(conf, &err) < 0)
+        status = cli_fail(&err);
+    else if (strcmp(role, "follow") == 0)
+        status = worker_follow(conf, &options);
+    else if (strcmp(role, "sweep") == 0)
+        status = worker_sweep(conf, &options);
+    else
+        status = cli_usage(cli, "worker: unknown role \"%s\"; follow, sweep or prepare", role);
+    conf_free(conf);
+    return status;
+}
