@@ -16,10 +16,10 @@ static void make_printable(char *s)
     }
 }
 
-int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
+void err_put(struct err *e, enum err_kind kind, const char *fmt, ...)
 {
     if (!e)
-        return -1;
+        return;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
@@ -27,20 +27,19 @@ int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     make_printable(e->text);
     e->kind = kind;
     e->hint[0] = '\0';
-    return -1;
 }
 
-int err_wrap(struct err *e, const char *fmt, ...)
+void err_put_before(struct err *e, const char *fmt, ...)
 {
     if (!e)
-        return -1;
+        return;
     char context[sizeof e->text];
     va_list ap;
     va_start(ap, fmt);
     int n = vsnprintf(context, sizeof context - 3, fmt, ap);
     va_end(ap);
     if (n < 0)
-        return -1;
+        return;
     size_t len = strlen(context);
     memcpy(context + len, ": ", 3);
     len += 2;
@@ -52,18 +51,16 @@ int err_wrap(struct err *e, const char *fmt, ...)
     memcpy(e->text, context, len);
     e->text[len + old] = '\0';
     make_printable(e->text);
-    return -1;
 }
 
-int err_hint(struct err *e, const char *fmt, ...)
+void err_put_hint(struct err *e, const char *fmt, ...)
 {
     if (!e)
-        return -1;
+        return;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(e->hint, sizeof e->hint, fmt, ap);
     va_end(ap);
-    return -1;
 }
 
 void err_clear(struct err *e)

@@ -33,16 +33,24 @@ struct err {
     char hint[512];
 };
 
-/* Sets kind and text, clears the hint. Always returns -1, so that `return err_set(...)` reads well.
- * e may be NULL when the caller does not want the words. */
-int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
+/* Each always returns -1, so that `return err_set(...)` reads well; they are macros over functions so
+ * that the compiler sees it, too, and can tell which outputs are set. */
+static inline int err_failed(void)
+{
+    return -1;
+}
+
+/* Sets kind and text, clears the hint. e may be NULL when the caller does not want the words. */
+#define err_set(e, kind, ...) (err_put(e, kind, __VA_ARGS__), err_failed())
+/* Puts context before the text: "context: text". Kind and hint stay. */
+#define err_wrap(e, ...) (err_put_before(e, __VA_ARGS__), err_failed())
+/* Sets the hint. */
+#define err_hint(e, ...) (err_put_hint(e, __VA_ARGS__), err_failed())
+
+void err_put(struct err *e, enum err_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* Puts context before the text: "context: text". Kind and hint stay. Always returns -1. */
-int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* Sets the hint. Always returns -1. */
-int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void err_put_before(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void err_put_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void err_clear(struct err *e);
 
