@@ -94,7 +94,7 @@ int worker_follow(struct conf *conf, const struct worker_options *options)
     backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
     log_info("following", LOG_U64("chain", t.chain_id), LOG_STR("mode", "polling"));
     for (status = -1; status < 0;) {
-        int64_t started = clock_ms(), pause;
+        int64_t started = clock_ms(), pause = 0;
         status = turn(&f, &backoff, &pause);
         if (status < 0 && (options->once || stop_wait_until(started + pause)))
             status = 0;
