@@ -1,0 +1,83 @@
+"""The scripted provider itself: in front of a real node it changes nothing it was not told to change,
+the same seed plays the same faults, and its table in README.md is true."""
+
+import pathlib
+import re
+import sys
+
+import pytest
+
+from harness.anvil import Anvil
+from harness.rpc import Rpc, RpcError
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS / "provider"))
+
+from client import ScriptedProvider  # noqa: E402
+from faults import FAULTS  # noqa: E402
+
+ZERO = "0x" + "00" * 20
+
+
+@pytest.fixture(scope="module")
+def anvil(tmp_path_factory):
+    node = Anvil(tmp_path_factory.mktemp("anvil")).start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def provider(anvil):
+    with ScriptedProvider(forward=anvil.url) as p:
+        yield p
+
+
+def test_honest_in_front_of_a_node(anvil, provider):
+    there, here = Rpc(anvil.url), Rpc(provider.url)
+    there.call("anvil_mine", "0x3")
+    for method, params in [("eth_chainId", []), ("eth_getBlockByNumber", ["latest", False]),
+                           ("eth_call", [{"to": ZERO, "data": "0x"}, "latest"])]:
+        assert here.call(method, *params) == there.call(method, *params)
+    with pytest.raises(RpcError):
+        here.call("eth_nope")
+    assert [r["method"] for r in provider.log()][-2:] == ["eth_call", "eth_nope"]
+
+
+def test_changes_reach_the_node(anvil, provider):
+    """`ignore-pin` turns a refused made-up hash into an answer; the record keeps what was asked."""
+    rpc = Rpc(provider.url)
+    pinned = [{"to": ZERO, "data": "0x"}, {"blockHash": "0x" + "11" * 32}]
+    with pytest.raises(RpcError):
+        rpc.call("eth_call", *pinned)
+    provider.rules({"fault": "ignore-pin"})
+    assert rpc.call("eth_call", *pinned) == "0x"
+    last = provider.log()[-1]
+    assert last["params"] == pinned and last["faults"] == ["ignore-pin"]
+
+
+def played(seed):
+    with ScriptedProvider(seed=seed) as p:
+        p.rules({"fault": "null-result", "chance": 0.5})
+        rpc = Rpc(p.url)
+        return [rpc.call("eth_chainId") for _ in range(40)]
+
+
+def test_the_seed_decides():
+    assert played(7) == played(7)
+    assert played(7) != played(8)
+
+
+def test_the_table_is_true():
+    rows = re.findall(r"^\| (\d+) \| `([a-z0-9-]+)` .*\| ([^|]+) \|$",
+                      (TESTS / "provider/README.md").read_text(), re.M)
+    assert [(int(n), name) for n, name, _ in rows] == sorted((f.number, f.name)
+                                                              for f in FAULTS.values())
+    source = {"F": (TESTS / "unit/node_fault_test.c").read_text(),
+              "N": (TESTS / "unit/node_test.c").read_text()}
+    for number, name, tests in rows:
+        for where, test in re.findall(r"([FN]) ([a-z0-9_]+)", tests):
+            # One row may stand for a family: rate_limit_*.
+            bodies = re.findall(rf"static void {test}\w*\(void \*\*state\).*?\n}}\n", source[where],
+                                re.S)
+            assert bodies, f"fault {number}: no test {test}"
+            assert any(f"'{name}'" in body for body in bodies), f"{test} does not play {name}"

@@ -1,0 +1,59 @@
+"""The provider from Python tests: starts it as a child, steers it, reads its log.
+
+    with ScriptedProvider(forward=anvil.url) as p:
+        p.rules({"fault": "rate-429", "method": "eth_call", "times": 2, "args": {"after": 1}})
+        … p.url …
+        assert [r["method"] for r in p.log()] == [...]
+"""
+
+import json
+import pathlib
+import subprocess
+import urllib.request
+
+HERE = pathlib.Path(__file__).parent
+
+
+class ScriptedProvider:
+    def __init__(self, forward=None, seed=0, path="/v2/KEYKEYKEYKEY"):
+        words = ["/usr/bin/python3", str(HERE / "provider.py"), "--seed", str(seed)]
+        if forward:
+            words += ["--forward", forward]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline().split()
+        if line[:1] != ["listening"]:
+            raise RuntimeError(f"the provider did not start: {line}")
+        self.port = int(line[1])
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.url = self.base + path
+
+    def order(self, **order):
+        """One control order, as in README.md; returns the provider's state."""
+        request = urllib.request.Request(self.base + "/_control", json.dumps(order).encode())
+        with urllib.request.urlopen(request, timeout=10) as got:
+            return json.load(got)
+
+    def rules(self, *rows):
+        return self.order(rules=list(rows))
+
+    def reset(self):
+        return self.order(reset=True)
+
+    def log(self):
+        with urllib.request.urlopen(self.base + "/_log", timeout=10) as got:
+            return [json.loads(line) for line in got.read().decode().splitlines()]
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,296 @@
+"""The faults, numbered as in README.md. One function each.
+
+Two kinds. A *change* alters the question before it is answered (several may apply to one request); a
+*play* decides the reply (one per request). Both get the same view of the request:
+
+    ask.rpc      the JSON-RPC object          ask.args     the rule's own settings
+    ask.answer() the honest answer, a dict    ask.size     bytes of the request's body
+    ask.url      the URL as it was asked      ask.random   seeded
+    ask.head()   the newest block's number    ask.other()  the honest answer to another question
+"""
+
+import email.utils
+import gzip
+import json
+import time
+
+from reply import HTML, JSON, Reply, as_json, rpc_error
+
+FAULTS = {}
+
+
+class Fault:
+    def __init__(self, number, name, kind, run):
+        self.number, self.name, self.kind, self.run = number, name, kind, run
+
+
+def play(number, name):
+    return lambda run: FAULTS.setdefault(name, Fault(number, name, "play", run))
+
+
+def change(number, name):
+    return lambda run: FAULTS.setdefault(name, Fault(number, name, "change", run))
+
+
+# ---- the provider says no ----------------------------------------------------------------------------
+
+
+@play(1, "rate-429")
+async def rate_429(ask):
+    """HTTP 429. after: seconds in Retry-After; date: the same as an HTTP date; neither: no header."""
+    headers = dict(JSON)
+    if "after" in ask.args:
+        headers["Retry-After"] = str(ask.args["after"])
+    if "date" in ask.args:
+        headers["Retry-After"] = email.utils.formatdate(time.time() + ask.args["date"], usegmt=True)
+    return as_json(rpc_error(ask.rpc, 429, ask.args.get("text", "Too many requests")), 429,
+                   headers=headers)
+
+
+@play(2, "rate-200")
+async def rate_200(ask):
+    """The limit in the body, HTTP 200 (QuickNode, Ankr)."""
+    text = ask.args.get("text", "Too many requests, reason: call rate limit exhausted, retry in 1s")
+    return as_json(rpc_error(ask.rpc, -32090, text))
+
+
+@play(3, "billing")
+async def billing(ask):
+    """Paid capacity is gone (Alchemy)."""
+    return as_json(rpc_error(ask.rpc, -32600, "Monthly capacity limit exceeded."), 403)
+
+
+@play(4, "http-503")
+async def http_503(ask):
+    return Reply(ask.args.get("status", 503), b"upstream connect error", {"Content-Type": "text/plain"})
+
+
+@play(5, "error-500")
+async def error_500(ask):
+    """A valid JSON-RPC error under HTTP 500 (Alchemy near the tip)."""
+    text = ask.args.get("text", "Block 7 not processed yet. Please try again.")
+    return as_json(rpc_error(ask.rpc, ask.args.get("code", -32000), text),
+                   ask.args.get("status", 500))
+
+
+@play(6, "error")
+async def error(ask):
+    """Any error: code, text, data, status."""
+    return as_json(rpc_error(ask.rpc, ask.args.get("code", -32000), ask.args["text"],
+                             ask.args.get("data")), ask.args.get("status", 200))
+
+
+@play(7, "echo-url")
+async def echo_url(ask):
+    """Repeats the URL with its key: as JSON, or as the page of a proxy with html."""
+    text = f"no access to {ask.url} with this key ({ask.path})"
+    if ask.args.get("html"):
+        page = f"<html><head><title>Forbidden {ask.url}</title></head></html>"
+        return Reply(403, page.encode(), dict(HTML))
+    return as_json(rpc_error(ask.rpc, -32000, text), ask.args.get("status", 401))
+
+
+@play(8, "redirect")
+async def redirect(ask):
+    return Reply(ask.args.get("status", 307), b"",
+                 {"Location": ask.args.get("to", "http://elsewhere.example/v2/SECRETPATH")})
+
+
+# ---- envelopes -----------------------------------------------------------------------------------------
+
+
+@play(9, "html")
+async def html(ask):
+    """A web page where JSON was asked, with any status."""
+    page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+    return Reply(ask.args.get("status", 200), ask.args.get("page", page).encode(), dict(HTML))
+
+
+@play(10, "wrong-id")
+async def wrong_id(ask):
+    answer = await ask.answer()
+    answer["id"] = 999999
+    return as_json(answer)
+
+
+@play(11, "id-null")
+async def id_null(ask):
+    """An error with id null, as some gateways send."""
+    answer = rpc_error(ask.rpc, -32000, ask.args.get("text", "execution reverted"))
+    answer["id"] = None
+    return as_json(answer)
+
+
+@play(12, "array")
+async def array(ask):
+    """A single answer in an array of one."""
+    return as_json([await ask.answer()])
+
+
+@play(13, "error-string")
+async def error_string(ask):
+    """`error` is a plain string."""
+    return as_json({"jsonrpc": "2.0", "id": ask.rpc.get("id"),
+                    "error": ask.args.get("text", "rate limit reached")})
+
+
+@play(14, "null-result")
+async def null_result(ask):
+    """An invented null (proxyd, above its consensus head)."""
+    return as_json({"jsonrpc": "2.0", "id": ask.rpc.get("id"), "result": None})
+
+
+# ---- the wire ------------------------------------------------------------------------------------------
+
+
+async def honest(ask, **how):
+    return as_json(await ask.answer(), **how)
+
+
+@play(15, "truncated-json")
+async def truncated(ask):
+    """Valid HTTP, half of the JSON."""
+    reply = await honest(ask)
+    reply.body = reply.body[:len(reply.body) // 2]
+    return reply
+
+
+@play(16, "gzip")
+async def gzipped(ask):
+    reply = await honest(ask, headers={**JSON, "Content-Encoding": "gzip"})
+    reply.body = gzip.compress(reply.body)
+    return reply
+
+
+@play(17, "gzip-bomb")
+async def gzip_bomb(ask):
+    """mb megabytes of zeros behind a small Content-Length."""
+    body = gzip.compress(bytes(ask.args.get("mb", 200) << 20), 1)
+    return Reply(200, body, {**JSON, "Content-Encoding": "gzip"})
+
+
+@play(18, "slow-loris")
+async def slow_loris(ask):
+    """One byte each pace seconds."""
+    return await honest(ask, pace_s=ask.args.get("pace", 0.2))
+
+
+@play(19, "silence")
+async def silence(ask):
+    """Takes the request and says nothing for so many seconds, then answers."""
+    return await honest(ask, delay_s=ask.args.get("seconds", 3600))
+
+
+@play(20, "reset")
+async def reset(ask):
+    """A TCP reset: at once, or in the middle of the body with half."""
+    reply = await honest(ask, reset=True)
+    reply.cut_at = len(reply.body) // 2 if ask.args.get("half") else 0
+    return reply
+
+
+@play(21, "half-close")
+async def half_close(ask):
+    """Half of the promised body, then an orderly close."""
+    reply = await honest(ask)
+    reply.cut_at = len(reply.body) // 2
+    return reply
+
+
+@play(22, "oversize")
+async def oversize(ask):
+    """mb megabytes; declared: in Content-Length, else chunked without end in sight."""
+    declared = ask.args.get("declared", False)
+    return Reply(200, b"x" * (1 << 20), repeat=ask.args.get("mb", 200), chunked=not declared)
+
+
+@play(23, "close-after")
+async def close_after(ask):
+    """Keep-alive is promised, and the connection closed behind the answer."""
+    return await honest(ask, close_after=True)
+
+
+@play(24, "stale-connection")
+async def stale_connection(ask):
+    """Answers, and drops the next request on this connection unanswered."""
+    ask.drop_next()
+    return await honest(ask)
+
+
+# ---- the question is bent ------------------------------------------------------------------------------
+
+
+@change(25, "ignore-pin")
+async def ignore_pin(ask):
+    """eth_call with a block hash is answered from the latest block (old proxies)."""
+    params = ask.rpc.get("params") or []
+    if len(params) > 1 and isinstance(params[1], dict):
+        params[1] = "latest"
+
+
+@change(26, "older-block")
+async def older_block(ask):
+    """eth_call is answered from `behind` blocks before the head, whatever was asked."""
+    params = ask.rpc.get("params") or []
+    if len(params) > 1:
+        params[1] = hex(max(0, await ask.head() - ask.args.get("behind", 2)))
+
+
+@change(27, "gas-cap")
+async def gas_cap(ask):
+    """Lowers a larger `gas` without a word (geth)."""
+    call = (ask.rpc.get("params") or [{}])[0]
+    if isinstance(call, dict) and int(call.get("gas", "0x0"), 16) > ask.args["cap"]:
+        call["gas"] = hex(ask.args["cap"])
+
+
+@play(28, "gas-refused")
+async def gas_refused(ask):
+    """Refuses a larger `gas` (reth), answers a smaller one."""
+    call = (ask.rpc.get("params") or [{}])[0]
+    gas = int(call.get("gas", "0x0"), 16) if isinstance(call, dict) else 0
+    if gas > ask.args["cap"]:
+        return as_json(rpc_error(ask.rpc, -32000, f"gas limit {gas} exceeds {ask.args['cap']}"))
+    return await honest(ask)
+
+
+@play(29, "request-cap")
+async def request_cap(ask):
+    """HTTP 413 above so many bytes of request."""
+    if ask.size > ask.args["bytes"]:
+        return Reply(413, b"Request Entity Too Large", {"Content-Type": "text/plain"})
+    return await honest(ask)
+
+
+@play(30, "reply-cap")
+async def reply_cap(ask):
+    """An error above so many bytes of reply (reth)."""
+    reply = await honest(ask)
+    if len(reply.body) > ask.args["bytes"]:
+        return as_json(rpc_error(ask.rpc, -32008, "Response is too big",
+                                 f"Exceeded max limit of {ask.args['bytes']}"))
+    return reply
+
+
+@play(31, "result")
+async def result(ask):
+    """Any result, as a provider that invents it would."""
+    return as_json({"jsonrpc": "2.0", "id": ask.rpc.get("id"), "result": ask.args["result"]})
+
+
+@play(32, "older-header")
+async def older_header(ask):
+    """Another block's header than the one asked for: its parent."""
+    answer = await ask.answer()
+    number = int(answer["result"]["number"], 16)
+    answer["result"] = await ask.other("eth_getBlockByNumber", [hex(number - 1), False])
+    return as_json(answer)
+
+
+def table():
+    """The numbers and names, for the test that holds README.md to them."""
+    return sorted((f.number, f.name) for f in FAULTS.values())
+
+
+if __name__ == "__main__":
+    print(json.dumps(table()))
