@@ -80,8 +80,12 @@ static void emit_byte(struct lens_asm *a, unsigned b)
 /* One line: where, what, and the stack after it. */
 static void list(struct lens_asm *a, const char *what, const char *stack)
 {
-    if (a->listing)
+    if (!a->listing)
+        return;
+    if (*stack)
         buf_addf(a->listing, "%04zx  %-50s ; %s\n", a->code->len, what, stack);
+    else
+        buf_addf(a->listing, "%04zx  %s\n", a->code->len, what);
 }
 
 void asm_init(struct lens_asm *a, struct lens_code *code, struct buf *listing)
