@@ -103,6 +103,11 @@ static int prepare(struct conf *conf)
     return rc < 0 ? cli_fail(&err) : 0;
 }
 
+static int ended(int status, const struct err *err)
+{
+    return status ? cli_fail(err) : 0;
+}
+
 int command_worker(struct cli *cli)
 {
     struct worker_options options = {.once = cli_has(cli, "once")};
@@ -122,9 +127,9 @@ int command_worker(struct cli *cli)
     else if (name_balances(conf, &err) < 0)
         status = cli_fail(&err);
     else if (strcmp(role, "follow") == 0)
-        status = worker_follow(conf, &options);
+        status = ended(worker_follow(conf, &options, &err), &err);
     else if (strcmp(role, "sweep") == 0)
-        status = worker_sweep(conf, &options);
+        status = ended(worker_sweep(conf, &options, &err), &err);
     else
         status = cli_usage(cli, "worker: unknown role \"%s\"; follow, sweep or prepare", role);
     conf_free(conf);

@@ -42,23 +42,21 @@ static int open_once(struct conf *conf, const char *who, struct tracker *ret, st
     return rc;
 }
 
-bool worker_open(struct conf *conf, const char *who, struct tracker *ret, int *ret_status)
+bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct err *err)
 {
     struct backoff backoff;
     backoff_init(&backoff, 200, 15000, rng_seed_from_system());
     for (;;) {
-        struct err err = {0};
-        *ret_status = 0;
+        struct err why = {0};
         if (stop_asked())
             return false;
-        if (open_once(conf, who, ret, &err) == 0)
+        if (open_once(conf, who, ret, &why) == 0)
             return true;
-        if (err.kind == ERR_CHAIN || err.kind == ERR_USAGE) {
-            log_error_err("cannot go on", &err);
-            *ret_status = exit_status(&err);
+        if (why.kind == ERR_CHAIN || why.kind == ERR_USAGE) {
+            *err = why;
             return false;
         }
-        log_warn_err("not ready, trying again", &err);
+        log_warn_err("not ready, trying again", &why);
         if (stop_wait(backoff_next(&backoff)))
             return false;
     }

@@ -49,57 +49,49 @@ static void report_settle(const struct follow *f)
     }
 }
 
-/* One turn and the pause after it; the exit status to end with, or −1 to go on. */
-static int turn(struct follow *f, struct backoff *backoff, int64_t *ret_pause)
+/* One turn and the pause after it; false to end, with err set unless we were asked to stop. */
+static bool turn(struct follow *f, struct backoff *backoff, int64_t *ret_pause, struct err *err)
 {
     struct follow_report r;
-    struct err err = {0};
-    if (follow_once(f, &r, &err) < 0) {
-        if (err.kind == ERR_STOPPED)
-            return 0;
-        if (err.kind == ERR_CHAIN) {
-            log_error_err("this is another chain", &err);
-            return exit_status(&err);
-        }
-        log_warn_err("covering failed, trying again", &err);
-        worker_mend(f->t, &err);
+    struct err why = {0};
+    if (follow_once(f, &r, &why) < 0) {
+        if (why.kind == ERR_CHAIN)
+            *err = why;
+        if (why.kind == ERR_CHAIN || why.kind == ERR_STOPPED)
+            return false;
+        log_warn_err("covering failed, trying again", &why);
+        worker_mend(f->t, &why);
         *ret_pause = backoff_next(backoff);
-        return -1;
+        return true;
     }
     report(f, &r);
     report_settle(f);
     if (r.end == FOLLOW_HELD) {
         *ret_pause = backoff_next(backoff);
-        return -1;
+        return true;
     }
     backoff_reset(backoff);
     *ret_pause = r.end == FOLLOW_AGAIN ? 0 : poll_interval(f);
-    return -1;
+    return true;
 }
 
-int worker_follow(struct conf *conf, const struct worker_options *options)
+int worker_follow(struct conf *conf, const struct worker_options *options, struct err *err)
 {
     struct tracker t;
     struct follow f;
-    struct err err = {0};
     struct backoff backoff;
-    int status;
-    if (!worker_open(conf, "trueup follow", &t, &status))
-        return status;
-    if (follow_open(&t, options->has_from, options->from, &f, &err) < 0) {
-        log_error_err("cannot follow", &err);
-        tracker_close(&t);
-        return exit_status(&err);
-    }
-    backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
-    log_info("following", LOG_U64("chain", t.chain_id), LOG_STR("mode", "polling"));
-    for (status = -1; status < 0;) {
-        int64_t started = clock_ms(), pause = 0;
-        status = turn(&f, &backoff, &pause);
-        if (status < 0 && (options->once || stop_wait_until(started + pause)))
-            status = 0;
+    if (!worker_open(conf, "trueup follow", &t, err))
+        return exit_status(err);
+    if (follow_open(&t, options->has_from, options->from, &f, err) == 0) {
+        int64_t started, pause = 0;
+        backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
+        log_info("following", LOG_U64("chain", t.chain_id), LOG_STR("mode", "polling"));
+        do
+            started = clock_ms();
+        while (turn(&f, &backoff, &pause, err) && !options->once &&
+               !stop_wait_until(started + pause));
     }
     follow_close(&f);
     tracker_close(&t);
-    return status;
+    return exit_status(err);
 }

@@ -35,22 +35,23 @@ static void report(const struct tracked *b, const struct sweep_report *r)
     }
 }
 
-/* One tick of one balance. Sooner than the interval only while the store has no block to read at. */
-static int tick(struct sweep *s, size_t batch, int64_t *next_ms)
+/* One tick of one balance; false when asked to stop. The next comes sooner than the interval only
+ * while the store has no block to read at. */
+static bool tick(struct sweep *s, size_t batch, int64_t *next_ms)
 {
     struct sweep_report r;
     struct err err = {0};
     if (sweep_tick(s, batch, &r, &err) < 0) {
         if (err.kind == ERR_STOPPED)
-            return 0;
+            return false;
         log_warn_err("stale refresh: tick failed", &err);
         worker_mend(s->t, &err);
-        return -1;
+        return true;
     }
     report(s->b, &r);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
-    return -1;
+    return true;
 }
 
 static void drop_missed(int64_t *due, int64_t interval)
@@ -65,38 +66,33 @@ static void drop_missed(int64_t *due, int64_t interval)
              LOG_U64("dropped_total", ticks_dropped));
 }
 
-static int loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool once)
+static void loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool once)
 {
     int64_t due = clock_ms();
-    for (;;) {
+    do {
         int64_t next = due + conf->sweep.interval_ms;
-        for (size_t i = 0; i < n; i++) {
-            int status = tick(&sweeps[i], conf->sweep.batch, &next);
-            if (status >= 0)
-                return status;
-        }
+        for (size_t i = 0; i < n; i++)
+            if (!tick(&sweeps[i], conf->sweep.batch, &next))
+                return;
         due = next;
         drop_missed(&due, conf->sweep.interval_ms);
-        if (once || stop_wait_until(due))
-            return 0;
-    }
+    } while (!once && !stop_wait_until(due));
 }
 
-int worker_sweep(struct conf *conf, const struct worker_options *options)
+int worker_sweep(struct conf *conf, const struct worker_options *options, struct err *err)
 {
     struct tracker t;
-    int status;
-    if (!worker_open(conf, "trueup sweep", &t, &status))
-        return status;
+    if (!worker_open(conf, "trueup sweep", &t, err))
+        return exit_status(err);
     struct sweep *sweeps = mem_zero(t.n_balances, sizeof *sweeps);
     for (size_t i = 0; i < t.n_balances; i++)
         sweep_open(&sweeps[i], &t, &t.balances[i]);
     log_info("starting stale-refresh sweep", LOG_I64("interval_ms", conf->sweep.interval_ms),
              LOG_U64("batch", conf->sweep.batch));
-    status = loop(sweeps, t.n_balances, conf, options->once);
+    loop(sweeps, t.n_balances, conf, options->once);
     for (size_t i = 0; i < t.n_balances; i++)
         sweep_close(&sweeps[i]);
     mem_free(sweeps);
     tracker_close(&t);
-    return status;
+    return 0;
 }

@@ -2,8 +2,8 @@
  * The processes of `trueup run`, one file each. A worker is a plain loop: wait with a deadline, step,
  * repeat; easy to run alone in the foreground: `trueup worker follow -c FILE`.
  *
- * It returns its exit status: 0 stopped as asked, 4 another chain (ends the daemon), anything else is
- * a death from which the supervisor starts it again.
+ * It returns its exit status, with err set unless it is 0: stopped as asked. 4 (another chain) ends the
+ * daemon, anything else is a death from which the supervisor starts it again.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
@@ -11,19 +11,21 @@
 #include "conf/conf.h"
 #include "track/tracker.h"
 
+struct err;
+
 struct worker_options {
     bool once;     /* one turn, then end: for debugging */
     bool has_from; /* follow: --from, for a first start */
     uint64_t from;
 };
 
-int worker_follow(struct conf *conf, const struct worker_options *options);
-int worker_sweep(struct conf *conf, const struct worker_options *options);
+int worker_follow(struct conf *conf, const struct worker_options *options, struct err *err);
+int worker_sweep(struct conf *conf, const struct worker_options *options, struct err *err);
 
 /* What both need at their start: node, store, schema as expected, chain as before. Waits with
  * back-off for a node or a store that is not there; returns false when asked to stop meanwhile, or
- * with *ret_status for an end that waiting does not mend. */
-bool worker_open(struct conf *conf, const char *who, struct tracker *ret, int *ret_status);
+ * with err set for an end that waiting does not mend. */
+bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct err *err);
 
 /* After an error: reopens a lost store. */
 void worker_mend(struct tracker *t, const struct err *err);
