@@ -107,13 +107,13 @@ class Trueup:
         self.process.wait()
         # Workers notice their parent's death by themselves: nothing may be left of the session.
         group = self.process.pid
-        until(lambda: not group_members(group), "the workers to follow their supervisor", 5)
+        until(lambda: not session_members(group), "the workers to follow their supervisor", 5)
         self.process = None
 
     def workers(self):
         """{name: pid} of the running workers, by their command line: trueup worker NAME."""
         found = {}
-        for pid in group_members(self.process.pid):
+        for pid in session_members(self.process.pid):
             words = command_line(pid)
             if "worker" in words[1:-1]:
                 found[words[words.index("worker") + 1]] = pid
@@ -127,12 +127,12 @@ class Trueup:
         if self.process is None:
             return
         group = self.process.pid
-        left = group_members(group)
+        left = session_members(group)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
-        until(lambda: not group_members(group), "the processes to be gone", 5)
+        until(lambda: not session_members(group), "the processes to be gone", 5)
         return left
 
 
@@ -143,8 +143,9 @@ def command_line(pid):
         return [""]
 
 
-def group_members(group):
-    """Pids in a process group, zombies not counted."""
+def session_members(session):
+    """Pids in a session, zombies not counted. Not the process group: workers have their own, so that
+    Ctrl-C reaches the supervisor alone."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -153,6 +154,6 @@ def group_members(group):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[2]) == group and fields[0] != "Z":
+        if int(fields[3]) == session and fields[0] != "Z":
             found.append(int(entry.name))
     return found
