@@ -35,7 +35,7 @@ static void refuse_twin(struct decoder *d, const struct given *second, const str
         return;
     show_text(&shown, text, strlen(text));
     problem_add(d->problems, &second->node->place, second->path,
-                "already taken%s%s: %s; expected one of its own", first ? " by " : "",
+                "already taken%s%s %s; expected one of its own", first ? " by " : "",
                 first ? first->path : "", buf_str(&shown));
     buf_free(&shown);
 }
@@ -79,9 +79,8 @@ static void check_terms(struct decoder *d, const struct conf_balance *b, size_t 
             const struct given *first = given_at(d, "%terms", i, j, "view");
             if (view && first && same_call(x, y))
                 problem_add(d->problems, &view->node->place, view->path,
-                            "the same call as %s, which would count twice: \"%s\"; expected each "
-                            "call once",
-                            first->path, y->view.canonical);
+                            "counted already by %s \"%s\"; expected each call once", first->path,
+                            y->view.canonical);
         }
 }
 

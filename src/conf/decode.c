@@ -27,8 +27,9 @@ static void show_node(const struct spot *s, struct buf *out)
         buf_adds(out, "nothing");
         break;
     case NODE_SCALAR:
-        if (s->row->secret && !strstr(s->node->text, "://"))
-            buf_adds(out, "\"(hidden)\"");
+        if (s->row->secret && s->node->n && !strstr(s->node->text, "://") &&
+            strncmp(s->node->text, "sqlite:", 7) != 0)
+            buf_adds(out, "(hidden)");
         else
             show_text(out, s->node->text, s->node->n);
         break;
@@ -43,7 +44,8 @@ bool spot_refuse_at(struct decoder *d, const struct spot *s, size_t column, cons
     if (column && s->node->exact && !node_has_variable(s->node))
         at.column += column - 1 + s->node->quoted;
     show_node(s, &shown);
-    problem_add(d->problems, &at, s->path, "%s %s; expected %s", cause, buf_str(&shown), expected);
+    problem_add(d->problems, &at, s->path, "%s%s %s; expected %s", cause,
+                buf_str(&shown)[0] == '"' ? "" : ":", buf_str(&shown), expected);
     buf_free(&shown);
     return false;
 }
@@ -61,7 +63,7 @@ const char *spot_text(struct decoder *d, const struct spot *s, size_t *ret_n)
 {
     const struct node *n = s->node;
     if (n->kind != NODE_SCALAR) {
-        spot_refuse(d, s, n->kind == NODE_NOTHING ? "empty:" : "wrong type:");
+        spot_refuse(d, s, n->kind == NODE_NOTHING ? "empty" : "wrong type");
         return NULL;
     }
     if (n->origin <= ORIGIN_FILE)
@@ -105,14 +107,15 @@ static void read_list(struct decoder *d, const struct spot *s, void *base)
 {
     const struct setting *row = s->row;
     size_t n = s->node->count;
-    char scope[PATH_MAX_TEXT], words[160];
+    char scope[PATH_MAX_TEXT];
     if (s->node->kind != NODE_LIST) {
-        spot_refuse(d, s, "wrong type:");
+        spot_refuse(d, s, "wrong type");
         return;
     }
     if (n < row->min || n > row->max) {
-        snprintf(words, sizeof words, "%s (%zu)", n < row->min ? "too few" : "too many", n);
-        spot_refuse(d, s, words);
+        problem_add(d->problems, &s->node->place, s->path,
+                    "too %s items: %zu; expected %llu to %llu", n < row->min ? "few" : "many", n,
+                    (unsigned long long)row->min, (unsigned long long)row->max);
         return;
     }
     char *items = arena_zero(d->arena, n ? n : 1, row->size);
@@ -125,7 +128,7 @@ static void read_list(struct decoder *d, const struct spot *s, void *base)
         if (item->kind == NODE_MAP)
             read_scope(d, item, scope, path, items + i * row->size);
         else
-            spot_refuse_at(d, &at, 0, "wrong type:", "a map of settings");
+            spot_refuse_at(d, &at, 0, "wrong type", "a map of settings");
     }
     memcpy((char *)base + row->offset, &(void *){items}, sizeof(void *));
     memcpy((char *)base + row->count_offset, &n, sizeof n);
@@ -141,7 +144,7 @@ static bool read_scalar(struct decoder *d, const struct spot *s, void *base)
     if (n == 0 && s->row->may_be_empty)
         return true;
     if (n == 0 && s->row->required) {
-        spot_refuse(d, s, "empty:");
+        spot_refuse(d, s, "empty");
         return true;
     }
     if (n == 0)
@@ -207,7 +210,7 @@ static void read_setting(struct decoder *d, const struct setting *row, const str
         if (empty || m->value->kind == NODE_MAP)
             read_scope(d, empty ? &absent : m->value, row->path, path, base);
         else
-            spot_refuse(d, &s, "wrong type:");
+            spot_refuse(d, &s, "wrong type");
     } else if (!m) {
         if (is_required(d, row))
             miss(d, row, map, scope_path, name);

@@ -89,23 +89,22 @@ void conf_problems_free(struct conf_problems *p)
 static void show_url(struct buf *out, const char *url)
 {
     char masked[URL_TEXT];
-    const char *host = strstr(url, "://");
-    const char *slash = host ? host + 3 + strcspn(host + 3, "/?#") : NULL;
-    if (slash && strchr(slash, '@')) {
-        buf_adds(out, "(url)");
-        return;
-    }
+    const char *host = strstr(url, "://") + 3;
     url_masked(masked, url);
-    buf_adds(out, masked);
+    bool hide = masked[0] == '(' || strchr(host + strcspn(host, "/?#"), '@');
+    if (hide)
+        buf_adds(out, "(url)");
+    else
+        buf_addf(out, "\"%s\"", masked);
 }
 
 void show_text(struct buf *out, const char *text, size_t n)
 {
     char copy[SHOWN_TEXT + 4];
-    buf_addc(out, '"');
     if (strstr(text, "://")) {
         show_url(out, text);
     } else {
+        buf_addc(out, '"');
         size_t cut = n > SHOWN_TEXT ? SHOWN_TEXT : n;
         while (cut < n && cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
             cut--;
@@ -115,6 +114,6 @@ void show_text(struct buf *out, const char *text, size_t n)
         buf_adds(out, copy);
         if (cut < n)
             buf_adds(out, "…");
+        buf_addc(out, '"');
     }
-    buf_addc(out, '"');
 }

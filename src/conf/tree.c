@@ -1,6 +1,7 @@
 #include "conf/tree.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -18,7 +19,8 @@ struct builder {
     yaml_parser_t *parser;
     struct anchor *anchors; /* newest first: a name may be used again */
     struct node *open[TREE_DEPTH];
-    const char *key[TREE_DEPTH]; /* the key that waits for its value, of a map */
+    const char *name[TREE_DEPTH]; /* under which the open node stands; NULL: an item */
+    const char *key[TREE_DEPTH];  /* the key that waits for its value, of a map */
     struct place key_place[TREE_DEPTH];
     size_t depth, nodes;
     struct node *root;
@@ -112,9 +114,27 @@ static struct place mark_place(const struct builder *b, const yaml_mark_t *m)
     return (struct place){b->source, m->line + 1, m->column + 1};
 }
 
+/* The path of what is being read: "balances[0].terms". */
+static const char *here(const struct builder *b, const char *last)
+{
+    struct buf path = BUF_INIT(1024);
+    for (size_t i = 0; i < b->depth; i++) {
+        if (b->name[i])
+            buf_addf(&path, "%s%s", path.len ? "." : "", b->name[i]);
+        else if (i > 0)
+            buf_addf(&path, "[%zu]", b->open[i - 1]->count - 1);
+    }
+    if (last)
+        buf_addf(&path, "%s%.80s", path.len ? "." : "", last);
+    const char *text = arena_strdup(b->arena, buf_str(&path));
+    buf_free(&path);
+    return text;
+}
+
 static void refuse(struct builder *b, const struct place *at, const char *words)
 {
-    problem_add(b->problems, at, "", "%s", words);
+    const char *key = b->depth ? b->key[b->depth - 1] : NULL;
+    problem_add(b->problems, at, here(b, key), "%s", words);
 }
 
 static void refuse_quoting(struct builder *b, const struct place *at, const char *cause,
@@ -122,7 +142,9 @@ static void refuse_quoting(struct builder *b, const struct place *at, const char
 {
     struct buf shown = BUF_INIT(512);
     show_text(&shown, text, strlen(text));
-    problem_add(b->problems, at, "", "%s %s; expected %s", cause, buf_str(&shown), expected);
+    const char *key = b->depth ? b->key[b->depth - 1] : NULL;
+    problem_add(b->problems, at, here(b, key), "%s %s; expected %s", cause, buf_str(&shown),
+                expected);
     buf_free(&shown);
 }
 
@@ -139,7 +161,7 @@ static bool place_node(struct builder *b, struct node *n)
         return false;
     }
     if (b->depth == 0) {
-        b->root = n;
+        b->root = b->root ? b->root : n;
         return true;
     }
     struct node *top = b->open[b->depth - 1];
@@ -159,10 +181,12 @@ static bool place_node(struct builder *b, struct node *n)
         return false;
     }
     struct member *twin = node_member(top, n->text);
-    if (twin)
-        problem_add(b->problems, &n->place, "",
-                    "\"%.80s\" is given twice, first in line %zu; expected once", n->text,
-                    twin->key_place.line);
+    if (twin) {
+        char expected[80];
+        snprintf(expected, sizeof expected, "it once; it stands in line %zu already",
+                 twin->key_place.line);
+        refuse_quoting(b, &n->place, "given twice", n->text, expected);
+    }
     *key = n->text;
     b->key_place[b->depth - 1] = n->place;
     return true;
@@ -170,12 +194,14 @@ static bool place_node(struct builder *b, struct node *n)
 
 static bool open_node(struct builder *b, struct node *n)
 {
+    const char *name = b->depth ? b->key[b->depth - 1] : NULL;
     if (!place_node(b, n))
         return false;
     if (b->depth == TREE_DEPTH) {
         refuse(b, &n->place, "nested too deeply; expected at most 16 levels");
         return false;
     }
+    b->name[b->depth] = name;
     b->key[b->depth] = NULL;
     b->open[b->depth++] = n;
     return true;
@@ -199,12 +225,12 @@ static bool on_alias(struct builder *b, const yaml_event_t *e)
             continue;
         for (size_t i = 0; i < b->depth; i++)
             if (b->open[i] == a->node) {
-                refuse_quoting(b, &at, "refers to what it stands in:", name, "a finished anchor");
+                refuse_quoting(b, &at, "an alias of what it stands in", name, "a finished anchor");
                 return false;
             }
         return place_node(b, a->node);
     }
-    refuse_quoting(b, &at, "no anchor of the name", name, "&name earlier in the file");
+    refuse_quoting(b, &at, "an alias without an anchor", name, "&name earlier in the file");
     return false;
 }
 

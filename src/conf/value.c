@@ -140,9 +140,9 @@ static bool number_parse(struct decoder *d, const struct spot *s, const char *te
         return true;
     }
     if (!parse_u64(text, n, &v) && !all_digits(text))
-        return spot_refuse(d, s, "not a number:");
+        return spot_refuse(d, s, "not a number");
     if (!parse_u64(text, n, &v) || v < row->min || v > row->max)
-        return spot_refuse(d, s, "out of range:");
+        return spot_refuse(d, s, "out of range");
     *ret = v;
     return true;
 }
@@ -207,6 +207,8 @@ static bool settle_read(struct decoder *d, const struct spot *s, const char *tex
         c->chain.settle_depth = 0;
         return true;
     }
+    if (!all_digits(text))
+        return spot_refuse(d, s, "unknown word");
     if (!number_parse(d, s, text, n, &c->chain.settle_depth))
         return false;
     c->chain.settle = SETTLE_DEPTH;
@@ -253,9 +255,9 @@ static bool duration_read(struct decoder *d, const struct spot *s, const char *t
     int64_t ms = 0;
     if (!is_zero_word(s->row, text)) {
         if (!parse_duration(text, n, &ms))
-            return spot_refuse(d, s, "not a duration:");
+            return spot_refuse(d, s, "not a duration");
         if ((uint64_t)ms < s->row->min || (uint64_t)ms > s->row->max)
-            return spot_refuse(d, s, "out of range:");
+            return spot_refuse(d, s, "out of range");
     }
     *FIELD(int64_t, s->row, base) = ms;
     return true;
@@ -330,7 +332,7 @@ static bool yes_no_read(struct decoder *d, const struct spot *s, const char *tex
     int word = word_index("no yes false true off on", text);
     (void)n;
     if (word < 0)
-        return spot_refuse(d, s, "neither yes nor no:");
+        return spot_refuse(d, s, "neither yes nor no");
     *FIELD(bool, s->row, base) = word & 1;
     return true;
 }

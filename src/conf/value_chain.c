@@ -53,9 +53,9 @@ static bool view_read(struct decoder *d, const struct spot *s, const char *text,
     if (view_parse(text, n, &sig, &err) < 0)
         return refuse_signature(d, s, &err);
     if (sig.n_params != 1 || strcmp(sig.params[0].type, "address") != 0)
-        return spot_refuse(d, s, "a view that does not take exactly one address:");
+        return spot_refuse(d, s, "a view that does not take exactly one address");
     if (!sums_up(sig.returns))
-        return spot_refuse_at(d, s, 0, "a view that does not return a number:",
+        return spot_refuse_at(d, s, 0, "a view that does not return a number",
                               "returns (uint256), or no return type");
     memcpy((char *)base + s->row->offset, &sig, sizeof sig);
     return true;
@@ -168,9 +168,9 @@ static bool find_argument(struct decoder *d, const struct spot *item, const char
     struct buf known = BUF_INIT(2048), cause = BUF_INIT(256);
     addresses_of(event, &known);
     if (param >= 0)
-        buf_addf(&cause, "argument is %s, not an address:", event->params[param].type);
+        buf_addf(&cause, "argument is %s, not an address", event->params[param].type);
     else
-        buf_addf(&cause, "event %s has no such argument:", event->name);
+        buf_addf(&cause, "event %s has no argument", event->name);
     spot_refuse_at(d, item, column, buf_str(&cause), buf_str(&known));
     buf_free(&known);
     buf_free(&cause);
@@ -184,7 +184,7 @@ static bool read_fan_out(struct decoder *d, const struct spot *item, const char 
     char view[2 * SIG_TEXT];
     const char *open = memchr(text, '(', n), *close = memchr(text, ')', n);
     if (!close || close < open || n >= SIG_TEXT)
-        return spot_refuse_at(d, item, 0, "does not parse:", "VIEW(argument)");
+        return spot_refuse_at(d, item, 0, "does not parse", "VIEW(argument)");
     const char *name = open + 1, *end = close;
     while (name < end && *name == ' ')
         name++;
@@ -195,11 +195,11 @@ static bool read_fan_out(struct decoder *d, const struct spot *item, const char 
         return false;
     snprintf(view, sizeof view, "%.*s(address)%s", (int)(open - text), text, close + 1);
     if (view_parse(view, strlen(view), &ret->view, NULL) < 0)
-        return spot_refuse_at(d, item, 0, "does not parse:", "VIEW(argument)");
+        return spot_refuse_at(d, item, 0, "does not parse", "VIEW(argument)");
     if (!*ret->view.returns)
         snprintf(ret->view.returns, SIG_TYPE, "address[]");
     if (strcmp(ret->view.returns, "address[]") != 0)
-        return spot_refuse_at(d, item, 0, "a view that does not return address[]:",
+        return spot_refuse_at(d, item, 0, "a view that does not return address[]",
                               "returns (address[]), or no return type");
     ret->is_view = true;
     return true;
@@ -223,7 +223,7 @@ static bool read_source(struct decoder *d, const struct spot *item, const struct
         return false;
     for (size_t k = 0; k < i; k++)
         if (same_source(&sources[k], &sources[i]))
-            return spot_refuse_at(d, item, 0, "named twice:", "each once");
+            return spot_refuse_at(d, item, 0, "named twice", "each once");
     return true;
 }
 
@@ -234,14 +234,14 @@ static bool sources_read(struct decoder *d, const struct spot *s, void *base)
     if (s->node->kind == NODE_SCALAR) {
         const char *text = spot_text(d, s, &n);
         if (text && strcmp(text, "all") != 0)
-            spot_refuse(d, s, "not a list:");
+            spot_refuse(d, s, "not a list");
         t->all = text && strcmp(text, "all") == 0;
         return t->all;
     }
     if (s->node->kind != NODE_LIST)
-        return spot_refuse(d, s, "wrong type:");
+        return spot_refuse(d, s, "wrong type");
     if (s->node->count == 0 || s->node->count > s->row->max)
-        return spot_refuse(d, s, s->node->count ? "more than 8 items:" : "empty:");
+        return spot_refuse(d, s, s->node->count ? "more than 8 items" : "empty");
     if (!t->event.name[0]) /* the event did not parse, which was said */
         return false;
     struct conf_source *sources = arena_zero(d->arena, s->node->count, sizeof *sources);
@@ -303,12 +303,12 @@ static bool read_query(struct decoder *d, const struct spot *s, const struct nod
         return false;
     if (n == 0 || n > s->row->max)
         return spot_refuse_at(d, &query, 0,
-                              n ? "too long:" : "empty:", "a SELECT of at most 8192 bytes");
+                              n ? "too long" : "empty:", "a SELECT of at most 8192 bytes");
     const char *at = text;
     while ((at = strstr(at, "$1")) && isdigit((unsigned char)at[2]))
         at += 2;
     if (!at)
-        return spot_refuse_at(d, &query, 0, "a query that does not look at the candidates:",
+        return spot_refuse_at(d, &query, 0, "a query that does not look at the candidates",
                               "$1 in it, such as … WHERE lower(wallet) = ANY($1)");
     b->wallets = WALLETS_QUERY;
     b->query = text;
@@ -327,7 +327,9 @@ static bool wallets_read(struct decoder *d, const struct spot *s, void *base)
             if (m->value != (query ? query->value : NULL) && strcmp(m->key, "query") != 0)
                 spot_refuse_at(d, &key, 0, "unknown setting", "query");
         }
-        return query ? read_query(d, s, query->value, b) : spot_refuse(d, s, "no query:");
+        if (!query)
+            return s->node->count == 0 && spot_refuse(d, s, "empty");
+        return read_query(d, s, query->value, b);
     }
     size_t n = 0;
     const char *text = spot_text(d, s, &n);
@@ -377,12 +379,12 @@ static bool read_price(struct decoder *d, const struct spot *s, const struct mem
         if (key > 64 || (!isalnum((unsigned char)m->key[i]) && m->key[i] != '_')) {
             struct spot name =
                 spot_within(s, node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
-            return spot_refuse_at(d, &name, 0, "not a method:", "a name such as eth_call");
+            return spot_refuse_at(d, &name, 0, "not a method", "a name such as eth_call");
         }
     ret->method = m->key;
     if (key > 0 && parse_u64(text, n, &ret->units) && ret->units <= 1000000)
         return true;
-    return spot_refuse_at(d, &item, 0, "not a cost:", "a number from 0 to 1000000");
+    return spot_refuse_at(d, &item, 0, "not a cost", "a number from 0 to 1000000");
 }
 
 static bool price_read(struct decoder *d, const struct spot *s, void *base)
@@ -402,7 +404,7 @@ static bool price_read(struct decoder *d, const struct spot *s, void *base)
         return true;
     }
     if (s->node->count == 0 || s->node->count > s->row->max)
-        return spot_refuse(d, s, s->node->count ? "more than 64 methods:" : "empty:");
+        return spot_refuse(d, s, s->node->count ? "more than 64 methods" : "empty");
     struct conf_price *prices = arena_zero(d->arena, s->node->count, sizeof *prices);
     bool ok = true;
     for (size_t i = 0; i < s->node->count; i++)

@@ -36,7 +36,7 @@ static void or_off_write(const struct setting *row, const void *base, struct buf
 
 static bool fits(struct decoder *d, const struct spot *s, size_t n)
 {
-    return n <= s->row->max || spot_refuse(d, s, "too long:");
+    return n <= s->row->max || spot_refuse(d, s, "too long");
 }
 
 /* --- names --- */
@@ -56,7 +56,7 @@ static bool name_read(struct decoder *d, const struct spot *s, const char *text,
     if (!fits(d, s, n))
         return false;
     if (!islower((unsigned char)text[0]) || ident_length(text) != n)
-        return spot_refuse(d, s, "not a name:");
+        return spot_refuse(d, s, "not a name");
     keep(d, s, text, base);
     return true;
 }
@@ -80,7 +80,7 @@ static bool label_read(struct decoder *d, const struct spot *s, const char *text
         return false;
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)text[i]) && !strchr("_.:[]-", text[i]))
-            return spot_refuse(d, s, "not a label:");
+            return spot_refuse(d, s, "not a label");
     keep(d, s, text, base);
     return true;
 }
@@ -105,13 +105,13 @@ static bool table_read(struct decoder *d, const struct spot *s, const char *text
     const char *table = schema && text[schema] == '.' ? text + schema + 1 : text;
     size_t len = ident_length(table);
     if (len == 0 || table + len != text + n || schema > 63)
-        return spot_refuse(d, s, "not a table name:");
+        return spot_refuse(d, s, "not a table name");
     if (!fits(d, s, len))
         return false;
     bool ours = strncmp(table, own, sizeof own - 1) == 0 &&
                 (len < sizeof derived || strcmp(table + len - (sizeof derived - 1), derived) != 0);
     if (ours || strcmp(table, "eth_indexer_checkpoints") == 0)
-        return spot_refuse_at(d, s, 0, "reserved for trueup itself:", "another table name");
+        return spot_refuse_at(d, s, 0, "reserved for trueup itself", "another table name");
     keep(d, s, text, base);
     return true;
 }
@@ -135,7 +135,7 @@ static bool text_read(struct decoder *d, const struct spot *s, const char *text,
         return false;
     for (size_t i = 0; i < n; i++)
         if (!isgraph((unsigned char)text[i]))
-            return spot_refuse(d, s, "a blank or a letter beyond ASCII:");
+            return spot_refuse(d, s, "a blank or a letter beyond ASCII");
     keep(d, s, text, base);
     return true;
 }
@@ -180,13 +180,13 @@ static bool url_read(struct decoder *d, const struct spot *s, const char *text, 
     if (!fits(d, s, n))
         return false;
     if (!strstr(text, "://"))
-        return spot_refuse(d, s, "not a URL:");
+        return spot_refuse(d, s, "not a URL");
     if (!scheme_in(s->row->words, text))
-        return spot_refuse(d, s, "bad URL scheme:");
+        return spot_refuse(d, s, "bad URL scheme");
     if (!url_host(text, host, sizeof host))
-        return spot_refuse(d, s, "URL without a host:");
+        return spot_refuse(d, s, "URL without a host");
     if (!blank_free(text))
-        return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII:");
+        return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII");
     keep(d, s, text, base);
     return true;
 }
@@ -230,13 +230,13 @@ static bool store_read(struct decoder *d, const struct spot *s, const char *text
     if (!fits(d, s, n))
         return false;
     if (is_sqlite && n == sizeof sqlite - 1)
-        return spot_refuse(d, s, "no file after sqlite:");
+        return spot_refuse(d, s, "no file given in");
     if (!is_sqlite && !strstr(text, "://"))
-        return spot_refuse(d, s, "not a store:");
+        return spot_refuse(d, s, "not a store");
     if (!is_sqlite && !scheme_in("postgres postgresql", text))
-        return spot_refuse(d, s, "bad URL scheme:");
+        return spot_refuse(d, s, "bad URL scheme");
     if (!is_sqlite && !blank_free(text))
-        return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII:");
+        return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII");
     keep(d, s, text, base);
     return true;
 }
@@ -265,9 +265,9 @@ static bool address_read(struct decoder *d, const struct spot *s, const char *te
         return true;
     }
     if (!address_parse_loose(text, n, &a))
-        return spot_refuse(d, s, "not an address:");
+        return spot_refuse(d, s, "not an address");
     address_checksum(&a, right);
-    return spot_refuse_at(d, s, 0, "bad address checksum:", right);
+    return spot_refuse_at(d, s, 0, "bad address checksum", right);
 }
 
 static void address_write(const struct setting *row, const void *base, struct buf *out)
@@ -311,9 +311,9 @@ static bool listen_read(struct decoder *d, const struct spot *s, const char *tex
     if (!fits(d, s, n))
         return false;
     if (!colon || !host_ok(text, (size_t)(colon - text)))
-        return spot_refuse(d, s, "not an address and port:");
+        return spot_refuse(d, s, "not an address and port");
     if (!parse_u64(colon + 1, n - (size_t)(colon + 1 - text), &port) || port > 65535)
-        return spot_refuse(d, s, "not a port:");
+        return spot_refuse(d, s, "not a port");
     keep(d, s, text, base);
     return true;
 }

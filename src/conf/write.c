@@ -4,7 +4,6 @@
  * yet.
  */
 #include "base/mem.h"
-#include "base/url.h"
 #include "conf/loaded.h"
 #include "conf/value.h"
 
@@ -44,20 +43,26 @@ static bool is_for(const struct setting *row, enum conf_for who)
     return who == CONF_FOR_USER || (row->workers & FOR(who));
 }
 
-static void mask(const struct setting *row, struct buf *value)
+/* Every secret is a text: a URL keeps its host, another keeps nothing. */
+static void write_masked(const struct setting *row, const void *base, struct buf *out)
 {
-    char masked[URL_TEXT];
-    bool url = row->kind == &kind_url || row->kind == &kind_socket_url || row->kind == &kind_store;
-    struct buf shown = BUF_INIT(1024);
-    if (!row->secret || !value->len || strcmp(buf_str(value), "off") == 0)
+    const char *text;
+    memcpy(&text, (const char *)base + row->offset, sizeof text);
+    if (!text) {
+        row->kind->write(row, base, out);
         return;
-    if (url && strchr(buf_str(value), '@') == strrchr(buf_str(value), '@'))
-        url_masked(masked, buf_str(value));
+    }
+    struct buf shown = BUF_INIT(1024);
+    bool url = strstr(text, "://") || strncmp(text, "sqlite:", 7) == 0;
+    if (url)
+        show_text(&shown, text, strlen(text));
     else
-        snprintf(masked, sizeof masked, "%s", url ? "(url)" : "(hidden)");
-    value_quote(masked, &shown);
-    buf_clear(value);
-    buf_adds(value, buf_str(&shown));
+        buf_adds(&shown, "(hidden)");
+    /* what show_text() puts in quotes is in YAML's quotes soon */
+    char *bare = buf_str(&shown)[0] == '"' ? shown.data + 1 : shown.data;
+    if (bare != shown.data)
+        shown.data[shown.len - 1] = '\0';
+    value_quote(bare, out);
     buf_free(&shown);
 }
 
@@ -92,9 +97,10 @@ static void write_value(const struct writer *w, const struct setting *row, const
                         const void *base, struct buf *out)
 {
     struct buf value = BUF_INIT(TREE_SCALAR * 2);
-    row->kind->write(row, base, &value);
-    if (w->who == CONF_FOR_USER)
-        mask(row, &value);
+    if (w->who == CONF_FOR_USER && row->secret)
+        write_masked(row, base, &value);
+    else
+        row->kind->write(row, base, &value);
     if (value.len) {
         buf_addf(out, " %s", buf_str(&value));
         if (w->who == CONF_FOR_USER)
