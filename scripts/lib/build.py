@@ -24,7 +24,8 @@ class BuildFailed(Exception):
 
 
 def build(name, root=ROOT, options=None, compiler=None, targets=()):
-    """Configures root/name if it is not yet, and builds it (or only targets). Returns the folder."""
+    """Configures root/name if it is not yet, and builds it: all, only the targets, or with None
+    nothing. Returns the folder."""
     if options is None:
         compiler, options = BUILDS[name]
     folder = root / name
@@ -34,7 +35,8 @@ def build(name, root=ROOT, options=None, compiler=None, targets=()):
         env["CC"] = compiler
     if not (folder / "build.ninja").exists():
         run(["meson", "setup", str(folder), str(root), *options], folder, env)
-    run(["ninja", "-C", str(folder), *targets], folder, env)
+    if targets is not None:
+        run(["ninja", "-C", str(folder), *targets], folder, env)
     return folder
 
 

@@ -62,7 +62,8 @@ class Runner:
             result = self.pytest([test], root=self.root, env=IMPATIENT, options=["-x"])
         else:
             suite, _, name = test.partition("/")
-            result = self.meson_suite(suite, root=self.root, names=[name] if name else [])
+            result = self.meson_suite(suite, root=self.root, env=IMPATIENT,
+                                      names=[name] if name else [])
         # A selection that matches nothing must not count as red.
         if result.passed + result.failed == 0 or any("no " + suite_word in n or "ran no test" in n
                                                      for n in result.notes
@@ -110,8 +111,7 @@ def work(share, meson_suite, pytest):
     return result
 
 
-def run_all(meson_suite, pytest, databases):
-    databases.env()
+def run_all(meson_suite, pytest):
     result = Result()
     jobs = []
     for patch in sorted((ROOT / "tests/mutations").glob("*.patch")):

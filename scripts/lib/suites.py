@@ -4,9 +4,9 @@ A suite that is missing, that ran nothing, or that skipped a test has failed. Th
 always "N passed, N failed", over all suites."""
 
 import argparse
+import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -63,12 +63,11 @@ databases = Databases()
 
 
 def meson_suite(suite, folder="build", extra=(), env=None, root=ROOT, names=()):
-    folder = build(folder, root) if root == ROOT else root / folder
-    log = folder / "meson-logs" / f"{suite}.json"
+    """Runs a suite of a build that is up to date."""
+    log = root / folder / "meson-logs" / f"{suite}.json"
     log.unlink(missing_ok=True)
-    command = ["meson", "test", "-C", folder, "--no-rebuild", "--suite", suite, "--logbase", suite,
-               "--print-errorlogs", *extra, *names]
-    done = quiet(command, env={**os.environ, **(env or {})})
+    done = quiet(["meson", "test", "-C", root / folder, "--no-rebuild", "--suite", suite,
+                  "--logbase", suite, *extra, *names], env={**os.environ, **(env or {})})
     result = from_meson(log, f"{suite} tests")
     if done.returncode != 0 and result.failed == 0:
         result.fail(f"meson test ended with {done.returncode}: {done.stdout[-500:]}")
@@ -76,28 +75,50 @@ def meson_suite(suite, folder="build", extra=(), env=None, root=ROOT, names=()):
 
 
 def unit():
-    return meson_suite("unit")
+    build("build")
+    result = meson_suite("unit")
+    # A suite that nobody runs would be a suite that is missing.
+    listed = json.loads(quiet(["meson", "introspect", "--tests", ROOT / "build"]).stdout)
+    known = {"unit", "node", "contract-sqlite", "contract-postgres"}
+    for suite in {s.partition(":")[2] or s for t in listed for s in t["suite"]} - known:
+        result.fail(f"scripts/test does not know the suite {suite!r}")
+    return result
+
+
+def node():
+    """The node client against the scripted provider."""
+    build("build")
+    return meson_suite("node")
 
 
 def contract_sqlite():
+    build("build")
     return meson_suite("contract-sqlite")
 
 
 def contract_postgres():
+    build("build")
     databases.env()
     return meson_suite("contract-postgres")
 
 
 def fuzz():
     """Every decoder, FUZZ_RUNS inputs each, from its corpus on."""
-    env = {"TRUEUP_FUZZ_RUNS": str(FUZZ_RUNS)}
-    result = meson_suite("fuzz", "build-fuzz", ["--timeout-multiplier", "5"], env)
+    fuzzers = [f"tests/fuzz/{name}" for name in fuzz_targets()]
+    build("build-fuzz", targets=fuzzers)
+    result = meson_suite("fuzz", "build-fuzz", ["--timeout-multiplier", "5"])
     runs = [int(n) for n in re.findall(r"Done (\d+) runs",
-                                       read(ROOT / "build-fuzz/meson-logs/fuzz.txt"))]
+                                       read(ROOT / "build-fuzz/meson-logs/fuzz.json"))]
     print(f"  fuzz: {sum(runs)} executions in {len(runs)} targets")
-    if len(runs) < result.passed or any(n < FUZZ_RUNS for n in runs):
-        result.fail(f"a target ran less than {FUZZ_RUNS} inputs: {runs}")
+    if len(runs) != len(fuzzers) or any(n < FUZZ_RUNS for n in runs):
+        result.fail(f"{len(fuzzers)} targets should run {FUZZ_RUNS} inputs each, they ran {runs}")
     return result
+
+
+def fuzz_targets():
+    folder = build("build-fuzz", targets=None)
+    listed = json.loads(quiet(["meson", "introspect", "--tests", folder]).stdout)
+    return [t["name"] for t in listed if any(s.endswith("fuzz") for s in t["suite"])]
 
 
 def read(path):
@@ -141,6 +162,7 @@ def compilers():
             result.fail(str(e))
     if result.failed == 0:
         result.add(meson_suite("unit", "build-clang"))
+        result.add(meson_suite("unit", "build-gcc"))
     return result
 
 
@@ -153,8 +175,9 @@ SANITIZED = {
 
 def asan():
     databases.env()
+    build("build-asan")
     result = Result()
-    for suite in ("unit", "contract-sqlite", "contract-postgres"):
+    for suite in ("unit", "node", "contract-sqlite", "contract-postgres"):
         result.add(meson_suite(suite, "build-asan", ["--timeout-multiplier", "5"], SANITIZED))
     return result
 
@@ -162,6 +185,7 @@ def asan():
 def valgrind():
     wrapper = ("--wrap=valgrind --quiet --error-exitcode=99 --leak-check=full "
                "--errors-for-leak-kinds=definite")
+    build("build")
     return meson_suite("unit", "build", [wrapper, "--timeout-multiplier", "20"])
 
 
@@ -242,11 +266,13 @@ def lint_shell():
 
 def mutations():
     import mutants
-    return mutants.run_all(meson_suite, pytest, databases)
+    databases.env()
+    return mutants.run_all(meson_suite, pytest)
 
 
 SUITES = {
     "unit": unit,
+    "node": node,
     "contract-sqlite": contract_sqlite,
     "contract-postgres": contract_postgres,
     "integration": integration,
@@ -257,7 +283,7 @@ SUITES = {
     "lint": lint,
     "mutations": mutations,
 }
-USUAL = ("unit", "contract-sqlite", "contract-postgres", "integration", "fuzz")
+USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
 
 
 def main():

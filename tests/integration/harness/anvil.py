@@ -81,8 +81,10 @@ class Anvil:
         if self.hardfork:
             command += ["--hardfork", self.hardfork]
         with open(self.folder / "anvil.log", "ab") as log:
+            # A session of its own: it outlives the terminal it was started from if asked to.
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env={**os.environ, "HOME": str(self.folder)})
+                                            stderr=log, start_new_session=True,
+                                            env={**os.environ, "HOME": str(self.folder)})
 
     def _alive(self):
         if self.process.poll() is not None:
