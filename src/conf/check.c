@@ -236,7 +236,7 @@ static void finish_endpoints(struct decoder *d, struct conf *c)
             all[i].ws = socket_url(d->arena, all[i].url);
     }
     for (size_t i = 0; i < n; i++)
-        if (all[i].url || (!d->whole && all[i].ws))
+        if (all[i].url || !d->whole)
             all[left++] = all[i];
     c->chain.n_endpoints = left;
     for (size_t i = 0; i < left; i++)

@@ -137,7 +137,7 @@ static const struct node *find_node(const struct node *root, const char *section
     return m ? m->value : NULL;
 }
 
-/* Does the tree already say this URL, or none? Problems of its text are for the decoder to tell. */
+/* Does the tree already say this URL, or none? One whose variable is not set is another. */
 static bool same_node(struct decoder *d, const struct node *root, const char *url)
 {
     struct problems unheard = {.arena = d->arena};
@@ -149,7 +149,7 @@ static bool same_node(struct decoder *d, const struct node *root, const char *ur
     size_t n = 0;
     quiet.problems = &unheard;
     const char *text = spot_text(&quiet, &s, &n);
-    return !text || n == 0 || strcmp(text, url) == 0;
+    return text && (n == 0 || strcmp(text, url) == 0);
 }
 
 static void lay_node_url(struct decoder *d, struct node *root, const struct layer *l)

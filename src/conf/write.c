@@ -252,12 +252,15 @@ void conf_write_starter(struct buf *out)
 
 static void reference_default(const struct setting *row, struct buf *out)
 {
+    const char *tick = row->derived && strchr(row->derived, '<') ? "`" : "";
+    if (row->required)
+        buf_addf(out, "required%s", row->derived ? "; " : "");
     if (row->def)
         buf_addf(out, "`%s`", row->def);
     else if (row->derived)
-        buf_adds(out, row->derived);
-    else
-        buf_adds(out, row->required ? "required" : "none");
+        buf_addf(out, "%s%s%s", tick, row->derived, tick);
+    else if (!row->required)
+        buf_adds(out, "none");
 }
 
 static void reference_names(const struct setting *row, struct buf *out)
