@@ -31,7 +31,7 @@ const struct command commands[] = {
      "remove takes the wallet from the list and its row from the table.\n",
      wallets_options, 1, -1, command_wallets, false},
     {"config", "check|show|init", "validate, print the effective settings, write a starter file",
-     NULL, config_options, 1, 1, command_config, false},
+     NULL, config_options, 1, 2, command_config, false},
     {"migrate", "", "create or upgrade the schema and stop", NULL, migrate_options, 0, 0,
      command_migrate, false},
     {"help", "[COMMAND]", "say what there is, or what a command takes", NULL, none, 0, 1,
