@@ -64,12 +64,18 @@ static void mark_log(const struct tracked *b, const struct conf_trigger *trigger
 }
 
 void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
-                 struct dirty *dirty)
+                 struct dirty *dirty, uint64_t *all_block)
 {
-    for (size_t l = 0; l < n; l++)
-        for (size_t i = 0; i < b->conf->n_triggers; i++)
-            if (event_matches(&logs[l], &b->conf->triggers[i].contract, &b->conf->triggers[i].event))
-                mark_log(b, &b->conf->triggers[i], &logs[l], dirty);
+    for (size_t l = 0; l < n; l++) {
+        for (size_t i = 0; i < b->conf->n_triggers; i++) {
+            const struct conf_trigger *trigger = &b->conf->triggers[i];
+            if (!event_matches(&logs[l], &trigger->contract, &trigger->event))
+                continue;
+            mark_log(b, trigger, &logs[l], dirty);
+            if (trigger->all && logs[l].block > *all_block)
+                *all_block = logs[l].block;
+        }
+    }
 }
 
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,

@@ -20,9 +20,10 @@ struct trigger_filter {
 
 int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struct err *err);
 
-/* Adds a mark for every wallet that the logs name for this balance, tracked or not. */
+/* Adds a mark for every wallet that the logs name for this balance, tracked or not. *all_block is
+ * raised to the block of a trigger with `wallets: all`: every row is due from there on. */
 void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
-                 struct dirty *dirty);
+                 struct dirty *dirty, uint64_t *all_block);
 
 /* Settles the marks and drops those of wallets that are not tracked. */
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "track/all_due.h"
 #include "track/step.h"
 
 #include <inttypes.h>
@@ -126,6 +127,12 @@ static uint64_t lowest_covered(const struct follow *f)
 
 /* ---- the break ------------------------------------------------------------------------------------------ */
 
+static void forget_named(struct follow_balance *fb)
+{
+    dirty_clear(&fb->dirty);
+    fb->all_block = 0;
+}
+
 static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common, struct err *err)
 {
     char key[128], text[24];
@@ -142,7 +149,7 @@ static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t com
         return -1;
     fb->covered = common;
     fb->rescanning = true;
-    dirty_clear(&fb->dirty);
+    forget_named(fb);
     return 0;
 }
 
@@ -177,7 +184,7 @@ static void mark_all(struct follow *f, const struct logs *logs)
         size_t skip = 0;
         while (skip < logs->n && logs->list[skip].block <= fb->covered)
             skip++;
-        events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->dirty);
+        events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->dirty, &fb->all_block);
     }
 }
 
@@ -219,6 +226,8 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
                          struct err *err)
 {
     *ret_ok = false;
+    if (fb->all_block > 0 && all_due_set(f->t, fb->b, fb->all_block, err) < 0)
+        return -1;
     if (events_keep_tracked(f->t, fb->b, &fb->dirty, err) < 0)
         return -1;
     size_t done = 0;
@@ -243,6 +252,7 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
         ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
     } while (done < fb->dirty.n);
     dirty_clear(&fb->dirty);
+    fb->all_block = 0;
     *ret_ok = true;
     return 0;
 }
@@ -357,7 +367,7 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
         ret->to = head;
     }
     for (size_t i = 0; i < f->t->n_balances; i++)
-        dirty_clear(&f->balances[i].dirty);
+        forget_named(&f->balances[i]);
     arena_init(&arena);
     while (rc == 0 && ok && at < head && named(f) < FLUSH_WALLETS && clock_ms() < flush_at) {
         uint64_t to;

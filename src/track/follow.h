@@ -27,6 +27,7 @@ struct follow {
         bool rescanning;     /* covered lies below the durable checkpoint after a reorg */
         uint64_t checkpoint; /* as stored */
         struct dirty dirty;  /* named since covered */
+        uint64_t all_block;  /* an event since covered made every row due; 0 if none */
     } *balances;
     uint64_t first;   /* block at which this store began */
     bool has_from;    /* --from, for a first start */

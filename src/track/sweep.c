@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "track/all_due.h"
 #include "track/chain.h"
 
 #include <inttypes.h>
@@ -109,6 +110,8 @@ static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan
     case STEP_DONE:
         ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
         ret->quarantined += r.applied.quarantined;
+        if (ret->updated > 0)
+            s->n_skips = 0; /* witnesses are known now: those passed by can be judged */
         break;
     case STEP_MOVED:
         ret->end = SWEEP_WAITING;
@@ -134,6 +137,12 @@ static int plan_oldest(struct sweep *s, const struct anchor *at, size_t batch, s
                               .in_flight = skipped_wallets(s, arena),
                               .n_in_flight = s->n_skips};
     if (store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &ret->lap,
+                          err) < 0)
+        return -1;
+    /* The end of a lap: the next one begins in the same tick, which would else do nothing. */
+    bool again;
+    if (n == 0 && ret->lap &&
+        store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &again,
                           err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
@@ -170,6 +179,43 @@ static int retry_quarantined(struct sweep *s, const struct anchor *at, struct ar
     return 0;
 }
 
+/* Every row is due since a block that can be read at by now: the next rows in key order that were
+ * observed before it. The note goes when the last one has been read. */
+static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, struct arena *arena,
+                        struct dirty *plan, struct sweep_report *ret, struct err *err)
+{
+    struct store_stale *rows;
+    size_t n;
+    uint64_t block;
+    if (all_due_get(s->t, s->b, &block, err) < 0)
+        return -1;
+    if (block == 0 || at->number < block)
+        return 0;
+    if (block != s->all_block) {
+        s->all_block = block;
+        s->all_started = false;
+    }
+    if (store_next_by_key(s->t->store, &s->b->store, s->all_started ? &s->all_after : NULL, 0, batch,
+                          arena, &rows, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].unproven || rows[i].observed_block < block)
+            dirty_add(plan, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+    ret->requested = plan->n;
+    ret->hurry = n == batch;
+    s->all_started = n > 0;
+    if (n > 0)
+        s->all_after = rows[n - 1].wallet;
+    return 0;
+}
+
+static int end_all_due(struct sweep *s, struct err *err)
+{
+    uint64_t block = s->all_block;
+    s->all_block = 0;
+    return all_due_clear(s->t, s->b, block, err);
+}
+
 static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct dirty *plan,
                    struct sweep_report *ret, struct err *err)
 {
@@ -182,9 +228,16 @@ static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct di
         err_set(&ret->why, ERR_FAILED, "no block is covered yet");
         return 0;
     }
-    if (plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
+    if (plan_all_due(s, &at, batch, arena, plan, ret, err) < 0)
+        return -1;
+    bool all_due = s->all_block > 0;
+    if (!all_due && plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
         return -1;
     if (plan->n > 0 && run_step(s, &at, plan, ret, err) < 0)
+        return -1;
+    if (all_due && ret->end != SWEEP_DONE)
+        s->all_block = 0; /* not read: the pass begins again */
+    if (all_due && ret->end == SWEEP_DONE && !ret->hurry && end_all_due(s, err) < 0)
         return -1;
     if (ret->end == SWEEP_DONE && retry_quarantined(s, &at, arena, plan, ret, err) < 0)
         return -1;

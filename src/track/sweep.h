@@ -25,6 +25,9 @@ struct sweep {
     struct store_cursor cursor;
     struct sweep_skip *skips; /* SWEEP_SKIPS of them, in key order */
     size_t n_skips;
+    uint64_t all_block; /* a pass over all rows is under way for this block; 0 if not */
+    bool all_started;
+    address all_after; /* its cursor */
 };
 
 enum sweep_end {
@@ -37,7 +40,8 @@ enum sweep_end {
 struct sweep_report {
     enum sweep_end end;
     size_t requested, updated, quarantined;
-    bool lap; /* the order of updated_at was started over */
+    bool lap;   /* the order of updated_at was started over */
+    bool hurry; /* every row is due: the next tick should follow at once */
     struct err why;
 };
 

@@ -36,8 +36,8 @@ static void report(const struct tracked *b, const struct sweep_report *r)
 }
 
 /* One tick of one balance; false when asked to stop. The next comes sooner than the interval only
- * while the store has no block to read at. */
-static bool tick(struct sweep *s, size_t batch, int64_t *next_ms)
+ * while the store has no block to read at (*next_ms) or every row is due (*hurry). */
+static bool tick(struct sweep *s, size_t batch, int64_t *next_ms, bool *hurry)
 {
     struct sweep_report r;
     struct err err = {0};
@@ -51,6 +51,7 @@ static bool tick(struct sweep *s, size_t batch, int64_t *next_ms)
     report(s->b, &r);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
+    *hurry |= r.hurry && r.end == SWEEP_DONE;
     return true;
 }
 
@@ -71,11 +72,13 @@ static void loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool o
     int64_t due = clock_ms();
     do {
         int64_t next = due + conf->sweep.interval_ms;
+        bool hurry = false;
         for (size_t i = 0; i < n; i++)
-            if (!tick(&sweeps[i], conf->sweep.batch, &next))
+            if (!tick(&sweeps[i], conf->sweep.batch, &next, &hurry))
                 return;
-        due = next;
-        drop_missed(&due, conf->sweep.interval_ms);
+        due = hurry ? clock_ms() : next;
+        if (!hurry)
+            drop_missed(&due, conf->sweep.interval_ms);
     } while (!once && !stop_wait_until(due));
 }
 
