@@ -51,10 +51,11 @@ bool store_is_sqlite(const struct store *s);
 /* ---- schema --------------------------------------------------------------------------------- */
 
 struct store_adopted {
-    bool created;                /* the table did not exist */
-    bool added_column;           /* observed_block was added */
-    bool added_index;            /* on updated_at */
-    bool index_missing;          /* and could not be added: the hint tells what to run */
+    bool created;       /* the table did not exist */
+    bool added_column;  /* observed_block was added */
+    bool added_index;   /* on updated_at */
+    bool index_missing; /* and could not be added: index_sql is what to run */
+    char index_sql[256];
     bool terms_changed;          /* all rows are unproven now */
     bool rules_changed;          /* other triggers or wallets rule from here on */
     bool foreign_checkpoint;     /* another program moved it since we did */
