@@ -3,6 +3,7 @@
 #include "base/url.h"
 #include "conf/conf.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,36 +85,40 @@ void conf_problems_free(struct conf_problems *p)
         buf_free(&p->text);
 }
 
-/* url_masked() takes the user part for over at the first slash; a password with a slash in it would
- * show its beginning. So an @ behind that slash hides the host as well. */
+/* Cut at a character's edge, control characters as blanks. */
+static void show_clean(struct buf *out, const char *text, size_t n)
+{
+    size_t cut = n > SHOWN_TEXT ? SHOWN_TEXT : n;
+    while (cut < n && cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
+        cut--;
+    buf_addc(out, '"');
+    for (size_t i = 0; i < cut; i++)
+        buf_addc(out, (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i]);
+    buf_adds(out, cut < n ? "…\"" : "\"");
+}
+
+/* url_masked() ends the user part at the first slash; a password with a slash in it would show its
+ * beginning. So an @ behind that slash hides the host as well. */
 static void show_url(struct buf *out, const char *url)
 {
     char masked[URL_TEXT];
+    size_t scheme = 0;
+    while (isalnum((unsigned char)url[scheme]) || (url[scheme] && strchr("+.-", url[scheme])))
+        scheme++;
     const char *host = strstr(url, "://") + 3;
     url_masked(masked, url);
-    bool hide = masked[0] == '(' || strchr(host + strcspn(host, "/?#"), '@');
-    if (hide)
+    if (url + scheme + 3 != host)
+        buf_adds(out, "(text with a URL)");
+    else if (masked[0] == '(' || strchr(host + strcspn(host, "/?#"), '@'))
         buf_adds(out, "(url)");
     else
-        buf_addf(out, "\"%s\"", masked);
+        show_clean(out, masked, strlen(masked));
 }
 
 void show_text(struct buf *out, const char *text, size_t n)
 {
-    char copy[SHOWN_TEXT + 4];
-    if (strstr(text, "://")) {
+    if (strstr(text, "://"))
         show_url(out, text);
-    } else {
-        buf_addc(out, '"');
-        size_t cut = n > SHOWN_TEXT ? SHOWN_TEXT : n;
-        while (cut < n && cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
-            cut--;
-        for (size_t i = 0; i < cut; i++)
-            copy[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
-        copy[cut] = '\0';
-        buf_adds(out, copy);
-        if (cut < n)
-            buf_adds(out, "…");
-        buf_addc(out, '"');
-    }
+    else
+        show_clean(out, text, n);
 }
