@@ -210,32 +210,23 @@ void setting_env_name(const char *path, struct buf *out)
 }
 
 /* Does name spell the row's path as an environment name? Digits of the name fill the row's []. */
-static bool env_fits(const struct setting *row, const char *name, char *ret_path, size_t room)
+static bool env_fits(const struct setting *row, const char *name, struct buf *path)
 {
-    struct buf path = BUF_INIT(room - 1);
     const char *s = name;
     for (const char *p = row->path; *p; p++) {
-        if (*p == '[') {
-            if (*s++ != '_' || !isdigit((unsigned char)*s))
-                break;
-            buf_addc(&path, '[');
-            while (isdigit((unsigned char)*s))
-                buf_addc(&path, *s++);
-        } else if (*p == ']') {
-            buf_addc(&path, ']');
-        } else if (*s != (*p == '.' ? '_' : (char)toupper((unsigned char)*p))) {
-            s = "-";
-            break;
-        } else {
-            buf_addc(&path, *p);
-            s++;
-        }
+        char wanted = *p == '.' || *p == '[' ? '_' : (char)toupper((unsigned char)*p);
+        buf_addc(path, *p);
+        if (*p == ']')
+            continue;
+        if (*s != wanted)
+            return false;
+        s++;
+        if (*p == '[' && !isdigit((unsigned char)*s))
+            return false;
+        while (*p == '[' && isdigit((unsigned char)*s))
+            buf_addc(path, *s++);
     }
-    bool fits = *s == '\0' && !path.overflow;
-    if (fits)
-        snprintf(ret_path, room, "%s", buf_str(&path));
-    buf_free(&path);
-    return fits;
+    return *s == '\0' && !path->overflow;
 }
 
 const struct setting *setting_by_env(const char *name, char *ret_path, size_t room)
@@ -245,7 +236,12 @@ const struct setting *setting_by_env(const char *name, char *ret_path, size_t ro
         return NULL;
     for (size_t i = 0; i < n_settings; i++) {
         const struct setting *row = &settings[i];
-        if (row->kind->scalar && env_fits(row, name + sizeof prefix - 1, ret_path, room))
+        struct buf path = BUF_INIT(room - 1);
+        bool fits = row->kind->scalar && env_fits(row, name + sizeof prefix - 1, &path);
+        if (fits)
+            snprintf(ret_path, room, "%s", buf_str(&path));
+        buf_free(&path);
+        if (fits)
             return row;
     }
     return NULL;
