@@ -23,6 +23,9 @@ class BuildFailed(Exception):
     pass
 
 
+broken = set()  # told once; the suites that follow only say that it is still so
+
+
 def build(name, root=ROOT, options=None, compiler=None, targets=()):
     """Configures root/name if it is not yet, and builds it: all, only the targets, or with None
     nothing. Returns the folder."""
@@ -35,6 +38,8 @@ def build(name, root=ROOT, options=None, compiler=None, targets=()):
         env["CC"] = compiler
     if not (folder / "build.ninja").exists():
         run(["meson", "setup", str(folder), str(root), *options], folder, env)
+    if folder in broken:
+        raise BuildFailed(f"{folder.name} does not build, see above")
     if targets is not None:
         run(["ninja", "-C", str(folder), *targets], folder, env)
     return folder
@@ -44,8 +49,10 @@ def run(command, folder, env):
     done = subprocess.run(command, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
+        broken.add(folder)
         (folder / "failed.log").write_text(done.stdout)
-        lines = [line for line in done.stdout.splitlines() if "error" in line.lower()]
+        lines = [line for line in done.stdout.splitlines()
+                 if "error: " in line.lower() or "undefined reference" in line]
         raise BuildFailed(f"{' '.join(command[:2])} in {folder.name} failed (all of it: "
                           f"{folder / 'failed.log'})\n" + "\n".join(lines[:15]))
 
