@@ -180,6 +180,10 @@ static bool place_node(struct builder *b, struct node *n)
         refuse(b, &n->place, "a list or map cannot be the name of a setting; expected a name");
         return false;
     }
+    if (top->count == TREE_NAMES) {
+        refuse(b, &n->place, "too many settings in one map; expected at most 1000");
+        return false;
+    }
     struct member *twin = node_member(top, n->text);
     if (twin) {
         char expected[80];

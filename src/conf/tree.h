@@ -6,7 +6,8 @@
  * kept as written: ${NAME} is resolved when a setting is decoded, so that a value which a flag
  * replaces does not fail for an unset variable.
  *
- * Ceilings: 1 MiB of text, 16 levels, 100,000 nodes, 64 KiB a value. Aliases (*name) share nodes.
+ * Ceilings: 1 MiB of text, 16 levels, 100,000 nodes, 1,000 names a map, 64 KiB a value. Aliases
+ * (*name) share nodes.
  */
 #ifndef CONF_TREE_H
 #define CONF_TREE_H
@@ -17,7 +18,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TREE_TEXT_MAX = 1024 * 1024, TREE_DEPTH = 16, TREE_NODES = 100000, TREE_SCALAR = 65536 };
+enum {
+    TREE_TEXT_MAX = 1024 * 1024,
+    TREE_DEPTH = 16,
+    TREE_NODES = 100000,
+    TREE_NAMES = 1000, /* each new one is looked for among the others */
+    TREE_SCALAR = 65536
+};
 
 enum node_kind { NODE_NOTHING, NODE_SCALAR, NODE_LIST, NODE_MAP };
 

@@ -183,6 +183,39 @@ static void test_many_problems_are_cut(void **state)
     buf_free(&text);
 }
 
+/* Hostile sizes end in words, soon. */
+static void test_ceilings(void **state)
+{
+    struct buf text = BUF_INIT(2 << 20);
+    struct conf_problems problems;
+    (void)state;
+    for (int i = 0; i < 100000; i++)
+        buf_addf(&text, "k%d: x\n", i);
+    assert_null(conf_load_text(buf_str(&text), text.len, &problems));
+    assert_non_null(
+        strstr(buf_str(&problems.text), "settings:1001:1: too many settings in one map"));
+    conf_problems_free(&problems);
+    buf_clear(&text);
+    for (int i = 0; i < 100001; i++)
+        buf_adds(&text, "- x\n");
+    assert_null(conf_load_text(buf_str(&text), text.len, &problems));
+    assert_non_null(strstr(buf_str(&problems.text), "too many values"));
+    conf_problems_free(&problems);
+    buf_clear(&text);
+    buf_adds(&text, "store: ");
+    for (int i = 0; i < 70000; i++)
+        buf_addc(&text, 'x');
+    assert_null(conf_load_text(buf_str(&text), text.len, &problems));
+    assert_non_null(strstr(buf_str(&problems.text), "settings:1:8: store: value is too long"));
+    conf_problems_free(&problems);
+    while (text.len <= TREE_TEXT_MAX)
+        buf_adds(&text, "# and more\n");
+    assert_null(conf_load_text(buf_str(&text), text.len, &problems));
+    assert_non_null(strstr(buf_str(&problems.text), "file is too long"));
+    conf_problems_free(&problems);
+    buf_free(&text);
+}
+
 /* --- files that are right --- */
 
 static void test_every_setting_is_taken(void **state)
@@ -710,6 +743,53 @@ static void test_fingerprints(void **state)
 
 /* --- the table itself --- */
 
+static bool accepts(const struct setting *row, uint64_t value, const char *unit)
+{
+    char entry[300], path[160];
+    struct buf name = BUF_INIT(200), item = BUF_INIT(200);
+    for (const char *s = row->path; *s; s++) {
+        buf_addc(&item, *s);
+        buf_adds(&item, s[0] == '[' ? "0" : "");
+    }
+    snprintf(path, sizeof path, "%s", buf_str(&item));
+    setting_env_name(path, &name);
+    snprintf(entry, sizeof entry, "%s=%llu%s", buf_str(&name), (unsigned long long)value, unit);
+    char *environ_[] = {secret, entry, NULL};
+    const struct conf_source_set from = {.file = "full.yaml", .environ_ = environ_};
+    struct conf_problems problems;
+    struct conf *c = conf_load(&from, &problems);
+    assert_int_equal(problems.count, c ? 0 : 1);
+    if (!c)
+        assert_non_null(strstr(buf_str(&problems.text), "out of range"));
+    bool ok = c != NULL;
+    conf_problems_free(&problems);
+    conf_free(c);
+    buf_free(&name);
+    buf_free(&item);
+    return ok;
+}
+
+static void test_ranges_at_their_edges(void **state)
+{
+    int rows = 0;
+    (void)state;
+    for (size_t i = 0; i < n_settings; i++) {
+        const struct setting *row = &settings[i];
+        bool duration = row->kind == &kind_duration;
+        if (!duration && row->kind != &kind_number && row->kind != &kind_chain_id &&
+            row->kind != &kind_settle)
+            continue;
+        const char *unit = duration ? "ms" : "";
+        assert_true(accepts(row, row->min, unit));
+        assert_true(accepts(row, row->max, unit));
+        assert_false(accepts(row, row->max + 1, unit));
+        if (row->min > 0)
+            assert_false(accepts(row, row->min - 1, unit));
+        rows++;
+    }
+    assert_true(rows >= 9);
+}
+
 static void test_environment_names(void **state)
 {
     (void)state;
@@ -865,6 +945,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_class_of_error),
         cmocka_unit_test(test_many_problems_are_cut),
+        cmocka_unit_test(test_ceilings),
         cmocka_unit_test_setup(test_every_setting_is_taken, in_good),
         cmocka_unit_test_setup(test_every_part_of_a_balance_is_taken, in_good),
         cmocka_unit_test_setup(test_defaults, in_good),
@@ -884,6 +965,7 @@ int main(void)
         cmocka_unit_test_setup(test_each_gets_only_its_part, in_good),
         cmocka_unit_test_setup(test_what_is_shown_says_where_it_came_from, in_good),
         cmocka_unit_test_setup(test_fingerprints, in_good),
+        cmocka_unit_test_setup(test_ranges_at_their_edges, in_good),
         cmocka_unit_test(test_environment_names),
         cmocka_unit_test(test_rows_are_complete),
         cmocka_unit_test(test_edit_distance),
