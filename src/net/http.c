@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -79,8 +80,61 @@ static void live_remove(struct http *h, struct http_transfer *t)
     curl_multi_remove_handle(h->multi, t->easy);
 }
 
+static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct http_transfer *t = ctx;
+    buf_add(&t->body, bytes, size * n);
+    if (t->body.overflow) {
+        t->too_large = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    return size * n;
+}
+
+/* What never changes for a transfer is set once, not for each request. */
+static void set_up(struct http *h, struct http_transfer *t)
+{
+    CURL *e = t->easy;
+    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->headers);
+    curl_easy_setopt(e, CURLOPT_USERAGENT, "trueup/" TRUEUP_VERSION);
+    curl_easy_setopt(e, CURLOPT_POST, 1L);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->words);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    /* As OpenSSL's own programs and the curl command do: for a certificate authority of one's own.
+     */
+    const char *authorities = getenv("SSL_CERT_FILE");
+    if (authorities && *authorities)
+        curl_easy_setopt(e, CURLOPT_CAINFO, authorities);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 10L);
+}
+
+/* curl asks again by itself when a kept connection turns out to be closed, but up to 8.x it counts
+ * these over the life of a handle and gives up at the sixth; only a reset clears the count. */
+static void forget_retries(struct http *h, struct http_transfer *t)
+{
+    long connects = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+    if (connects == 0)
+        return;
+    curl_easy_reset(t->easy);
+    mem_free(t->url);
+    t->url = NULL;
+    set_up(h, t);
+}
+
 static void make_idle(struct http *h, struct http_transfer *t)
 {
+    forget_retries(h, t);
     if (t->body.room > KEPT_BODY)
         buf_free(&t->body);
     t->next = h->idle;
@@ -111,18 +165,6 @@ void http_close(struct http *h)
     curl_global_cleanup();
 }
 
-static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
-{
-    struct http_transfer *t = ctx;
-    buf_add(&t->body, bytes, size * n);
-    if (t->body.overflow) {
-        t->too_large = true;
-        return CURL_WRITEFUNC_ERROR;
-    }
-    return size * n;
-}
-
-/* What never changes for a transfer is set once, at its birth. */
 static struct http_transfer *transfer_make(struct http *h)
 {
     struct http_transfer *t = mem_zero(1, sizeof *t);
@@ -131,23 +173,7 @@ static struct http_transfer *transfer_make(struct http *h)
         mem_free(t);
         return NULL;
     }
-    CURL *e = t->easy;
-    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->headers);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, "trueup/" TRUEUP_VERSION);
-    curl_easy_setopt(e, CURLOPT_POST, 1L);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->words);
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 10L);
+    set_up(h, t);
     h->made++;
     return t;
 }
@@ -281,7 +307,8 @@ int http_wait(struct http *h, int timeout_ms, int wake_fd, bool *ret_woken, stru
     }
 }
 
-/* Which kinds of trouble curl's codes are; what is not listed broke in the middle. */
+/* Which kinds of trouble curl's codes are; what is not listed broke in the middle. So does a
+ * handshake (CURLE_SSL_CONNECT_ERROR): a reset in it says nothing about the certificate. */
 static const struct {
     CURLcode code;
     enum http_trouble trouble;
@@ -293,9 +320,7 @@ static const struct {
     {CURLE_OPERATION_TIMEDOUT, HTTP_TIMED_OUT},
     {CURLE_FILESIZE_EXCEEDED, HTTP_TOO_LARGE},
     {CURLE_PEER_FAILED_VERIFICATION, HTTP_UNTRUSTED},
-    {CURLE_SSL_CONNECT_ERROR, HTTP_UNTRUSTED},
     {CURLE_SSL_CERTPROBLEM, HTTP_UNTRUSTED},
-    {CURLE_SSL_CIPHER, HTTP_UNTRUSTED},
     {CURLE_SSL_CACERT_BADFILE, HTTP_UNTRUSTED},
     {CURLE_SSL_ISSUER_ERROR, HTTP_UNTRUSTED},
     {CURLE_URL_MALFORMAT, HTTP_BAD_URL},

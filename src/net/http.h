@@ -2,8 +2,12 @@
  * HTTP and HTTPS requests, many at a time, on one thread.
  *
  * Connections are kept and shared, HTTP/2 is used where TLS offers it, replies may be compressed,
- * proxies come from the environment as curl reads it, certificates are always verified. A redirect
- * is not followed: it is an answer of its own kind, since a request carries a key in its URL.
+ * proxies come from the environment as curl reads it (http_proxy, https_proxy, all_proxy,
+ * no_proxy), certificates are always verified, against the system's authorities or SSL_CERT_FILE. A
+ * redirect is not followed: it is an answer of its own kind, since a request carries a key in its
+ * URL.
+ *
+ * The process ignores SIGPIPE: TLS writes to a closed connection would raise it.
  *
  * A transfer and its buffers are used again and again, so a request in the steady state allocates
  * nothing here. Every reply has a ceiling, held while it arrives and after decompression.

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "eth/rpc.h"
 #include "node/internal.h"
+#include "node/quick.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,9 +42,14 @@ static void set_text(struct node_answer *a, const struct endpoint *e, const stru
     endpoint_scrub(e, buf_str(words), a->text, sizeof a->text);
 }
 
+static bool is_good(int status)
+{
+    return status >= 200 && status <= 299;
+}
+
 static void add_status(struct buf *words, int status)
 {
-    if (status < 200 || status > 299)
+    if (!is_good(status))
         buf_addf(words, "HTTP %d: ", status);
 }
 
@@ -87,7 +93,7 @@ static void read_other(const struct request *r, const struct endpoint *e,
                        const struct http_reply *reply, const char *why, struct node_answer *a)
 {
     struct buf words = BUF_INIT(WORDS_MAX);
-    bool good_status = reply->status >= 200 && reply->status <= 299;
+    bool good_status = is_good(reply->status);
     bool json = reply->body[0] == '{' || reply->body[0] == '[';
     set_fault(a, FAULT_GARBLED, "garbled");
     if (!good_status || !json)
@@ -103,26 +109,38 @@ static void read_other(const struct request *r, const struct endpoint *e,
     buf_free(&words);
 }
 
+/* The result as the request wants it. false: it is not hex data, though bytes were asked for. */
+static bool take_result(const struct request *r, struct rpc_reply *rpc, struct node_answer *a)
+{
+    if (r->bytes && !json_is_null(rpc->result))
+        return rpc_result_bytes(rpc->result, &a->bytes, &a->n_bytes);
+    a->doc = rpc->doc;
+    a->result = rpc->result;
+    rpc->doc = NULL;
+    return true;
+}
+
 static void read_http(const struct request *r, const struct endpoint *e,
                       const struct http_reply *reply, struct node_answer *a)
 {
     struct rpc_reply rpc;
     struct err why;
+    bool good_status = is_good(reply->status);
+    set_fault(a, FAULT_NONE, "");
+    a->text[0] = '\0';
+    if (r->bytes && good_status &&
+        quick_bytes(reply->body, reply->body_len, r->id, &a->bytes, &a->n_bytes))
+        return;
     if (rpc_reply_parse(reply->body, reply->body_len, r->reply_max, r->id, &rpc, &why) < 0) {
         read_other(r, e, reply, why.text, a);
         return;
     }
-    if (rpc.is_error) {
+    if (rpc.is_error)
         read_error(r, e, reply, &rpc, a);
-    } else if (reply->status >= 200 && reply->status <= 299) {
-        set_fault(a, FAULT_NONE, "");
-        a->doc = rpc.doc;
-        a->result = rpc.result;
-        a->text[0] = '\0';
-        rpc.doc = NULL;
-    } else {
+    else if (!good_status)
         read_other(r, e, reply, "", a);
-    }
+    else if (!take_result(r, &rpc, a))
+        read_other(r, e, reply, "the result is not hex data", a);
     rpc_reply_free(&rpc);
 }
 

@@ -34,9 +34,14 @@ void endpoint_init(struct endpoint *e, const struct conf_endpoint *conf, uint64_
     backoff_init(&e->rate_wait, RATE_FLOOR_MS, RATE_CEILING_MS, seed + 1);
 }
 
-bool endpoint_ready(const struct endpoint *e, int64_t now)
+bool endpoint_healthy(const struct endpoint *e, int64_t now)
 {
-    return now >= e->not_before_ms && e->in_flight < e->in_flight_max;
+    return now >= e->not_before_ms;
+}
+
+bool endpoint_has_place(const struct endpoint *e)
+{
+    return e->in_flight < e->in_flight_max;
 }
 
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room)

@@ -23,7 +23,7 @@ struct request {
     struct buf body; /* memory stays with the slot */
     enum fault_method method;
     enum node_lane lane;
-    bool once;
+    bool once, bytes;
     uint32_t straight;
     size_t reply_max;
     int64_t submitted_ms, deadline_ms, not_before_ms, sent_ms;
@@ -58,6 +58,7 @@ struct node {
     const struct conf *conf;
     struct http *http;
     int stop_fd; /* −1: none */
+    bool stop_asked;
     bool identified;
     size_t n_endpoints, in_use;
     uint64_t last_id, last_done;
@@ -69,8 +70,8 @@ struct node {
 /* ---- endpoint.c: health ---- */
 
 void endpoint_init(struct endpoint *e, const struct conf_endpoint *conf, uint64_t seed);
-/* May a request be sent there now? */
-bool endpoint_ready(const struct endpoint *e, int64_t now);
+bool endpoint_healthy(const struct endpoint *e, int64_t now); /* not paused */
+bool endpoint_has_place(const struct endpoint *e);
 /* What an attempt says about the endpoint. reached: it answered as a node at all. */
 void endpoint_judge(struct endpoint *e, const struct fault_info *fault, bool reached,
                     const char *text, int64_t sent_ms, int64_t now);
@@ -96,8 +97,5 @@ enum { RETRY_AFTER_MAX_MS = 5 * 60 * 1000 };
 /* How long to wait before the same again, or −1 if the fault goes to the caller. tries counts the
  * attempts that ended in this fault. */
 int64_t retry_wait(enum fault fault, unsigned tries, struct backoff *wait, uint64_t seed);
-
-/* The endpoint that would take r now, or NULL; for a NULL r any request. */
-struct endpoint *node_choose(struct node *n, const struct request *r, int64_t now);
 
 #endif

@@ -24,6 +24,7 @@ enum {
      * and short enough that a black hole leaves time for a second try. */
     ATTEMPT_MS = 20 * 1000,
     ENVELOPE_MAX = 256,
+    KEPT_BODY = 1024 * 1024, /* a larger request's memory is given back */
 };
 
 int node_open(const struct conf *conf, struct node **ret, struct err *err)
@@ -82,18 +83,21 @@ static bool may_serve(const struct node *n, const struct request *r, const struc
     return !n->identified || e->identified;
 }
 
-struct endpoint *node_choose(struct node *n, const struct request *r, int64_t now)
+/* The first healthy one in order of preference, but not the one that just failed r if there is
+ * another. One that is merely full is still the choice: the order of preference is about price and
+ * trust, so a burst does not spill over to the next. NULL when all are paused. */
+static struct endpoint *choose(struct node *n, const struct request *r, int64_t now)
 {
-    struct endpoint *second = NULL;
+    struct endpoint *last_resort = NULL;
     for (size_t i = 0; i < n->n_endpoints; i++) {
         struct endpoint *e = &n->endpoints[i];
-        if (!may_serve(n, r, e) || !endpoint_ready(e, now))
+        if (!may_serve(n, r, e) || !endpoint_healthy(e, now))
             continue;
         if (!r || e != r->avoid)
             return e;
-        second = e;
+        last_resort = e;
     }
-    return second;
+    return last_resort;
 }
 
 /* When the first endpoint that may serve r is not paused any more; *ret is that endpoint. */
@@ -113,7 +117,7 @@ static int64_t pause_end(struct node *n, const struct request *r, struct endpoin
 
 struct endpoint *node_best(struct node *n)
 {
-    struct endpoint *e = node_choose(n, NULL, clock_ms());
+    struct endpoint *e = choose(n, NULL, clock_ms());
     if (!e)
         pause_end(n, NULL, &e);
     return e ? e : &n->endpoints[0];
@@ -147,6 +151,8 @@ static void release(struct node *n, struct request *r)
         r->at->in_flight--;
     }
     node_answer_free(&r->answer);
+    if (r->body.room > KEPT_BODY)
+        buf_free(&r->body);
     r->state = REQUEST_FREE;
     n->in_use--;
 }
@@ -247,8 +253,8 @@ static struct request *next_to_send(struct node *n, int64_t now, struct endpoint
             continue;
         if (best && (r->lane > best->lane || (r->lane == best->lane && r->id > best->id)))
             continue;
-        struct endpoint *e = node_choose(n, r, now);
-        if (!e)
+        struct endpoint *e = choose(n, r, now);
+        if (!e || !endpoint_has_place(e))
             continue;
         best = r;
         *ret = e;
@@ -357,6 +363,7 @@ int node_submit(struct node *n, const struct node_request *q, struct err *err)
         .method = method_kind(q->method),
         .lane = q->lane,
         .once = q->once,
+        .bytes = q->bytes,
         .straight = q->straight,
         .reply_max = q->reply_max && q->reply_max < NODE_REPLY_MAX ? q->reply_max : NODE_REPLY_MAX,
         .submitted_ms = now,
@@ -378,7 +385,8 @@ int node_submit(struct node *n, const struct node_request *q, struct err *err)
 int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct err *err)
 {
     int64_t end = clock_ms() + (timeout_ms < 0 ? INT_MAX : timeout_ms);
-    bool waited = false, stopped = false;
+    bool waited = false;
+    n->stop_asked = false;
     for (;;) {
         int64_t now = clock_ms();
         expire_all(n, now);
@@ -387,14 +395,16 @@ int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct er
         struct request *r = first_done(n);
         if (r) {
             *ret = r->answer;
-            r->answer.doc = NULL;
+            r->answer.doc = NULL; /* now the caller's */
+            r->answer.bytes = NULL;
             release(n, r);
             return 1;
         }
-        if (n->in_use == 0 || stopped || (waited && now >= end))
+        if (n->in_use == 0 || n->stop_asked || (waited && now >= end))
             return 0;
         int64_t until = next_change(n, now);
-        if (http_wait(n->http, ms_until(until < end ? until : end), n->stop_fd, &stopped, err) < 0)
+        int wait = ms_until(until < end ? until : end);
+        if (http_wait(n->http, wait, n->stop_fd, &n->stop_asked, err) < 0)
             return -1;
         take_replies(n);
         waited = true;
@@ -406,7 +416,9 @@ void node_answer_free(struct node_answer *a)
     if (!a)
         return;
     json_free(a->doc);
+    mem_free(a->bytes);
     a->doc = NULL;
+    a->bytes = NULL;
     a->result = NULL;
 }
 
@@ -431,4 +443,10 @@ void node_abandon_all(struct node *n)
 void node_stop_on(struct node *n, int fd)
 {
     n->stop_fd = fd;
+    n->stop_asked = false;
+}
+
+bool node_stop_asked(const struct node *n)
+{
+    return n->stop_asked;
 }

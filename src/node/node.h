@@ -43,6 +43,7 @@ struct node_request {
     enum node_lane lane;
     int64_t deadline_ms; /* monotonic; 0: 30 s from now */
     size_t reply_max;    /* 0: NODE_REPLY_MAX */
+    bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time */
     bool once;           /* no retry of anything but a refused connection */
     struct endpoint *only; /* NULL: the node chooses */
     uint32_t straight;     /* faults not to retry, each as NODE_STRAIGHT(fault), or-ed */
@@ -57,6 +58,9 @@ struct node_answer {
                                    retry_after_ms is how long the endpoint will be left alone */
     struct json *doc;           /* owns result; the answer's, freed by node_answer_free() */
     const struct json *result;  /* may be a JSON null: that is "ask again", never "empty" */
+    uint8_t *bytes;             /* with request.bytes: the result decoded, the answer's; result is NULL
+                                   then. A null result is still given as result, and bytes is NULL */
+    size_t n_bytes;
     int status;                 /* HTTP, of the last attempt; 0 if none came */
     char text[512];             /* the fault in words, masked; "" when there is none */
     int64_t took_ms;
@@ -75,6 +79,7 @@ void node_abandon_all(struct node *n);
 /* From now on, when fd is readable, node_next() returns 0 at once (unless it has an answer) and the
  * blocking verbs fail with ERR_STOPPED. For a pipe or signalfd that says "stop"; −1 ends it. */
 void node_stop_on(struct node *n, int fd);
+bool node_stop_asked(const struct node *n); /* was that why the last node_next() gave 0? */
 
 /* ---- blocking verbs, for one question at a time. Nothing else may be in flight. ------------------ */
 
@@ -106,7 +111,8 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
 
 size_t node_endpoints(const struct node *n);
 struct endpoint *node_endpoint(struct node *n, size_t i);
-/* The endpoint the next request would go to. */
+/* The endpoint the next request would go to: the first healthy one in order of preference; when all are
+ * paused, the one whose pause ends first. Never NULL. */
 struct endpoint *node_best(struct node *n);
 
 const char *endpoint_name(const struct endpoint *e);

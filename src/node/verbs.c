@@ -173,6 +173,24 @@ static void view_params(const struct endpoint *e, const address *to, const uint8
     buf_addc(out, ']');
 }
 
+static int take_view(const struct node_request *q, struct node_answer *a, uint8_t **ret,
+                     size_t *ret_len, struct fault_info *ret_fault, struct err *err)
+{
+    if (ret_fault)
+        *ret_fault = a->fault;
+    if (a->fault.fault != FAULT_NONE)
+        return fault_err(q, a, err);
+    if (!a->bytes) {
+        if (ret_fault)
+            ret_fault->fault = FAULT_BEHIND;
+        return err_set(err, ERR_FAILED, "eth_call: answered null instead of data");
+    }
+    *ret = a->bytes;
+    *ret_len = a->n_bytes;
+    a->bytes = NULL;
+    return 0;
+}
+
 int node_view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
               const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
               struct err *err)
@@ -180,23 +198,21 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
     /* The block parameter is one endpoint's, so the question is that endpoint's too. */
     struct endpoint *e = node_best(n);
     struct buf params = BUF_INIT(PARAMS_MAX);
+    struct node_answer a;
     view_params(e, to, data, data_len, at, &params);
-    struct node_request q = {
-        .method = "eth_call", .params = params.data, .params_len = params.len, .only = e};
-    struct json *doc = NULL;
-    const struct json *result;
+    struct node_request q = {.method = "eth_call",
+                             .params = params.data,
+                             .params_len = params.len,
+                             .bytes = true,
+                             .only = e};
+    if (ret_fault)
+        *ret_fault = (struct fault_info){.fault = FAULT_UNKNOWN, .rule = "", .retry_after_ms = -1};
     int rc = params.overflow ? err_set(err, ERR_TOO_LARGE, "call data of %zu bytes", data_len)
-                             : node_call(n, &q, &doc, &result, ret_fault, err);
-    if (rc == 0 && json_is_null(result)) {
-        rc = err_set(err, ERR_FAILED, "eth_call: answered null instead of data");
-        if (ret_fault)
-            ret_fault->fault = FAULT_BEHIND;
-    } else if (rc == 0 && !rpc_result_bytes(result, ret, ret_len)) {
-        rc = err_set(err, ERR_FAILED, "eth_call: the result is not hex data");
-        if (ret_fault)
-            ret_fault->fault = FAULT_GARBLED;
+                             : ask(n, &q, &a, err);
+    if (rc == 0) {
+        rc = take_view(&q, &a, ret, ret_len, ret_fault, err);
+        node_answer_free(&a);
     }
-    json_free(doc);
     buf_free(&params);
     return rc;
 }

@@ -3,14 +3,16 @@
 
     provider.py [--port 0] [--forward URL] [--seed N] [--script FILE] [--log FILE]
 
-Prints "listening PORT" when ready and ends when its standard input ends, so that none outlives its
+Prints "listening PORT TLSPORT" when ready and ends when its standard input ends, so that none outlives its
 test. Any POST path is JSON-RPC, but for the control path; README.md says how to steer it.
 """
 
 import argparse
 import asyncio
 import json
+import pathlib
 import random
+import ssl
 import sys
 import time
 
@@ -20,6 +22,7 @@ import reply as wire
 from answers import Answers, Toy
 from faults import FAULTS
 
+TLS = pathlib.Path(__file__).parent / "tls"  # for localhost, by an authority of the tests' own
 REQUEST_MAX = 64 << 20
 PARAMS_LOGGED = 2000
 
@@ -215,7 +218,11 @@ async def serve(args):
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", args.port, shutdown_timeout=0.1)
     await site.start()
-    print("listening", site._server.sockets[0].getsockname()[1], flush=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(TLS / "server.pem", TLS / "server.key")
+    secure = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls, shutdown_timeout=0.1)
+    await secure.start()
+    print("listening", *(s._server.sockets[0].getsockname()[1] for s in (site, secure)), flush=True)
     await stdin_closed()
     await provider.answers.close()
 

@@ -356,7 +356,7 @@ static void too_large_to_send(void **state)
     struct node_answer a = ask_with(s, q);
     assert_result(&a, "0x1");
     size_t records;
-    int64_t size;
+    int64_t size = 0;
     const struct json *const *log = provider_log(&records);
     assert_true(json_i64(json_get(log[0], "bytes_in"), &size) && size > NODE_REQUEST_MAX);
     mem_free(params);

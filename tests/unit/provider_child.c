@@ -24,27 +24,33 @@ extern char **environ;
 
 static struct {
     pid_t pid;
-    int in, port;
+    int in, port, tls_port;
     struct json *log[LOG_MAX];
     size_t n_log;
 } child;
 
-static int read_port(int fd)
+/* "listening PORT TLSPORT" */
+static int read_ports(int fd)
 {
     char line[64] = "";
     size_t n = 0;
-    uint64_t port;
+    uint64_t port, tls;
     while (n < sizeof line - 1 && read(fd, line + n, 1) == 1 && line[n] != '\n')
         n++;
-    if (strncmp(line, "listening ", 10) != 0 || !parse_u64(line + 10, n - 10, &port))
+    char *first = line + strlen("listening "), *gap = strchr(first, ' ');
+    if (strncmp(line, "listening ", 10) != 0 || !gap ||
+        !parse_u64(first, (size_t)(gap - first), &port) ||
+        !parse_u64(gap + 1, n - (size_t)(gap + 1 - line), &tls))
         return -1;
-    return (int)port;
+    child.port = (int)port;
+    child.tls_port = (int)tls;
+    return 0;
 }
 
 int provider_start(void)
 {
     int in[2], out[2];
-    char python[] = "/usr/bin/python3", script[] = PROVIDER;
+    char python[] = "/usr/bin/python3", script[] = PROVIDER_DIR "/provider.py";
     char *const argv[] = {python, script, NULL};
     posix_spawn_file_actions_t actions;
     signal(SIGPIPE, SIG_IGN);
@@ -60,11 +66,12 @@ int provider_start(void)
     close(in[0]);
     close(out[1]);
     child.in = in[1];
-    child.port = rc == 0 ? read_port(out[0]) : -1;
+    if (rc == 0)
+        rc = read_ports(out[0]);
     close(out[0]);
-    if (child.port < 0)
-        fprintf(stderr, "# the scripted provider did not start: %s\n", PROVIDER);
-    return child.port < 0 ? -1 : 0;
+    if (rc != 0)
+        fprintf(stderr, "# the scripted provider did not start: %s\n", PROVIDER_DIR);
+    return rc == 0 ? 0 : -1;
 }
 
 static void forget_log(void)
@@ -84,6 +91,11 @@ void provider_stop(void)
 int provider_port(void)
 {
     return child.port;
+}
+
+int provider_tls_port(void)
+{
+    return child.tls_port;
 }
 
 /* One HTTP/1.0 exchange, apart from the code under test; *reply starts at the body. */

@@ -12,6 +12,7 @@
 int provider_start(void); /* 0, or −1 with words on stderr */
 void provider_stop(void);
 int provider_port(void);
+int provider_tls_port(void); /* https://localhost, certified by tests/provider/tls/ca.pem */
 
 /* Sends one control order: {"rules":[…]} and the like. */
 void provider_order(const char *json);
