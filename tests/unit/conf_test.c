@@ -453,6 +453,10 @@ static void test_environment_and_aliases(void **state)
     assert_int_equal(c->balances[1].terms[0].contract.b[19], 0x98);
     assert_int_equal(c->balances[0].triggers[0].contract.b[19], 0x98);
     conf_free(c);
+    c = load_good_file("alias.yaml", environ_);
+    assert_int_equal(c->balances[0].terms[0].contract.b[19], 0xaa);
+    assert_int_equal(c->balances[1].terms[0].contract.b[19], 0x98);
+    conf_free(c);
 }
 
 /* --- without a file --- */
@@ -645,7 +649,7 @@ static void check_round_trip(const char *file, enum conf_for who)
 
 static void test_round_trips(void **state)
 {
-    static const char *const files[] = {"full.yaml", "least.yaml", "shuffled.yaml",
+    static const char *const files[] = {"full.yaml", "least.yaml", "shuffled.yaml", "alias.yaml",
                                         TEST_ROOT "/etc/audius.yaml"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(files); i++)
