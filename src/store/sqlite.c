@@ -76,12 +76,7 @@ sqlite3_stmt *sq_prepare(struct sq *s, struct err *err, const char *fmt, ...)
         sqlite3_free(sql);
         return NULL;
     }
-    if (s->n_cache == SQ_STATEMENTS) { /* many balances: the oldest gives way */
-        sqlite3_finalize(s->cache[0].stmt);
-        sqlite3_free(s->cache[0].sql);
-        memmove(s->cache, s->cache + 1, (SQ_STATEMENTS - 1) * sizeof s->cache[0]);
-        s->n_cache--;
-    }
+    s->cache = mem_grow(s->cache, s->n_cache + 1, sizeof s->cache[0]);
     s->cache[s->n_cache].sql = sql;
     s->cache[s->n_cache].stmt = stmt;
     s->n_cache++;
@@ -229,6 +224,8 @@ static void drop(struct sq *s)
         sqlite3_finalize(s->cache[i].stmt);
         sqlite3_free(s->cache[i].sql);
     }
+    mem_free(s->cache);
+    s->cache = NULL;
     s->n_cache = 0;
     sqlite3_close_v2(s->db);
     s->db = NULL;
@@ -253,7 +250,7 @@ static int connect_file(struct sq *s, struct err *err)
     const char *file = s->base.url + strlen("sqlite:");
     if (create_file(s, file, err) != 0)
         return -1;
-    if (sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL) !=
+    if (sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL) !=
         SQLITE_OK)
         return sq_fail(s, err, "open");
     sqlite3_extended_result_codes(s->db, 1);

@@ -11,15 +11,13 @@
 
 #include <sqlite3.h>
 
-enum { SQ_STATEMENTS = 96, SQ_TIME = 27 };
-
 struct sq {
     struct store base;
     sqlite3 *db;
     struct {
         char *sql;
         sqlite3_stmt *stmt;
-    } cache[SQ_STATEMENTS];
+    } * cache; /* as many as there are kinds of statements times balances */
     size_t n_cache;
     unsigned patience; /* ms between two looks at a lock: follow looks more often than the sweep */
 };

@@ -1,22 +1,68 @@
-/* SQLite: one batch, one transaction. Row by row with prepared statements: in key order the pages
- * are in the cache, and a statement costs about a microsecond. */
+/*
+ * SQLite: one batch, one transaction. Row by row with prepared statements: in key order the pages
+ * are in the cache, and a statement costs about a microsecond. So the statements of every row are
+ * looked up once a batch (hot_statement), and the time is put into text once.
+ */
 #include "store/sqlite.h"
 
 #include "base/err.h"
+#include "store/times.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+enum hot {
+    HOT_OLD,
+    HOT_INSERT,
+    HOT_CHANGE,
+    HOT_CHANGE_BLOCK,
+    HOT_REFRESH,
+    HOT_REFRESH_BLOCK,
+    HOT_BLOCK,
+    N_HOT,
+};
+
+/* ?1 balance, ?2 now, ?3 observed_block, ?4 wallet, ?5 blocknumber. Each way of writing has its own
+ * SET list: a trigger on a column fires when the column is in it. */
+static const char *const hot_sql[N_HOT] = {
+    [HOT_OLD] = "SELECT balance, blocknumber, updated_at, observed_block FROM \"%w\" WHERE wallet "
+                "= ?4",
+    [HOT_INSERT] = "INSERT INTO \"%w\" (balance, updated_at, created_at, observed_block, wallet, "
+                   "blocknumber) VALUES (?1, ?2, ?2, ?3, ?4, ?5)",
+    [HOT_CHANGE] = "UPDATE \"%w\" SET balance = ?1, updated_at = ?2, observed_block = ?3 WHERE "
+                   "wallet = ?4",
+    [HOT_CHANGE_BLOCK] = "UPDATE \"%w\" SET balance = ?1, updated_at = ?2, observed_block = ?3, "
+                         "blocknumber = ?5 WHERE wallet = ?4",
+    [HOT_REFRESH] = "UPDATE \"%w\" SET updated_at = ?2, observed_block = ?3 WHERE wallet = ?4",
+    [HOT_REFRESH_BLOCK] =
+        "UPDATE \"%w\" SET updated_at = ?2, observed_block = ?3, blocknumber = ?5 "
+        "WHERE wallet = ?4",
+    [HOT_BLOCK] = "UPDATE \"%w\" SET blocknumber = ?5 WHERE wallet = ?4",
+};
 
 struct apply {
     struct sq *s;
     const struct store_batch *batch;
     struct store_applied done;
     int64_t now_us;
-    bool any_waiting; /* somebody is in quarantine at all */
+    char now[TIME_TEXT];
+    char wallet[ADDRESS_TEXT]; /* of the row at hand */
+    bool any_waiting;          /* somebody is in quarantine at all */
+    bool any_pending;          /* somebody on the list has no row yet */
     size_t n_changes;
+    sqlite3_stmt *hot[N_HOT];
     struct err *err;
 };
+
+static sqlite3_stmt *hot_statement(struct apply *a, enum hot which)
+{
+    if (!a->hot[which])
+        a->hot[which] = sq_prepare(a->s, a->err, hot_sql[which], a->batch->balance->table);
+    if (a->hot[which])
+        sqlite3_bind_text(a->hot[which], 4, a->wallet, ADDRESS_TEXT - 1, SQLITE_STATIC);
+    return a->hot[which];
+}
 
 static int anchor_lives(struct apply *a, bool *ret)
 {
@@ -35,26 +81,25 @@ static int anchor_lives(struct apply *a, bool *ret)
     return 0;
 }
 
-static int read_old(struct apply *a, const address *wallet, struct store_old *old)
+/* The wallet's text is in a->wallet. */
+static int read_old(struct apply *a, struct store_old *old)
 {
     *old = (struct store_old){0};
-    sqlite3_stmt *st = sq_prepare(a->s, a->err,
-                                  "SELECT balance, blocknumber, updated_at, "
-                                  "observed_block FROM \"%w\" WHERE wallet = ?1",
-                                  a->batch->balance->table);
+    sqlite3_stmt *st = hot_statement(a, HOT_OLD);
     if (!st)
         return -1;
-    sq_address(st, 1, wallet);
     int rc = sq_step(a->s, st, a->err);
+    if (rc < 0)
+        return -1;
     if (rc == 1) {
         old->existed = true;
         old->odd = !sq_get_balance(st, 0, &old->balance);
         old->has_blocknumber = sq_get_number(st, 1, &old->blocknumber);
         old->updated_us = sq_get_time(st, 2);
         old->has_observed = sq_get_number(st, 3, &old->observed_block);
-        sqlite3_reset(st);
     }
-    return rc < 0 ? -1 : 0;
+    sqlite3_reset(st);
+    return 0;
 }
 
 static int read_debt(struct apply *a, const address *wallet, struct write_debt *debt)
@@ -124,54 +169,41 @@ static int no_longer_pending(struct apply *a, const address *wallet)
     return sq_run(a->s, st, a->err);
 }
 
-/* The statement of each outcome; ?5 is missing where blocknumber stays as it is. */
-static sqlite3_stmt *write_statement(struct apply *a, const struct write_plan *plan)
+static enum hot way_of(const struct write_plan *plan)
 {
-    const char *sql = NULL;
     switch (plan->outcome) {
     case OUTCOME_INSERTED:
-        sql = "INSERT INTO \"%w\" (balance, updated_at, created_at, observed_block, wallet, "
-              "blocknumber) VALUES (?1, ?2, ?2, ?3, ?4, ?5)";
-        break;
+        return HOT_INSERT;
     case OUTCOME_CHANGED:
-        sql = plan->set_blocknumber ? "UPDATE \"%w\" SET balance = ?1, updated_at = ?2, "
-                                      "observed_block = ?3, blocknumber = ?5 WHERE wallet = ?4"
-                                    : "UPDATE \"%w\" SET balance = ?1, updated_at = ?2, "
-                                      "observed_block = ?3 WHERE wallet = ?4";
-        break;
+        return plan->set_blocknumber ? HOT_CHANGE_BLOCK : HOT_CHANGE;
     case OUTCOME_REFRESHED:
-        sql = plan->set_blocknumber ? "UPDATE \"%w\" SET updated_at = ?2, observed_block = ?3, "
-                                      "blocknumber = ?5 WHERE wallet = ?4"
-                                    : "UPDATE \"%w\" SET updated_at = ?2, observed_block = ?3 "
-                                      "WHERE wallet = ?4";
-        break;
+        return plan->set_blocknumber ? HOT_REFRESH_BLOCK : HOT_REFRESH;
     case OUTCOME_OLDER:
-        sql = "UPDATE \"%w\" SET blocknumber = ?5 WHERE wallet = ?4";
-        break;
+        return plan->set_blocknumber ? HOT_BLOCK : N_HOT;
     case OUTCOME_ABSENT:
         break;
     }
-    return sq_prepare(a->s, a->err, sql, a->batch->balance->table);
+    return N_HOT;
 }
 
 static int write_row(struct apply *a, const struct store_write *w, const struct write_plan *plan)
 {
-    if (plan->outcome == OUTCOME_OLDER && !plan->set_blocknumber)
+    enum hot way = way_of(plan);
+    if (way == N_HOT)
         return 0;
-    sqlite3_stmt *st = write_statement(a, plan);
+    sqlite3_stmt *st = hot_statement(a, way);
     if (!st)
         return -1;
     char value[U256_DEC_ROOM];
-    if (plan->outcome == OUTCOME_INSERTED || plan->outcome == OUTCOME_CHANGED) {
+    if (way == HOT_INSERT || way == HOT_CHANGE || way == HOT_CHANGE_BLOCK) {
         u256_to_dec(&w->value, value);
         sq_text(st, 1, value);
     }
-    if (plan->outcome != OUTCOME_OLDER) {
-        sq_time(st, 2, a->now_us);
+    if (way != HOT_BLOCK) {
+        sqlite3_bind_text(st, 2, a->now, TIME_TEXT - 1, SQLITE_STATIC);
         sq_number(st, 3, true, a->batch->at.number);
     }
-    sq_address(st, 4, &w->wallet);
-    if (plan->set_blocknumber || plan->outcome == OUTCOME_INSERTED)
+    if (plan->set_blocknumber || way == HOT_INSERT)
         sq_number(st, 5, plan->set_blocknumber, plan->blocknumber);
     return sq_run(a->s, st, a->err);
 }
@@ -203,7 +235,8 @@ static int write_change(struct apply *a, const struct store_write *w, const stru
 static int apply_write(struct apply *a, const struct store_write *w, struct store_old *old)
 {
     struct write_debt debt;
-    if (read_old(a, &w->wallet, old) != 0 || read_debt(a, &w->wallet, &debt) != 0)
+    address_text(&w->wallet, a->wallet);
+    if (read_old(a, old) != 0 || read_debt(a, &w->wallet, &debt) != 0)
         return -1;
     struct write_plan plan = write_decide(w, old, &debt, a->batch->at.number);
     if (plan.outcome == OUTCOME_INSERTED) {
@@ -224,7 +257,7 @@ static int apply_write(struct apply *a, const struct store_write *w, struct stor
         return -1;
     if (debt.waiting && settle_debt(a, &w->wallet, plan.leaves_quarantine) != 0)
         return -1;
-    if (w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
+    if (a->any_pending && w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
         no_longer_pending(a, &w->wallet) != 0)
         return -1;
     if (plan.outcome == OUTCOME_INSERTED || plan.outcome == OUTCOME_CHANGED)
@@ -336,19 +369,29 @@ static int prune_changes(struct apply *a)
     return sq_run(a->s, st, a->err);
 }
 
-static int apply_all(struct apply *a)
+/* Whether a query by the balance's name has a row: asked once, to spare a look a row. */
+static int any(struct apply *a, const char *sql, bool *ret)
 {
-    const struct store_batch *b = a->batch;
-    sqlite3_stmt *st =
-        sq_prepare(a->s, a->err, "SELECT 1 FROM trueup_quarantine WHERE balance = ?1 LIMIT 1");
+    sqlite3_stmt *st = sq_prepare(a->s, a->err, sql);
     if (!st)
         return -1;
-    sq_text(st, 1, b->balance->name);
+    sq_text(st, 1, a->batch->balance->name);
     int rc = sq_step(a->s, st, a->err);
     if (rc < 0)
         return -1;
-    a->any_waiting = rc == 1;
+    *ret = rc == 1;
     sqlite3_reset(st);
+    return 0;
+}
+
+static int apply_all(struct apply *a)
+{
+    const struct store_batch *b = a->batch;
+    if (any(a, "SELECT 1 FROM trueup_quarantine WHERE balance = ?1 LIMIT 1", &a->any_waiting) !=
+            0 ||
+        any(a, "SELECT 1 FROM trueup_wallets WHERE balance = ?1 AND pending LIMIT 1",
+            &a->any_pending) != 0)
+        return -1;
     for (size_t i = 0; i < b->n_writes; i++)
         if (apply_write(a, &b->writes[i], &a->done.olds[i]) != 0)
             return -1;
@@ -373,6 +416,7 @@ int sq_apply(struct store *store, const struct store_batch *batch, struct arena 
     if (sq_begin(a.s, err) != 0)
         return -1;
     a.now_us = sq_now_us();
+    time_to_text(a.now_us, a.now);
     if (anchor_lives(&a, &lives) != 0)
         return sq_rollback(a.s);
     if (!lives) {
