@@ -49,8 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (!c) {
         check_words(&problems);
     } else {
-        for (int who = CONF_FOR_FOLLOW; who <= CONF_FOR_WEB; who++)
-            check_round_trip(c, (enum conf_for)who);
+        check_round_trip(c, (enum conf_for)(CONF_FOR_FOLLOW + n % 4)); /* one each, for speed */
         conf_write(c, CONF_FOR_USER, &shown);
         conf_inactive(c, &shown);
         if (c->http.token && strlen(c->http.token) >= 24)
