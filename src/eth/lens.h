@@ -1,6 +1,6 @@
 /*
  * The lens: a small EVM program, assembled from the terms of a balance, that reads them for many
- * wallets in one call and answers one word a wallet. docs/lens.md explains it line by line.
+ * wallets in one call and answers 16 bytes a wallet. docs/lens.md explains it line by line.
  *
  * Gas must never turn into a wrong number. A view that swallows an inner out-of-gas succeeds with a
  * wrong value, so the program calls a view only when its full limit is really available, stops when
@@ -8,11 +8,16 @@
  * more than half of its limit: whoever ran out inside has used nearly all of it.
  *
  * Input, packed: 20 bytes a wallet; the call data of a call, or what follows the program in the
- * initcode of a creation. Reply, in words of 32 bytes:
+ * initcode of a creation. Reply:
  *
- *     number, parent hash, timestamp, chain id, gas at entry, gas at exit, wallets answered
- *     ceil(n / 256) words of marks: bit i % 256 of word i / 256 is set if wallet i has no sum
- *     for each wallet answered: its sum, or what went wrong when marked
+ *     7 words of 32 bytes: number, parent hash, timestamp, chain id, gas at entry, gas at exit,
+ *     wallets answered
+ *     16 bytes a wallet asked for: its sum; zeros to the next whole word (at least 16 bytes)
+ *     2 words for each wallet whose sum is not there: which it is, and its sum of more than 128
+ * bits or what went wrong
+ *
+ * No real token has balances of more than 128 bits; of those that pretend to, the reply still tells
+ * the truth, only with more bytes.
  *
  * Pure: bytes in, values out.
  */
@@ -37,7 +42,8 @@ enum {
     /* Gas kept free beyond a view's limit: what lies between the check and the call (a cold
      * account, twice where an account is delegated by EIP-7702: 5,240), and finishing the reply. */
     LENS_MARGIN = 10000,
-    LENS_DEPOSIT = 200, /* gas per byte of a creation's result */
+    LENS_DEPOSIT = 200,       /* gas per byte of a creation's result */
+    LENS_CREATED_MAX = 24576, /* bytes of it (EIP-170) */
 };
 
 struct lens_term {
@@ -67,7 +73,6 @@ struct lens_shape {
     /* The limit of a call is whatever is left, and a call may use half of that: for one wallet that
      * needed more than its limit. */
     bool alone;
-    bool each; /* every wallet's sum is followed by its single terms */
 };
 
 struct lens_code {
@@ -80,8 +85,10 @@ void lens_assemble(const struct lens_shape *s, size_t n_wallets, struct lens_cod
 /* The same as text for people: offset, instruction, and the stack after it, top first. */
 void lens_listing(const struct lens_shape *s, size_t n_wallets, struct buf *text);
 
-/* The reply's bytes when all wallets are answered. */
-size_t lens_reply_size(const struct lens_shape *s, size_t n_wallets);
+/* The reply's bytes when every wallet has a sum of at most 128 bits; and at most: a creation stops
+ * before its reply gets larger than that, however many wallets have something else to say. */
+size_t lens_reply_size(size_t n_wallets);
+size_t lens_reply_most(const struct lens_shape *s, size_t n_wallets);
 
 /* Where the program stands while it is called: a hash of fixed words and `attempt`, so that nobody
  * can have put code there. The caller takes the next attempt where one is a wallet or a term. */
@@ -104,20 +111,20 @@ struct lens_cell {
     u256 sum;      /* LENS_OK */
 };
 
-/* A reply that was found to be one. Points into the reply. */
+/* A reply that was found to be one. Points into the reply and at the shape. */
 struct lens_reply {
     uint64_t number, timestamp, chain_id, gas_entry, gas_exit;
     hash32 parent;
     size_t answered; /* wallets from the front; the others were not tried for lack of gas */
-    const uint8_t *marks, *words;
+    const uint8_t *sums, *notes;
+    size_t n_notes;
     const struct lens_shape *shape;
 };
 
 /* Everything about the reply that can be wrong is found here, so that reading cells cannot fail. */
 int lens_open(const struct lens_shape *s, size_t n_wallets, const uint8_t *reply, size_t len,
               struct lens_reply *ret, struct err *err);
+/* wallet < answered */
 void lens_cell(const struct lens_reply *r, size_t wallet, struct lens_cell *ret);
-/* The value of one term, for shapes with `each`: right if the cell is LENS_OK. */
-void lens_term_value(const struct lens_reply *r, size_t wallet, size_t term, u256 *ret);
 
 #endif

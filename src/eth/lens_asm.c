@@ -41,9 +41,10 @@ static const struct {
 };
 
 static const char *const label_names[AT_GOOD] = {
-    [AT_LOOP] = "loop", [AT_NEXT_CHECK] = "check", [AT_DONE] = "done", [AT_OVERFLOW] = "overflow",
-    [AT_BAD] = "bad",   [AT_MARK] = "mark",        [AT_NEXT] = "next", [AT_STOP_SUM] = "stop_sum",
-    [AT_STOP] = "stop", [AT_END] = "end",
+    [AT_LOOP] = "loop",         [AT_NEXT_CHECK] = "check",  [AT_DONE] = "done",
+    [AT_WIDE] = "wide",         [AT_OVERFLOW] = "overflow", [AT_BAD] = "bad",
+    [AT_NOTE] = "note",         [AT_NEXT] = "next",         [AT_STOP_NOTE] = "stop_note",
+    [AT_STOP_SUM] = "stop_sum", [AT_STOP] = "stop",         [AT_END] = "end",
 };
 
 static void label_text(enum lens_label l, struct buf *out)
@@ -141,7 +142,7 @@ static void push(struct lens_asm *a, const uint8_t *bytes, size_t n, const char 
     emit(a, bytes, n);
 }
 
-void asm_push(struct lens_asm *a, uint64_t value, const char *stack)
+static void push_number(struct lens_asm *a, uint64_t value, const char *text, const char *stack)
 {
     uint8_t bytes[8];
     size_t n = 1;
@@ -149,10 +150,24 @@ void asm_push(struct lens_asm *a, uint64_t value, const char *stack)
         bytes[7 - i] = (uint8_t)(value >> (8 * i));
     while (n < 8 && value >> (8 * n))
         n++;
+    push(a, bytes + 8 - n, n, text, stack);
+}
+
+void asm_push(struct lens_asm *a, uint64_t value, const char *stack)
+{
     struct buf text = BUF_INIT(32);
     if (a->listing)
         buf_addf(&text, "%" PRIu64, value);
-    push(a, bytes + 8 - n, n, buf_str(&text), stack);
+    push_number(a, value, buf_str(&text), stack);
+    buf_free(&text);
+}
+
+void asm_push_place(struct lens_asm *a, uint64_t place, const char *name, const char *stack)
+{
+    struct buf text = BUF_INIT(64);
+    if (a->listing)
+        buf_addf(&text, "0x%03" PRIx64 " (%s)", place, name);
+    push_number(a, place, buf_str(&text), stack);
     buf_free(&text);
 }
 

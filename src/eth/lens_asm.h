@@ -54,10 +54,12 @@ enum lens_label {
     AT_LOOP,
     AT_NEXT_CHECK,
     AT_DONE,
+    AT_WIDE,
     AT_OVERFLOW,
     AT_BAD,
-    AT_MARK,
+    AT_NOTE,
     AT_NEXT,
+    AT_STOP_NOTE,
     AT_STOP_SUM,
     AT_STOP,
     AT_END,  /* the byte after the program: where a creation's wallets begin */
@@ -86,6 +88,8 @@ void asm_dup(struct lens_asm *a, int n, const char *stack);  /* DUP1 copies the 
 void asm_swap(struct lens_asm *a, int n, const char *stack); /* SWAP1 changes top and second */
 /* The shortest PUSH that holds the value, at least one byte. */
 void asm_push(struct lens_asm *a, uint64_t value, const char *stack);
+/* The same, named in the listing: a place in memory. */
+void asm_push_place(struct lens_asm *a, uint64_t place, const char *name, const char *stack);
 void asm_push_bytes(struct lens_asm *a, const uint8_t *bytes, size_t n, const char *stack);
 void asm_push_label(struct lens_asm *a, enum lens_label l, const char *stack);
 void asm_jump(struct lens_asm *a, enum lens_label l, const char *stack);    /* PUSH2, JUMP */

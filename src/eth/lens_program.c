@@ -2,22 +2,25 @@
  * The program itself. Read it beside docs/lens.md, which has the listing of one.
  *
  * Memory: three words of scratch, from which a view is called and into which it answers, then the
- * reply as it is sent. The reply grows at its end, so MSIZE is where the next word goes.
+ * reply as it is sent:
  *
  *     0x000  ............................SSSS   selector of the view, right-aligned
  *     0x020  ............AAAAAAAAAAAAAAAAAAAA   the wallet, as the view's argument
  *     0x040  the view's answer
  *     0x060  number        0x0c0  chain id       0x120  wallets answered
- *     0x080  parent hash   0x0e0  gas at entry   0x140  marks, one bit a wallet
- *     0x0a0  timestamp     0x100  gas at exit           then a word a wallet
+ *     0x080  parent hash   0x0e0  gas at entry   0x140  sums of 16 bytes, one a wallet
+ *     0x0a0  timestamp     0x100  gas at exit           then notes of two words
  *
- * Stack: `p`, where the next wallet stands in the input, lies at the bottom all the time; above it,
- * within a wallet, the sum of the terms so far.
+ * A sum is stored as a whole word shifted up by 16 bytes: the lower half falls on the next wallet's
+ * place, which is written later (or stays zero). Notes are added at the end of memory, MSIZE.
  *
- * A wallet without a sum has, in its place, `why`: failed term, call's success (2: the sum
- * overflowed), size of the answer, gas used, gas before the call, in fields of 8, 8, 64, 64, 64
- * bits (see lens_reply.c). This road is slow and is hardly ever taken; the other one is counted in
- * gas.
+ * Stack: at the bottom all the time `p`, where the next wallet stands in the input, and below it
+ * `out`, where its sum goes. Above them, within a wallet, the sum of the terms so far.
+ *
+ * A note is two words: which wallet (with bit 64 set if the other word is a sum of more than 128
+ * bits), and why there is no sum: failed term, call's success (2: the sum overflowed), size of the
+ * answer, gas used, gas before the call, in fields of 8, 8, 64, 64, 64 bits (see lens_reply.c).
+ * This road is slow and is hardly ever taken; the other one is counted in gas.
  */
 #include "eth/lens.h"
 #include "eth/lens_asm.h"
@@ -40,7 +43,8 @@ enum {
     MEM_ENTRY = 0xe0,
     MEM_EXIT = 0x100,
     MEM_ANSWERED = 0x120,
-    MEM_MARKS = MEM_REPLY + LENS_HEADER,
+    MEM_SUMS = MEM_REPLY + LENS_HEADER,
+    SUM_SIZE = 16,
 
     VIEW_AT = MEM_SELECTOR + WORD - 4, /* the call data of a view: selector and one word */
     VIEW_SIZE = 4 + WORD,
@@ -54,6 +58,7 @@ enum {
 struct program {
     struct lens_asm a;
     const struct lens_shape *shape;
+    size_t reply_most;
     uint64_t reserve; /* gas that must be left when the program ends */
 };
 
@@ -62,10 +67,45 @@ static bool creates(const struct program *p)
     return p->shape->mode != LENS_CALL;
 }
 
+static const struct {
+    uint64_t place;
+    const char *name;
+} places[] = {
+    {MEM_SELECTOR, "selector"},
+    {MEM_WALLET, "wallet"},
+    {MEM_ANSWER, "answer"},
+    {MEM_NUMBER, "number"},
+    {MEM_PARENT, "parent hash"},
+    {MEM_TIME, "timestamp"},
+    {MEM_CHAIN, "chain id"},
+    {MEM_ENTRY, "gas at entry"},
+    {MEM_EXIT, "gas at exit"},
+    {MEM_ANSWERED, "wallets answered"},
+    {MEM_SUMS, "sums"},
+    {VIEW_AT, "call data of a view"},
+    {MEM_WALLET + WORD - WALLET_SIZE, "wallet's 20 bytes"},
+};
+
+static void place(struct lens_asm *a, uint64_t where, const char *stack)
+{
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (places[i].place == where) {
+            asm_push_place(a, where, places[i].name, stack);
+            return;
+        }
+    assert(!"a place without a name");
+}
+
 static void store_at(struct lens_asm *a, uint64_t where, const char *stack)
 {
-    asm_push(a, where, "");
+    place(a, where, "");
     asm_op(a, OP_MSTORE, stack);
+}
+
+static void load(struct lens_asm *a, uint64_t where, const char *stack)
+{
+    place(a, where, "");
+    asm_op(a, OP_MLOAD, stack);
 }
 
 /* A call to the chain's own precompile; a failure leaves zero, which proves nothing. */
@@ -74,9 +114,9 @@ static void arbsys(struct lens_asm *a, uint32_t selector, uint64_t in_size, uint
     asm_push(a, selector, "");
     store_at(a, MEM_SELECTOR, "");
     asm_push(a, WORD, "");
-    asm_push(a, out, "");
+    place(a, out, "");
     asm_push(a, in_size, "");
-    asm_push(a, VIEW_AT, "");
+    place(a, VIEW_AT, "");
     asm_push(a, ARBSYS, "");
     asm_push(a, ARBSYS_GAS, "");
     asm_op(a, OP_STATICCALL, "success");
@@ -87,8 +127,7 @@ static void anchor_arbsys(struct lens_asm *a)
 {
     arbsys(a, ARBSYS_BLOCK_NUMBER, 4, MEM_NUMBER);
     asm_push(a, 1, "1");
-    asm_push(a, MEM_NUMBER, "");
-    asm_op(a, OP_MLOAD, "number 1");
+    load(a, MEM_NUMBER, "number 1");
     asm_op(a, OP_SUB, "number-1");
     store_at(a, MEM_WALLET, "");
     arbsys(a, ARBSYS_BLOCK_HASH, VIEW_SIZE, MEM_PARENT);
@@ -148,60 +187,35 @@ static void input_end(struct program *p, const char *stack)
 static void prepare(struct program *p)
 {
     struct lens_asm *a = &p->a;
-    asm_section(a, "room for ceil(n / 256) words of marks: writing the last word makes the memory"
-                   " end there");
+    asm_section(
+        a, "room for the sums: a zero in their last word, 32 * (n / 2), makes memory end there");
     input_end(p, "end of input");
     from_start(p, "size of input");
-    divide(a, WALLET_SIZE, "n");
-    asm_push(a, 255, "");
-    asm_op(a, OP_ADD, "n+255");
-    asm_push(a, 8, "");
-    asm_op(a, OP_SHR, "words");
+    divide(a, 2 * WALLET_SIZE, "n/2");
     asm_push(a, 5, "");
-    asm_op(a, OP_SHL, "bytes");
-    asm_push(a, MEM_MARKS - WORD, "");
+    asm_op(a, OP_SHL, "32*(n/2)");
+    place(a, MEM_SUMS, "");
     asm_op(a, OP_ADD, "last");
     asm_push(a, 0, "0 last");
     asm_swap(a, 1, "last 0");
     asm_op(a, OP_MSTORE, "");
+    place(a, MEM_SUMS, "out");
     if (creates(p))
-        asm_push_label(a, AT_END, "p");
+        asm_push_label(a, AT_END, "p out");
     else
-        asm_push(a, 0, "p");
-    asm_jump(a, AT_NEXT_CHECK, "p");
-}
-
-/* `x`, the sum or the reason of the wallet at hand, goes into its place. */
-static void place(struct program *p, const char *stack)
-{
-    struct lens_asm *a = &p->a;
-    if (p->shape->each) { /* the wallet's words are there already: see wallet() */
-        asm_push(a, WORD * (p->shape->n_terms + 1), "");
-        asm_op(a, OP_MSIZE, "");
-        asm_op(a, OP_SUB, "");
-    } else {
-        asm_op(a, OP_MSIZE, "");
-    }
-    asm_op(a, OP_MSTORE, stack);
+        asm_push(a, 0, "p out");
+    asm_jump(a, AT_NEXT_CHECK, "p out");
 }
 
 static void wallet(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "a wallet: 20 bytes of input become the argument");
-    asm_land(a, AT_LOOP, "p");
-    asm_push(a, WALLET_SIZE, "20 p");
-    asm_dup(a, 2, "p 20 p");
-    asm_push(a, MEM_WALLET + WORD - WALLET_SIZE, "to p 20 p");
-    asm_op(a, creates(p) ? OP_CODECOPY : OP_CALLDATACOPY, "p");
-    if (p->shape->each) {
-        asm_section(a, "with single terms: room for the sum and each of them");
-        asm_push(a, 0, "0 p");
-        asm_push(a, WORD * p->shape->n_terms, "");
-        asm_op(a, OP_MSIZE, "");
-        asm_op(a, OP_ADD, "last 0 p");
-        asm_op(a, OP_MSTORE, "p");
-    }
+    asm_land(a, AT_LOOP, "p out");
+    asm_push(a, WALLET_SIZE, "20 p out");
+    asm_dup(a, 2, "p 20 p out");
+    place(a, MEM_WALLET + WORD - WALLET_SIZE, "to p 20 p out");
+    asm_op(a, creates(p) ? OP_CODECOPY : OP_CALLDATACOPY, "p out");
 }
 
 static uint64_t limit_of(const struct lens_term *t)
@@ -222,11 +236,11 @@ static uint64_t need_of(const struct program *p, const struct lens_term *t)
 static void check_gas(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
-    asm_op(a, OP_GAS, i ? "before sum p" : "before p");
-    asm_dup(a, 1, i ? "before before sum p" : "before before p");
+    asm_op(a, OP_GAS, i ? "before sum p out" : "before p out");
+    asm_dup(a, 1, i ? "before before sum p out" : "before before p out");
     asm_push(a, need_of(p, &p->shape->terms[i]), "");
-    asm_op(a, OP_GT, i ? "need>before before sum p" : "need>before before p");
-    asm_jump_if(a, i ? AT_STOP_SUM : AT_STOP, i ? "before sum p" : "before p");
+    asm_op(a, OP_GT, i ? "need>before before sum p out" : "need>before before p out");
+    asm_jump_if(a, i ? AT_STOP_SUM : AT_STOP, i ? "before sum p out" : "before p out");
 }
 
 static void call_view(struct program *p, size_t i)
@@ -234,18 +248,18 @@ static void call_view(struct program *p, size_t i)
     struct lens_asm *a = &p->a;
     const struct lens_term *t = &p->shape->terms[i];
     asm_push(a, WORD, "");
-    asm_push(a, MEM_ANSWER, "");
+    place(a, MEM_ANSWER, "");
     asm_push(a, VIEW_SIZE, "");
-    asm_push(a, VIEW_AT, "in, size, out, size, …");
-    asm_push_bytes(a, t->contract.b, sizeof t->contract.b, "contract, in, size, out, size, …");
+    place(a, VIEW_AT, "from, size, to, size, …");
+    asm_push_bytes(a, t->contract.b, sizeof t->contract.b, "contract, from, size, to, size, …");
     if (p->shape->alone) {
         asm_push(a, p->reserve, "");
         asm_op(a, OP_GAS, "");
-        asm_op(a, OP_SUB, "limit, contract, in, size, out, size, …");
+        asm_op(a, OP_SUB, "limit, contract, from, size, to, size, …");
     } else {
-        asm_push(a, limit_of(t), "limit, contract, in, size, out, size, …");
+        asm_push(a, limit_of(t), "limit, contract, from, size, to, size, …");
     }
-    asm_op(a, OP_STATICCALL, i ? "ok before sum p" : "ok before p");
+    asm_op(a, OP_STATICCALL, i ? "ok before sum p out" : "ok before p out");
 }
 
 /* Success, exactly 32 bytes, and at most half of the gas used: else to AT_BAD. */
@@ -269,40 +283,30 @@ static void judge(struct program *p, size_t i)
     }
     asm_op(a, OP_GT, "light fine ok before …");
     asm_op(a, OP_AND, "good ok before …");
-    asm_jump_if(a, AT_GOOD + (enum lens_label)i, i ? "ok before sum p" : "ok before p");
+    asm_jump_if(a, AT_GOOD + (enum lens_label)i, i ? "ok before sum p out" : "ok before p out");
     if (i) {
-        asm_swap(a, 2, "sum before ok p");
-        asm_op(a, OP_POP, "before ok p");
-        asm_swap(a, 1, "ok before p");
+        asm_swap(a, 2, "sum before ok p out");
+        asm_op(a, OP_POP, "before ok p out");
+        asm_swap(a, 1, "ok before p out");
     }
-    asm_push(a, i, "term ok before p");
-    asm_jump(a, AT_BAD, "term ok before p");
-    asm_land(a, AT_GOOD + (enum lens_label)i, i ? "ok before sum p" : "ok before p");
-    asm_op(a, OP_POP, i ? "before sum p" : "before p");
-    asm_op(a, OP_POP, i ? "sum p" : "p");
+    asm_push(a, i, "term ok before p out");
+    asm_jump(a, AT_BAD, "term ok before p out");
+    asm_land(a, AT_GOOD + (enum lens_label)i, i ? "ok before sum p out" : "ok before p out");
+    asm_op(a, OP_POP, i ? "before sum p out" : "before p out");
+    asm_op(a, OP_POP, i ? "sum p out" : "p out");
 }
 
 static void add_answer(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
-    asm_push(a, MEM_ANSWER, "");
-    asm_op(a, OP_MLOAD, i ? "value sum p" : "value p, which is the sum so far");
-    if (i) {
-        asm_op(a, OP_ADD, "sum p");
-        asm_dup(a, 1, "sum sum p");
-        asm_push(a, MEM_ANSWER, "");
-        asm_op(a, OP_MLOAD, "value sum sum p");
-        asm_op(a, OP_GT, "value>sum sum p: then it went round");
-        asm_jump_if(a, AT_OVERFLOW, "sum p");
-    }
-    if (p->shape->each) {
-        asm_push(a, MEM_ANSWER, "");
-        asm_op(a, OP_MLOAD, "value sum p");
-        asm_push(a, WORD * (p->shape->n_terms - i), "");
-        asm_op(a, OP_MSIZE, "");
-        asm_op(a, OP_SUB, "place value sum p");
-        asm_op(a, OP_MSTORE, "sum p");
-    }
+    load(a, MEM_ANSWER, i ? "value sum p out" : "value p out: the sum so far");
+    if (!i)
+        return;
+    asm_op(a, OP_ADD, "sum p out");
+    asm_dup(a, 1, "sum sum p out");
+    load(a, MEM_ANSWER, "value sum sum p out");
+    asm_op(a, OP_GT, "value>sum sum p out: then it went round");
+    asm_jump_if(a, AT_OVERFLOW, "sum p out");
 }
 
 static void term(struct program *p, size_t i)
@@ -318,7 +322,7 @@ static void term(struct program *p, size_t i)
     bool same = i && memcmp(s->terms[i - 1].selector, s->terms[i].selector, 4) == 0;
     if (!same) {
         asm_push_bytes(a, s->terms[i].selector, 4, "selector …");
-        store_at(a, MEM_SELECTOR, i ? "before sum p" : "before p");
+        store_at(a, MEM_SELECTOR, i ? "before sum p out" : "before p out");
     }
     call_view(p, i);
     judge(p, i);
@@ -329,31 +333,42 @@ static void next(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "the wallet has its sum; the next one");
-    place(p, "p");
-    asm_land(a, AT_NEXT, "p");
+    asm_dup(a, 1, "sum sum p out");
+    asm_push(a, 128, "");
+    asm_op(a, OP_SHR, "sum>>128 sum p out");
+    asm_jump_if(a, AT_WIDE, "sum p out");
+    asm_push(a, 128, "");
+    asm_op(a, OP_SHL, "sum<<128 p out");
+    asm_dup(a, 3, "out sum<<128 p out");
+    asm_op(a, OP_MSTORE, "p out");
+    asm_land(a, AT_NEXT, "p out");
+    asm_swap(a, 1, "out p");
+    asm_push(a, SUM_SIZE, "");
+    asm_op(a, OP_ADD, "out p");
+    asm_swap(a, 1, "p out");
     asm_push(a, WALLET_SIZE, "");
-    asm_op(a, OP_ADD, "p");
-    asm_land(a, AT_NEXT_CHECK, "p");
-    input_end(p, "end p");
-    asm_dup(a, 2, "p end p");
-    asm_op(a, OP_LT, "p<end p");
-    asm_jump_if(a, AT_LOOP, "p");
+    asm_op(a, OP_ADD, "p out");
+    asm_land(a, AT_NEXT_CHECK, "p out");
+    input_end(p, "end p out");
+    asm_dup(a, 2, "p end p out");
+    asm_op(a, OP_LT, "p<end p out");
+    asm_jump_if(a, AT_LOOP, "p out");
 }
 
 static void done(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "out: p tells how many wallets were answered");
-    asm_land(a, AT_DONE, "p");
-    from_start(p, "p-start");
-    divide(a, WALLET_SIZE, "answered");
-    store_at(a, MEM_ANSWERED, "");
-    asm_op(a, OP_GAS, "gas");
-    store_at(a, MEM_EXIT, "");
-    asm_push(a, MEM_REPLY, "");
+    asm_land(a, AT_DONE, "p out");
+    from_start(p, "p-start out");
+    divide(a, WALLET_SIZE, "answered out");
+    store_at(a, MEM_ANSWERED, "out");
+    asm_op(a, OP_GAS, "gas out");
+    store_at(a, MEM_EXIT, "out");
+    place(a, MEM_REPLY, "");
     asm_op(a, OP_MSIZE, "");
-    asm_op(a, OP_SUB, "size");
-    asm_push(a, MEM_REPLY, "from size");
+    asm_op(a, OP_SUB, "size out");
+    place(a, MEM_REPLY, "from size out");
     asm_op(a, p->shape->mode == LENS_CREATE_REVERT ? OP_REVERT : OP_RETURN, "");
 }
 
@@ -361,13 +376,16 @@ static void stop(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "not enough gas for the next call: the wallet at p is not answered");
-    if (p->shape->n_terms > 1) {
-        asm_land(a, AT_STOP_SUM, "before sum p");
-        asm_op(a, OP_POP, "sum p");
+    if (p->shape->mode == LENS_CREATE || p->shape->n_terms > 1) {
+        if (p->shape->mode == LENS_CREATE)
+            asm_land(a, AT_STOP_NOTE, "kind why p out");
+        if (p->shape->n_terms > 1)
+            asm_land(a, AT_STOP_SUM, "before sum p out");
+        asm_op(a, OP_POP, "sum p out");
     }
-    asm_land(a, AT_STOP, "before (or sum) p");
-    asm_op(a, OP_POP, "p");
-    asm_jump(a, AT_DONE, "p");
+    asm_land(a, AT_STOP, "before (or what was below) p out");
+    asm_op(a, OP_POP, "p out");
+    asm_jump(a, AT_DONE, "p out");
 }
 
 static void or_field(struct lens_asm *a, uint64_t shift, const char *stack)
@@ -377,63 +395,66 @@ static void or_field(struct lens_asm *a, uint64_t shift, const char *stack)
     asm_op(a, OP_OR, stack);
 }
 
-/* Why a wallet has no sum. */
-static void reasons(struct program *p)
+static void odd_sums(struct program *p)
 {
     struct lens_asm *a = &p->a;
-    if (p->shape->n_terms > 1) {
-        asm_section(a, "the sum does not fit 256 bits");
-        asm_land(a, AT_OVERFLOW, "sum p");
-        asm_op(a, OP_POP, "p");
-        asm_push(a, 0x200, "why p");
-        asm_jump(a, AT_MARK, "why p");
-    }
-    asm_section(a, "a term failed, answered oddly, or used too much: all that is known of it");
-    asm_land(a, AT_BAD, "term ok before p");
-    asm_swap(a, 1, "ok term before p");
-    or_field(a, 8, "why before p");
-    asm_op(a, OP_RETURNDATASIZE, "size why before p");
-    or_field(a, 64, "why before p");
-    asm_swap(a, 1, "before why p");
-    asm_op(a, OP_GAS, "gas before why p");
-    asm_dup(a, 2, "before gas before why p");
-    asm_op(a, OP_SUB, "used before why p");
-    asm_push(a, 128, "");
-    asm_op(a, OP_SHL, "used<<128 before why p");
-    asm_swap(a, 1, "before used<<128 why p");
-    or_field(a, 192, "used|before why p");
-    asm_op(a, OP_OR, "why p");
+    asm_section(a, "a sum of more than 128 bits, whole");
+    asm_land(a, AT_WIDE, "sum p out");
+    asm_push(a, 1, "");
+    asm_push(a, 64, "");
+    asm_op(a, OP_SHL, "kind sum p out");
+    asm_jump(a, AT_NOTE, "kind sum p out");
+    if (p->shape->n_terms == 1)
+        return;
+    asm_section(a, "the sum does not fit 256 bits");
+    asm_land(a, AT_OVERFLOW, "sum p out");
+    asm_op(a, OP_POP, "p out");
+    asm_push(a, 0x200, "why p out");
+    asm_push(a, 0, "kind why p out");
+    asm_jump(a, AT_NOTE, "kind why p out");
 }
 
-static void mark(struct program *p)
+static void reason(struct program *p)
 {
     struct lens_asm *a = &p->a;
-    asm_section(a, "in place of the sum; and the wallet's bit");
-    asm_land(a, AT_MARK, "why p");
-    place(p, "p");
-    asm_dup(a, 1, "p p");
-    from_start(p, "p-start p");
-    divide(a, WALLET_SIZE, "i p");
-    asm_push(a, 1, "1 i p");
-    asm_dup(a, 2, "i 1 i p");
-    asm_push(a, 255, "255 i 1 i p");
-    asm_op(a, OP_AND, "i%256 1 i p");
-    asm_op(a, OP_SHL, "bit i p");
-    asm_swap(a, 1, "i bit p");
-    asm_push(a, 8, "");
-    asm_op(a, OP_SHR, "i/256 bit p");
-    asm_push(a, 5, "");
-    asm_op(a, OP_SHL, "");
-    asm_push(a, MEM_MARKS, "");
-    asm_op(a, OP_ADD, "word bit p");
-    asm_dup(a, 1, "word word bit p");
-    asm_op(a, OP_MLOAD, "marks word bit p");
-    asm_dup(a, 3, "bit marks word bit p");
-    asm_op(a, OP_OR, "marks word bit p");
-    asm_swap(a, 1, "word marks bit p");
-    asm_op(a, OP_MSTORE, "bit p");
-    asm_op(a, OP_POP, "p");
-    asm_jump(a, AT_NEXT, "p");
+    asm_section(a, "a term failed, answered oddly, or used too much: all that is known of it");
+    asm_land(a, AT_BAD, "term ok before p out");
+    asm_swap(a, 1, "ok term before p out");
+    or_field(a, 8, "why before p out");
+    asm_op(a, OP_RETURNDATASIZE, "size why before p out");
+    or_field(a, 64, "why before p out");
+    asm_swap(a, 1, "before why p out");
+    asm_op(a, OP_GAS, "gas before why p out");
+    asm_dup(a, 2, "before gas before why p out");
+    asm_op(a, OP_SUB, "used before why p out");
+    asm_push(a, 128, "");
+    asm_op(a, OP_SHL, "used<<128 before why p out");
+    asm_swap(a, 1, "before used<<128 why p out");
+    or_field(a, 192, "used|before why p out");
+    asm_op(a, OP_OR, "why p out");
+    asm_push(a, 0, "kind why p out");
+}
+
+static void note(struct program *p)
+{
+    struct lens_asm *a = &p->a;
+    asm_section(a, "a note at the end of memory: which wallet, and what of it");
+    asm_land(a, AT_NOTE, "kind why p out");
+    if (p->shape->mode == LENS_CREATE) {
+        asm_push(a, MEM_REPLY + p->reply_most - 2 * WORD, "");
+        asm_op(a, OP_MSIZE, "");
+        asm_op(a, OP_GT, "no room? kind why p out");
+        asm_jump_if(a, AT_STOP_NOTE, "kind why p out");
+    }
+    asm_dup(a, 3, "p kind why p out");
+    from_start(p, "p-start kind why p out");
+    divide(a, WALLET_SIZE, "i kind why p out");
+    asm_op(a, OP_OR, "which why p out");
+    asm_op(a, OP_MSIZE, "");
+    asm_op(a, OP_MSTORE, "why p out");
+    asm_op(a, OP_MSIZE, "");
+    asm_op(a, OP_MSTORE, "p out");
+    asm_jump(a, AT_NEXT, "p out");
 }
 
 static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *code,
@@ -441,8 +462,9 @@ static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_c
 {
     assert(s->n_terms >= 1 && s->n_terms <= LENS_TERMS_MAX && n_wallets <= LENS_WALLETS_MAX);
     struct program p = {.shape = s, .reserve = LENS_MARGIN};
+    p.reply_most = lens_reply_most(s, n_wallets);
     if (s->mode == LENS_CREATE) /* its last act is paid for after it has ended */
-        p.reserve += LENS_DEPOSIT * (uint64_t)lens_reply_size(s, n_wallets);
+        p.reserve += LENS_DEPOSIT * (uint64_t)p.reply_most;
     asm_init(&p.a, code, listing);
     header(&p);
     prepare(&p);
@@ -452,8 +474,9 @@ static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_c
     next(&p);
     done(&p);
     stop(&p);
-    reasons(&p);
-    mark(&p);
+    odd_sums(&p);
+    reason(&p);
+    note(&p);
     asm_end(&p.a);
 }
 

@@ -1,38 +1,46 @@
 /*
- * What the lens answered. A reply comes from a stranger: it is one only if its length fits its own
- * header exactly, nothing is marked that was not answered, and every marked wallet's reason is one
- * that the program could have given.
+ * What the lens answered. A reply comes from a stranger: it is one only if its length fits what was
+ * asked, places without a sum are zero, and the notes are in order, each about an answered wallet
+ * and saying something that the program could have found.
  */
 #include "base/err.h"
 #include "eth/abi.h"
 #include "eth/keccak.h"
 #include "eth/lens.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WORD = 32, WALLETS_A_WORD = 256, HOW_OVERFLOW = 2 };
+enum { WORD = 32, SUM_SIZE = 16, NOTE_SIZE = 2 * WORD, HOW_OVERFLOW = 2 };
 
-/* The fields of a reason, by limb of the word. */
-struct reason {
-    unsigned term, how; /* bits 0 to 7, 8 to 15 */
+/* The fields of a note, and of its second word when that is a reason. */
+struct note {
+    size_t wallet;
+    bool is_sum;
+    u256 word;
+    unsigned term, how; /* bits 0 to 7, 8 to 15 of the word */
     uint64_t size, used, before;
 };
 
-static size_t marks_size(size_t n_wallets)
+static size_t sums_size(size_t n_wallets)
 {
-    return WORD * ((n_wallets + WALLETS_A_WORD - 1) / WALLETS_A_WORD);
+    return WORD * (n_wallets / 2 + 1);
 }
 
-static size_t stride(const struct lens_shape *s)
+size_t lens_reply_size(size_t n_wallets)
 {
-    return WORD * (s->each ? s->n_terms + 1 : 1);
+    return LENS_HEADER + sums_size(n_wallets);
 }
 
-size_t lens_reply_size(const struct lens_shape *s, size_t n_wallets)
+size_t lens_reply_most(const struct lens_shape *s, size_t n_wallets)
 {
-    return LENS_HEADER + marks_size(n_wallets) + n_wallets * stride(s);
+    if (s->mode != LENS_CREATE)
+        return lens_reply_size(n_wallets) + n_wallets * NOTE_SIZE;
+    /* Gas for storing the reply is set aside beforehand, so room for a note each would waste much.
+     */
+    size_t notes = n_wallets < 16 ? n_wallets : n_wallets / 8 + 16;
+    size_t most = lens_reply_size(n_wallets) + notes * NOTE_SIZE;
+    return most < LENS_CREATED_MAX ? most : LENS_CREATED_MAX;
 }
 
 void lens_address(unsigned attempt, address *ret)
@@ -44,113 +52,104 @@ void lens_address(unsigned attempt, address *ret)
     memcpy(ret->b, h.b + sizeof h.b - sizeof ret->b, sizeof ret->b);
 }
 
-static bool marked(const struct lens_reply *r, size_t i)
+static bool all_zero(const uint8_t *bytes, size_t n)
 {
-    /* Bit i % 256 of a big-endian word: its last byte holds the lowest bits. */
-    const uint8_t *word = r->marks + i / WALLETS_A_WORD * WORD;
-    size_t bit = i % WALLETS_A_WORD;
-    return word[WORD - 1 - bit / 8] >> (bit % 8) & 1;
+    uint8_t any = 0;
+    for (size_t i = 0; i < n; i++)
+        any |= bytes[i];
+    return any == 0;
 }
 
-static const uint8_t *word_of(const struct lens_reply *r, size_t wallet)
+/* False if the first word is none of a note's. */
+static bool note_at(const struct lens_reply *r, size_t i, struct note *ret)
 {
-    return r->words + wallet * stride(r->shape);
-}
-
-static struct reason reason_of(const struct lens_reply *r, size_t wallet)
-{
-    u256 w;
-    u256_from_be32(&w, word_of(r, wallet));
-    return (struct reason){(unsigned)(w.limb[0] & 0xff), (unsigned)(w.limb[0] >> 8 & 0xffffff),
-                           w.limb[1], w.limb[2], w.limb[3]};
+    u256 key;
+    u256_from_be32(&key, r->notes + i * NOTE_SIZE);
+    u256_from_be32(&ret->word, r->notes + i * NOTE_SIZE + WORD);
+    ret->wallet = (size_t)key.limb[0];
+    ret->is_sum = key.limb[1];
+    ret->term = (unsigned)(ret->word.limb[0] & 0xff);
+    ret->how = (unsigned)(ret->word.limb[0] >> 8 & 0xff);
+    ret->size = ret->word.limb[1];
+    ret->used = ret->word.limb[2];
+    ret->before = ret->word.limb[3];
+    return key.limb[0] < r->answered && key.limb[1] <= 1 && !key.limb[2] && !key.limb[3];
 }
 
 /* Measured a few hundred gas later than the program's own check, so never less strict than it. */
-static bool heavy(const struct lens_shape *s, const struct reason *why)
+static bool heavy(const struct lens_shape *s, const struct note *why)
 {
     return why->used > (s->alone ? why->before / 2 : s->terms[why->term].gas / 2);
 }
 
-static bool reason_valid(const struct lens_reply *r, size_t wallet)
+static bool note_valid(const struct lens_reply *r, const struct note *why)
 {
-    u256 w;
-    u256_from_be32(&w, word_of(r, wallet));
-    const struct reason why = reason_of(r, wallet);
-    if (why.how == HOW_OVERFLOW)
-        return w.limb[0] == HOW_OVERFLOW << 8 && !why.size && !why.used && !why.before;
-    if (w.limb[0] >> 9 || why.term >= r->shape->n_terms || why.used > why.before)
+    if (why->is_sum) /* or it would stand in its place */
+        return why->word.limb[2] || why->word.limb[3];
+    if (why->word.limb[0] >> 16)
+        return false;
+    if (why->how == HOW_OVERFLOW)
+        return !why->term && !why->size && !why->used && !why->before && r->shape->n_terms > 1;
+    if (why->how > 1 || why->term >= r->shape->n_terms || !why->used || why->used > why->before)
         return false;
     /* Success and 32 bytes are no reason, unless it took too much. */
-    return !why.how || why.size != WORD || heavy(r->shape, &why);
+    return !why->how || why->size != WORD || heavy(r->shape, why);
 }
 
-static int header_read(const struct lens_shape *s, size_t n_wallets, const uint8_t *reply,
-                       size_t len, struct lens_reply *ret, struct err *err)
+static bool notes_valid(const struct lens_reply *r)
+{
+    struct note n = {0};
+    for (size_t i = 0; i < r->n_notes; i++) {
+        size_t last = n.wallet;
+        if (!note_at(r, i, &n) || (i && n.wallet <= last) || !note_valid(r, &n) ||
+            !all_zero(r->sums + n.wallet * SUM_SIZE, SUM_SIZE))
+            return false;
+    }
+    return true;
+}
+
+static bool header_read(const uint8_t *reply, size_t n_wallets, struct lens_reply *ret)
 {
     uint64_t answered = 0;
-    if (len < LENS_HEADER + marks_size(n_wallets))
-        return err_set(err, ERR_FAILED, "the lens answered %zu bytes, its header alone has %zu",
-                       len, LENS_HEADER + marks_size(n_wallets));
     if (!abi_get_u64(reply, &ret->number) || !abi_get_u64(reply + 2 * WORD, &ret->timestamp) ||
         !abi_get_u64(reply + 3 * WORD, &ret->chain_id) ||
         !abi_get_u64(reply + 4 * WORD, &ret->gas_entry) ||
         !abi_get_u64(reply + 5 * WORD, &ret->gas_exit) ||
         !abi_get_u64(reply + 6 * WORD, &answered) || ret->gas_exit > ret->gas_entry ||
         answered > n_wallets)
-        return err_set(err, ERR_FAILED, "the reply of %zu bytes is none of the lens", len);
+        return false;
     memcpy(ret->parent.b, reply + WORD, WORD);
     ret->answered = (size_t)answered;
-    ret->marks = reply + LENS_HEADER;
-    ret->words = ret->marks + marks_size(n_wallets);
-    ret->shape = s;
-    return 0;
-}
-
-static bool length_fits(const struct lens_reply *r, size_t n_wallets, size_t len)
-{
-    size_t words = len - LENS_HEADER - marks_size(n_wallets);
-    size_t expected = r->answered * stride(r->shape);
-    /* With single terms, room was made for the wallet at which the gas ran low. */
-    return words == expected ||
-           (r->shape->each && r->answered < n_wallets && words == expected + stride(r->shape));
-}
-
-static bool marks_valid(const struct lens_reply *r, size_t n_wallets)
-{
-    size_t bits = marks_size(n_wallets) * 8;
-    for (size_t i = 0; i < bits; i++) {
-        if (i % WALLETS_A_WORD == 0) {
-            u256 word;
-            u256_from_be32(&word, r->marks + i / 8);
-            if (u256_is_zero(&word)) {
-                i += WALLETS_A_WORD - 1;
-                continue;
-            }
-        }
-        if (marked(r, i) && (i >= r->answered || !reason_valid(r, i)))
-            return false;
-    }
     return true;
 }
 
 int lens_open(const struct lens_shape *s, size_t n_wallets, const uint8_t *reply, size_t len,
               struct lens_reply *ret, struct err *err)
 {
-    struct lens_reply r;
+    struct lens_reply r = {.shape = s};
+    size_t least = lens_reply_size(n_wallets);
     if (len == 0)
         return err_set(err, ERR_FAILED, "the lens answered nothing: its program was not run");
-    if (header_read(s, n_wallets, reply, len, &r, err) < 0)
-        return -1;
-    if (!length_fits(&r, n_wallets, len))
-        return err_set(err, ERR_FAILED, "the lens answered %zu bytes for %zu of %zu wallets", len,
+    if (len < least || (len - least) % NOTE_SIZE)
+        return err_set(err, ERR_FAILED,
+                       "%zu bytes are no reply of the lens for %zu wallets, which has %zu", len,
+                       n_wallets, least);
+    r.sums = reply + LENS_HEADER;
+    r.notes = reply + least;
+    r.n_notes = (len - least) / NOTE_SIZE;
+    if (!header_read(reply, n_wallets, &r))
+        return err_set(err, ERR_FAILED, "the header of a reply of %zu bytes is none of the lens",
+                       len);
+    if (!all_zero(r.sums + r.answered * SUM_SIZE, sums_size(n_wallets) - r.answered * SUM_SIZE))
+        return err_set(err, ERR_FAILED, "the lens answered more wallets than it says, %zu of %zu",
                        r.answered, n_wallets);
-    if (!marks_valid(&r, n_wallets))
-        return err_set(err, ERR_FAILED, "the lens marked a wallet without a reason it could have");
+    if (!notes_valid(&r))
+        return err_set(err, ERR_FAILED, "the lens noted of a wallet what it cannot have found");
     *ret = r;
     return 0;
 }
 
-static enum lens_status status_of(const struct lens_shape *s, const struct reason *why)
+static enum lens_status status_of(const struct lens_shape *s, const struct note *why)
 {
     if (why->how == HOW_OVERFLOW)
         return LENS_OVERFLOW;
@@ -161,23 +160,46 @@ static enum lens_status status_of(const struct lens_shape *s, const struct reaso
     return why->size ? LENS_BAD_LENGTH : LENS_EMPTY;
 }
 
+static bool find_note(const struct lens_reply *r, size_t wallet, struct note *ret)
+{
+    size_t low = 0, high = r->n_notes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        note_at(r, middle, ret);
+        if (ret->wallet == wallet)
+            return true;
+        if (ret->wallet < wallet)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static uint64_t get_be64(const uint8_t b[8])
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | b[i];
+    return v;
+}
+
 void lens_cell(const struct lens_reply *r, size_t wallet, struct lens_cell *ret)
 {
+    const uint8_t *sum = r->sums + wallet * SUM_SIZE;
+    struct note why;
     *ret = (struct lens_cell){.status = LENS_OK, .term = -1};
-    if (!marked(r, wallet)) {
-        u256_from_be32(&ret->sum, word_of(r, wallet));
+    ret->sum = (u256){{get_be64(sum + 8), get_be64(sum), 0, 0}};
+    if (!u256_is_zero(&ret->sum) || !find_note(r, wallet, &why))
+        return;
+    if (why.is_sum) {
+        ret->sum = why.word;
         return;
     }
-    const struct reason why = reason_of(r, wallet);
     ret->status = status_of(r->shape, &why);
     if (ret->status == LENS_OVERFLOW)
         return;
     ret->term = (int)why.term;
     ret->used = why.used;
     ret->size = why.size;
-}
-
-void lens_term_value(const struct lens_reply *r, size_t wallet, size_t term, u256 *ret)
-{
-    u256_from_be32(ret, word_of(r, wallet) + WORD * (1 + term));
 }

@@ -107,19 +107,6 @@ def test_a_term_range_reads_only_that(chain, lens, rng):
         assert_equal_to(truth, wallets, lens.read("override", wallets, first=first, n_terms=count))
 
 
-def test_single_terms_on_request(chain, lens, rng):
-    wallets = populate(chain.world, rng, 30)
-    chain.world.mood(wallets[7:8], w.REVERT, term="staked")
-    found = lens.each_term(wallets)
-    for x in wallets:
-        parts = [Truth(chain.world, [t]).read([x])[x] for t in TERMS]
-        assert found[x] == (None if x == wallets[7] else parts)
-    # Gas for a part of them: what is answered is right, what is not is missing.
-    some = lens.each_term(wallets, gas=2_300_000)
-    assert 0 < len(some) < len(wallets)
-    assert all(some[x] == found[x] for x in some)
-
-
 # (mood, number, status in a crowd, status alone, value alone): per wallet and term.
 MOODS = [
     (w.CALM, 0, "ok", "ok", None),
@@ -157,7 +144,7 @@ def test_bad_wallets_harm_nobody_else(chain, lens, rng, reader, term):
     truth = chain.truth.read(wallets)
     rest = [sum(Truth(chain.world, [t]).read([x])[x] for t in TERMS if t != TERMS[term])
             for x in wallets[1::3]]
-    result = lens.read(reader, wallets)
+    result = lens.read_all(reader, wallets)
     assert result.answered == len(wallets)
     for i, (kind, number, crowd, alone, value) in enumerate(MOODS):
         what = f"mood {kind} with {number}"
@@ -175,8 +162,8 @@ def test_bad_wallets_harm_nobody_else(chain, lens, rng, reader, term):
                 assert int(found) == want, what
 
 
-def test_all_wallets_bad_at_every_place_of_the_marks(chain, rng):
-    """More than one word of marks, and every bit of it."""
+def test_bad_wallets_at_any_place(chain, rng):
+    """Any mixture of sums and notes."""
     with Lens(chain.rpc, set_views(chain.rpc, [ODD_REVERTS])) as lens:
         wallets = [f"0x{rng.getrandbits(160):040x}" for _ in range(700)]
         result = lens.read("override", wallets)
@@ -220,8 +207,7 @@ def test_one_to_sixteen_terms(chain, rng, count):
     want = {x: count * int(x, 16) + sum(constants) for x in wallets}
     with Lens(chain.rpc, terms) as lens:
         for reader in LENS_READERS:
-            assert_equal_to(want, wallets, lens.read(reader, wallets))
-        assert lens.each_term(wallets) == {x: [int(x, 16) + c for c in constants] for x in wallets}
+            assert_equal_to(want, wallets, lens.read_all(reader, wallets))
 
 
 @pytest.mark.parametrize("count", (2, 3, 16))
@@ -343,7 +329,9 @@ def test_no_gas_limit_makes_a_number_wrong(chain, rng, reader):
                     seen.add((first, count, "alone " + status))
     # With enough there is an answer, and the rule of half is what stands between 0 and a number.
     assert {(0, 1, "ok"), (0, 2, "ok"), (2, 1, "suspect"), (3, 1, "suspect"), (2, 1, "alone ok"),
-            (3, 1, "alone ok"), (3, 1, "alone suspect")} <= seen
+            (3, 1, "alone ok")} <= seen
+    # A creation keeps gas for its deposit, and with little more than that does not begin.
+    assert (3, 1, "alone suspect") in seen or reader == "create"
     assert (2, 1, "ok") not in seen and (3, 1, "ok") not in seen
 
 
@@ -378,25 +366,26 @@ def test_says_what_it_used(chain, lens, rng, reader):
     used = lens.read(reader, wallets).gas_used
     assert 200 * 10_000 < used < 200 * 30_000
     free = TERM_GAS * 64 // 63 + 10_000  # what must be there for the last call
+    if reader == "create":
+        free += 200 * 64 * (200 // 8 + 16)  # and for storing notes, had there been any
     assert lens.read(reader, wallets, gas=int(used * 1.01) + free).answered == 200
     assert lens.read(reader, wallets, gas=int(used * 0.97) + free).answered < 200
 
 
 def test_overhead_of_the_program(chain):
     """Gas per wallet and term beyond the view itself and what any call costs."""
-    # CALLDATALOAD(4), MSTORE, RETURN of one word: 3+3 + 3+3+3 + 3+3 of its own.
+    # PUSH1, CALLDATALOAD; PUSH1, MSTORE, a word of memory, and another; PUSH1, PUSH1, RETURN.
     view = "600435" + "600052" + "60206000f3"
     own = 6 + 9 + 6
     for count in (1, 3, 16):
         terms = set_views(chain.rpc, [view] * count)
         with Lens(chain.rpc, terms) as lens:
-            wallets = [f"0x{(1 << 159) + i * 0x0101010101010101010101010101010101:040x}"
-                       for i in range(2000)]
+            wallets = [f"0x{i:040x}" for i in range(2000)]
             used = [lens.read("override", wallets[:n]).gas_used for n in (200, 1000)]
             per_wallet = (used[1] - used[0]) / 800 - 320  # call data
             overhead = per_wallet - count * (100 + own)
             print(f"{count} terms: {per_wallet:.1f} gas a wallet, {overhead:.1f} of its own")
-            assert overhead < 60 + 140 * count
+            assert overhead < 100 + 140 * count
 
 
 def test_bytes_per_wallet(chain, lens, rng):
@@ -408,20 +397,47 @@ def test_bytes_per_wallet(chain, lens, rng):
     reply = lens.send("override", params)
     total = len(request) + len(reply) + 40
     print(f"{total / len(wallets):.2f} bytes a wallet at {len(wallets)}")
-    assert total / len(wallets) < 105.2
+    assert total / len(wallets) < 73.2
 
 
 # ---- sizes, addresses, nodes ----------------------------------------------------------------------
 
-def test_a_creation_holds_758_wallets_and_a_revert_more(chain, rng):
+def test_a_creation_has_room(chain, rng):
+    """As many wallets as the readers say they take at most."""
     terms = set_views(chain.rpc, [adds(1)])
     wallets = [f"0x{rng.getrandbits(160):040x}" for _ in range(2336)]
-    want = {x: int(x, 16) + 1 for x in wallets}
+    small = [f"0x{i:040x}" for i in range(1400)]
     with Lens(chain.rpc, terms) as lens:
-        assert_equal_to(want, wallets[:758], lens.read("create", wallets[:758]))
-        with pytest.raises(RpcError):
-            lens.read("create", wallets[:759])
-        assert_equal_to(want, wallets, lens.read("create-revert", wallets))
+        assert_equal_to({x: int(x, 16) + 1 for x in small}, small, lens.read("create", small))
+        assert_equal_to({x: int(x, 16) + 1 for x in wallets}, wallets,
+                        lens.read("create-revert", wallets))
+
+
+def test_a_creation_stops_before_its_reply_is_too_large(chain, rng):
+    """Sums of more than 128 bits and failures take more room: fewer wallets are answered."""
+    terms = set_views(chain.rpc, [ODD_REVERTS])
+    wallets = [f"0x{rng.getrandbits(160) | 1 << 159:040x}" for _ in range(1400)]
+    with Lens(chain.rpc, terms) as lens:
+        result = lens.read_all("create", wallets)
+        assert result.rounds > 1
+        assert [(c[0], int(c[2])) for c in result.cells] == [
+            ("suspect", 0) if int(x, 16) % 2 else ("ok", int(x, 16)) for x in wallets]
+
+
+@pytest.mark.parametrize("reader", LENS_READERS)
+def test_sums_of_every_width(chain, reader):
+    """Up to 128 bits they stand in their places, above they follow: the seam is at 2^128."""
+    values = [0, 1, 2 ** 64 - 1, 2 ** 64, 2 ** 127, 2 ** 128 - 1, 2 ** 128, 2 ** 128 + 1, 2 ** 192,
+              2 ** 255, LIMIT - 1]
+    for value in values:
+        terms = set_views(chain.rpc, [adds(value), adds(0)])
+        wallets = [f"0x{n:040x}" for n in (0, 1, 0, 7)]
+        with Lens(chain.rpc, terms) as lens:
+            cells = lens.read_all(reader, wallets).cells
+        for (status, _, found), n in zip(cells, (0, 1, 0, 7)):
+            want = (value + n) % LIMIT + n
+            # The first view wraps by itself; only the sum of both is ours.
+            assert (status, int(found)) == (("ok", want) if want < LIMIT else ("overflow", 0))
 
 
 def test_moves_away_from_a_wallet_at_its_address(chain, rng):

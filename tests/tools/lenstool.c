@@ -5,10 +5,9 @@
  *     shape ANCHOR MULTICALL CONTRACT:SELECTOR:GAS …    sets what is read; answers "ok"
  *     encode READER BLOCK GAS ALONE FIRST N WALLETS      the JSON params
  *     decode READER GAS ALONE FIRST N WALLETS REPLY      {"proof":…,"cells":[…]} or {"error":"…"}
- *     terms N REPLY                                      single terms of a reply of `each`
- *     code MODE ALONE EACH N                             the program in hex
- *     size MODE ALONE EACH N                             its size, and that of a full reply
- *     listing MODE ALONE EACH N                          its lines, ended by a line with a dot
+ *     code MODE ALONE N                                  the program in hex
+ *     size MODE ALONE N                                  its size, and that of a full reply
+ *     listing MODE ALONE N                               its lines, ended by a line with a dot
  *     address ATTEMPT
  *
  * BLOCK is JSON without blanks. WALLETS is hex without 0x, "-" for none; so is REPLY.
@@ -185,7 +184,6 @@ static struct lens_shape read_mode(char **line)
              : strcmp(mode, "create-revert") == 0 ? LENS_CREATE_REVERT
                                                   : LENS_CALL;
     s.alone = number(line) != 0;
-    s.each = number(line) != 0;
     return s;
 }
 
@@ -197,7 +195,7 @@ static void program(const char *what, char **line)
     struct buf text = BUF_INIT(1 << 20);
     lens_assemble(&s, n, &code);
     if (strcmp(what, "size") == 0) {
-        buf_addf(&text, "%zu %zu", code.len, lens_reply_size(&s, n));
+        buf_addf(&text, "%zu %zu", code.len, lens_reply_size(n));
     } else if (strcmp(what, "code") == 0) {
         buf_addhex(&text, code.b, code.len);
     } else {
@@ -206,35 +204,6 @@ static void program(const char *what, char **line)
     }
     puts(buf_str(&text));
     buf_free(&text);
-}
-
-static void print_terms(char **line)
-{
-    struct lens_shape s = {.terms = lens_terms, .n_terms = shape.n_terms, .each = true};
-    size_t n = number(line), len;
-    uint8_t *reply = bytes(line, &len);
-    struct lens_reply r;
-    struct err err = {0};
-    if (lens_open(&s, n, reply, len, &r, &err) < 0)
-        fail(err.text);
-    for (size_t i = 0; i < r.answered; i++) {
-        struct lens_cell cell;
-        lens_cell(&r, i, &cell);
-        if (cell.status != LENS_OK) {
-            printf("- ");
-            continue;
-        }
-        for (size_t t = 0; t < s.n_terms; t++) {
-            char dec[U256_DEC_ROOM];
-            u256 v;
-            lens_term_value(&r, i, t, &v);
-            u256_to_dec(&v, dec);
-            printf("%s%s", t ? "," : "", dec);
-        }
-        printf(" ");
-    }
-    puts("");
-    mem_free(reply);
 }
 
 static void print_address(char **line)
@@ -259,8 +228,6 @@ int main(void)
             encode(&rest);
         else if (strcmp(what, "decode") == 0)
             decode(&rest);
-        else if (strcmp(what, "terms") == 0)
-            print_terms(&rest);
         else if (strcmp(what, "address") == 0)
             print_address(&rest);
         else

@@ -83,25 +83,31 @@ class Lens:
         reply = self.send(reader, self.params(reader, wallets, block=block, **more))
         return self.decode(reader, wallets, reply, **more)
 
+    def read_all(self, reader, wallets, **more):
+        """Asks again for what was not answered, as long as that gets on."""
+        whole, left = None, list(wallets)
+        while whole is None or left:
+            part = self.read(reader, left, **more)
+            assert part.answered > 0 or not left
+            if whole is None:
+                whole, whole.rounds = part, 0
+            else:
+                whole.cells += part.cells
+                whole.answered += part.answered
+            whole.rounds += 1
+            left = left[part.answered:]
+        return whole
+
     # The program below the readers.
 
-    def program(self, mode="call", alone=False, each=False, n=1):
-        return "0x" + self.ask(f"code {mode} {int(alone)} {int(each)} {n}")
+    def program(self, mode="call", alone=False, n=1):
+        return "0x" + self.ask(f"code {mode} {int(alone)} {n}")
 
-    def sizes(self, mode="call", alone=False, each=False, n=1):
-        return tuple(map(int, self.ask(f"size {mode} {int(alone)} {int(each)} {n}").split()))
+    def sizes(self, mode="call", alone=False, n=1):
+        return tuple(map(int, self.ask(f"size {mode} {int(alone)} {n}").split()))
 
-    def listing(self, mode="call", alone=False, each=False, n=1):
-        lines = [self.ask(f"listing {mode} {int(alone)} {int(each)} {n}")]
+    def listing(self, mode="call", alone=False, n=1):
+        lines = [self.ask(f"listing {mode} {int(alone)} {n}")]
         while lines[-1] != ".":
             lines.append(self.process.stdout.readline().rstrip("\n"))
         return "\n".join(lines[:-1])
-
-    def each_term(self, wallets, gas=GAS_CAP):
-        """{wallet: [value of each term] or None}, through a program that answers single terms."""
-        at = self.ask("address 0")
-        reply = self.rpc.call("eth_call", {"to": at, "gas": hex(gas), "data": "0x" + packed(wallets)},
-                              "latest", {at: {"code": self.program(each=True)}})
-        answers = self.ask(f"terms {len(wallets)} {reply[2:]}").split()
-        return {w: None if a == "-" else list(map(int, a.split(",")))
-                for w, a in zip(wallets, answers)}
