@@ -154,7 +154,8 @@ static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *r
 
 /* Walks down the stored headers to the newest one that the chain still has. The settled one must be
  * reached: a chain that differs there is another chain. */
-static int find_common(struct tracker *t, struct chain *c, uint64_t *ret_first_bad, struct err *err)
+static int find_common(struct tracker *t, struct chain *c, uint64_t head, uint64_t *ret_first_bad,
+                       struct err *err)
 {
     struct arena arena;
     struct anchor *list;
@@ -172,6 +173,12 @@ static int find_common(struct tracker *t, struct chain *c, uint64_t *ret_first_b
             break;
         if (same) {
             *ret_first_bad = list[i].number + 1;
+            break;
+        }
+        if (!there && list[i].number <= head) {
+            /* Not an answer: a backend that lags, or whose database is not whole. */
+            rc = err_set(err, ERR_FAILED, "the node has head %" PRIu64 " but not block %" PRIu64, head,
+                         list[i].number);
             break;
         }
         if (c->settled_known && list[i].number <= c->settled.number) {
@@ -264,7 +271,7 @@ static int grow(struct tracker *t, struct chain *c, const struct header *head,
             return -1;
         if (!same) {
             *ret = CHAIN_BROKE;
-            return find_common(t, c, ret_first_bad, err);
+            return find_common(t, c, head->at.number, ret_first_bad, err);
         }
     }
     uint64_t below = near ? top->number : far_below(c, head, top);
@@ -272,7 +279,7 @@ static int grow(struct tracker *t, struct chain *c, const struct header *head,
         return -1;
     if (near && !linked) {
         *ret = CHAIN_BROKE;
-        return find_common(t, c, ret_first_bad, err);
+        return find_common(t, c, head->at.number, ret_first_bad, err);
     }
     if (store_headers(t, c, list, n, err) < 0)
         return -1;
@@ -280,27 +287,34 @@ static int grow(struct tracker *t, struct chain *c, const struct header *head,
     return 0;
 }
 
-/* A head at or below the stored top: the node lags, or the chain was cut or replaced. */
+/* A head at or below the stored top: the node lags, or the chain was cut or replaced. One that lags
+ * even below settled (restored from a copy, a backend left behind) is given the same time: what it
+ * shows is our chain. */
 static int not_above(struct tracker *t, struct chain *c, const struct header *head,
                      enum chain_news *ret, uint64_t *ret_first_bad, struct err *err)
 {
     struct anchor stored;
     bool found;
-    if (c->settled_known && head->at.number < c->settled.number)
-        return chain_is_another(err, "the head is block %" PRIu64 ", below settled block %" PRIu64,
-                                head->at.number, c->settled.number);
     if (store_header_at(t->store, head->at.number, &stored, &found, err) < 0)
         return -1;
-    if (found && hash_equal(&stored.hash, &head->at.hash)) {
-        int64_t now = clock_ms();
-        if (c->behind_since_ms == 0)
-            c->behind_since_ms = now;
-        *ret = now - c->behind_since_ms < CHAIN_BEHIND_MS ? CHAIN_BEHIND : CHAIN_BROKE;
+    bool ours = found && hash_equal(&stored.hash, &head->at.hash);
+    bool below_settled = c->settled_known && head->at.number < c->settled.number;
+    if (ours && c->behind_since_ms == 0)
+        c->behind_since_ms = clock_ms();
+    if (ours && clock_ms() - c->behind_since_ms < CHAIN_BEHIND_MS) {
+        *ret = CHAIN_BEHIND;
+        return 0;
+    }
+    if (below_settled)
+        return chain_is_another(err, "the head is block %" PRIu64 ", below settled block %" PRIu64,
+                                head->at.number, c->settled.number);
+    if (ours) {
+        *ret = CHAIN_BROKE;
         *ret_first_bad = head->at.number + 1;
         return 0;
     }
     *ret = CHAIN_BROKE;
-    return find_common(t, c, ret_first_bad, err);
+    return find_common(t, c, head->at.number, ret_first_bad, err);
 }
 
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
@@ -315,6 +329,7 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
         return err_set(err, ERR_FAILED, "the node has no latest block");
     if (c->known && hash_equal(&head.at.hash, &c->head.at.hash)) {
         *ret = CHAIN_SAME;
+        c->behind_since_ms = 0;
         return 0;
     }
     if (chain_anchor_below(t, UINT64_MAX, &top, &have_top, err) < 0)
