@@ -49,12 +49,22 @@ static void rescan_key(const struct follow_balance *fb, char out[128])
     snprintf(out, 128, "rescan:%.100s", fb->b->conf->name);
 }
 
-static int load_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
+/* A rescan that has caught up leaves this, which is no number: were its last block to stay, it would
+ * read as "covered only so far" as soon as the checkpoint has moved on. */
+static const char rescan_over[] = "none";
+
+/* The checkpoint as stored, and what is covered: less, while a rescan is under way. */
+static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_found, struct err *err)
 {
     char key[128];
     const char *text;
     struct arena arena;
     uint64_t at;
+    if (store_checkpoint_get(f->t->store, &fb->b->store, &fb->checkpoint, ret_found, err) < 0)
+        return -1;
+    if (!*ret_found)
+        return 0;
+    fb->covered = fb->checkpoint;
     arena_init(&arena);
     rescan_key(fb, key);
     int rc = store_state_get(f->t->store, key, &arena, &text, err);
@@ -71,13 +81,9 @@ static int load_rescan(struct follow *f, struct follow_balance *fb, struct err *
 static int start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     bool found;
-    if (store_checkpoint_get(f->t->store, &fb->b->store, &fb->checkpoint, &found, err) < 0)
+    if (load_covered(f, fb, &found, err) < 0)
         return -1;
-    if (found) {
-        fb->covered = fb->checkpoint;
-        if (load_rescan(f, fb, err) < 0)
-            return -1;
-    } else {
+    if (!found) {
         uint64_t head = f->chain.head.at.number;
         bool gone;
         fb->covered = f->has_from && f->from > 0 && f->from <= head ? f->from - 1 : head;
@@ -102,6 +108,17 @@ static int save_positions(struct follow *f, struct err *err)
                           .settled = f->chain.settled.number,
                           .first = f->first};
     return positions_save(f->t, &p, err);
+}
+
+static int prune(struct follow *f, struct err *err)
+{
+    uint64_t head = f->chain.head.at.number, settled = f->chain.settled.number;
+    if (head < f->pruned_at + PRUNE_EVERY)
+        return 0;
+    if (store_headers_prune(f->t->store, settled > CHAIN_KEEP ? settled - CHAIN_KEEP : 0, err) < 0)
+        return -1;
+    f->pruned_at = head;
+    return 0;
 }
 
 static int start(struct follow *f, struct err *err)
@@ -136,12 +153,11 @@ static void forget_named(struct follow_balance *fb)
 static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common, struct err *err)
 {
     char key[128], text[24];
-    bool found = fb->started;
-    uint64_t checkpoint = fb->checkpoint;
-    if (!fb->started &&
-        store_checkpoint_get(f->t->store, &fb->b->store, &checkpoint, &found, err) < 0)
+    bool found = true;
+    /* Not started: a rescan that a crash cut short may be further back than this break. */
+    if (!fb->started && load_covered(f, fb, &found, err) < 0)
         return -1;
-    if (!found || (fb->started ? fb->covered : checkpoint) <= common)
+    if (!found || fb->covered <= common)
         return 0;
     rescan_key(fb, key);
     snprintf(text, sizeof text, "%" PRIu64, common);
@@ -267,23 +283,23 @@ static int move_rescan(struct follow *f, struct follow_balance *fb, struct err *
         fb->rescanning = false;
     rescan_key(fb, key);
     snprintf(text, sizeof text, "%" PRIu64, fb->covered);
-    return store_state_set(f->t->store, key, text, err);
+    return store_state_set(f->t->store, key, fb->rescanning ? text : rescan_over, err);
 }
 
-static int flush(struct follow *f, uint64_t to, struct follow_report *ret, bool *ret_ok,
-                 struct err *err)
+/* A balance that is held (its contract is broken, say) does not hold the others. */
+static int flush(struct follow *f, uint64_t to, struct follow_report *ret, struct err *err)
 {
     struct anchor at;
-    *ret_ok = true;
     if (read_anchor(f, to, &at, err) < 0)
         return -1;
-    for (size_t i = 0; *ret_ok && i < f->t->n_balances; i++) {
+    for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
+        bool ok;
         if (fb->covered >= to)
             continue;
-        if (flush_balance(f, fb, to, &at, ret, ret_ok, err) < 0)
+        if (flush_balance(f, fb, to, &at, ret, &ok, err) < 0)
             return -1;
-        if (*ret_ok) {
+        if (ok) {
             fb->covered = to;
             if (to > fb->checkpoint)
                 fb->checkpoint = to;
@@ -294,6 +310,16 @@ static int flush(struct follow *f, uint64_t to, struct follow_report *ret, bool 
     return 0;
 }
 
+/* The window's last header, which came with its logs, where we know that block: an endpoint on another
+ * branch would give us that branch's logs. */
+static bool is_our_branch(const struct chain *c, const struct header *to)
+{
+    const struct header *near = chain_near(c, to->at.number);
+    if (near)
+        return hash_equal(&near->at.hash, &to->at.hash);
+    return to->at.number != c->settled.number || hash_equal(&c->settled.hash, &to->at.hash);
+}
+
 /* Logs of one window below settled, or wherever headers are not known. */
 static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
                        struct follow_report *ret, bool *ret_ok, struct err *err)
@@ -302,6 +328,8 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
     struct err why = {0};
     *ret_ok = false;
     if (node_logs_range(f->t->node, &f->filter.filter, from, to, NODE_CATCHUP, arena, &logs, &why) == 0) {
+        if (!is_our_branch(&f->chain, &logs.to))
+            return err_set(err, ERR_FAILED, "the logs up to block %" PRIu64 " are of another branch", to);
         range_answered(&f->range, to - from, logs.n);
         mark_all(f, &logs);
         *ret_ok = true;
@@ -334,12 +362,21 @@ static int cover_block(struct follow *f, const struct header *h, struct arena *a
     return 0;
 }
 
+/* How far a range from `from` may go: to settled, or to where headers are known one by one. */
+static uint64_t range_end(const struct chain *c, uint64_t from)
+{
+    uint64_t near = c->n_near > 0 ? c->near[0].at.number : c->head.at.number + 1;
+    if (from <= c->settled.number)
+        return c->settled.number;
+    return near > from ? near - 1 : c->head.at.number;
+}
+
 /* Marks what the next window names; *ret_to is the last block looked at. */
 static int cover_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
                         struct follow_report *ret, bool *ret_ok, struct err *err)
 {
     const struct header *h = from > f->chain.settled.number ? chain_near(&f->chain, from) : NULL;
-    uint64_t limit = from <= f->chain.settled.number ? f->chain.settled.number : f->chain.head.at.number;
+    uint64_t limit = range_end(&f->chain, from);
     if (f->filter.filter.n_topics == 0) {
         *ret_to = f->chain.head.at.number;
         *ret_ok = true;
@@ -380,8 +417,7 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
     /* What was marked before a window failed is still whole blocks: it may be written. */
     if (at > lowest_covered(f)) {
         struct err flush_err = {0};
-        bool flushed;
-        if (flush(f, at, ret, &flushed, &flush_err) < 0) {
+        if (flush(f, at, ret, &flush_err) < 0) {
             *err = flush_err;
             rc = -1;
         }
@@ -412,12 +448,7 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         return 0; /* behind, at the first look */
     if (start(f, err) < 0)
         return -1;
-    if (news == CHAIN_GREW) {
-        uint64_t keep_from = f->chain.settled.number > CHAIN_KEEP ? f->chain.settled.number - CHAIN_KEEP : 0;
-        if (save_positions(f, err) < 0 ||
-            (f->chain.head.at.number % PRUNE_EVERY == 0 &&
-             store_headers_prune(f->t->store, keep_from, err) < 0))
-            return -1;
-    }
+    if (news == CHAIN_GREW && (save_positions(f, err) < 0 || prune(f, err) < 0))
+        return -1;
     return cover(f, ret, err);
 }

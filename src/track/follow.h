@@ -32,6 +32,7 @@ struct follow {
     uint64_t first;   /* block at which this store began */
     bool has_from;    /* --from, for a first start */
     uint64_t from;
+    uint64_t pruned_at; /* head when old headers were dropped last */
     bool announced;   /* the catch-up under way was logged */
 };
 
