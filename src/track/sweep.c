@@ -257,6 +257,8 @@ int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct e
         batch = BATCH_MOST;
     arena_init(&arena);
     int rc = tick_in(s, batch, &arena, &plan, &report, err);
+    if (rc < 0)
+        s->all_block = 0; /* the rows just planned were not read: that pass begins again */
     arena_free(&arena);
     dirty_free(&plan);
     if (rc == 0)
