@@ -27,6 +27,7 @@ def test_it_fills_the_table_and_notices_another_chain(own_chain, tmp_path, trueu
     empty.mkdir()
     trueup.folder = empty
     store = SqliteStore(empty / "trueup.db")
+    trueup.env["TRUEUP_SWEEP_INTERVAL"] = "1s"  # rest takes a full sweep: not to wait 30 s for it
     run = ("--rpc", own_chain.url, "--token", world.token.address)
 
     trueup.start(*run)
