@@ -71,7 +71,7 @@ static void walk(const struct lens_code *code)
     while (n_todo) {
         size_t at = todo[--n_todo];
         uint8_t op = code->b[at];
-        int takes, leaves, now = depth[at];
+        int takes = 0, leaves = 0, now = depth[at];
         effect_of(op, &takes, &leaves);
         assert_true(now >= takes);
         now += leaves - takes;
