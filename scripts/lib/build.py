@@ -27,8 +27,8 @@ broken = set()  # told once; the suites that follow only say that it is still so
 
 
 def build(name, root=ROOT, options=None, compiler=None, targets=()):
-    """Configures root/name if it is not yet, and builds it: all, only the targets, or with None
-    nothing. Returns the folder."""
+    """Configures root/name if it is not yet, and builds it: all, or only the targets (build.ninja
+    is one: it brings what meson knows up to date). Returns the folder."""
     if options is None:
         compiler, options = BUILDS[name]
     folder = root / name
@@ -40,8 +40,7 @@ def build(name, root=ROOT, options=None, compiler=None, targets=()):
         run(["meson", "setup", str(folder), str(root), *options], folder, env)
     if folder in broken:
         raise BuildFailed(f"{folder.name} does not build, see above")
-    if targets is not None:
-        run(["ninja", "-C", str(folder), *targets], folder, env)
+    run(["ninja", "-C", str(folder), *targets], folder, env)
     return folder
 
 
