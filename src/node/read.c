@@ -136,6 +136,9 @@ static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
         .lane = read->ask.lane,
         .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
         .only = l->endpoint,
+        /* A block that is not there may have been reorged away: who asked looks at the chain again,
+         * rather than that we wait for it here. */
+        .straight = NODE_STRAIGHT(FAULT_BEHIND),
         .user = c,
     };
     int rc = params.overflow ? err_set(err, ERR_TOO_LARGE, "request over %d bytes", NODE_REQUEST_MAX)
@@ -270,6 +273,21 @@ void reads_close(struct reads *r)
     mem_free(r);
 }
 
+static void forget_read(struct read *read)
+{
+    struct reads *r = read->engine;
+    struct read_report ignored;
+    for (struct read **at = &r->under_way; *at; at = &(*at)->next) {
+        if (*at == read) {
+            *at = read->next;
+            r->n_under_way--;
+            break;
+        }
+    }
+    read_stop(read, READ_END_FAILED);
+    read_end(read, &ignored);
+}
+
 int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readings,
               struct read_report *ret, struct err *err)
 {
@@ -279,8 +297,10 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
     while (!ended) {
         if (r->stop_asked && r->stop_asked())
             fail_read(read, &(struct err){.kind = ERR_STOPPED, .text = "asked to stop"});
-        if (reads_next(r, STOP_LOOK_MS, &ended, err) < 0)
+        if (reads_next(r, STOP_LOOK_MS, &ended, err) < 0) {
+            forget_read(read); /* its readings are the caller's and go with the caller */
             return -1;
+        }
     }
     read_end(ended, ret);
     return 0;

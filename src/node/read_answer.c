@@ -143,6 +143,7 @@ static void decoded(struct chunk *c, const uint8_t *reply, size_t len)
                  endpoint_name(c->learnt->endpoint));
         read_stop(read, READ_END_FAILED);
     } else if (check_proof(c, &res)) {
+        read->proven = c->learnt->proven = true;
         if (res.starved || res.answered == 0)
             starved(c);
         else {
@@ -173,16 +174,53 @@ static void succeeded(struct chunk *c, const struct node_answer *a)
     mem_free(reply);
 }
 
+/* The fault of a single call of a single wallet, as the wallet's own; READ_UNANSWERED if it may just
+ * as well be the endpoint's. Multicall3 itself fails where it is not deployed, so there it takes an
+ * answer that this endpoint gave before; words nobody knows take one of this very read. */
+static enum reading_status poison(const struct chunk *c, enum fault fault)
+{
+    bool single = c->learnt->reader->kind == READER_SINGLE;
+    bool known_good = c->learnt->reader->kind != READER_MULTICALL3 || c->learnt->proven;
+    if (fault == FAULT_REVERT && single)
+        return READ_REVERTED;
+    if ((fault == FAULT_GAS || fault == FAULT_REVERT) && known_good)
+        return READ_OUT_OF_GAS;
+    if (fault == FAULT_DENSITY && c->learnt->proven)
+        return READ_BAD_LENGTH;
+    if (fault == FAULT_UNKNOWN && c->read->proven)
+        return READ_REVERTED;
+    return READ_UNANSWERED;
+}
+
 static void too_much(struct chunk *c, const struct node_answer *a)
 {
+    enum reading_status status = poison(c, a->fault.fault);
     if (c->n > 1)
         put_back_half(c);
     else if (c->n_terms > 1)
         chunk_put_back_terms(c);
-    else if (a->fault.fault == FAULT_GAS && c->learnt->reader->kind != READER_MULTICALL3)
-        settle(c->read, c->first, READ_OUT_OF_GAS, (int)c->first_term, NULL);
+    else if (status != READ_UNANSWERED)
+        settle(c->read, c->first, status, (int)c->first_term, NULL);
     else
         fail(c->read, READ_END_FAILED, "a single call is too much for the endpoint", a->text);
+}
+
+static void request_failed(struct read *read, const struct node_answer *a)
+{
+    err_set(&read->report.why, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a->text);
+    read_stop(read, READ_END_FAILED);
+}
+
+/* "It took too long" in a node's words is about the size. Silence is hardly: the next try is smaller
+ * all the same, but a node that hangs is not asked for each half and half of a half. */
+static void timed_out(struct chunk *c, const struct node_answer *a)
+{
+    if (a->endpoint) {
+        too_much(c, a);
+        return;
+    }
+    learn_size_failed(c->learnt, c->n);
+    request_failed(c->read, a);
 }
 
 /* The node refuses the gas asked for, or lowers it below what a chunk needs. */
@@ -208,10 +246,13 @@ void chunk_answered(struct chunk *c, const struct node_answer *a)
         break;
     case FAULT_REVERT: /* aggregate3 itself: its own gas ran out, or it is no Multicall3 */
     case FAULT_DENSITY:
-    case FAULT_TIME:
     case FAULT_FILTER:
     case FAULT_RANGE:
+    case FAULT_UNKNOWN:
         too_much(c, a);
+        break;
+    case FAULT_TIME:
+        timed_out(c, a);
         break;
     case FAULT_BEHIND:
     case FAULT_NOT_CANONICAL:
@@ -228,9 +269,7 @@ void chunk_answered(struct chunk *c, const struct node_answer *a)
     case FAULT_INVALID:
     case FAULT_UNSUPPORTED:
     case FAULT_GARBLED:
-    case FAULT_UNKNOWN:
-        err_set(&read->report.why, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a->text);
-        read_stop(read, READ_END_FAILED);
+        request_failed(read, a);
         break;
     }
     chunk_free(c);

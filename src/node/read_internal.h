@@ -16,7 +16,9 @@ struct read_learnt {
     struct sentinel sentinel;
     size_t size;        /* wallets in a chunk now */
     size_t size_failed; /* smallest size that lately failed; 0 if none */
-    unsigned successes; /* full chunks in a row since the last failure */
+    unsigned successes; /* full chunks in a row since the size last changed */
+    unsigned patience;  /* as many of them, and size_failed is forgotten; 0: the least */
+    bool proven;        /* it has given a proven answer through this reader */
 };
 
 /* One request's worth of a read, waiting or in flight. */
@@ -47,6 +49,7 @@ struct read {
     struct chunk *flying;
     size_t n_flying;
     bool ended;
+    bool proven; /* some chunk of it was answered, and from the right block */
     struct read_report report;
 };
 

@@ -11,7 +11,7 @@
  * the other; less is found by halving. Below the floor nothing useful can be read. */
 static const uint64_t gas_first = 50000000, gas_floor = 1500000;
 
-enum { GROW_AFTER = 3 };
+enum { GROW_AFTER = 3, PATIENCE_LEAST = 8, PATIENCE_MOST = 1024 };
 
 struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e)
 {
@@ -19,6 +19,13 @@ struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e)
         if (r->learnt[i].endpoint == e)
             return &r->learnt[i];
     return NULL;
+}
+
+/* Faults of the moment: what was asked may have been right. To learn from them would be for good. */
+static bool tells_nothing(enum fault f)
+{
+    return f == FAULT_RATE || f == FAULT_BILLING || f == FAULT_DOWN || f == FAULT_TIME ||
+           f == FAULT_GARBLED || f == FAULT_BEHIND || f == FAULT_PRUNED;
 }
 
 /* Does a sentinel's price get paid out of `gas`? 1 yes, 0 no, −1 when nobody answered. */
@@ -49,10 +56,8 @@ static int sentinel_pays(struct reads *r, struct endpoint *e, const struct senti
         json_free(doc);
         return paid;
     }
-    if (err->kind == ERR_UNREACHABLE || fault.fault == FAULT_RATE || fault.fault == FAULT_BILLING ||
-        fault.fault == FAULT_DOWN)
-        return -1;
-    return 0;
+    return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE || tells_nothing(fault.fault) ? -1
+                                                                                                   : 0;
 }
 
 /* A kind is right when its sentinel is paid out of the whole and not out of less than its price:
@@ -118,19 +123,25 @@ int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape 
     return 0;
 }
 
-/* Grows by a quarter after a few full chunks, and not back to what failed a moment ago until twice
- * the patience has passed. */
+/* Grows by a quarter after a few full chunks, up to just below what failed. That is forgotten in
+ * time, since it may have been a bad moment; each time it fails again, later. */
 void learn_size_held(struct read_learnt *l, size_t n)
 {
     if (n < l->size || l->sentinel.kind == SENTINEL_NONE)
         return;
-    if (++l->successes < GROW_AFTER)
-        return;
-    l->successes = 0;
+    l->successes++;
     size_t next = l->size + l->size / 4 + 1;
     if (l->size_failed && next >= l->size_failed)
-        next = l->size_failed - 1 > l->size ? l->size_failed - 1 : l->size;
-    l->size = next < l->reader->most ? next : l->reader->most;
+        next = l->size_failed - 1;
+    if (next > l->reader->most)
+        next = l->reader->most;
+    if (next > l->size && l->successes >= GROW_AFTER) {
+        l->size = next;
+        l->successes = 0;
+    } else if (l->size_failed && l->successes >= (l->patience ? l->patience : PATIENCE_LEAST)) {
+        l->size_failed = 0;
+        l->successes = 0;
+    }
 }
 
 void learn_size_failed(struct read_learnt *l, size_t n)
@@ -142,6 +153,9 @@ void learn_size_failed(struct read_learnt *l, size_t n)
     if (n / 2 < l->size)
         l->size = n / 2;
     l->successes = 0;
+    l->patience = l->patience ? l->patience * 2 : PATIENCE_LEAST;
+    if (l->patience > PATIENCE_MOST)
+        l->patience = PATIENCE_MOST;
 }
 
 bool learn_less_gas(struct reads *r, struct read_learnt *l)
