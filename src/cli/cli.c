@@ -113,8 +113,10 @@ static int parse_options(struct cli *cli, int argc, char **argv)
         int rc = 0;
         if (c == 'c')
             cli->file = optarg;
-        else if (c == 'h')
+        else if (c == 'h' && !cli_has(cli, "help") && cli->n_given < CLI_OPTIONS)
             cli->given[cli->n_given++].name = "help";
+        else if (c == 'h')
+            continue; /* said already */
         else if (c >= 1000)
             rc = take_option(cli, by_index[c - 1000], optarg, argc, argv);
         else if (c == ':')
@@ -197,8 +199,10 @@ int cli_open(const struct cli *cli, int needs, struct tracker *ret, struct conf 
         return cli_fail(&err);
     }
     ret->stop = stop_asked;
-    if (ret->reads)
+    if (ret->reads) {
         reads_stop_when(ret->reads, stop_asked);
+        node_stop_on(ret->node, stop_fd());
+    }
     *ret_conf = conf;
     return 0;
 }

@@ -2,22 +2,26 @@
  * trueup run: prepares in a process of its own (schema, chain identity, the balance's name), then
  * becomes the supervisor. After that it touches neither database, node nor file.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/url.h"
 #include "cli/cli.h"
 #include "proc/child.h"
+#include "proc/stop.h"
 #include "proc/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 const struct cli_option run_options[] = {
@@ -26,7 +30,7 @@ const struct cli_option run_options[] = {
     {0},
 };
 
-enum { RESULT_MAX = 4096 };
+enum { RESULT_MAX = 4096, STOP_GRACE_MS = 1500 };
 
 /* One daemon per SQLite file: the lock is held for as long as the supervisor lives. */
 static int lock_sqlite(const char *store, struct err *err)
@@ -45,13 +49,21 @@ static int lock_sqlite(const char *store, struct err *err)
     return err_hint(err, "stop it first, or give this one another --store");
 }
 
+/* Reads until the child closes its end, or until we are asked to stop. */
 static void read_result(int fd, char out[RESULT_MAX])
 {
     size_t n = 0;
-    ssize_t got;
-    while (n < RESULT_MAX - 1 &&
-           ((got = read(fd, out + n, RESULT_MAX - 1 - n)) > 0 || (got < 0 && errno == EINTR)))
+    ssize_t got = 1;
+    while (got != 0 && n < RESULT_MAX - 1 && !stop_asked()) {
+        struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd(), .events = POLLIN}};
+        poll(p, COUNT_OF(p), -1);
+        if (p[0].revents == 0)
+            continue;
+        got = read(fd, out + n, RESULT_MAX - 1 - n);
         n += got > 0 ? (size_t)got : 0;
+        if (got < 0 && errno != EINTR)
+            break;
+    }
     out[n] = '\0';
     close(fd);
 }
@@ -68,41 +80,47 @@ static void take_result(struct conf *conf, char *text)
     }
 }
 
-static volatile sig_atomic_t stopped_while_preparing;
-
-static void on_stop(int number)
+/* Asked to stop while preparing: the child may finish its statement, but not for long. */
+static void stop_child(pid_t pid)
 {
-    (void)number;
-    stopped_while_preparing = 1;
+    int64_t deadline = clock_ms() + STOP_GRACE_MS;
+    kill(pid, SIGTERM);
+    while (waitpid(pid, NULL, WNOHANG) == 0) {
+        struct timespec pause = {.tv_nsec = 5000000};
+        if (clock_ms() >= deadline)
+            kill(pid, SIGKILL);
+        nanosleep(&pause, NULL);
+    }
 }
 
-/* Runs `trueup worker prepare` to its end; its exit status, 0 with conf completed. */
-static int prepare(struct conf *conf, const struct cli *cli, struct err *err)
+/* Runs `trueup worker prepare` to its end; its exit status, 0 with conf completed. *ret_stopped: we
+ * were asked to stop meanwhile. */
+static int prepare(struct conf *conf, bool *ret_stopped, struct err *err)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
-    char result[RESULT_MAX];
+    char result[RESULT_MAX], words[80];
     char *argv[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
                     (char *)(uintptr_t) "prepare", NULL};
-    struct sigaction act = {.sa_handler = on_stop};
-    int fd, status, exit_code;
+    int fd, status = 0, exit_code;
     pid_t pid;
-    (void)cli;
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGINT, &act, NULL);
     conf_write(conf, CONF_FOR_FOLLOW, &text);
+    stop_install();
     int rc = child_start(argv, buf_str(&text), text.len, &fd, &pid, err);
     buf_free(&text);
     if (rc < 0)
         return 1;
     read_result(fd, result);
+    *ret_stopped = stop_asked();
+    if (*ret_stopped) {
+        stop_child(pid);
+        return 0;
+    }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        if (stopped_while_preparing)
-            kill(pid, SIGKILL);
-    char words[80];
+        ;
     child_status_text(status, words, sizeof words, &exit_code);
     if (exit_code == 0)
         take_result(conf, result);
-    else if (exit_code < 0 && !stopped_while_preparing)
+    else if (exit_code < 0)
         err_set(err, ERR_FAILED, "preparing died: %s", words);
     return exit_code < 0 ? 1 : exit_code;
 }
@@ -158,8 +176,9 @@ int command_run(struct cli *cli)
         status = idle();
     } else {
         announce(conf);
-        status = prepare(conf, cli, &err);
-        if (status == 0)
+        bool stopped = false;
+        status = prepare(conf, &stopped, &err);
+        if (status == 0 && !stopped)
             status = run_workers(conf, cli, &err);
         if (err.kind != ERR_NONE)
             status = cli_fail(&err);

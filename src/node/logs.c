@@ -117,6 +117,12 @@ static int take_header(struct node_answer *a, uint64_t to, struct logs *ret, str
     return 0;
 }
 
+static bool stopped(struct err *err)
+{
+    err_set(err, ERR_STOPPED, "asked to stop while waiting for logs");
+    return true;
+}
+
 int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
 {
@@ -138,7 +144,7 @@ int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, u
     for (int left = 2; rc == 0 && left > 0;) {
         struct node_answer a;
         int got = node_next(n, 1000, &a, err);
-        if (got < 0)
+        if (got < 0 || (got == 0 && node_stop_asked(n) && stopped(err)))
             rc = -1;
         if (got <= 0)
             continue;
@@ -169,13 +175,17 @@ static int ask_block(struct node *n, const struct log_filter *f, const struct he
     buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
     add_filter(&params, f);
     struct node_request q = {.method = "eth_getLogs", .params = params.data, .params_len = params.len,
-                             .lane = lane, .reply_max = LOGS_REPLY_MAX, .user = ret};
+                             .lane = lane, .reply_max = LOGS_REPLY_MAX, .user = ret,
+                             /* It may be reorged away: no waiting for it. */
+                             .straight = NODE_STRAIGHT(FAULT_BEHIND)};
     rc = node_submit(n, &q, err);
     while (rc == 0 && got == 0) {
         got = node_next(n, 1000, &a, err);
-        if (got < 0)
+        if (got < 0 || (got == 0 && node_stop_asked(n) && stopped(err)))
             rc = -1;
     }
+    if (rc < 0)
+        node_abandon(n, ret);
     if (got > 0) {
         rc = take_logs(&a, arena, ret, err);
         node_answer_free(&a);

@@ -32,7 +32,7 @@ int child_start(char *const argv[], const char *settings, size_t n, int *result_
 bool child_has_settings(void);
 int child_read_settings(struct buf *ret, struct err *err);
 
-/* What a wait status means, in words: "status 1", "killed by signal 9 (Killed)"; exit_code −1 when
+/* What a wait status means, in words: "status 1", "signal 9 (Killed)"; exit_code −1 when
  * it did not exit by itself. */
 void child_status_text(int status, char *out, size_t room, int *exit_code);
 

@@ -20,7 +20,8 @@ static void on_signal(int number)
 
 void stop_install(void)
 {
-    struct sigaction act = {.sa_handler = on_signal};
+    /* The second Ctrl-C ends us at once: the first may wait for a database that hangs. */
+    struct sigaction act = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     if (wake[0] < 0 && pipe2(wake, O_CLOEXEC | O_NONBLOCK) < 0)
         wake[0] = wake[1] = -1;
@@ -33,6 +34,11 @@ void stop_install(void)
 bool stop_asked(void)
 {
     return asked != 0;
+}
+
+int stop_fd(void)
+{
+    return wake[0];
 }
 
 bool stop_wait_until(int64_t deadline_ms)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proc/child.h"
+#include "proc/stop.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -145,6 +146,8 @@ static int take_signals(sigset_t *set, struct err *err)
 
 static int loop(struct running *list, size_t n, int signals)
 {
+    if (stop_asked()) /* before the signals were ours */
+        return 0;
     for (;;) {
         struct pollfd p = {.fd = signals, .events = POLLIN};
         struct signalfd_siginfo info;

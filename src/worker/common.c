@@ -32,6 +32,7 @@ static int open_once(struct conf *conf, const char *who, struct tracker *ret, st
         return -1;
     ret->stop = stop_asked;
     reads_stop_when(ret->reads, stop_asked);
+    node_stop_on(ret->node, stop_fd());
     arena_init(&arena);
     int rc = store_check(ret->store, tracker_store_balances(ret, &arena), ret->n_balances, err);
     arena_free(&arena);
@@ -56,6 +57,8 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
             *err = why;
             return false;
         }
+        if (stop_asked())
+            return false;
         log_warn_err("not ready, trying again", &why);
         if (stop_wait(backoff_next(&backoff)))
             return false;
