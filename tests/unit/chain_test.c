@@ -1,0 +1,60 @@
+/* Where a sweep reads: max(settled, head − 64), never above covered, not below the store's first
+ * block. */
+#include "track/chain.h"
+#include "vectors.h"
+
+static void the_block_of_a_sweep(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t head, settled, covered, first, at;
+        const char *why;
+    } rows[] = {
+        {1000, 900, 1000, 0, 936, "settled is further back than 64: a full node may not have it"},
+        {1000, 936, 1000, 0, 936, "both the same"},
+        {1000, 990, 1000, 0, 990, "settled is nearer"},
+        {1000, 1000, 1000, 0, 1000, "settled is the head"},
+        {1000, 990, 950, 0, 950, "never above covered"},
+        {1000, 0, 1000, 0, 936, "no settled block"},
+        {1000, 0, 100, 0, 100, "catching up from far back"},
+        {1000, 0, 0, 0, 0, "nothing covered"},
+        {64, 0, 64, 0, 0, "the beginning of a chain"},
+        {65, 0, 65, 0, 1, "the beginning of a chain"},
+        {3, 1, 3, 0, 1, "the beginning of a chain"},
+        {0, 0, 0, 0, 0, "the genesis block"},
+        {1000, 900, 1000, 1000, 1000, "a store that begins here has no older header"},
+        {1010, 900, 1005, 1000, 1000, "a store that began ten blocks ago"},
+        {1010, 1006, 1005, 1000, 1005, "covered binds more than the rest"},
+        {1010, 900, 990, 1000, 990, "--from: covered is still below the first block"},
+        {UINT64_MAX, 5, UINT64_MAX, 0, UINT64_MAX - 64, "no overflow"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t at =
+            chain_sweep_block(rows[i].head, rows[i].settled, rows[i].covered, rows[i].first);
+        if (at != rows[i].at)
+            fail_msg("row %zu (%s): %llu, expected %llu", i, rows[i].why, (unsigned long long)at,
+                     (unsigned long long)rows[i].at);
+    }
+}
+
+static void near_headers_by_number(void **state)
+{
+    (void)state;
+    static struct chain c;
+    assert_null(chain_near(&c, 0));
+    for (unsigned i = 0; i <= CHAIN_NEAR; i++)
+        c.near[c.n_near++].at.number = 100 + i;
+    assert_null(chain_near(&c, 99));
+    assert_int_equal(chain_near(&c, 100)->at.number, 100);
+    assert_int_equal(chain_near(&c, 100 + CHAIN_NEAR)->at.number, 100 + CHAIN_NEAR);
+    assert_null(chain_near(&c, 101 + CHAIN_NEAR));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_block_of_a_sweep),
+        cmocka_unit_test(near_headers_by_number),
+    };
+    return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
+}
