@@ -165,11 +165,8 @@ static void select_balance(struct run *r)
     struct conf_balance *all = (struct conf_balance *)c->balances;
     if (!wanted || c->n_balances == 0)
         return;
-    if (c->n_balances == 1 && !all[0].name && !r->problems.count) {
-        conf_name_balance(c, wanted);
-        if (strcmp(all[0].name, wanted) == 0)
-            return;
-    }
+    if (!all[0].name && !r->problems.count)
+        conf_name_balance(c, wanted); /* instead of the token's symbol */
     for (size_t i = 0; i < c->n_balances; i++) {
         if (!all[i].name || strcmp(all[i].name, wanted) != 0)
             continue;

@@ -121,7 +121,7 @@ static const char *here(const struct builder *b, const char *last)
     for (size_t i = 0; i < b->depth; i++) {
         if (b->name[i])
             buf_addf(&path, "%s%s", path.len ? "." : "", b->name[i]);
-        else if (i > 0)
+        else if (i > 0 && b->open[i - 1])
             buf_addf(&path, "[%zu]", b->open[i - 1]->count - 1);
     }
     if (last)
