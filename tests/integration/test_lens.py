@@ -335,6 +335,22 @@ def test_no_gas_limit_makes_a_number_wrong(chain, rng, reader):
     assert (2, 1, "ok") not in seen and (3, 1, "ok") not in seen
 
 
+@pytest.mark.parametrize("reader", LENS_READERS)
+def test_a_view_is_given_all_of_its_limit_or_is_not_called(chain, rng, reader):
+    """The view answers with the gas it finds: around the least that a node may be asked with, where
+    63/64 of what is left, or the price of a cold account, could take a bit of it."""
+    gas_found = "5a" + "600052" + "60206000f3"
+    terms = set_views(chain.rpc, [gas_found])
+    asked = set()
+    with Lens(chain.rpc, terms) as lens:
+        for gas in range(TERM_GAS, 2_260_000, 997 if reader == "override" else 2_999):
+            result = read_or_none(lens, reader, ["0x" + "11" * 20], gas=gas - rng.randrange(997))
+            asked.add(result.answered if result else None)
+            for status, _, value in result.cells if result else ():
+                assert (status, int(value)) == ("ok", TERM_GAS - 2), f"gas {gas}"
+    assert asked >= {0, 1}
+
+
 def test_the_view_is_one_that_would_lie(chain):
     """The trap of the test above is a trap: a plain call with little gas says 0, and success."""
     at, selector, _ = starving(chain)[2]
