@@ -62,7 +62,9 @@ class Trueup:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def tail(self, lines=40):
-        return "\n".join(self.output().splitlines()[-lines:])
+        """The end of the log, without the heartbeat of an idle sweep."""
+        said = [line for line in self.output().splitlines() if "nothing due" not in line]
+        return "\n".join(said[-lines:])
 
     def alive(self):
         """Raises, with the end of the log, when the daemon is gone: for use while waiting."""
