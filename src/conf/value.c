@@ -13,8 +13,7 @@
 
 /* --- words --- */
 
-/* The word's number in a list of words with blanks between, or −1. */
-static int word_index(const char *words, const char *text)
+int value_word(const char *words, const char *text)
 {
     size_t n = strlen(text);
     int index = 0;
@@ -35,8 +34,7 @@ static void word_add(const char *words, int index, struct buf *out)
     buf_add(out, w, strcspn(w, " "));
 }
 
-/* "a, b or c" */
-static void words_add(const char *words, struct buf *out)
+void value_words(const char *words, struct buf *out)
 {
     for (const char *w = words; *w;) {
         size_t len = strcspn(w, " ");
@@ -201,7 +199,7 @@ static bool settle_read(struct decoder *d, const struct spot *s, const char *tex
                         void *base)
 {
     struct conf *c = base;
-    int word = word_index(s->row->words, text);
+    int word = value_word(s->row->words, text);
     if (word >= 0) {
         c->chain.settle = (enum conf_settle)word;
         c->chain.settle_depth = 0;
@@ -226,7 +224,8 @@ static void settle_write(const struct setting *row, const void *base, struct buf
 
 static void settle_expected(const struct setting *row, struct buf *out)
 {
-    buf_addf(out, "finalized, safe or a number of blocks up to %llu", (unsigned long long)row->max);
+    value_words(row->words, out);
+    buf_addf(out, ", or a number of blocks up to %llu", (unsigned long long)row->max);
 }
 
 const struct kind kind_settle = {.name = "word or number",
@@ -294,7 +293,7 @@ const struct kind kind_duration = {.name = "duration",
 static bool word_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                       void *base)
 {
-    int word = word_index(s->row->words, text);
+    int word = value_word(s->row->words, text);
     (void)n;
     if (word < 0)
         return spot_refuse(d, s, "unknown word");
@@ -317,7 +316,7 @@ static void word_write(const struct setting *row, const void *base, struct buf *
 
 static void word_expected(const struct setting *row, struct buf *out)
 {
-    words_add(row->words, out);
+    value_words(row->words, out);
 }
 
 const struct kind kind_word = {.name = "word",
@@ -329,7 +328,7 @@ const struct kind kind_word = {.name = "word",
 static bool yes_no_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                         void *base)
 {
-    int word = word_index("no yes false true off on", text);
+    int word = value_word("no yes false true off on", text);
     (void)n;
     if (word < 0)
         return spot_refuse(d, s, "neither yes nor no");

@@ -335,9 +335,11 @@ static bool wallets_read(struct decoder *d, const struct spot *s, void *base)
     const char *text = spot_text(d, s, &n);
     if (!text)
         return false;
-    b->wallets = strcmp(text, "listed") == 0 ? WALLETS_LISTED : WALLETS_SEEN;
-    return b->wallets == WALLETS_LISTED || strcmp(text, "seen") == 0 ||
-           spot_refuse(d, s, "unknown word");
+    int word = value_word(s->row->words, text);
+    if (word < 0)
+        return spot_refuse(d, s, "unknown word");
+    b->wallets = (enum conf_wallets)word;
+    return true;
 }
 
 static void wallets_write(const struct setting *row, const void *base, struct buf *out)
@@ -355,8 +357,8 @@ static void wallets_write(const struct setting *row, const void *base, struct bu
 
 static void wallets_expected(const struct setting *row, struct buf *out)
 {
-    (void)row;
-    buf_adds(out, "seen, listed or {query: SQL}");
+    value_words(row->words, out);
+    buf_adds(out, ", or {query: SQL}");
 }
 
 const struct kind kind_wallets = {.name = "word or query",
@@ -390,17 +392,14 @@ static bool read_price(struct decoder *d, const struct spot *s, const struct mem
 static bool price_read(struct decoder *d, const struct spot *s, void *base)
 {
     struct conf_endpoint *e = base;
-    size_t n = 0, known = 0;
+    size_t n = 0;
     if (s->node->kind != NODE_MAP) {
-        static const char *const names[] = {"alchemy", "infura", "quicknode", "flat"};
         const char *text = spot_text(d, s, &n);
-        while (text && known < COUNT_OF(names) && strcmp(names[known], text) != 0)
-            known++;
         if (!text)
             return false;
-        if (known == COUNT_OF(names))
+        if (value_word(s->row->words, text) < 0)
             return spot_refuse(d, s, "unknown price list");
-        e->price = names[known];
+        e->price = arena_strdup(d->arena, text);
         return true;
     }
     if (s->node->count == 0 || s->node->count > s->row->max)
@@ -430,8 +429,8 @@ static void price_write(const struct setting *row, const void *base, struct buf 
 
 static void price_expected(const struct setting *row, struct buf *out)
 {
-    (void)row;
-    buf_adds(out, "alchemy, infura, quicknode, flat or {METHOD: UNITS}");
+    value_words(row->words, out);
+    buf_adds(out, ", or {METHOD: UNITS}");
 }
 
 const struct kind kind_price = {.name = "word or map",
