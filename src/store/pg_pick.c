@@ -5,9 +5,11 @@
  * every look would begin among the dead entries of rows refreshed since the last vacuum. Two things
  * no bound can help against: millions of rows that share one time (a backfill's 1970), and an old
  * snapshot that keeps vacuum and the index's own clean-up from removing what is dead. A look is
- * therefore cut off by the server after LOOK_MS, and then the heap is walked instead, block range
- * by block range: every row has its turn in a walk, at a cost that does not depend on dead entries.
- * While the walk goes on, the index is asked again every few seconds.
+ * therefore cut off by the server after LOOK_MS, and then the heap is walked instead, from place to
+ * place: every row has its turn in a walk, at a cost that does not depend on dead entries. The
+ * index is asked again soon, and about placeholders from the other end: among equal times the
+ * entries lie in the order of the disk, so rows inserted since are at the end when the dead are at
+ * the start.
  *
  * A tie-break by wallet was tried and costs a sort of all ties; a walk by key costs a random heap
  * page a row.
@@ -18,17 +20,21 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    LOOK_MS = 8,                  /* the server ends a look by the index after this */
-    LOOK_SLOW_MS = 6,             /* one that took so long is not repeated at every tick either */
-    LOOK_ROWS = 1000,             /* looked at beyond those wanted */
-    REST_MS = 2000,               /* between two slow looks */
-    WALK_BLOCKS = 64,             /* of the heap in one statement; about 5,000 rows */
-    WALK_STEPS = 6,               /* statements in one claim */
+    LOOK_MS = 8,      /* the server ends a look by the index after this */
+    LOOK_SLOW_MS = 6, /* one that took so long is not repeated at every tick either */
+    SMALL_MS = 2000,  /* in a table of fewer than so many blocks there is nothing to get lost in */
+    SMALL_BLOCKS = 2000,
+    LOOK_ROWS = 1000, /* looked at beyond those wanted */
+    REST_FACTOR = 25, /* a slow look is followed by so many times its own time without one */
+    WALK_BLOCKS = 64, /* of the heap in one statement; about 5,000 rows */
+    WALK_STEPS = 6,   /* statements in one claim */
+    TID_BITS = 16,    /* an offset in its block */
     NEVER_BEFORE_1971 = 31536000, /* seconds */
 };
 
@@ -39,7 +45,8 @@ struct look {
     struct arena *arena;
     struct claim claim;
     struct store_cursor cursor;
-    int64_t now_us; /* the database's */
+    int64_t now_us;  /* the database's */
+    uint64_t blocks; /* of the heap */
     struct err *err;
 };
 
@@ -64,7 +71,9 @@ static int look_listed(struct look *l)
     struct pg_command c = {
         .sql = arena_printf(l->arena,
                             "SELECT n.now, w.wallet, t.updated_at, t.observed_block, t.wallet IS "
-                            "NOT NULL FROM (SELECT CURRENT_TIMESTAMP AS now) n LEFT JOIN (SELECT "
+                            "NOT NULL, pg_relation_size(to_regclass($3)) / "
+                            "current_setting('block_size')::bigint FROM (SELECT CURRENT_TIMESTAMP "
+                            "AS now) n LEFT JOIN (SELECT "
                             "wallet FROM trueup_wallets l WHERE l.balance = $1 AND l.pending AND "
                             "coalesce((SELECT q.retry_at <= CURRENT_TIMESTAMP FROM "
                             "trueup_quarantine q WHERE q.balance = $1 AND q.wallet = l.wallet), "
@@ -75,10 +84,12 @@ static int look_listed(struct look *l)
     const struct store_pick *pick = l->claim.pick;
     pg_p_text(&c.params, l->b->name);
     pg_p_int(&c.params, true, pick->want + pick->n_in_flight);
+    pg_p_text(&c.params, l->table);
     PGresult *res = pg_query(l->s, &c, l->err);
     if (!res)
         return -1;
     l->now_us = pg_get_time(res, 0, 0);
+    pg_get_int(res, 0, 5, &l->blocks);
     for (int i = 0; i < PQntuples(res); i++) {
         struct store_stale row = {.has_row = pg_get_bool(res, i, 4)};
         row.updated_us = pg_get_time(res, i, 2);
@@ -90,6 +101,11 @@ static int look_listed(struct look *l)
     return 0;
 }
 
+static int look_ms(const struct look *l)
+{
+    return l->blocks < SMALL_BLOCKS ? SMALL_MS : LOOK_MS;
+}
+
 /* Runs a look by the index under its own short deadline. *ret_res NULL: it was cut off. The plan is
  * forced: a planner that does not know about the dead would rather read the table. */
 static int timed(struct look *l, const struct pg_command *look, PGresult **ret_res,
@@ -99,7 +115,7 @@ static int timed(struct look *l, const struct pg_command *look, PGresult **ret_r
     snprintf(deadline, sizeof deadline,
              "SELECT set_config('statement_timeout', '%d', true), set_config('enable_seqscan', "
              "'off', true), set_config('enable_bitmapscan', 'off', true)",
-             LOOK_MS);
+             look_ms(l));
     struct pg_command c[] = {
         {.sql = "BEGIN READ ONLY"}, {.sql = deadline}, *look, {.sql = "COMMIT"}};
     PGresult *res[COUNT_OF(c)];
@@ -126,43 +142,47 @@ static size_t look_rows(const struct look *l)
     return l->claim.pick->want + l->claim.pick->n_in_flight + LOOK_ROWS;
 }
 
-/* *ret_end: the placeholders were seen to their last. */
-static int look_placeholders(struct look *l, bool *ret_end)
+/* *ret_end: the placeholders were seen to their last. *ret_cut: they were not, for lack of time. */
+static int look_placeholders(struct look *l, bool *ret_cut, bool *ret_end)
 {
     PGresult *res = NULL;
     int64_t took;
-    struct pg_command c = {.sql =
-                               arena_printf(l->arena,
-                                            "SELECT " ROW_COLUMNS
-                                            " FROM %s t WHERE t.updated_at < '" PLACEHOLDER_END
-                                            "' AND " NOT_WAITING " ORDER BY t.updated_at LIMIT %zu",
-                                            l->table, look_rows(l)),
-                           .params.arena = l->arena};
+    struct pg_command c = {
+        .sql =
+            arena_printf(l->arena,
+                         "SELECT " ROW_COLUMNS " FROM %s t WHERE t.updated_at < '" PLACEHOLDER_END
+                         "' AND " NOT_WAITING " ORDER BY t.updated_at %s LIMIT %zu",
+                         l->table, l->cursor.from_end ? "DESC" : "ASC", look_rows(l)),
+        .params.arena = l->arena};
     *ret_end = false;
-    if (clock_ms() < l->cursor.placeholders_not_before_ms)
+    *ret_cut = clock_ms() < l->cursor.placeholders_not_before_ms;
+    if (*ret_cut)
         return 0;
     pg_p_text(&c.params, l->b->name);
     if (timed(l, &c, &res, &took) != 0)
         return -1;
-    if (!res || took >= LOOK_SLOW_MS)
-        l->cursor.placeholders_not_before_ms = clock_ms() + REST_MS;
-    if (!res)
+    if (!res) {
+        *ret_cut = true;
+        l->cursor.from_end = !l->cursor.from_end;
+        l->cursor.placeholders_not_before_ms = clock_ms() + REST_FACTOR * took;
         return 0;
+    }
     for (int i = 0; i < PQntuples(res) && !claim_full(&l->claim); i++) {
         struct store_stale row;
         if (read_stale(res, i, &row))
             claim_offer(&l->claim, &row);
     }
     *ret_end = (size_t)PQntuples(res) < look_rows(l);
+    if (took >= LOOK_SLOW_MS && l->claim.n == l->claim.n_sealed && l->blocks >= SMALL_BLOCKS)
+        l->cursor.placeholders_not_before_ms = clock_ms() + REST_FACTOR * took;
     PQclear(res);
     return 0;
 }
 
 /* From the cursor on. *ret_cut: too slow. *ret_end: the lap is over. */
-static int look_by_time(struct look *l, bool *ret_cut, bool *ret_end)
+static int look_by_time(struct look *l, int64_t *ret_took_ms, bool *ret_cut, bool *ret_end)
 {
     PGresult *res = NULL;
-    int64_t took;
     struct pg_command c = {
         .sql = arena_printf(l->arena,
                             "SELECT " ROW_COLUMNS " FROM %s t WHERE t.updated_at >= $2 AND "
@@ -172,7 +192,7 @@ static int look_by_time(struct look *l, bool *ret_cut, bool *ret_end)
     pg_p_text(&c.params, l->b->name);
     pg_p_time(&c.params, l->cursor.updated_us);
     pg_p_time(&c.params, l->cursor.lap_start_us);
-    if (timed(l, &c, &res, &took) != 0)
+    if (timed(l, &c, &res, ret_took_ms) != 0)
         return -1;
     *ret_cut = res == NULL;
     *ret_end = false;
@@ -188,7 +208,7 @@ static int look_by_time(struct look *l, bool *ret_cut, bool *ret_end)
     }
     *ret_end = i == rows && (size_t)rows < look_rows(l);
     /* All that was looked at shares one time and none could be taken: the bound cannot pass it. */
-    *ret_cut = !*ret_end && l->claim.n == 0 && i == rows;
+    *ret_cut = !*ret_end && l->claim.n == l->claim.n_sealed && i == rows;
     PQclear(res);
     return 0;
 }
@@ -196,33 +216,35 @@ static int look_by_time(struct look *l, bool *ret_cut, bool *ret_end)
 /* The next blocks of the heap: rows of this lap, in the order of the disk. */
 static int walk_blocks(struct look *l, bool *ret_end)
 {
+    uint64_t block = l->cursor.walk_at >> TID_BITS;
     struct pg_command c = {
         .sql = arena_printf(l->arena,
-                            "SELECT " ROW_COLUMNS ", pg_relation_size('%s'::regclass) / "
-                            "current_setting('block_size')::bigint FROM (SELECT 1) one LEFT JOIN "
-                            "(SELECT * FROM %s t WHERE t.ctid >= '(%llu,0)'::tid AND t.ctid < "
-                            "'(%llu,0)'::tid AND t.updated_at < $2 AND " NOT_WAITING ") t ON true",
-                            l->table, l->table, (unsigned long long)l->cursor.walk_block,
-                            (unsigned long long)l->cursor.walk_block + WALK_BLOCKS),
+                            "SELECT " ROW_COLUMNS ", t.ctid FROM %s t WHERE t.ctid > "
+                            "'(%" PRIu64 ",%u)'::tid AND t.ctid < '(%" PRIu64 ",0)'::tid AND "
+                            "t.updated_at < $2 AND " NOT_WAITING,
+                            l->table, block, (unsigned)(l->cursor.walk_at & ((1U << TID_BITS) - 1)),
+                            block + WALK_BLOCKS),
         .params.arena = l->arena};
     pg_p_text(&c.params, l->b->name);
     pg_p_time(&c.params, l->cursor.lap_start_us);
     PGresult *res = pg_query(l->s, &c, l->err);
     if (!res)
         return -1;
-    uint64_t blocks = 0;
-    pg_get_int(res, 0, 3, &blocks);
-    for (int i = 0; i < PQntuples(res); i++) {
+    for (int i = 0; i < PQntuples(res) && !claim_full(&l->claim); i++) {
         struct store_stale row;
+        uint8_t tid[PG_TID_SIZE];
         if (read_stale(res, i, &row))
             claim_offer(&l->claim, &row);
+        if (pg_get_tid(res, i, 3, tid)) {
+            l->cursor.walk_at = 0;
+            for (int k = 0; k < PG_TID_SIZE; k++)
+                l->cursor.walk_at = l->cursor.walk_at << 8 | tid[k];
+        }
     }
-    /* Filled up: the rest of these blocks is left for the next claim, which finds those taken now
-     * in flight or refreshed. */
-    if (!claim_full(&l->claim))
-        l->cursor.walk_block += WALK_BLOCKS;
-    *ret_end = l->cursor.walk_block >= blocks;
     PQclear(res);
+    if (!claim_full(&l->claim))
+        l->cursor.walk_at = (block + WALK_BLOCKS) << TID_BITS;
+    *ret_end = l->cursor.walk_at >> TID_BITS >= l->blocks;
     return 0;
 }
 
@@ -238,7 +260,8 @@ static int walk(struct look *l, bool *ret_end)
 static int look(struct look *l, bool *ret_lap)
 {
     const int64_t end_us = (int64_t)NEVER_BEFORE_1971 * 1000000;
-    bool all_placeholders = false, cut = false;
+    bool cut = false, all_placeholders = false;
+    int64_t took = 0;
     if (look_listed(l) != 0)
         return -1;
     if (!l->cursor.started)
@@ -246,19 +269,21 @@ static int look(struct look *l, bool *ret_lap)
     else
         cursor_maybe_rewind(&l->cursor);
     claim_seal(&l->claim, l->arena);
-    if (!claim_full(&l->claim) && look_placeholders(l, &all_placeholders) != 0)
+    if (!claim_full(&l->claim) && look_placeholders(l, &cut, &all_placeholders) != 0)
         return -1;
     claim_seal(&l->claim, l->arena);
     if (claim_full(&l->claim))
         return 0;
     if (all_placeholders && l->cursor.updated_us < end_us)
         l->cursor.updated_us = end_us;
+    if (cut && l->cursor.updated_us < end_us)
+        return walk(l, ret_lap); /* it would get lost among the same dead */
     if (clock_ms() >= l->cursor.walk_until_ms) {
-        if (look_by_time(l, &cut, ret_lap) != 0)
+        if (look_by_time(l, &took, &cut, ret_lap) != 0)
             return -1;
         if (!cut)
             return 0;
-        l->cursor.walk_until_ms = clock_ms() + REST_MS;
+        l->cursor.walk_until_ms = clock_ms() + REST_FACTOR * took;
         claim_seal(&l->claim, l->arena);
     }
     return walk(l, ret_lap);

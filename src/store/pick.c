@@ -51,7 +51,7 @@ void cursor_begin_lap(struct store_cursor *cursor, int64_t db_now_us)
     memset(&cursor->after, 0, sizeof cursor->after);
     cursor->lap_start_us = db_now_us;
     cursor->lap_started_ms = clock_ms();
-    cursor->walk_block = 0;
+    cursor->walk_at = 0;
 }
 
 void cursor_maybe_rewind(struct store_cursor *cursor)

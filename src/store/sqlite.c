@@ -250,8 +250,9 @@ static int connect_file(struct sq *s, struct err *err)
     const char *file = s->base.url + strlen("sqlite:");
     if (create_file(s, file, err) != 0)
         return -1;
-    if (sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL) !=
-        SQLITE_OK)
+    if (sqlite3_open_v2(file, &s->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+                        NULL) != SQLITE_OK)
         return sq_fail(s, err, "open");
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, on_busy, s);

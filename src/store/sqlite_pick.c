@@ -6,6 +6,9 @@
 #include "store/sqlite.h"
 #include "store/times.h"
 
+#include "base/err.h"
+
+#include <stdio.h>
 #include <string.h>
 
 enum { LOOK = 5000 }; /* rows looked at in one claim beyond those wanted: a ceiling on its time */
@@ -85,6 +88,12 @@ static int claim_placeholders(struct sq *s, const struct store_balance *b, struc
     return rc < 0 ? -1 : 0;
 }
 
+static void keep_text(char *to, size_t room, sqlite3_stmt *st, int col)
+{
+    const char *text = (const char *)sqlite3_column_text(st, col);
+    snprintf(to, room, "%s", text ? text : "");
+}
+
 static int claim_by_time(struct sq *s, const struct store_balance *b, struct claim *c,
                          struct store_cursor *cursor, int64_t now_us, bool *ret_end,
                          struct err *err)
@@ -102,22 +111,21 @@ static int claim_by_time(struct sq *s, const struct store_balance *b, struct cla
     int rc = 1;
     sq_text(st, 1, b->name);
     sq_time(st, 2, now_us);
-    sq_time(st, 3, cursor->updated_us);
-    sq_address(st, 4, &cursor->after);
+    sq_text(st, 3, cursor->after.time);
+    sq_text(st, 4, cursor->after.wallet);
     sqlite3_bind_int64(st, 5, look_of(c->pick));
     while (!end && !claim_full(c) && (rc = sq_step(s, st, err)) == 1) {
         struct store_stale row;
         looked++;
         bool ours = read_stale(st, &row);
         end = row.updated_us >= cursor->lap_start_us;
-        if (end || !ours)
-            continue;
-        if (sqlite3_column_int(st, 3) == 0)
+        if (end)
+            break;
+        if (ours && sqlite3_column_int(st, 3) == 0)
             claim_offer(c, &row);
-        if (row.updated_us >= cursor->updated_us) {
-            cursor->updated_us = row.updated_us;
-            cursor->after = row.wallet;
-        }
+        /* as text: an application may write its times without a fraction */
+        keep_text(cursor->after.wallet, sizeof cursor->after.wallet, st, 0);
+        keep_text(cursor->after.time, sizeof cursor->after.time, st, 1);
     }
     sqlite3_reset(st);
     *ret_end = end || (rc == 0 && looked < look_of(c->pick));
@@ -146,9 +154,10 @@ int sq_claim_stale(struct store *store, const struct store_balance *b,
         return -1;
     claim_seal(&c, arena);
     if (!claim_full(&c)) {
-        int64_t after_placeholders = INT64_C(365) * 86400 * 1000000;
-        if (all_placeholders && next.updated_us < after_placeholders)
-            next.updated_us = after_placeholders - 1;
+        if (all_placeholders && strcmp(next.after.time, PLACEHOLDER_END) < 0) {
+            snprintf(next.after.time, sizeof next.after.time, "%s", PLACEHOLDER_END);
+            next.after.wallet[0] = '\0';
+        }
         if (claim_by_time(s, b, &c, &next, now_us, &lap, err) != 0)
             return -1;
     }
@@ -226,6 +235,10 @@ int sq_tracked(struct store *store, const struct store_balance *b, const address
                bool *ret_tracked, struct err *err)
 {
     struct sq *s = sq_of(store);
+    if (b->tracking == STORE_QUERY) {
+        err_set(err, ERR_STORE, "balance \"%s\": wallets by a query need PostgreSQL", b->name);
+        return err_hint(err, "keep the list in trueup: wallets: listed, and trueup wallets import");
+    }
     sqlite3_stmt *st = sq_prepare(s, err,
                                   "SELECT EXISTS (SELECT 1 FROM \"%w\" WHERE wallet = ?2) OR "
                                   "EXISTS (SELECT 1 FROM trueup_wallets WHERE balance = ?1 AND "

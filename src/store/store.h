@@ -203,9 +203,12 @@ struct store_cursor {
     uint64_t laps;
     /* a look at the placeholder range that turned out slow is not repeated before this */
     int64_t placeholders_not_before_ms;
-    int64_t lap_start_us;  /* database time: rows written since then belong to the next lap */
-    address after;         /* SQLite: the tie-break, and PostgreSQL leaves it alone */
-    uint64_t walk_block;   /* PostgreSQL: where the walk over the heap stands (pg_pick.c) */
+    int64_t lap_start_us; /* database time: rows written since then belong to the next lap */
+    struct {              /* SQLite: the last row looked at, as it spells itself */
+        char time[32], wallet[64];
+    } after;
+    uint64_t walk_at;      /* PostgreSQL: where the walk over the heap stands (pg_pick.c) */
+    bool from_end;         /* PostgreSQL: look at the placeholders from their other end */
     int64_t walk_until_ms; /* monotonic: the order by updated_at is too slow to ask until then */
 };
 
