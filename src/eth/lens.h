@@ -70,8 +70,9 @@ struct lens_shape {
     size_t n_terms; /* 1 to LENS_TERMS_MAX */
     enum lens_anchor anchor;
     enum lens_mode mode;
-    /* The limit of a call is whatever is left, and a call may use half of that: for one wallet that
-     * needed more than its limit. */
+    /* The limit of a call is whatever is left, and a call may use half of that: for a second look
+     * at wallets that failed or needed more than their limit. Those that fail cheaply are settled
+     * many at a time; one that is still LENS_HEAVY among others may not be so by itself. */
     bool alone;
 };
 
@@ -100,7 +101,8 @@ enum lens_status {
     LENS_EMPTY,      /* success and no data */
     LENS_BAD_LENGTH, /* success and data, but not 32 bytes */
     LENS_OVERFLOW,   /* the sum does not fit 256 bits */
-    LENS_HEAVY,      /* used more than half of its gas: nothing it said counts */
+    LENS_HEAVY, /* used more than half of its gas: nothing it said counts. Or failed, alone, with
+                   less than its limit */
 };
 
 struct lens_cell {

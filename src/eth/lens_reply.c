@@ -82,6 +82,13 @@ static bool heavy(const struct lens_shape *s, const struct note *why)
     return why->used > (s->alone ? why->before / 2 : s->terms[why->term].gas / 2);
 }
 
+/* Alone, a call may have had less than its limit: when others before it took the budget, or where
+ * the whole budget is less. That proves a value, if it was light, but not a failure. */
+static bool poor(const struct lens_shape *s, const struct note *why)
+{
+    return s->alone && why->before < s->terms[why->term].gas;
+}
+
 static bool note_valid(const struct lens_reply *r, const struct note *why)
 {
     if (why->is_sum) /* or it would stand in its place */
@@ -153,7 +160,7 @@ static enum lens_status status_of(const struct lens_shape *s, const struct note 
 {
     if (why->how == HOW_OVERFLOW)
         return LENS_OVERFLOW;
-    if (heavy(s, why))
+    if (heavy(s, why) || (!why->how && poor(s, why)))
         return LENS_HEAVY;
     if (!why->how)
         return LENS_REVERTED;

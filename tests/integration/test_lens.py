@@ -162,6 +162,25 @@ def test_bad_wallets_harm_nobody_else(chain, lens, rng, reader, term):
                 assert int(found) == want, what
 
 
+@pytest.mark.parametrize("reader", LENS_READERS)
+def test_a_second_look_at_many(chain, lens, rng, reader):
+    """What fails cheaply is settled many at a time; what is heavy is by itself, or stays open."""
+    wallets = populate(chain.world, rng, 200)
+    chain.world.mood(wallets[:150], w.REVERT)
+    chain.world.mood(wallets[150:160], w.SWALLOW, 5_000_000)
+    chain.world.mood(wallets[160:162], w.BURN)
+    rest = [sum(Truth(chain.world, [t]).read([x])[x] for t in TERMS[1:]) for x in wallets]
+    result = lens.read_all(reader, wallets[:170], alone=True)
+    assert [c[0] for c in result.cells[:150]] == ["reverted"] * 150
+    assert {c[0] for c in result.cells[150:160]} <= {"ok", "suspect"}
+    assert result.cells[150][0] == "ok"
+    assert [c[0] for c in result.cells[160:162]] == ["suspect"] * 2
+    assert {c[0] for c in result.cells[162:]} <= {"ok", "suspect"}
+    for i in range(150, 160):
+        assert result.cells[i][0] != "ok" or int(result.cells[i][2]) == rest[i] + 7
+        assert int(lens.read(reader, [wallets[i]], alone=True).cells[0][2]) == rest[i] + 7
+
+
 def test_bad_wallets_at_any_place(chain, rng):
     """Any mixture of sums and notes."""
     with Lens(chain.rpc, set_views(chain.rpc, [ODD_REVERTS])) as lens:

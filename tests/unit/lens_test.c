@@ -356,6 +356,13 @@ static void each_reason_is_told_apart(void **state)
     make(&r, shape_of(1, LENS_CALL, true), 1, 1);
     reason(&r, 0, 0, 0, 48000000, 49000000);
     check_cell(0, LENS_HEAVY, 0, U256_ZERO);
+    /* A failure with less than the limit proves nothing; an odd length is one all the same. */
+    make(&r, shape_of(1, LENS_CALL, true), 1, 1);
+    reason(&r, 0, 0, 0, 1000, 1999999);
+    check_cell(0, LENS_HEAVY, 0, U256_ZERO);
+    make(&r, shape_of(1, LENS_CALL, true), 1, 1);
+    reason(&r, 0, 0x100, 0, 1000, 1999999);
+    check_cell(0, LENS_EMPTY, 0, U256_ZERO);
 }
 
 static void a_short_answer_tells_where_it_ends(void **state)
