@@ -66,7 +66,7 @@ struct node_answer {
     int64_t took_ms;
 };
 
-int node_submit(struct node *n, const struct node_request *request, struct err *err);
+int node_submit(struct node *n, const struct node_request *q, struct err *err);
 /* 1 with an answer, 0 on timeout (or when nothing is in flight), −1 only on a programming or
  * system error. */
 int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct err *err);
@@ -86,7 +86,7 @@ bool node_stop_asked(const struct node *n); /* was that why the last node_next()
 /* *ret_doc is the caller's to json_free(); *ret_result lies in it. A fault is an error: ERR_UNREACHABLE
  * when no endpoint answered, else ERR_FAILED with the node's words; *ret_fault (may be NULL) has the
  * class in both cases. */
-int node_call(struct node *n, const struct node_request *request, struct json **ret_doc,
+int node_call(struct node *n, const struct node_request *q, struct json **ret_doc,
               const struct json **ret_result, struct fault_info *ret_fault, struct err *err);
 
 /* The identity: eth_chainId and the genesis block's hash, asked of every endpoint that answers; all
