@@ -25,10 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct reader reader_override, reader_create, reader_create_revert, reader_single;
+extern const struct reader reader_create_revert;
 
-static const struct reader *const readers[] = {&reader_override, &reader_create,
-                                               &reader_create_revert, &reader_single};
+static const struct reader *const known[] = {&reader_override, &reader_create,
+                                             &reader_create_revert, &reader_single};
 
 static struct conf_term terms[READ_TERMS_MAX];
 static struct lens_term lens_terms[READ_TERMS_MAX];
@@ -97,9 +97,9 @@ static void read_shape(char **line)
 static const struct reader *read_reader(char **line)
 {
     const char *name = word(line);
-    for (size_t i = 0; i < COUNT_OF(readers); i++)
-        if (strcmp(readers[i]->name, name) == 0)
-            return readers[i];
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (strcmp(known[i]->name, name) == 0)
+            return known[i];
     fail("no such reader");
     return NULL;
 }
