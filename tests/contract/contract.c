@@ -200,6 +200,12 @@ void app(struct contract *c, const char *fmt, ...)
 
 void *app_hold(struct contract *c, const char *sql)
 {
+    if (!on_postgres) {
+        sqlite3 *db;
+        assert_int_equal(sqlite3_open(c->url + 7, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        return db;
+    }
     PGconn *conn = PQconnectdb(c->url);
     PGresult *res = PQexec(conn, sql);
     ExecStatusType status = PQresultStatus(res);
@@ -211,7 +217,10 @@ void *app_hold(struct contract *c, const char *sql)
 
 void app_release(void *held)
 {
-    PQfinish(held);
+    if (on_postgres)
+        PQfinish(held);
+    else
+        sqlite3_close(held);
 }
 
 /* ---- made-up wallets and blocks -----------------------------------------------------------------

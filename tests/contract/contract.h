@@ -43,7 +43,7 @@ struct store *another(struct contract *c, const char *who); /* a second connecti
 void app(struct contract *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *app_value(struct contract *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* A connection of its own that stays open, to hold locks and snapshots; PostgreSQL only. */
+/* A connection of its own that stays open, to hold locks and snapshots. */
 void *app_hold(struct contract *c, const char *sql);
 void app_release(void *held);
 
