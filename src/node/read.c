@@ -109,8 +109,8 @@ static void cut_to_size(struct chunk *c, const struct read_learnt *l)
 
 static bool must_go_by_terms(const struct chunk *c, const struct read_learnt *l)
 {
-    return l->reader->kind == READER_MULTICALL3 && l->sentinel.kind == SENTINEL_NONE &&
-           c->n_terms > 1;
+    bool unguarded = l->reader->kind == READER_MULTICALL3 && l->sentinel.kind == SENTINEL_NONE;
+    return c->n_terms > 1 && (l->reader->by_terms || unguarded);
 }
 
 static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
@@ -308,18 +308,22 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
 
 size_t reads_batch_size(struct reads *r, const struct read_shape *shape)
 {
-    (void)shape;
+    enum { LEAST = 50 }; /* a sweep's batch where one request carries one wallet */
     struct endpoint *best = node_best(r->node);
-    struct read_learnt *l = best ? learnt_of(r, best) : NULL;
-    return l ? l->size : reader_multicall3.first_guess;
+    struct read_learnt *l = best ? learnt_of(r, best, shape) : NULL;
+    size_t size = l ? l->size : reader_multicall3.first_guess;
+    return size > LEAST ? size : LEAST;
 }
 
 void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out)
 {
-    const struct read_learnt *l = learnt_of((struct reads *)(uintptr_t)r, e);
-    if (!l)
-        buf_adds(out, "not asked yet");
-    else
+    for (size_t i = 0; i < r->n_learnt; i++) {
+        const struct read_learnt *l = &r->learnt[i];
+        if (l->endpoint != e)
+            continue;
         buf_addf(out, "%s, %zu wallets a call, %llu gas", l->reader->name, l->size,
-                 (unsigned long long)l->gas);
+                 (unsigned long long)(l->granted ? l->granted : l->gas));
+        return;
+    }
+    buf_adds(out, "not asked yet");
 }

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { ALONE_MOST = 16 };
+
 static void put_back_half(struct chunk *c)
 {
     size_t half = c->n / 2;
@@ -76,11 +78,27 @@ static enum reading_status status_of(enum cell_status s)
     return READ_OUT_OF_GAS;
 }
 
+/* A failure within a term's limit may be a failure of the limit, so a second look decides: alone, with
+ * the whole budget. Where very many failed, they are bad wallets or a bad contract, and a request for
+ * each would be a storm: then the first look is believed, which at worst means quarantine. */
+static bool look_again(const struct chunk *c, const struct read_cell *cell, size_t n_failed)
+{
+    if (c->alone)
+        return false;
+    if (cell->status == CELL_SUSPECT)
+        return true;
+    return c->learnt->reader->doubts_failures && cell->status == CELL_REVERTED &&
+           n_failed <= ALONE_MOST;
+}
+
 static void settle_cells(struct chunk *c, const struct read_result *res)
 {
+    size_t n_failed = 0;
+    for (size_t i = 0; i < res->answered; i++)
+        n_failed += res->cells[i].status == CELL_REVERTED;
     for (size_t i = 0; i < res->answered; i++) {
         const struct read_cell *cell = &res->cells[i];
-        if (cell->status == CELL_SUSPECT && !c->alone)
+        if (look_again(c, cell, n_failed))
             chunk_new(c->read, c->first + i, 1, 0, c->read->ask.shape->n_terms, true);
         else
             settle(c->read, c->first + i, status_of(cell->status), cell->failed_term, &cell->sum);
@@ -141,13 +159,14 @@ static void decoded(struct chunk *c, const uint8_t *reply, size_t len)
         read->report.why = err;
         err_wrap(&read->report.why, "reader %s at endpoint \"%s\"", c->learnt->reader->name,
                  endpoint_name(c->learnt->endpoint));
+        learn_forget(read->engine, c->learnt->endpoint);
         read_stop(read, READ_END_FAILED);
     } else if (check_proof(c, &res)) {
         read->proven = c->learnt->proven = true;
         if (res.starved || res.answered == 0)
             starved(c);
         else {
-            learn_size_held(c->learnt, c->n);
+            learn_size_held(c->learnt, res.answered, &res);
             settle_cells(c, &res);
         }
     }
@@ -228,7 +247,7 @@ static void gas_refused(struct chunk *c, const struct node_answer *a)
 {
     if (c->n > 1 || c->n_terms > 1 || c->sent.gas != c->learnt->gas)
         too_much(c, a);
-    else if (learn_less_gas(c->read->engine, c->learnt))
+    else if (learn_less_gas(c->learnt))
         chunk_new(c->read, c->first, c->n, c->first_term, c->n_terms, c->alone);
     else
         too_much(c, a);

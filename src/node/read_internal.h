@@ -6,19 +6,25 @@
 #include "base/err.h"
 #include "node/read.h"
 
-enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_ENDPOINTS = 32 };
+enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_LEARNT = 128 };
 
-/* What is known of an endpoint. Sizes are in wallets of `terms` terms. */
+/* What is known of an endpoint, for the terms of one balance: a wallet of another one costs another
+ * amount of gas. */
 struct read_learnt {
     struct endpoint *endpoint;
-    const struct reader *reader; /* NULL: not chosen yet */
-    uint64_t gas;                /* what eth_call grants there */
+    const struct conf_term *terms;
+    size_t n_terms;
+    const struct reader *reader;
+    uint64_t gas;     /* what is asked for */
+    uint64_t granted; /* what was seen to be given; 0: not seen yet */
+    uint64_t gas_per_wallet; /* 0: not seen yet */
     struct sentinel sentinel;
     size_t size;        /* wallets in a chunk now */
     size_t size_failed; /* smallest size that lately failed; 0 if none */
     unsigned successes; /* full chunks in a row since the size last changed */
     unsigned patience;  /* as many of them, and size_failed is forgotten; 0: the least */
     bool proven;        /* it has given a proven answer through this reader */
+    bool forgotten;     /* probe again */
 };
 
 /* One request's worth of a read, waiting or in flight. */
@@ -58,17 +64,25 @@ struct reads {
     bool (*stop_asked)(void); /* NULL: never */
     struct read *under_way;
     size_t n_under_way;
-    struct read_learnt learnt[READ_ENDPOINTS];
+    struct read_learnt learnt[READ_LEARNT];
     size_t n_learnt;
 };
+
+/* read_probe.c: chooses reader and gas for an endpoint by asking it. Nothing else may be in flight. */
+enum { GAS_FIRST = 50000000, GAS_FLOOR = 1500000 };
+int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
+                   struct read_learnt *ret, struct err *err);
 
 /* read_learn.c */
 int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
                    struct read_learnt **ret, struct err *err);
-struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e);
-void learn_size_held(struct read_learnt *l, size_t n);
+struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e,
+                              const struct read_shape *shape);
+void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res);
 void learn_size_failed(struct read_learnt *l, size_t n);
-bool learn_less_gas(struct reads *r, struct read_learnt *l); /* false: there is no less to ask for */
+bool learn_less_gas(struct read_learnt *l); /* false: there is no less to ask for */
+/* The reader no longer works there: the next read probes again. */
+void learn_forget(struct reads *r, const struct endpoint *e);
 
 /* read_answer.c: what the answer means for the chunk; the chunk is freed or queued again. */
 void chunk_answered(struct chunk *c, const struct node_answer *a);

@@ -5,14 +5,14 @@
 
 #include <string.h>
 
-/* Best first: the order in which `reader: auto` tries them. */
-static const struct reader *const reader_table[] = {&reader_multicall3};
+const struct reader *const readers[] = {&reader_override, &reader_create, &reader_multicall3,
+                                        &reader_single, NULL};
 
 const struct reader *reader_find(enum conf_reader kind)
 {
-    for (size_t i = 0; i < COUNT_OF(reader_table); i++)
-        if (reader_table[i]->kind == kind)
-            return reader_table[i];
+    for (const struct reader *const *r = readers; *r; r++)
+        if ((*r)->kind == kind)
+            return *r;
     return NULL;
 }
 

@@ -95,7 +95,7 @@ enum cell_status {
     CELL_EMPTY,
     CELL_BAD_LENGTH,
     CELL_OVERFLOW,
-    CELL_SUSPECT, /* failed, or used more than half its limit: read again alone */
+    CELL_SUSPECT, /* used more than half its limit: nothing it said counts, read again alone */
 };
 
 /* One wallet's answer over the chunk's terms. */
@@ -109,7 +109,8 @@ struct read_result {
     struct read_proof proof;
     size_t answered;  /* wallets from the front that were answered; the rest is asked again */
     bool starved;     /* some call may not have had its full gas: nothing of this chunk counts */
-    uint64_t gas_used; /* 0: unknown. For the packing */
+    uint64_t gas_used;    /* by the whole call; 0: unknown. For the packing */
+    uint64_t gas_granted; /* what the call was really given; 0: unknown */
     struct read_cell *cells; /* the caller's array of chunk.n; the first `answered` are set */
 };
 
@@ -119,6 +120,10 @@ struct reader {
     const char *method;     /* "eth_call" */
     size_t first_guess;     /* wallets in a chunk before anything is learnt */
     size_t most;            /* a structural ceiling on wallets in a chunk */
+    bool needs_pin;   /* proves nothing from inside: only where block hashes are honoured */
+    bool by_terms;    /* one term a request */
+    /* A failure had its term's limit, not the whole budget: it is looked at again, alone. */
+    bool doubts_failures;
     /* Appends the JSON array of params. The block parameter is already text. */
     void (*encode)(const struct read_chunk *chunk, const struct buf *block_param,
                    struct buf *params);
@@ -130,7 +135,10 @@ struct reader {
 
 const struct reader *reader_find(enum conf_reader kind); /* NULL for auto or one not built in */
 
-extern const struct reader reader_multicall3;
+/* Best first, ended by NULL: the order in which `auto` tries them. */
+extern const struct reader *const readers[];
+
+extern const struct reader reader_override, reader_create, reader_multicall3, reader_single;
 
 /* Sums the chunk's terms for one wallet; false on overflow. */
 bool reader_add(u256 *sum, const u256 *term);

@@ -73,6 +73,7 @@ const struct reader reader_create = {
     .method = "eth_call",
     .first_guess = 500,
     .most = 1400, /* their sums take 22,656 bytes of 24,576, which leaves room for 30 notes */
+    .doubts_failures = true,
     .encode = encode_return,
     .decode = decode_return,
 };
@@ -83,6 +84,7 @@ const struct reader reader_create_revert = {
     .method = "eth_call",
     .first_guess = 1000,
     .most = (INITCODE_MAX - CODE_ROOM) / 20,
+    .doubts_failures = true,
     .encode = encode_revert,
     .decode = decode_revert,
 };

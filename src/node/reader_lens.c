@@ -32,15 +32,13 @@ void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct l
     };
 }
 
-/* A failure within a term's limit may be a failure of the limit, so a second look decides; alone,
- * with the whole budget and not half of it used, it is what the view says. */
-static enum cell_status cell_status_of(const struct read_chunk *chunk, enum lens_status s)
+static enum cell_status cell_status_of(enum lens_status s)
 {
     switch (s) {
     case LENS_OK:
         return CELL_OK;
     case LENS_REVERTED:
-        return chunk->alone ? CELL_REVERTED : CELL_SUSPECT;
+        return CELL_REVERTED;
     case LENS_EMPTY:
         return CELL_EMPTY;
     case LENS_BAD_LENGTH:
@@ -78,13 +76,14 @@ int lens_chunk_decode(const struct read_chunk *chunk, enum lens_mode mode, size_
     };
     ret->answered = r.answered;
     ret->starved = false;
-    ret->gas_used = r.gas_entry - r.gas_exit + gas_before_start(mode, input);
+    ret->gas_granted = r.gas_entry + gas_before_start(mode, input);
+    ret->gas_used = ret->gas_granted - r.gas_exit;
     if (mode == LENS_CREATE)
         ret->gas_used += LENS_DEPOSIT * (uint64_t)len;
     for (size_t i = 0; i < r.answered; i++) {
         struct lens_cell cell;
         lens_cell(&r, i, &cell);
-        ret->cells[i].status = cell_status_of(chunk, cell.status);
+        ret->cells[i].status = cell_status_of(cell.status);
         ret->cells[i].failed_term = cell.term < 0 ? -1 : (int)chunk->first_term + cell.term;
         ret->cells[i].sum = cell.sum;
     }

@@ -134,7 +134,7 @@ static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t l
     if (rc == 0) {
         const struct result3 *last = &results[n - 1];
         ret->starved = sentinel_calls(chunk) && !(last->success && last->data_len > 0);
-        ret->gas_used = 0;
+        ret->gas_used = ret->gas_granted = 0;
         ret->answered = chunk->n;
         for (size_t w = 0; w < chunk->n; w++)
             ret->cells[w] = decode_wallet(chunk, results + PROOF_CALLS + w * chunk->n_terms);

@@ -64,6 +64,7 @@ const struct reader reader_override = {
     .first_guess = 1000,
     /* A wallet is 800 gas of call data at least (EIP-7623): more do not fit in 50 M. */
     .most = 60000,
+    .doubts_failures = true,
     .encode = encode,
     .decode = decode,
 };

@@ -54,7 +54,7 @@ static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t l
     ret->proof = (struct read_proof){.present = false};
     ret->answered = 1;
     ret->starved = false;
-    ret->gas_used = 0;
+    ret->gas_used = ret->gas_granted = 0;
     ret->cells[0] = cell;
     return 0;
 }
@@ -65,6 +65,8 @@ const struct reader reader_single = {
     .method = "eth_call",
     .first_guess = 1,
     .most = 1,
+    .needs_pin = true,
+    .by_terms = true,
     .encode = encode,
     .decode = decode,
 };
