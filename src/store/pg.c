@@ -208,8 +208,8 @@ void pg_clear(PGresult **results, size_t n)
 
 enum { PIPELINE_MAX = 24 };
 
-int pg_run(struct pg *s, const struct pg_command *commands, size_t n, PGresult **ret,
-           struct err *err)
+static int run_once(struct pg *s, const struct pg_command *commands, size_t n, PGresult **ret,
+                    struct err *err)
 {
     unsigned answers[PIPELINE_MAX];
     int64_t deadline = clock_ms() + answer_ms(s);
@@ -237,6 +237,21 @@ int pg_run(struct pg *s, const struct pg_command *commands, size_t n, PGresult *
         return pg_rollback(s);
     }
     return 0;
+}
+
+/* Prepared statements can go stale under us: the application altered a column's type, or a pooler
+ * gave us another session. Sent again they are compiled anew, if no transaction was open before. */
+int pg_run(struct pg *s, const struct pg_command *commands, size_t n, PGresult **ret,
+           struct err *err)
+{
+    bool idle = PQtransactionStatus(s->conn) == PQTRANS_IDLE, compiled = s->n_prepared > 0;
+    int rc = run_once(s, commands, n, ret, err);
+    bool stale = strcmp(s->last_state, "0A000") == 0 || strcmp(s->last_state, "26000") == 0;
+    if (rc == 0 || !idle || !compiled || !stale || s->broken)
+        return rc;
+    if (err)
+        err_clear(err);
+    return run_once(s, commands, n, ret, err);
 }
 
 PGresult *pg_query(struct pg *s, const struct pg_command *command, struct err *err)

@@ -281,7 +281,8 @@ static int add_index(struct pg *s, const char *table, const char *quoted, bool f
         return 0;
     }
     if (s->broken) {
-        *err = refused;
+        if (err)
+            *err = refused;
         return -1;
     }
     if (facts->owner) { /* a build that was given up leaves an invalid index behind */

@@ -589,7 +589,8 @@ int pg_apply(struct store *store, const struct store_batch *batch, struct arena 
         .s = pg_of(store), .batch = batch, .arena = arena, .scratch = &scratch, .err = err};
     int rc = attempt(&a);
     for (int i = 1; i < ATTEMPTS && rc != 0 && worth_repeating(a.s); i++) {
-        err_clear(err);
+        if (err)
+            err_clear(err);
         arena_clear(&scratch);
         rc = attempt(&a);
     }

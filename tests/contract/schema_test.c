@@ -264,8 +264,8 @@ static void sqlite_locked_is_retryable(void **state)
     if (on_postgres)
         return;
     put_blocks(c, 1, 10, 0);
-    struct store_batch batch = {.balance = &c->balance, .at = block_no(5, 0), .writes = &w,
-                                .n_writes = 1};
+    struct store_batch batch = {
+        .balance = &c->balance, .at = block_no(5, 0), .writes = &w, .n_writes = 1};
     void *held = app_hold(c, "BEGIN IMMEDIATE");
     assert_int_equal(store_apply(c->store, &batch, &c->arena, &done, &c->err), -1);
     assert_int_equal(c->err.kind, ERR_STORE_LOST);
