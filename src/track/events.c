@@ -45,35 +45,60 @@ int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struc
     return 0;
 }
 
-static void mark_log(const struct tracked *b, const struct conf_trigger *trigger,
-                     const struct event_log *log, struct dirty *dirty)
+void named_clear(struct named *n)
 {
-    for (size_t i = 0; i < trigger->n_sources; i++) {
-        const struct conf_source *source = &trigger->sources[i];
-        struct mark m = {.has_event = true,
-                         .event_block = log->block,
-                         .insert = b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED
-                                                                     : INSERT_ALWAYS};
-        if (source->is_view)
-            continue;
-        /* The zero address is where tokens come from and go to; it is nobody's wallet. */
-        if (event_address(log, &trigger->event, source->param, &m.wallet) &&
-            !address_is_zero(&m.wallet))
-            dirty_add(dirty, &m);
+    dirty_clear(&n->dirty);
+    fanout_clear(&n->fanout);
+    n->all_block = 0;
+}
+
+void named_free(struct named *n)
+{
+    dirty_free(&n->dirty);
+    fanout_free(&n->fanout);
+}
+
+enum store_insert events_insert(const struct tracked *b)
+{
+    return b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED : INSERT_ALWAYS;
+}
+
+static void mark_source(const struct tracked *b, const struct conf_trigger *trigger,
+                        const struct conf_source *source, const struct event_log *log,
+                        struct named *named)
+{
+    address wallet;
+    if (!event_address(log, &trigger->event, source->param, &wallet))
+        return;
+    if (source->is_view) {
+        struct fanout_ask ask = {.contract = trigger->contract,
+                                 .argument = wallet,
+                                 .block = log->block,
+                                 .block_hash = log->block_hash};
+        memcpy(ask.selector, source->view.selector, sizeof ask.selector);
+        fanout_add(&named->fanout, &ask);
+        return;
     }
+    /* The zero address is where tokens come from and go to; it is nobody's wallet. */
+    if (!address_is_zero(&wallet))
+        dirty_add(&named->dirty, &(struct mark){.wallet = wallet,
+                                                .has_event = true,
+                                                .event_block = log->block,
+                                                .insert = events_insert(b)});
 }
 
 void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
-                 struct dirty *dirty, uint64_t *all_block)
+                 struct named *named)
 {
     for (size_t l = 0; l < n; l++) {
         for (size_t i = 0; i < b->conf->n_triggers; i++) {
             const struct conf_trigger *trigger = &b->conf->triggers[i];
             if (!event_matches(&logs[l], &trigger->contract, &trigger->event))
                 continue;
-            mark_log(b, trigger, &logs[l], dirty);
-            if (trigger->all && logs[l].block > *all_block)
-                *all_block = logs[l].block;
+            for (size_t k = 0; k < trigger->n_sources; k++)
+                mark_source(b, trigger, &trigger->sources[k], &logs[l], named);
+            if (trigger->all && logs[l].block > named->all_block)
+                named->all_block = logs[l].block;
         }
     }
 }

@@ -7,6 +7,7 @@
 
 #include "node/logs.h"
 #include "track/dirty.h"
+#include "track/fanout.h"
 #include "track/tracker.h"
 
 enum { FILTER_CONTRACTS = 64, FILTER_TOPICS = 64 };
@@ -20,10 +21,21 @@ struct trigger_filter {
 
 int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struct err *err);
 
-/* Adds a mark for every wallet that the logs name for this balance, tracked or not. *all_block is
- * raised to the block of a trigger with `wallets: all`: every row is due from there on. */
+/* What logs name for one balance: wallets, lists of wallets still to be asked for, and the block from
+ * which every row is due (`wallets: all`; 0 if none). */
+struct named {
+    struct dirty dirty;
+    struct fanout fanout;
+    uint64_t all_block;
+};
+void named_clear(struct named *n);
+void named_free(struct named *n);
+
+/* Adds what the logs name for this balance, tracked or not. */
 void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
-                 struct dirty *dirty, uint64_t *all_block);
+                 struct named *named);
+/* How a wallet named by an event may be inserted under the balance's rule. */
+enum store_insert events_insert(const struct tracked *b);
 
 /* Settles the marks and drops those of wallets that are not tracked. */
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,

@@ -37,7 +37,7 @@ void follow_close(struct follow *f)
 {
     if (f->balances)
         for (size_t i = 0; i < f->t->n_balances; i++)
-            dirty_free(&f->balances[i].dirty);
+            named_free(&f->balances[i].named);
     mem_free(f->balances);
     f->balances = NULL;
 }
@@ -144,12 +144,6 @@ static uint64_t lowest_covered(const struct follow *f)
 
 /* ---- the break ------------------------------------------------------------------------------------------ */
 
-static void forget_named(struct follow_balance *fb)
-{
-    dirty_clear(&fb->dirty);
-    fb->all_block = 0;
-}
-
 static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common, struct err *err)
 {
     char key[128], text[24];
@@ -165,7 +159,7 @@ static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t com
         return -1;
     fb->covered = common;
     fb->rescanning = true;
-    forget_named(fb);
+    named_clear(&fb->named);
     return 0;
 }
 
@@ -200,7 +194,7 @@ static void mark_all(struct follow *f, const struct logs *logs)
         size_t skip = 0;
         while (skip < logs->n && logs->list[skip].block <= fb->covered)
             skip++;
-        events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->dirty, &fb->all_block);
+        events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->named);
     }
 }
 
@@ -208,7 +202,7 @@ static size_t named(const struct follow *f)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->t->n_balances; i++)
-        n += f->balances[i].dirty.n;
+        n += f->balances[i].named.dirty.n + f->balances[i].named.fanout.n;
     return n;
 }
 
@@ -236,26 +230,40 @@ static void held(struct follow_report *ret, const struct err *why)
     ret->why = *why;
 }
 
+/* From what the logs named to the wallets that are ours. The note that every row is due is durable
+ * before the checkpoint passes its event. */
+static int settle_named(struct follow *f, struct follow_balance *fb, const struct anchor *at,
+                        struct follow_report *ret, struct err *err)
+{
+    struct named *n = &fb->named;
+    size_t unanswered;
+    if (n->all_block > 0 && all_due_set(f->t, fb->b, n->all_block, err) < 0)
+        return -1;
+    if (fanout_resolve(f->t, &n->fanout, at, events_insert(fb->b), &n->dirty, &unanswered, err) < 0)
+        return -1;
+    ret->unanswered += unanswered;
+    return events_keep_tracked(f->t, fb->b, &n->dirty, err);
+}
+
 /* Writes one balance's marks; the last step carries the checkpoint. False in *ret_ok: held. */
 static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
                          const struct anchor *at, struct follow_report *ret, bool *ret_ok,
                          struct err *err)
 {
+    struct dirty *dirty = &fb->named.dirty;
     *ret_ok = false;
-    if (fb->all_block > 0 && all_due_set(f->t, fb->b, fb->all_block, err) < 0)
-        return -1;
-    if (events_keep_tracked(f->t, fb->b, &fb->dirty, err) < 0)
+    if (settle_named(f, fb, at, ret, err) < 0)
         return -1;
     size_t done = 0;
     do {
-        size_t n = fb->dirty.n - done < STEP_WALLETS ? fb->dirty.n - done : STEP_WALLETS;
+        size_t n = dirty->n - done < STEP_WALLETS ? dirty->n - done : STEP_WALLETS;
         struct step s = {.balance = fb->b,
                          .cause = fb->rescanning ? CAUSE_REORG : CAUSE_EVENT,
                          .at = *at,
-                         .marks = fb->dirty.list + done,
+                         .marks = dirty->list + done,
                          .n = n,
                          .lane = NODE_LIVE,
-                         .has_checkpoint = done + n == fb->dirty.n,
+                         .has_checkpoint = done + n == dirty->n,
                          .checkpoint = to};
         struct step_report r;
         if (step_run(f->t, &s, &r, err) < 0)
@@ -266,9 +274,8 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
         }
         done += n;
         ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
-    } while (done < fb->dirty.n);
-    dirty_clear(&fb->dirty);
-    fb->all_block = 0;
+    } while (done < dirty->n);
+    named_clear(&fb->named);
     *ret_ok = true;
     return 0;
 }
@@ -404,7 +411,7 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
         ret->to = head;
     }
     for (size_t i = 0; i < f->t->n_balances; i++)
-        forget_named(&f->balances[i]);
+        named_clear(&f->balances[i].named);
     arena_init(&arena);
     while (rc == 0 && ok && at < head && named(f) < FLUSH_WALLETS && clock_ms() < flush_at) {
         uint64_t to;

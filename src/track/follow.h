@@ -26,8 +26,7 @@ struct follow {
         uint64_t covered;    /* every block up to here is answered for */
         bool rescanning;     /* covered lies below the durable checkpoint after a reorg */
         uint64_t checkpoint; /* as stored */
-        struct dirty dirty;  /* named since covered */
-        uint64_t all_block;  /* an event since covered made every row due; 0 if none */
+        struct named named;  /* since covered */
     } *balances;
     uint64_t first;   /* block at which this store began */
     bool has_from;    /* --from, for a first start */
@@ -45,6 +44,7 @@ enum follow_end {
 struct follow_report {
     enum follow_end end;
     size_t updated; /* rows written from events */
+    size_t unanswered; /* views of triggers that answered no list: left to the sweep */
     bool reorg;     /* the chain broke at reorg_at; unproven rows were made due */
     uint64_t reorg_at, reorg_rows;
     bool catching_up; /* a catch-up over [from, to] begins */

@@ -34,6 +34,9 @@ static void report(const struct follow *f, const struct follow_report *r)
     if (r->updated > 0)
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
                  LOG_U64("covered", f->balances[0].covered), LOG_U64("head", f->chain.head.at.number));
+    if (r->unanswered > 0)
+        log_warn("views of triggers answered no list of wallets, left to the sweep",
+                 LOG_U64("views", r->unanswered));
     if (r->end == FOLLOW_HELD)
         log_warn_err("covering is held", &r->why);
 }

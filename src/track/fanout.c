@@ -1,0 +1,105 @@
+#include "track/fanout.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "eth/abi.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fanout_add(struct fanout *f, const struct fanout_ask *ask)
+{
+    if (f->n == f->room) {
+        f->room = f->room ? f->room * 2 : 16;
+        f->list = mem_grow(f->list, f->room, sizeof *f->list);
+    }
+    f->list[f->n++] = *ask;
+}
+
+void fanout_clear(struct fanout *f)
+{
+    f->n = 0;
+}
+
+void fanout_free(struct fanout *f)
+{
+    mem_free(f->list);
+    *f = (struct fanout){0};
+}
+
+static int by_ask(const void *a, const void *b)
+{
+    const struct fanout_ask *x = a, *y = b;
+    int c = address_compare(&x->contract, &y->contract);
+    if (c == 0)
+        c = memcmp(x->selector, y->selector, sizeof x->selector);
+    if (c == 0)
+        c = address_compare(&x->argument, &y->argument);
+    if (c == 0)
+        c = x->block < y->block ? -1 : x->block > y->block;
+    return c;
+}
+
+struct marking {
+    struct dirty *dirty;
+    struct mark like;
+};
+
+static bool mark_address(void *ctx, const address *a)
+{
+    struct marking *m = ctx;
+    if (!address_is_zero(a)) {
+        m->like.wallet = *a;
+        dirty_add(m->dirty, &m->like);
+    }
+    return true;
+}
+
+static bool names_nobody(enum fault f)
+{
+    return f == FAULT_REVERT || f == FAULT_GAS || f == FAULT_INVALID;
+}
+
+/* The list at the event's block, else at `at`. *ret is NULL when the view itself fails. */
+static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struct anchor *at,
+                    uint8_t **ret, size_t *ret_len, struct err *err)
+{
+    uint8_t call[ABI_VIEW_CALL];
+    struct anchor then = {.number = ask->block, .hash = ask->block_hash};
+    struct fault_info fault;
+    abi_encode_view(ask->selector, &ask->argument, call);
+    *ret = NULL;
+    if (node_view(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault, err) == 0)
+        return 0;
+    if (fault.fault == FAULT_PRUNED &&
+        node_view(t->node, &ask->contract, call, sizeof call, at, ret, ret_len, &fault, err) == 0)
+        return 0;
+    if (names_nobody(fault.fault))
+        return 0;
+    return err_wrap(err, "wallets of an event in block %" PRIu64, ask->block);
+}
+
+int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
+                   enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,
+                   struct err *err)
+{
+    *ret_unanswered = 0;
+    if (f->n > FANOUT_ASKS_MOST)
+        return err_set(err, ERR_TOO_LARGE, "%zu lists of wallets to ask for at once", f->n);
+    if (f->n > 1)
+        qsort(f->list, f->n, sizeof *f->list, by_ask);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct fanout_ask *ask = &f->list[i];
+        uint8_t *reply;
+        size_t len;
+        if (i > 0 && by_ask(ask, ask - 1) == 0)
+            continue;
+        if (ask_list(t, ask, at, &reply, &len, err) < 0)
+            return -1;
+        struct marking m = {dirty, {.has_event = true, .event_block = ask->block, .insert = insert}};
+        if (!reply || !abi_decode_addresses(reply, len, FANOUT_ADDRESSES_MOST, mark_address, &m))
+            ++*ret_unanswered;
+        mem_free(reply);
+    }
+    return 0;
+}
