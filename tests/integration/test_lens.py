@@ -76,6 +76,27 @@ def test_reads_a_block_of_the_past_by_its_hash(chain, lens, rng, reader):
         lens.read(reader, wallets, block=pin.replace(block["hash"], "0x" + "12" * 32))
 
 
+def test_all_readers_say_the_same(chain, lens, rng):
+    wallets = populate(chain.world, rng, 100)
+    for i, (kind, number) in enumerate([(w.SHORT, 0), (w.LONG, 0), (w.EMPTY, 0), (w.REVERT, 0),
+                                        (w.REASON, 0), (w.BOMB, 33), (w.SWALLOW, 100_000)]):
+        chain.world.mood(wallets[i:i + 1], kind, number, TERMS[i % 3])
+    chain.world.mood(wallets[9:10], w.HUGE)
+    chain.world.staking.send("silentSet", wallets[9], 1)
+    found = {r: lens.read_all(r, wallets) for r in (*LENS_READERS, "multicall3")}
+    for reader, result in found.items():
+        assert_proves(result, chain.rpc.block(), chain.anvil.chain_id)
+        assert result.cells[9][0] == "overflow"
+        for i, (status, blamed, value) in enumerate(result.cells):
+            want = found["override"].cells[i]
+            assert i == 9 or [status, blamed] == want[:2], f"{reader}, wallet {i}"
+            assert status != "ok" or value == want[2], f"{reader}, wallet {i}"
+    statuses = [c[0] for c in found["override"].cells]
+    assert statuses[:7] == ["bad length", "bad length", "empty", "reverted", "reverted",
+                            "bad length", "ok"]
+    assert statuses[10:] == ["ok"] * 90
+
+
 @pytest.mark.parametrize("reader", LENS_READERS)
 def test_no_wallets_are_a_question_too(chain, lens, reader):
     result = lens.read(reader, [])
@@ -406,6 +427,18 @@ def test_says_what_it_used(chain, lens, rng, reader):
         free += 200 * 64 * (200 // 8 + 16)  # and for storing notes, had there been any
     assert lens.read(reader, wallets, gas=int(used * 1.01) + free).answered == 200
     assert lens.read(reader, wallets, gas=int(used * 0.97) + free).answered < 200
+
+
+@pytest.mark.parametrize("reader", LENS_READERS)
+def test_says_what_it_was_granted(chain, lens, rng, reader):
+    """A node may lower in silence what is asked: only the execution knows. Never less than granted,
+    and at most 1 % more."""
+    wallets = populate(chain.world, rng, 300)
+    for gas in (10_000_000, 20_000_000, 50_000_000):
+        params = lens.params(reader, wallets)  # asks for 50 M
+        params[0]["gas"] = hex(gas)
+        granted = lens.decode(reader, wallets, lens.send(reader, params)).gas_granted
+        assert gas <= granted < gas * 1.01
 
 
 def test_overhead_of_the_program(chain):

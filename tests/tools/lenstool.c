@@ -27,8 +27,8 @@
 
 extern const struct reader reader_create_revert;
 
-static const struct reader *const known[] = {&reader_override, &reader_create,
-                                             &reader_create_revert, &reader_single};
+static const struct reader *const known[] = {
+    &reader_override, &reader_create, &reader_create_revert, &reader_multicall3, &reader_single};
 
 static struct conf_term terms[READ_TERMS_MAX];
 static struct lens_term lens_terms[READ_TERMS_MAX];
@@ -141,9 +141,9 @@ static void print_cells(const struct read_result *r)
     hash_text(&r->proof.parent, parent);
     printf("{\"proof\":{\"present\":%s,\"number\":%" PRIu64
            ",\"parent\":\"%s\",\"timestamp\":%" PRIu64 ",\"chain_id\":%" PRIu64
-           "},\"answered\":%zu,\"gas_used\":%" PRIu64 ",\"cells\":[",
+           "},\"answered\":%zu,\"gas_used\":%" PRIu64 ",\"gas_granted\":%" PRIu64 ",\"cells\":[",
            r->proof.present ? "true" : "false", r->proof.number, parent, r->proof.timestamp,
-           r->proof.chain_id, r->answered, r->gas_used);
+           r->proof.chain_id, r->answered, r->gas_used, r->gas_granted);
     for (size_t i = 0; i < r->answered; i++) {
         u256_to_dec(&r->cells[i].sum, dec);
         printf("%s[\"%s\",%d,\"%s\"]", i ? "," : "", names[r->cells[i].status],
