@@ -287,6 +287,40 @@ async def older_header(ask):
     return as_json(answer)
 
 
+def window(ask):
+    """The blocks an eth_getLogs asks for; 0 when it asks by hash."""
+    asked = (ask.rpc.get("params") or [{}])[0]
+    if "blockHash" in asked:
+        return 0
+    return int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) + 1
+
+
+@play(33, "range-cap")
+async def range_cap(ask):
+    """eth_getLogs over more than so many blocks is refused; text may name them with {blocks}."""
+    if window(ask) > ask.args["blocks"]:
+        text = ask.args.get("text", "exceed maximum block range: {blocks}").format(**ask.args)
+        return as_json(rpc_error(ask.rpc, -32602, text))
+    return await honest(ask)
+
+
+@play(34, "logs-cap")
+async def logs_cap(ask):
+    """eth_getLogs over several blocks with more than so many logs is refused."""
+    answer = await ask.answer()
+    if window(ask) > 1 and len(answer.get("result") or []) > ask.args["logs"]:
+        text = ask.args.get("text", "query returned more than {logs} results").format(**ask.args)
+        return as_json(rpc_error(ask.rpc, -32005, text))
+    return as_json(answer)
+
+
+@play(35, "omit-logs")
+async def omit_logs(ask):
+    """eth_getLogs answers an empty list, as a backend that has not indexed yet."""
+    answer = await ask.answer()
+    return as_json({**answer, "result": []} if "result" in answer else answer)
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())
