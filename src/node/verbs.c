@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    IDENTIFY_MS = 10 * 1000,
+    IDENTIFY_MS = 5 * 1000,
     PARAMS_MAX = 64 * 1024,
     /* Below every cap seen, and below 2^24 (EIP-7825), so that no node lowers or refuses it. */
     VIEW_GAS = 16000000,
