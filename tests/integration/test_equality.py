@@ -249,6 +249,8 @@ def test_stopping_takes_no_time_and_loses_nothing(chain, store, trueup, configur
     for _ in range(4):
         world.traffic(WALLETS, PROVIDERS, rng, 100)
         world.mint_all(WALLETS[:100], rng)
+        # A signal before main() is the kernel's to answer, so there must be somebody to ask.
+        trueup.until(trueup.workers, "a worker")
         assert trueup.stop() == 0
         world.traffic(WALLETS, PROVIDERS, rng, 100)
         trueup.start()
