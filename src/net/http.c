@@ -108,6 +108,18 @@ static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
+/* A certificate authority of one's own, by the names that the curl command and OpenSSL know. */
+static void trust(CURL *e)
+{
+    const char *file = getenv("CURL_CA_BUNDLE"), *folder = getenv("SSL_CERT_DIR");
+    if (!file || !*file)
+        file = getenv("SSL_CERT_FILE");
+    if (file && *file)
+        curl_easy_setopt(e, CURLOPT_CAINFO, file);
+    if (folder && *folder)
+        curl_easy_setopt(e, CURLOPT_CAPATH, folder);
+}
+
 /* What never changes for a transfer is set once, not for each request. */
 static void set_up(struct http *h, struct http_transfer *t)
 {
@@ -125,11 +137,7 @@ static void set_up(struct http *h, struct http_transfer *t)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->words);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    /* As OpenSSL's own programs and the curl command do: for a certificate authority of one's own.
-     */
-    const char *authorities = getenv("SSL_CERT_FILE");
-    if (authorities && *authorities)
-        curl_easy_setopt(e, CURLOPT_CAINFO, authorities);
+    trust(e);
     curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
