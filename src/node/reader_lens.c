@@ -7,6 +7,24 @@
  * bound, as if no byte of the input were zero. */
 enum { GAS_CALL = 21000, GAS_CREATE = 53000, GAS_BYTE = 16, GAS_INITCODE_WORD = 2 };
 
+/* In a crowd a view is given 32 times its share of the call's gas at most. What is given must be
+ * free before the last view, too, where it is lost to everybody: 2,000,000 are an eighth of a call
+ * of 2^24 gas. And one that burns all it gets costs no more wallets their turn than it must. A view
+ * of half as much still counts, 16 times what a call of this size has for each; so where views are
+ * dear, and the chunks small for it, the share is large. The floor is for the smallest of budgets.
+ */
+enum { CROWD_SHARE = 32, CROWD_LEAST = 100000, CROWD_ENOUGH = 250000 };
+
+static uint64_t crowd_limit(const struct read_chunk *chunk, uint64_t limit)
+{
+    uint64_t share = chunk->gas / ((chunk->n ? chunk->n : 1) * chunk->n_terms);
+    uint64_t most = share < chunk->gas / 4 / CROWD_SHARE ? share * CROWD_SHARE : chunk->gas / 4;
+    uint64_t least = chunk->gas / 64;
+    least = least < CROWD_LEAST ? CROWD_LEAST : least > CROWD_ENOUGH ? CROWD_ENOUGH : least;
+    most = most > least ? most : least;
+    return limit < most ? limit : most;
+}
+
 void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct lens_chunk *ret)
 {
     const struct read_shape *s = chunk->shape;
@@ -15,7 +33,7 @@ void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct l
     for (size_t i = 0; i < chunk->n_terms; i++) {
         const struct conf_term *t = &s->terms[chunk->first_term + i];
         ret->terms[i].contract = t->contract;
-        ret->terms[i].gas = t->gas;
+        ret->terms[i].gas = chunk->alone ? t->gas : crowd_limit(chunk, t->gas);
         memcpy(ret->terms[i].selector, t->view.selector, sizeof ret->terms[i].selector);
     }
     static const enum lens_anchor anchors[] = {

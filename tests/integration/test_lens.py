@@ -376,6 +376,13 @@ def test_no_gas_limit_makes_a_number_wrong(chain, rng, reader):
     assert (2, 1, "ok") not in seen and (3, 1, "ok") not in seen
 
 
+def read_with_less(lens, reader, wallets, gas, **more):
+    """The same program, sent with less gas than it was made for."""
+    params = lens.params(reader, wallets, **more)
+    params[0]["gas"] = hex(gas)
+    return lens.decode(reader, wallets, lens.send(reader, params), **more)
+
+
 @pytest.mark.parametrize("reader", LENS_READERS)
 def test_a_view_is_given_all_of_its_limit_or_is_not_called(chain, rng, reader):
     """The view answers with the gas it finds: around the least that a node may be asked with, where
@@ -385,11 +392,46 @@ def test_a_view_is_given_all_of_its_limit_or_is_not_called(chain, rng, reader):
     asked = set()
     with Lens(chain.rpc, terms) as lens:
         for gas in range(TERM_GAS, 2_260_000, 997 if reader == "override" else 2_999):
-            result = read_or_none(lens, reader, ["0x" + "11" * 20], gas=gas - rng.randrange(997))
-            asked.add(result.answered if result else None)
-            for status, _, value in result.cells if result else ():
+            result = read_with_less(lens, reader, ["0x" + "11" * 20], gas - rng.randrange(997))
+            asked.add(result.answered)
+            for status, _, value in result.cells:
                 assert (status, int(value)) == ("ok", TERM_GAS - 2), f"gas {gas}"
-    assert asked >= {0, 1}
+    assert asked == {0, 1}
+
+
+def test_a_limit_suits_the_crowd(chain, rng):
+    """A view is given its limit, or in a crowd 32 times its share of the gas: never too little for
+    what the chunk's size says of its price."""
+    gas_found = "5a" + "600052" + "60206000f3"
+    with Lens(chain.rpc, set_views(chain.rpc, [gas_found])) as lens:
+        for gas, count, want in ((50_000_000, 1, TERM_GAS), (50_000_000, 500, TERM_GAS),
+                                 (50_000_000, 1000, 1_600_000), (50_000_000, 20_000, 250_000),
+                                 (2 ** 24, 100, TERM_GAS), (2 ** 24, 3000, 250_000),
+                                 (10_000_000, 3000, 156_250), (1_000_000, 1, 250_000),
+                                 (1_000_000, 500, 100_000)):
+            wallets = [f"0x{i:040x}" for i in range(count)]
+            cells = lens.read("override", wallets, gas=gas).cells
+            assert {int(c[2]) for c in cells} == {want - 2}, f"{count} wallets, gas {gas}"
+
+
+def test_dear_views_are_no_suspects(chain):
+    """Views of 200,000 gas, with as many wallets as fit, and with ten times as many."""
+    at, selector, _ = set_views(chain.rpc, [hungry_view(200_000)])[0]
+    for gas, count in ((50_000_000, 220), (50_000_000, 2200), (2 ** 24, 70), (2 ** 24, 700)):
+        with Lens(chain.rpc, [(at, selector, TERM_GAS)]) as lens:
+            result = lens.read("override", [wallet(i) for i in range(count)], gas=gas)
+        assert {(c[0], c[2]) for c in result.cells} == {("ok", "7")}
+        assert result.answered * 200_000 > gas * 0.8
+
+
+def test_burners_cost_the_crowd_little(chain, lens, rng):
+    wallets = [wallet(i) for i in range(1000)]
+    chain.world.mint_all(wallets, rng)
+    burners = set(rng.sample(range(1000), 40))
+    chain.world.mood([wallets[i] for i in burners], w.BURN)
+    result = lens.read("override", wallets)
+    assert result.answered == 1000
+    assert {i for i, c in enumerate(result.cells) if c[0] == "suspect"} == burners
 
 
 def test_the_view_is_one_that_would_lie(chain):
@@ -425,8 +467,8 @@ def test_says_what_it_used(chain, lens, rng, reader):
     free = TERM_GAS * 64 // 63 + 10_000  # what must be there for the last call
     if reader == "create":
         free += 200 * 64 * (200 // 8 + 16)  # and for storing notes, had there been any
-    assert lens.read(reader, wallets, gas=int(used * 1.01) + free).answered == 200
-    assert lens.read(reader, wallets, gas=int(used * 0.97) + free).answered < 200
+    assert read_with_less(lens, reader, wallets, int(used * 1.01) + free).answered == 200
+    assert read_with_less(lens, reader, wallets, int(used * 0.97) + free).answered < 200
 
 
 @pytest.mark.parametrize("reader", LENS_READERS)
@@ -435,9 +477,7 @@ def test_says_what_it_was_granted(chain, lens, rng, reader):
     and at most 1 % more."""
     wallets = populate(chain.world, rng, 300)
     for gas in (10_000_000, 20_000_000, 50_000_000):
-        params = lens.params(reader, wallets)  # asks for 50 M
-        params[0]["gas"] = hex(gas)
-        granted = lens.decode(reader, wallets, lens.send(reader, params)).gas_granted
+        granted = read_with_less(lens, reader, wallets, gas).gas_granted
         assert gas <= granted < gas * 1.01
 
 
