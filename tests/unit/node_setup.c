@@ -7,13 +7,20 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 int start_provider(void **state)
 {
+    /* What a developer's shell says about proxies and certificates is not ours. */
+    static const char *const foreign[] = {
+        "http_proxy", "https_proxy", "HTTPS_PROXY",   "all_proxy",    "ALL_PROXY",
+        "no_proxy",   "NO_PROXY",    "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE"};
     (void)state;
+    for (size_t i = 0; i < COUNT_OF(foreign); i++)
+        unsetenv(foreign[i]);
     return provider_start();
 }
 
