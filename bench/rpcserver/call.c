@@ -1,0 +1,271 @@
+#include "bench/rpcserver/rpcserver.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "eth/abi.h"
+
+#include <endian.h>
+#include <string.h>
+
+enum { WORD = 32, GAS_CALL = 21000, GAS_CREATE = 53000, GAS_BYTE = 16, VIEW_DATA = 36 };
+
+static const address multicall = {.b = {0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67,
+                                        0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca, 0x11}};
+static const address modexp = {.b = {[19] = 5}};
+
+/* ---- the state --------------------------------------------------------------------------------- */
+
+static uint64_t mixed(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+unsigned __int128 state_of(const struct rules *r, const uint8_t wallet[20], size_t term)
+{
+    uint64_t front, back;
+    memcpy(&front, wallet, sizeof front);
+    memcpy(&back, wallet + 12, sizeof back);
+    uint64_t x = mixed(be64toh(front) ^ mixed(be64toh(back) + r->salt * 977 + term));
+    bool has = term == 0 ? x % 8 != 0 : x % 16 == 0;
+    /* 20 million tokens of 18 decimals at most */
+    return has ? (unsigned __int128)(x >> 40) * UINT64_C(1000000000000000000) + (x & 0xffffffff) : 0;
+}
+
+/* ---- the lens ---------------------------------------------------------------------------------- */
+
+static uint64_t start_gas(const struct rules *r, const struct call *c)
+{
+    uint64_t gas = c->gas && c->gas < r->gas_cap ? c->gas : r->gas_cap;
+    uint64_t bytes = c->data_len / 2;
+    uint64_t cost = c->has_to ? GAS_CALL : GAS_CREATE + 2 * ((bytes + 31) / 32);
+    cost += GAS_BYTE * bytes;
+    return gas > cost ? gas - cost : 0;
+}
+
+/* Is this our program, for so many wallets? It must be, byte for byte: what is not the lens of the
+ * configured terms would get an answer that means nothing. */
+static bool is_lens(const struct lens_shape *s, size_t n, const char *hex, size_t len)
+{
+    struct lens_code code;
+    struct buf b = BUF_INIT(2 * LENS_CODE_MAX);
+    lens_assemble(s, n, &code);
+    buf_addhex(&b, code.b, code.len);
+    bool same = b.len <= len && memcmp(b.data, hex, b.len) == 0;
+    buf_free(&b);
+    return same;
+}
+
+static size_t code_digits(const struct lens_shape *s, size_t n)
+{
+    struct lens_code code;
+    lens_assemble(s, n, &code);
+    return 2 * code.len;
+}
+
+/* Which of the lens' shapes the call is; the wallets' digits. */
+static bool find_lens(const struct rules *r, const struct call *c, struct lens_shape *ret,
+                      const char **ret_wallets, size_t *ret_n)
+{
+    static const enum lens_mode creations[] = {LENS_CREATE, LENS_CREATE_REVERT};
+    for (int alone = 0; alone < 2; alone++) {
+        struct lens_shape s = {.terms = r->terms, .n_terms = r->n_terms, .alone = alone};
+        if (c->has_to) {
+            *ret = s;
+            *ret_wallets = c->data;
+            *ret_n = c->data_len / 40;
+            if (c->data_len % 40 == 0 && is_lens(ret, *ret_n, c->code, c->code_len))
+                return true;
+            continue;
+        }
+        for (size_t m = 0; m < COUNT_OF(creations); m++) {
+            s.mode = creations[m];
+            /* The program's length depends on the number a little: what storing the reply costs. */
+            size_t digits = code_digits(&s, 0);
+            for (int i = 0; i < 3 && digits <= c->data_len; i++)
+                digits = code_digits(&s, (c->data_len - digits) / 40);
+            if (digits > c->data_len || (c->data_len - digits) % 40)
+                continue;
+            *ret = s;
+            *ret_wallets = c->data + digits;
+            *ret_n = (c->data_len - digits) / 40;
+            if (is_lens(&s, *ret_n, c->data, c->data_len))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void put_sum(uint8_t *to, unsigned __int128 v)
+{
+    uint64_t high = htobe64((uint64_t)(v >> 64)), low = htobe64((uint64_t)v);
+    memcpy(to, &high, sizeof high);
+    memcpy(to + sizeof high, &low, sizeof low);
+}
+
+static void put_header(const struct rules *r, const struct call *c, uint8_t *reply)
+{
+    hash32 parent = {0};
+    if (c->block > 0)
+        block_hash_of(c->block - 1, &parent);
+    abi_put_u64(reply, c->block);
+    memcpy(reply + WORD, parent.b, WORD);
+    abi_put_u64(reply + 2 * WORD, block_time_of(c->block));
+    abi_put_u64(reply + 3 * WORD, r->chain_id);
+}
+
+/* The full limit before each view, or the end. */
+static bool lens_answer(const struct rules *r, const struct call *c, const struct lens_shape *s,
+                        const char *wallets, size_t n, struct buf *hex)
+{
+    size_t size = lens_reply_size(n), done = 0;
+    uint8_t *reply = mem_zero(size, 1);
+    uint64_t entry = start_gas(r, c), gas = entry;
+    uint64_t each = r->wallet_gas / r->n_terms;
+    uint64_t deposit = s->mode == LENS_CREATE ? LENS_DEPOSIT * lens_reply_most(s, n) : 0;
+    uint64_t need = s->alone ? LENS_MARGIN : (r->term_limit * 64 + 62) / 63 + LENS_MARGIN;
+    for (bool stop = false; done < n && !stop;) {
+        uint8_t wallet[20];
+        unsigned __int128 sum = 0;
+        parse_hex(wallets + 40 * done, 40, wallet, sizeof wallet);
+        for (size_t t = 0; t < r->n_terms && !stop; t++) {
+            stop = gas < need + deposit + each;
+            gas -= stop ? 0 : each;
+            sum += state_of(r, wallet, t);
+        }
+        if (!stop)
+            put_sum(reply + LENS_HEADER + 16 * done++, sum);
+    }
+    put_header(r, c, reply);
+    abi_put_u64(reply + 4 * WORD, entry);
+    abi_put_u64(reply + 5 * WORD, gas);
+    abi_put_u64(reply + 6 * WORD, done);
+    buf_addhex(hex, reply, size);
+    mem_free(reply);
+    return true;
+}
+
+/* ---- plain views and Multicall3 ---------------------------------------------------------------- */
+
+static bool view_word(const struct rules *r, const struct call *c, const address *to,
+                      const uint8_t *data, size_t len, uint8_t word[WORD])
+{
+    static const uint8_t number[4] = {0x42, 0xcb, 0xb1, 0x5c}, parent[4] = {0x27, 0xe8, 0x6d, 0x6e},
+                         time[4] = {0x0f, 0x28, 0xc9, 0x7d}, chain[4] = {0x34, 0x08, 0xe4, 0x70};
+    memset(word, 0, WORD);
+    if (address_equal(to, &multicall) && len == 4) {
+        uint8_t header[4 * WORD];
+        put_header(r, c, header);
+        static const uint8_t *const selectors[] = {number, parent, time, chain};
+        for (size_t i = 0; i < COUNT_OF(selectors); i++)
+            if (memcmp(data, selectors[i], 4) == 0)
+                memcpy(word, header + i * WORD, WORD);
+        return true;
+    }
+    for (size_t t = 0; t < r->n_terms && len == VIEW_DATA; t++) {
+        if (!address_equal(to, &r->terms[t].contract) || memcmp(data, r->terms[t].selector, 4) != 0)
+            continue;
+        put_sum(word + 16, state_of(r, data + 16, t));
+        return true;
+    }
+    return false;
+}
+
+/* The price of the sentinel, by EIP-2565: modulus of 1024 bytes, exponent zero. */
+static uint64_t modexp_price(const uint8_t *data, size_t len)
+{
+    uint64_t exponent = 0;
+    if (len < 3 * WORD || !abi_get_u64(data + WORD, &exponent) || exponent < 32)
+        return 200;
+    return 16384 * 8 * (exponent - 32) / 3;
+}
+
+struct element {
+    address to;
+    const uint8_t *data;
+    size_t len;
+};
+
+/* Trusts the encoding up to not leaving the buffer. */
+static bool element_at(const uint8_t *b, size_t len, size_t i, struct element *ret)
+{
+    uint64_t offset, data, n;
+    size_t base = 4 + 2 * WORD;
+    if (base + (i + 1) * WORD > len || !abi_get_u64(b + base + i * WORD, &offset))
+        return false;
+    size_t at = base + (size_t)offset;
+    if (at + 4 * WORD > len || !abi_get_u64(b + at + 2 * WORD, &data) || data != 3 * WORD ||
+        !abi_get_u64(b + at + 3 * WORD, &n) || at + 4 * WORD + n > len)
+        return false;
+    memcpy(ret->to.b, b + at + 12, sizeof ret->to.b);
+    ret->data = b + at + 4 * WORD;
+    ret->len = (size_t)n;
+    return true;
+}
+
+/* Elements answered in turn; a view costs its part of a wallet and 1,300 gas of Multicall3's. */
+static bool aggregate3(const struct rules *r, const struct call *c, const uint8_t *b, size_t len,
+                       struct buf *hex, const char **words)
+{
+    uint64_t n, gas = start_gas(r, c), each = r->wallet_gas / r->n_terms + 1300;
+    size_t at = 0;
+    if (len < 4 + 2 * WORD || !abi_get_u64(b + 4 + WORD, &n) || n > len / WORD)
+        return *words = "execution reverted", false;
+    uint8_t *reply = mem_zero((size_t)n * 5 + 2, WORD), *body = reply + (2 + n) * WORD;
+    abi_put_u64(reply, WORD);
+    abi_put_u64(reply + WORD, n);
+    for (size_t i = 0; i < n; i++) {
+        struct element e;
+        uint8_t word[WORD];
+        if (!element_at(b, len, i, &e)) {
+            mem_free(reply);
+            return *words = "execution reverted", false;
+        }
+        bool is_sentinel = address_equal(&e.to, &modexp);
+        uint64_t price = is_sentinel ? modexp_price(e.data, e.len) : each;
+        bool paid = gas - gas / 64 >= price;
+        bool has = paid && !is_sentinel && view_word(r, c, &e.to, e.data, e.len, word);
+        gas -= paid ? price : gas - gas / 64;
+        abi_put_u64(reply + (2 + i) * WORD, n * WORD + at);
+        abi_put_u64(body + at, paid);
+        abi_put_u64(body + at + WORD, 2 * WORD);
+        abi_put_u64(body + at + 2 * WORD, has ? WORD : 0);
+        if (has)
+            memcpy(body + at + 3 * WORD, word, WORD);
+        at += has ? 4 * WORD : 3 * WORD;
+    }
+    buf_addhex(hex, reply, (2 + (size_t)n) * WORD + at);
+    mem_free(reply);
+    return true;
+}
+
+static bool plain(const struct rules *r, const struct call *c, struct buf *hex, const char **words)
+{
+    static const uint8_t selector[4] = {0x82, 0xad, 0x56, 0xcb};
+    size_t len = c->data_len / 2;
+    uint8_t *b = mem_alloc(len + 1), word[WORD];
+    bool good = parse_hex(c->data, c->data_len, b, len);
+    if (good && address_equal(&c->to, &multicall) && len > 4 && memcmp(b, selector, 4) == 0) {
+        good = aggregate3(r, c, b, len, hex, words);
+    } else if (good && address_equal(&c->to, &modexp)) {
+        good = start_gas(r, c) >= modexp_price(b, len);
+        *words = "out of gas";
+    } else if (good && view_word(r, c, &c->to, b, len, word)) {
+        buf_addhex(hex, word, WORD);
+    } /* anything else has no code: success without data */
+    mem_free(b);
+    return good;
+}
+
+bool call_answer(const struct rules *r, const struct call *c, struct buf *hex, const char **words)
+{
+    struct lens_shape s;
+    const char *wallets;
+    size_t n;
+    *words = "execution reverted";
+    if (c->has_to && !c->has_override)
+        return plain(r, c, hex, words);
+    if (!find_lens(r, c, &s, &wallets, &n))
+        return *words = "execution reverted: not the lens of these terms", false;
+    return lens_answer(r, c, &s, wallets, n, hex);
+}
