@@ -153,9 +153,10 @@ static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *r
 }
 
 /* Walks down the stored headers to the newest one that the chain still has. The settled one must be
- * reached: a chain that differs there is another chain. */
-static int find_common(struct tracker *t, struct chain *c, uint64_t head, uint64_t *ret_first_bad,
-                       struct err *err)
+ * reached: a chain that differs there is another chain. `was` is what we knew before this look: while
+ * we were away the chain may have settled above the last header we stored, on another branch. */
+static int find_common(struct tracker *t, const struct chain *was, uint64_t head,
+                       uint64_t *ret_first_bad, struct err *err)
 {
     struct arena arena;
     struct anchor *list;
@@ -181,7 +182,7 @@ static int find_common(struct tracker *t, struct chain *c, uint64_t head, uint64
                          list[i].number);
             break;
         }
-        if (c->settled_known && list[i].number <= c->settled.number) {
+        if (was->settled_known && list[i].number <= was->settled.number) {
             rc = chain_is_another(err, "settled block %" PRIu64 " has another hash than before",
                                   list[i].number);
             break;
@@ -258,9 +259,9 @@ static int store_headers(struct tracker *t, struct chain *c, const struct header
 
 /* Connects a head that is above the stored top. Near: every header between is walked. Far: the top is
  * compared with the chain by number, and only the newest headers are stored. */
-static int grow(struct tracker *t, struct chain *c, const struct header *head,
-                const struct anchor *top, enum chain_news *ret, uint64_t *ret_first_bad,
-                struct err *err)
+static int grow(struct tracker *t, struct chain *c, const struct chain *was,
+                const struct header *head, const struct anchor *top, enum chain_news *ret,
+                uint64_t *ret_first_bad, struct err *err)
 {
     struct header list[CHAIN_NEAR + 1];
     size_t n;
@@ -271,7 +272,7 @@ static int grow(struct tracker *t, struct chain *c, const struct header *head,
             return -1;
         if (!same) {
             *ret = CHAIN_BROKE;
-            return find_common(t, c, head->at.number, ret_first_bad, err);
+            return find_common(t, was, head->at.number, ret_first_bad, err);
         }
     }
     uint64_t below = near ? top->number : far_below(c, head, top);
@@ -279,7 +280,7 @@ static int grow(struct tracker *t, struct chain *c, const struct header *head,
         return -1;
     if (near && !linked) {
         *ret = CHAIN_BROKE;
-        return find_common(t, c, head->at.number, ret_first_bad, err);
+        return find_common(t, was, head->at.number, ret_first_bad, err);
     }
     if (store_headers(t, c, list, n, err) < 0)
         return -1;
@@ -345,7 +346,7 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
             keep_near(c, &head);
             *ret = CHAIN_GREW; /* the first look after a restart */
         } else if (rc == 0) {
-            rc = grow(t, c, &head, have_top ? &top : NULL, ret, ret_first_bad, err);
+            rc = grow(t, c, &before, &head, have_top ? &top : NULL, ret, ret_first_bad, err);
         }
         if (rc < 0 || *ret == CHAIN_BROKE)
             *c = before;

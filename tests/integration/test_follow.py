@@ -348,6 +348,21 @@ def test_reorg(chain, store, follow, trueup, rng, depth, down):
     assert "reorganised" not in trueup.output()[said:]
 
 
+def test_the_last_block_before_a_long_night_was_reorged(chain, store, follow, trueup, rng):
+    """By the time of the restart the chain has settled far above it: still the same chain."""
+    follow(chain={"settle": DEPTH})
+    first_checkpoint(trueup, store)
+    chain.world.mint_all(WALLETS[:5], rng)
+    covered(trueup, store, chain.rpc.number())
+    assert trueup.stop() == 0
+    chain.anvil.reorg(1, other_history(chain, WALLETS[5:8], 9))
+    chain.anvil.mine(5 * DEPTH + 40)
+    trueup.start()
+    trueup.until_log("the chain was reorganised")
+    at_rest(trueup, store, chain)
+    assert all(w in store.rows(TABLE) for w in WALLETS[5:8])
+
+
 @pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
 def test_rollback(chain, store, follow, trueup, rng, down):
     """The chain is cut and grows anew: shorter at first than what we know."""
