@@ -17,6 +17,13 @@ int64_t clock_ms(void)
     return clock_us() / 1000;
 }
 
+int64_t wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 int64_t wall_seconds(void)
 {
     return (int64_t)time(NULL);

@@ -8,6 +8,7 @@
 int64_t clock_ms(void);   /* monotonic */
 int64_t clock_us(void);   /* monotonic */
 int64_t wall_seconds(void); /* since 1970, UTC */
+int64_t wall_ms(void);
 
 enum { CLOCK_TEXT = 32 };
 /* "2026-11-22T10:29:35.123Z" into out[CLOCK_TEXT]. */

@@ -121,12 +121,30 @@ static bool hold_back(uint64_t hash, uint64_t *ret_held)
     return false;
 }
 
+static void (*watcher)(enum log_level level, const char *message, const char *error);
+
+void log_watch(void (*heard)(enum log_level level, const char *message, const char *error))
+{
+    watcher = heard;
+}
+
+static void tell_watcher(enum log_level level, const char *message, const struct log_field *f, int n)
+{
+    const char *error = NULL;
+    for (int i = 0; i < n; i++)
+        if (f[i].name && f[i].type == LOG_FIELD_STR && strcmp(f[i].name, "error") == 0)
+            error = f[i].str;
+    if (watcher && level <= LOG_WARN)
+        watcher(level, message, error);
+}
+
 void log_write(enum log_level level, const char *message, const struct log_field *fields, int n)
 {
     uint64_t held = 0;
     if (!log_enabled(level) ||
         (level <= LOG_WARN && hold_back(hash_line(level, message, fields, n), &held)))
         return;
+    tell_watcher(level, message, fields, n);
     char now[CLOCK_TEXT];
     struct buf b = BUF_INIT(LINE_CEILING);
     wall_text(now);

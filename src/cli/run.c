@@ -9,6 +9,7 @@
 #include "base/url.h"
 #include "cli/cli.h"
 #include "proc/child.h"
+#include "proc/counters.h"
 #include "proc/stop.h"
 #include "proc/supervisor.h"
 
@@ -143,6 +144,9 @@ static int run_workers(struct conf *conf, const struct cli *cli, struct err *err
     conf_write(conf, CONF_FOR_SWEEP, &sweep);
     struct service services[] = {{"follow", buf_str(&follow), follow.len},
                                  {"sweep", buf_str(&sweep), sweep.len}};
+    struct err unshared = {0};
+    if (counters_create(&unshared) < 0)
+        log_warn_err("nothing is counted", &unshared);
     int status = supervise(services, COUNT_OF(services), err);
     buf_free(&follow);
     buf_free(&sweep);

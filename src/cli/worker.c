@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/naming.h"
 #include "proc/child.h"
+#include "proc/counters.h"
 #include "proc/stop.h"
 
 #include <inttypes.h>
@@ -120,6 +121,7 @@ int command_worker(struct cli *cli)
     if (!conf)
         return 2;
     log_setup((enum log_level)conf->log.level, conf->log.json, role);
+    counters_attach(role);
     stop_install();
     int status;
     if (strcmp(role, "prepare") == 0)

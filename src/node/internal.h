@@ -22,6 +22,7 @@ struct request {
     uint64_t id;     /* JSON-RPC id; grows, so it is the order of submission too */
     struct buf body; /* memory stays with the slot */
     enum fault_method method;
+    size_t counted; /* the method, as the counters number it */
     enum node_lane lane;
     bool once, bytes;
     uint32_t straight;

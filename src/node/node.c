@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "eth/rpc.h"
 #include "node/internal.h"
+#include "proc/counters.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -45,6 +46,8 @@ int node_open(const struct conf *conf, struct node **ret, struct err *err)
     n->n_endpoints = conf->chain.n_endpoints;
     for (size_t i = 0; i < n->n_endpoints; i++)
         endpoint_init(&n->endpoints[i], &conf->chain.endpoints[i], rng_next(&n->rng));
+    for (size_t i = 0; i < n->n_endpoints; i++)
+        counters_endpoint(i, conf->chain.endpoints[i].name);
     for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
         buf_init(&n->requests[i].body, NODE_REQUEST_MAX + ENVELOPE_MAX);
     *ret = n;
@@ -202,6 +205,11 @@ static void settle(struct node *n, struct request *r, const struct http_reply *r
     if (verdict.reached)
         r->answer.endpoint = e;
     endpoint_judge(e, &r->answer.fault, verdict.reached, r->answer.text, r->sent_ms, now);
+    counters_request((size_t)(e - n->endpoints), r->counted, r->answer.fault.fault, now - r->sent_ms,
+                     reply->bytes_out, reply->bytes_in);
+    if (now < e->not_before_ms)
+        counters_endpoint_paused((size_t)(e - n->endpoints), wall_ms() + e->not_before_ms - now,
+                                 e->pause_text);
     if (r->answer.fault.fault == FAULT_NONE) {
         finish(n, r, now);
         return;
@@ -361,6 +369,7 @@ int node_submit(struct node *n, const struct node_request *q, struct err *err)
         .id = ++n->last_id,
         .body = body,
         .method = method_kind(q->method),
+        .counted = counters_method(q->method),
         .lane = q->lane,
         .once = q->once,
         .bytes = q->bytes,

@@ -1,6 +1,7 @@
 #include "proc/child.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "proc/counters.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +78,10 @@ static void become(char *const argv[], int settings_fd, int result_fd, pid_t par
         _exit(1);
     int settings_high = fcntl(settings_fd, F_DUPFD_CLOEXEC, 10);
     int result_high = result_fd < 0 ? -1 : fcntl(result_fd, F_DUPFD_CLOEXEC, 10);
+    int counters_high =
+        counters_fd() < 0 ? -1 : fcntl(counters_fd(), F_DUPFD_CLOEXEC, COUNTERS_FD + 1);
+    if (counters_high >= 0)
+        dup2(counters_high, COUNTERS_FD);
     if (settings_high < 0 || dup2(settings_high, CHILD_SETTINGS_FD) < 0)
         _exit(1);
     if (result_high >= 0 && dup2(result_high, CHILD_RESULT_FD) < 0)

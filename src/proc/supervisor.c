@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proc/child.h"
+#include "proc/counters.h"
 #include "proc/stop.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ enum { EXIT_SETTINGS = 2, EXIT_CHAIN = 4 };
 
 struct running {
     const struct service *service;
+    size_t slot; /* its place in the counters */
     pid_t pid; /* 0: not running */
     int64_t started_ms;
     int64_t start_at_ms; /* when not running */
@@ -46,6 +48,7 @@ static void start_one(struct running *r)
         return;
     }
     r->started_ms = clock_ms();
+    counters_worker_started(r->slot, r->service->name, r->pid);
     log_info("worker started", LOG_STR("name", r->service->name), LOG_I64("pid", r->pid));
 }
 
@@ -76,6 +79,7 @@ static int bury(struct running *r, int status)
     int exit_code;
     child_status_text(status, words, sizeof words, &exit_code);
     r->pid = 0;
+    counters_worker_died(r->slot, exit_code < 0 ? DEATH_SIGNAL : DEATH_EXIT, words);
     if (exit_code == EXIT_CHAIN || exit_code == EXIT_SETTINGS) {
         log_error("worker ends the daemon", LOG_STR("name", r->service->name),
                   LOG_STR("reason", words));
@@ -171,6 +175,7 @@ int supervise(const struct service *services, size_t n, struct err *err)
     struct running *list = mem_zero(n + 1, sizeof *list);
     for (size_t i = 0; i < n; i++) {
         list[i].service = &services[i];
+        list[i].slot = i;
         backoff_init(&list[i].backoff, RESTART_FLOOR_MS, RESTART_CEILING_MS, rng_seed_from_system());
     }
     int status = loop(list, n, signals);

@@ -2,6 +2,7 @@
  * flow back. What a step allocates lives in its own arena and goes with it. */
 #include "track/step.h"
 #include "base/mem.h"
+#include "proc/counters.h"
 #include "track/judge.h"
 
 #include <inttypes.h>
@@ -72,6 +73,13 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
     b->failures = failures;
 }
 
+static void count(const struct step *s, const struct store_applied *a)
+{
+    uint64_t rows = a->inserted + a->changed + a->refreshed;
+    counters_add(CELL_REFRESHED + s->cause, rows);
+    counters_add(CELL_CHANGED, a->changed);
+}
+
 static int apply(struct tracker *t, const struct step *s, const struct reading *readings,
                  struct arena *arena, struct step_report *report, struct err *err)
 {
@@ -90,6 +98,7 @@ static int apply(struct tracker *t, const struct step *s, const struct reading *
                 s->at.number);
         return 0;
     }
+    count(s, &report->applied);
     for (size_t i = 0; i < s->n; i++)
         if (readings[i].status == READ_OK)
             controls_remember(&s->balance->controls, &readings[i].wallet);

@@ -1,6 +1,7 @@
 #include "base/backoff.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "proc/counters.h"
 #include "proc/stop.h"
 #include "worker/worker.h"
 
@@ -71,4 +72,14 @@ void worker_mend(struct tracker *t, const struct err *err)
     if ((err->kind == ERR_STORE_LOST || err->kind == ERR_STORE) &&
         store_reopen(t->store, &again) < 0)
         log_warn_err("the store cannot be reached", &again);
+}
+
+void worker_note_readers(struct tracker *t)
+{
+    for (size_t i = 0; i < node_endpoints(t->node); i++) {
+        struct buf text = BUF_INIT(COUNTERS_TEXT);
+        reads_describe(t->reads, node_endpoint(t->node, i), &text);
+        counters_endpoint_reader(i, buf_str(&text));
+        buf_free(&text);
+    }
 }

@@ -4,10 +4,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "proc/counters.h"
 #include "proc/stop.h"
 #include "worker/worker.h"
 
 enum { POLL_LEAST_MS = 1000, POLL_MOST_MS = 12000, HELD_LEAST_MS = 500, HELD_MOST_MS = 15000 };
+enum { EVENT_BLOCKS = 3 }; /* a step further behind than this is no live one */
 
 /* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often. */
 static int64_t poll_interval(const struct follow *f)
@@ -22,6 +24,33 @@ static int64_t poll_interval(const struct follow *f)
         return POLL_LEAST_MS;
     int64_t ms = (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
     return ms < POLL_LEAST_MS ? POLL_LEAST_MS : ms > POLL_MOST_MS ? POLL_MOST_MS : ms;
+}
+
+static void count(const struct follow *f, const struct follow_report *r)
+{
+    uint64_t covered = UINT64_MAX, rescanning = 0;
+    for (size_t i = 0; i < f->t->n_balances; i++) {
+        if (f->balances[i].covered < covered)
+            covered = f->balances[i].covered;
+        rescanning += f->balances[i].rescanning;
+    }
+    counters_add(CELL_REORGS, r->reorg);
+    counters_set(CELL_RESCANNING, rescanning);
+    counters_set(CELL_HELD, r->end == FOLLOW_HELD);
+    counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
+    if (r->updated > 0)
+        counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
+    if (!f->chain.known)
+        return;
+    /* Catching up would only tell how long we were away. */
+    uint64_t before = counters_get(PART_FOLLOW, CELL_COVERED);
+    if (r->updated > 0 && before > 0 && covered == f->chain.head.at.number &&
+        covered - before <= EVENT_BLOCKS)
+        counters_event_to_row(wall_ms() - (int64_t)f->chain.head.at.timestamp * 1000, r->updated);
+    counters_set(CELL_HEAD, f->chain.head.at.number);
+    counters_set(CELL_HEAD_TIME, f->chain.head.at.timestamp);
+    counters_set(CELL_COVERED, covered);
+    counters_set(CELL_SETTLED, f->chain.settled_known ? f->chain.settled.number : 0);
 }
 
 static void report(const struct follow *f, const struct follow_report *r)
@@ -67,6 +96,7 @@ static bool turn(struct follow *f, struct backoff *backoff, int64_t *ret_pause, 
         *ret_pause = backoff_next(backoff);
         return true;
     }
+    count(f, &r);
     report(f, &r);
     report_settle(f);
     if (r.end == FOLLOW_HELD) {

@@ -7,12 +7,22 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proc/counters.h"
 #include "proc/stop.h"
 #include "worker/worker.h"
 
 enum { NOT_READY_MS = 1000 };
 
-static uint64_t ticks_dropped; /* a counter */
+static void count(const struct sweep *s, const struct sweep_report *r, int64_t took_ms)
+{
+    bool read = r->end == SWEEP_DONE || r->end == SWEEP_EMPTY;
+    counters_add(read ? CELL_TICKS_DONE : CELL_TICKS_FAILED, r->end != SWEEP_WAITING);
+    counters_set(CELL_TICK_MS, (uint64_t)took_ms);
+    counters_set(CELL_TICK_ROWS, r->requested);
+    worker_note_readers(s->t);
+    if (read)
+        counters_lap((size_t)(s->b - s->t->balances), r->lap, r->updated);
+}
 
 static void report(const struct tracked *b, const struct sweep_report *r)
 {
@@ -41,13 +51,16 @@ static bool tick(struct sweep *s, size_t batch, int64_t *next_ms, bool *hurry)
 {
     struct sweep_report r;
     struct err err = {0};
+    int64_t started = clock_ms();
     if (sweep_tick(s, batch, &r, &err) < 0) {
+        counters_add(CELL_TICKS_FAILED, err.kind != ERR_STOPPED);
         if (err.kind == ERR_STOPPED)
             return false;
         log_warn_err("stale refresh: tick failed", &err);
         worker_mend(s->t, &err);
         return true;
     }
+    count(s, &r, clock_ms() - started);
     report(s->b, &r);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
@@ -61,10 +74,10 @@ static void drop_missed(int64_t *due, int64_t interval)
     if (*due > now)
         return;
     uint64_t missed = (uint64_t)((now - *due) / interval) + 1;
-    ticks_dropped += missed;
+    counters_add(CELL_TICKS_DROPPED, missed);
     *due += (int64_t)missed * interval;
     log_warn("stale refresh: ticks dropped, the last one took too long", LOG_U64("dropped", missed),
-             LOG_U64("dropped_total", ticks_dropped));
+             LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
 }
 
 static void loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool once)

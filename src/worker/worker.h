@@ -30,6 +30,9 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
 /* After an error: reopens a lost store. */
 void worker_mend(struct tracker *t, const struct err *err);
 
+/* Tells the counters how each endpoint is read. */
+void worker_note_readers(struct tracker *t);
+
 /* The exit status for an error (DESIGN 1.1). */
 int exit_status(const struct err *err);
 

@@ -1,0 +1,405 @@
+#include "proc/counters.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READ_TRIES = 100 };
+
+#define PAGE_MARK UINT64_C(0x7472756575703031)
+
+typedef _Atomic uint64_t number;
+
+struct text {
+    number sequence; /* odd while it is being written */
+    number at;       /* wall s */
+    char bytes[COUNTERS_TEXT];
+};
+
+struct endpoint_cells {
+    struct text name, paused_why, reader;
+    number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
+    number bytes_in, bytes_out, took_ms, answers, latency_us, paused_until, answered_at;
+};
+
+struct lap_cells {
+    number started, rows, laps;
+};
+
+struct worker_cells {
+    struct text name, obituary;
+    number pid, started, deaths[DEATHS];
+};
+
+struct part {
+    number cells[CELLS];
+    struct endpoint_cells endpoints[COUNTERS_ENDPOINTS];
+    struct lap_cells laps[COUNTERS_BALANCES];
+    struct text trouble;
+};
+
+struct page {
+    uint64_t mark, size; /* two versions of the program must not share one */
+    number started;
+    struct worker_cells workers[COUNTERS_WORKERS];
+    struct part parts[PARTS];
+};
+
+static struct page private_page;
+static struct page *page = &private_page;
+static struct part *mine = &private_page.parts[PART_SUPERVISOR];
+static int page_fd = -1;
+
+static const char *const part_names[PARTS] = {"trueup", "follow", "sweep", "listen", "web"};
+
+const int64_t counters_bucket_ms[COUNTERS_BUCKETS] = {50,   100,   250,   500,   1000,   2000,
+                                                      5000, 10000, 30000, 60000, 300000, 3600000};
+
+const char *const counters_death_names[DEATHS] = {"exit", "signal", "stuck"};
+
+const char *const counters_methods[COUNTERS_METHODS] = {
+    "other",       "eth_call",    "eth_getLogs",  "eth_getBlockByNumber", "eth_getBlockByHash",
+    "eth_chainId", "eth_getCode", "eth_subscribe"};
+
+static uint64_t get(const number *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+/* One writer: no read-modify-write is needed. */
+static void put(number *n, uint64_t v)
+{
+    atomic_store_explicit(n, v, memory_order_relaxed);
+}
+
+static void more(number *n, uint64_t by)
+{
+    put(n, get(n) + by);
+}
+
+static void text_put(struct text *t, const char *words)
+{
+    uint64_t s = get(&t->sequence) | 1; /* a writer killed half-way left it odd */
+    atomic_store_explicit(&t->sequence, s, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    snprintf(t->bytes, sizeof t->bytes, "%s", words ? words : "");
+    put(&t->at, (uint64_t)wall_seconds());
+    atomic_store_explicit(&t->sequence, s + 1, memory_order_release);
+}
+
+/* "" when it cannot be had whole: a writer may have died in the middle of it. */
+static uint64_t text_get(const struct text *t, char *ret, size_t room)
+{
+    for (int i = 0; i < READ_TRIES; i++) {
+        uint64_t before = atomic_load_explicit(&t->sequence, memory_order_acquire);
+        if (before & 1)
+            continue;
+        char copy[COUNTERS_TEXT];
+        uint64_t at = get(&t->at);
+        memcpy(copy, t->bytes, sizeof copy);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&t->sequence, memory_order_relaxed) == before) {
+            copy[sizeof copy - 1] = '\0';
+            snprintf(ret, room, "%s", copy);
+            return at;
+        }
+    }
+    ret[0] = '\0';
+    return 0;
+}
+
+/* ---- counting ---------------------------------------------------------------------------------
+ */
+
+void counters_add(enum cell c, uint64_t n)
+{
+    more(&mine->cells[c], n);
+}
+
+void counters_set(enum cell c, uint64_t value)
+{
+    put(&mine->cells[c], value);
+}
+
+void counters_event_to_row(int64_t ms, uint64_t n)
+{
+    ms = ms < 0 ? 0 : ms;
+    more(&mine->cells[CELL_EVENT_ROWS], n);
+    more(&mine->cells[CELL_EVENT_MS], (uint64_t)ms * n);
+    for (int i = 0; i < COUNTERS_BUCKETS; i++)
+        if (ms <= counters_bucket_ms[i])
+            more(&mine->cells[CELL_EVENT_BUCKET + i], n);
+}
+
+void counters_lap(size_t balance, bool fresh, uint64_t rows)
+{
+    if (balance >= COUNTERS_BALANCES)
+        return;
+    struct lap_cells *l = &mine->laps[balance];
+    if (fresh || get(&l->started) == 0) {
+        more(&l->laps, get(&l->started) != 0);
+        put(&l->started, (uint64_t)wall_seconds());
+        put(&l->rows, 0);
+    }
+    more(&l->rows, rows);
+}
+
+static struct endpoint_cells *endpoint_of(size_t i)
+{
+    return i < COUNTERS_ENDPOINTS ? &mine->endpoints[i] : NULL;
+}
+
+void counters_endpoint(size_t endpoint, const char *name)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    if (e)
+        text_put(&e->name, name);
+}
+
+size_t counters_method(const char *method)
+{
+    for (size_t i = 1; i < COUNTERS_METHODS; i++)
+        if (strcmp(counters_methods[i], method) == 0)
+            return i;
+    return 0;
+}
+
+void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
+                      uint64_t bytes_out, uint64_t bytes_in)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    if (!e || method >= COUNTERS_METHODS || (size_t)outcome >= COUNTERS_OUTCOMES)
+        return;
+    uint64_t took = took_ms > 0 ? (uint64_t)took_ms : 0, before = get(&e->latency_us);
+    more(&e->requests[method][outcome], 1);
+    more(&e->bytes_out, bytes_out);
+    more(&e->bytes_in, bytes_in);
+    if (outcome != FAULT_NONE)
+        return;
+    more(&e->took_ms, took);
+    more(&e->answers, 1);
+    put(&e->latency_us, get(&e->answers) == 1 ? took * 1000 : (before * 15 + took * 1000) / 16);
+    put(&e->answered_at, (uint64_t)wall_ms());
+    if (get(&e->paused_until))
+        put(&e->paused_until, 0);
+}
+
+void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    if (!e)
+        return;
+    put(&e->paused_until, (uint64_t)wall_ms_until);
+    text_put(&e->paused_why, why);
+}
+
+void counters_endpoint_reader(size_t endpoint, const char *text)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    char now[COUNTERS_TEXT];
+    if (!e)
+        return;
+    text_get(&e->reader, now, sizeof now);
+    if (strncmp(now, text, sizeof now - 1) != 0)
+        text_put(&e->reader, text);
+}
+
+void counters_trouble(const char *text)
+{
+    text_put(&mine->trouble, text);
+}
+
+/* ---- the page ---------------------------------------------------------------------------------
+ */
+
+static void heard(enum log_level level, const char *message, const char *error)
+{
+    char words[COUNTERS_TEXT];
+    (void)level;
+    snprintf(words, sizeof words, "%.100s%s%s", message, error ? ": " : "", error ? error : "");
+    counters_trouble(words);
+}
+
+static struct page *map(int fd)
+{
+    void *p = mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int counters_create(struct err *err)
+{
+    int fd = memfd_create("trueup-counters", MFD_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, ERR_FAILED, "memfd_create: %s", strerror(errno));
+    struct page *p = ftruncate(fd, (off_t)sizeof *p) == 0 ? map(fd) : NULL;
+    if (!p) {
+        err_set(err, ERR_FAILED, "counters cannot be shared: %s", strerror(errno));
+        close(fd);
+        return -1;
+    }
+    p->mark = PAGE_MARK;
+    p->size = sizeof *p;
+    put(&p->started, (uint64_t)wall_seconds());
+    page = p;
+    mine = &p->parts[PART_SUPERVISOR];
+    page_fd = fd;
+    log_watch(heard);
+    return 0;
+}
+
+int counters_fd(void)
+{
+    return page_fd;
+}
+
+void counters_attach(const char *worker)
+{
+    enum counters_part part = PART_SUPERVISOR;
+    struct stat st;
+    for (int i = PART_FOLLOW; i < PARTS; i++)
+        if (strcmp(worker, part_names[i]) == 0)
+            part = (enum counters_part)i;
+    if (part == PART_SUPERVISOR)
+        return;
+    mine = &page->parts[part];
+    log_watch(heard);
+    if (fstat(COUNTERS_FD, &st) < 0 || st.st_size != (off_t)sizeof(struct page))
+        return;
+    struct page *p = map(COUNTERS_FD);
+    if (p && p->mark == PAGE_MARK && p->size == sizeof *p) {
+        page = p;
+        mine = &p->parts[part];
+        page_fd = COUNTERS_FD;
+        fcntl(COUNTERS_FD, F_SETFD, FD_CLOEXEC);
+    } else if (p) {
+        munmap(p, sizeof *p);
+    }
+}
+
+bool counters_shared(void)
+{
+    return page != &private_page;
+}
+
+void counters_worker_started(size_t slot, const char *name, int pid)
+{
+    if (slot >= COUNTERS_WORKERS)
+        return;
+    struct worker_cells *w = &page->workers[slot];
+    if (get(&w->started) == 0)
+        text_put(&w->name, name);
+    put(&w->started, (uint64_t)wall_seconds());
+    put(&w->pid, (uint64_t)pid);
+}
+
+void counters_worker_died(size_t slot, enum counters_death how, const char *words)
+{
+    if (slot >= COUNTERS_WORKERS)
+        return;
+    struct worker_cells *w = &page->workers[slot];
+    put(&w->pid, 0);
+    more(&w->deaths[how], 1);
+    text_put(&w->obituary, words);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+uint64_t counters_get(enum counters_part p, enum cell c)
+{
+    return get(&page->parts[p].cells[c]);
+}
+
+uint64_t counters_sum(enum cell c)
+{
+    uint64_t sum = 0;
+    for (int p = 0; p < PARTS; p++)
+        sum += get(&page->parts[p].cells[c]);
+    return sum;
+}
+
+void counters_lap_get(size_t balance, struct counters_lap_view *ret)
+{
+    *ret = (struct counters_lap_view){0};
+    if (balance >= COUNTERS_BALANCES)
+        return;
+    const struct lap_cells *l = &page->parts[PART_SWEEP].laps[balance];
+    *ret = (struct counters_lap_view){get(&l->started), get(&l->rows), get(&l->laps)};
+}
+
+const char *counters_outcome_name(size_t outcome)
+{
+    return outcome == FAULT_NONE ? "ok" : fault_name((enum fault)outcome);
+}
+
+static void add_endpoint(const struct endpoint_cells *e, struct counters_endpoint_view *v)
+{
+    char text[COUNTERS_TEXT];
+    text_get(&e->name, text, sizeof text);
+    if (!text[0])
+        return;
+    snprintf(v->name, sizeof v->name, "%.79s", text);
+    for (size_t m = 0; m < COUNTERS_METHODS; m++)
+        for (size_t o = 0; o < COUNTERS_OUTCOMES; o++)
+            v->requests[m][o] += get(&e->requests[m][o]);
+    v->bytes_in += get(&e->bytes_in);
+    v->bytes_out += get(&e->bytes_out);
+    v->took_ms += get(&e->took_ms);
+    v->answers += get(&e->answers);
+    if (get(&e->answered_at) > v->answered_at) {
+        v->answered_at = get(&e->answered_at);
+        v->latency_us = get(&e->latency_us);
+    }
+    if (get(&e->paused_until) > v->paused_until) {
+        v->paused_until = get(&e->paused_until);
+        text_get(&e->paused_why, v->paused_why, sizeof v->paused_why);
+    }
+    text_get(&e->reader, text, sizeof text);
+    if (text[0])
+        snprintf(v->reader, sizeof v->reader, "%s", text);
+}
+
+bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (endpoint >= COUNTERS_ENDPOINTS)
+        return false;
+    for (int p = 0; p < PARTS; p++)
+        add_endpoint(&page->parts[p].endpoints[endpoint], ret);
+    /* One worker's pause does not outlive another's good answer. */
+    if (ret->answered_at > ret->paused_until)
+        ret->paused_until = 0;
+    return ret->name[0] != '\0';
+}
+
+bool counters_worker_get(size_t slot, struct counters_worker_view *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (slot >= COUNTERS_WORKERS)
+        return false;
+    const struct worker_cells *w = &page->workers[slot];
+    text_get(&w->name, ret->name, sizeof ret->name);
+    ret->pid = (int)get(&w->pid);
+    ret->started = get(&w->started);
+    for (int i = 0; i < DEATHS; i++)
+        ret->deaths[i] = get(&w->deaths[i]);
+    text_get(&w->obituary, ret->obituary, sizeof ret->obituary);
+    for (int i = 0; i < PARTS; i++)
+        if (strcmp(ret->name, part_names[i]) == 0)
+            ret->trouble_at = text_get(&page->parts[i].trouble, ret->trouble, sizeof ret->trouble);
+    return ret->name[0] != '\0';
+}
+
+uint64_t counters_started(void)
+{
+    return get(&page->started);
+}

@@ -1,0 +1,149 @@
+/*
+ * What the processes of a daemon count, on one page of shared memory.
+ *
+ * The supervisor makes the page; every worker finds it on fd 9 and writes its own part of it, and
+ * nobody else's: one writer a cell, so counting is a plain store and reading needs no lock. A part
+ * outlives its worker: after a restart the new one counts on where the old one was killed, and so
+ * no counter ever goes back while the daemon lives. Texts are guarded by a sequence number: a
+ * reader that meets a half-written one tries again, and gives up rather than wait.
+ *
+ * A process without a page (a command, a test) counts on a private one; nobody sees it.
+ *
+ * This is a convenience for people, never a source for decisions: those read the database.
+ */
+#ifndef PROC_COUNTERS_H
+#define PROC_COUNTERS_H
+
+#include "eth/fault.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+enum {
+    COUNTERS_FD = 9, /* in a worker */
+    COUNTERS_ENDPOINTS = 8,
+    COUNTERS_BALANCES = 16,
+    COUNTERS_WORKERS = 8,
+    COUNTERS_NAME = 80,
+    COUNTERS_TEXT = 240,
+    COUNTERS_PATHS = 6, /* as enum store_cause */
+    COUNTERS_BUCKETS = 12,
+};
+
+enum counters_part { PART_SUPERVISOR, PART_FOLLOW, PART_SWEEP, PART_LISTEN, PART_WEB, PARTS };
+
+/* One number each. Gauges hold the last value, the others grow. */
+enum cell {
+    CELL_HEAD,       /* gauge: block */
+    CELL_HEAD_TIME,  /* gauge: its timestamp */
+    CELL_COVERED,    /* gauge: the least of all balances */
+    CELL_SETTLED,    /* gauge */
+    CELL_POLLED_AT,  /* gauge: wall ms of the last turn of follow in which the node answered */
+    CELL_EVENT_AT,   /* gauge: wall s at which rows were last written from events */
+    CELL_RESCANNING, /* gauge: balances whose logs are being read again after a reorg */
+    CELL_HELD,       /* gauge: 1 while covering is held */
+    CELL_REORGS,
+    CELL_MISSED_LOGS,
+    CELL_TICKS_DONE,
+    CELL_TICKS_DROPPED,
+    CELL_TICKS_FAILED,
+    CELL_TICK_MS,                                   /* gauge: how long the last tick took */
+    CELL_TICK_ROWS,                                 /* gauge: rows it asked for */
+    CELL_REFRESHED,                                 /* COUNTERS_PATHS of them */
+    CELL_CHANGED = CELL_REFRESHED + COUNTERS_PATHS, /* of those, with another balance than before */
+    CELL_SOCKETS, /* gauge: subscriptions that are up (worker listen) */
+    CELL_HINTS,   /* pushes received */
+    CELL_HTTP_REQUESTS,
+    CELL_HTTP_REFUSED, /* connections turned away or cut off */
+    CELL_EVENT_ROWS,   /* the histogram of event to row: how many, their seconds in ms, buckets */
+    CELL_EVENT_MS,
+    CELL_EVENT_BUCKET,
+    CELLS = CELL_EVENT_BUCKET + COUNTERS_BUCKETS,
+};
+
+extern const int64_t counters_bucket_ms[COUNTERS_BUCKETS]; /* upper bounds */
+
+/* ---- counting ---------------------------------------------------------------------------------
+ */
+
+void counters_add(enum cell c, uint64_t n);
+void counters_set(enum cell c, uint64_t value);
+/* n rows were written this long after the block that named them. */
+void counters_event_to_row(int64_t ms, uint64_t n);
+
+/* Where the sweep stands in its lap over a balance. */
+void counters_lap(size_t balance, bool fresh, uint64_t rows);
+
+/* Endpoints are numbered as in the settings. Names are taken once. */
+void counters_endpoint(size_t endpoint, const char *name);
+size_t counters_method(const char *method);
+void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
+                      uint64_t bytes_out, uint64_t bytes_in);
+void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why);
+void counters_endpoint_reader(size_t endpoint, const char *text);
+/* A failure's words, masked by whoever made them. */
+void counters_trouble(const char *text);
+
+/* ---- the page ---------------------------------------------------------------------------------
+ */
+
+/* The supervisor: makes the page. fd −1 when there is none: then nothing is shared, and all goes
+ * on. */
+int counters_create(struct err *err);
+int counters_fd(void);
+/* A worker: finds the page on COUNTERS_FD, if there is one, and takes its part. */
+void counters_attach(const char *worker);
+bool counters_shared(void);
+
+/* The supervisor's own records of its workers. slot: as in its table of services. */
+enum counters_death { DEATH_EXIT, DEATH_SIGNAL, DEATH_STUCK, DEATHS };
+extern const char *const counters_death_names[DEATHS];
+void counters_worker_started(size_t slot, const char *name, int pid);
+void counters_worker_died(size_t slot, enum counters_death how, const char *words);
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+uint64_t counters_get(enum counters_part p, enum cell c);
+uint64_t counters_sum(enum cell c); /* over all parts */
+
+struct counters_lap_view {
+    uint64_t started; /* wall s; 0: no lap yet */
+    uint64_t rows;    /* read in it so far */
+    uint64_t laps;    /* ended */
+};
+void counters_lap_get(size_t balance, struct counters_lap_view *ret);
+
+enum { COUNTERS_METHODS = 8, COUNTERS_OUTCOMES = FAULT_UNKNOWN + 1 };
+extern const char *const counters_methods[COUNTERS_METHODS];
+const char *counters_outcome_name(size_t outcome); /* "ok", or the fault's name */
+
+struct counters_endpoint_view {
+    char name[COUNTERS_NAME]; /* "" : no such endpoint */
+    uint64_t requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
+    uint64_t bytes_in, bytes_out, took_ms, answers;
+    uint64_t latency_us;   /* a moving average over the last answers */
+    uint64_t paused_until; /* wall ms; past: it is up */
+    uint64_t answered_at;  /* wall ms of the last good answer; 0: none yet */
+    char paused_why[COUNTERS_TEXT];
+    char reader[COUNTERS_TEXT];
+};
+/* Summed over all parts; false when there is no such endpoint. */
+bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret);
+
+struct counters_worker_view {
+    char name[COUNTERS_NAME];
+    int pid;          /* 0: not running */
+    uint64_t started; /* wall s */
+    uint64_t deaths[DEATHS];
+    char obituary[COUNTERS_TEXT]; /* how it ended last */
+    char trouble[COUNTERS_TEXT];  /* its last warning or error */
+    uint64_t trouble_at;          /* wall s */
+};
+bool counters_worker_get(size_t slot, struct counters_worker_view *ret);
+uint64_t counters_started(void); /* wall s at which the page was made; 0 without one */
+
+#endif
