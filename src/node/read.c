@@ -44,7 +44,39 @@ struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_
 
 void chunk_free(struct chunk *c)
 {
+    mem_free(c->members);
+    mem_free(c->wallets);
     mem_free(c);
+}
+
+size_t chunk_wallet(const struct chunk *c, size_t i)
+{
+    return c->members ? c->members[i] : c->first + i;
+}
+
+static void take_members(struct chunk *c, const size_t *members)
+{
+    c->members = mem_alloc(c->n * sizeof *c->members);
+    c->wallets = mem_alloc(c->n * sizeof *c->wallets);
+    for (size_t i = 0; i < c->n; i++) {
+        c->members[i] = members[i];
+        c->wallets[i] = c->read->ask.wallets[members[i]];
+    }
+}
+
+struct chunk *chunk_part(const struct chunk *c, size_t from, size_t n)
+{
+    struct chunk *part =
+        chunk_new(c->read, c->first + from, n, c->first_term, c->n_terms, c->alone);
+    if (c->members)
+        take_members(part, c->members + from);
+    return part;
+}
+
+void chunk_alone(struct read *read, const size_t *members, size_t n)
+{
+    if (n > 0)
+        take_members(chunk_new(read, 0, n, 0, read->ask.shape->n_terms, true), members);
 }
 
 static void free_chunks(struct chunk *list)
@@ -102,7 +134,7 @@ static void cut_to_size(struct chunk *c, const struct read_learnt *l)
 {
     size_t most = l->size ? l->size : 1;
     if (c->n > most) {
-        chunk_new(c->read, c->first + most, c->n - most, c->first_term, c->n_terms, c->alone);
+        chunk_part(c, most, c->n - most);
         c->n = most;
     }
 }
@@ -113,18 +145,24 @@ static bool must_go_by_terms(const struct chunk *c, const struct read_learnt *l)
     return c->n_terms > 1 && (l->reader->by_terms || unguarded);
 }
 
+/* What is granted, once that is known: the share of a view depends on what the call really has. */
+static uint64_t gas_to_ask(const struct read_learnt *l)
+{
+    return l->granted && l->granted < l->gas ? l->granted : l->gas;
+}
+
 static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
 {
     struct read *read = c->read;
     struct buf block = BUF_INIT(256), params = BUF_INIT(NODE_REQUEST_MAX);
     c->learnt = l;
     c->sent = (struct read_chunk){.shape = read->ask.shape,
-                                  .wallets = read->ask.wallets + c->first,
+                                  .wallets = c->members ? c->wallets : read->ask.wallets + c->first,
                                   .n = c->n,
                                   .first_term = c->first_term,
                                   .n_terms = c->n_terms,
                                   .alone = c->alone,
-                                  .gas = l->gas,
+                                  .gas = gas_to_ask(l),
                                   .sentinel = l->sentinel};
     endpoint_block_param(l->endpoint, &read->ask.at, &block);
     l->reader->encode(&c->sent, &block, &params);
@@ -136,6 +174,7 @@ static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
         .lane = read->ask.lane,
         .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
         .only = l->endpoint,
+        .bytes = true,
         /* A block that is not there may have been reorged away: who asked looks at the chain again,
          * rather than that we wait for it here. */
         .straight = NODE_STRAIGHT(FAULT_BEHIND),

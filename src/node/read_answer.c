@@ -5,19 +5,16 @@
  * halved down to one wallet, then to one term; only there a failure is the wallet's own.
  */
 #include "base/mem.h"
-#include "eth/rpc.h"
 #include "node/read_internal.h"
 
 #include <string.h>
-
-enum { ALONE_MOST = 16 };
 
 static void put_back_half(struct chunk *c)
 {
     size_t half = c->n / 2;
     learn_size_failed(c->learnt, c->n);
-    chunk_new(c->read, c->first + half, c->n - half, c->first_term, c->n_terms, c->alone);
-    chunk_new(c->read, c->first, half, c->first_term, c->n_terms, c->alone);
+    chunk_part(c, half, c->n - half);
+    chunk_part(c, 0, half);
 }
 
 static struct piecemeal *piecemeal_of(struct read *read, size_t wallet)
@@ -30,13 +27,14 @@ static struct piecemeal *piecemeal_of(struct read *read, size_t wallet)
 /* One wallet, its terms one by one: the sum is gathered in the reading as they come. */
 void chunk_put_back_terms(struct chunk *c)
 {
-    struct reading *r = &c->read->readings[c->first];
-    piecemeal_of(c->read, c->first)->left = (uint8_t)c->n_terms;
+    size_t wallet = chunk_wallet(c, 0);
+    struct reading *r = &c->read->readings[wallet];
+    piecemeal_of(c->read, wallet)->left = (uint8_t)c->n_terms;
     r->status = READ_OK;
     r->sum = U256_ZERO;
     r->failed_term = -1;
     for (size_t t = 0; t < c->n_terms; t++)
-        chunk_new(c->read, c->first, 1, c->first_term + t, 1, true);
+        chunk_new(c->read, wallet, 1, c->first_term + t, 1, true);
 }
 
 static void settle(struct read *read, size_t wallet, enum reading_status status, int term,
@@ -79,33 +77,37 @@ static enum reading_status status_of(enum cell_status s)
 }
 
 /* A failure within a term's limit may be a failure of the limit, so a second look decides: alone, with
- * the whole budget. Where very many failed, they are bad wallets or a bad contract, and a request for
- * each would be a storm: then the first look is believed, which at worst means quarantine. */
-static bool look_again(const struct chunk *c, const struct read_cell *cell, size_t n_failed)
+ * the whole budget, first together with the others, then by itself. */
+static bool look_again(const struct chunk *c, const struct read_cell *cell)
 {
-    if (c->alone)
-        return false;
     if (cell->status == CELL_SUSPECT)
-        return true;
-    return c->learnt->reader->doubts_failures && cell->status == CELL_REVERTED &&
-           n_failed <= ALONE_MOST;
+        return !c->alone || c->n > 1;
+    return cell->status == CELL_REVERTED && !c->alone && c->learnt->reader->doubts_failures;
+}
+
+/* Those of a crowd go together, those of a chunk that was alone already one by one. */
+static void put_back_suspects(struct chunk *c, const size_t *suspects, size_t n)
+{
+    size_t together = c->alone ? 1 : n;
+    for (size_t i = 0; i < n; i += together)
+        chunk_alone(c->read, suspects + i, together);
 }
 
 static void settle_cells(struct chunk *c, const struct read_result *res)
 {
-    size_t n_failed = 0;
-    for (size_t i = 0; i < res->answered; i++)
-        n_failed += res->cells[i].status == CELL_REVERTED;
+    size_t *suspects = mem_alloc(res->answered * sizeof *suspects), n = 0;
     for (size_t i = 0; i < res->answered; i++) {
         const struct read_cell *cell = &res->cells[i];
-        if (look_again(c, cell, n_failed))
-            chunk_new(c->read, c->first + i, 1, 0, c->read->ask.shape->n_terms, true);
+        if (look_again(c, cell))
+            suspects[n++] = chunk_wallet(c, i);
         else
-            settle(c->read, c->first + i, status_of(cell->status), cell->failed_term, &cell->sum);
+            settle(c->read, chunk_wallet(c, i), status_of(cell->status), cell->failed_term,
+                   &cell->sum);
     }
+    put_back_suspects(c, suspects, n);
     if (res->answered < c->n)
-        chunk_new(c->read, c->first + res->answered, c->n - res->answered, c->first_term,
-                  c->n_terms, c->alone);
+        chunk_part(c, res->answered, c->n - res->answered);
+    mem_free(suspects);
 }
 
 /* Gas was short: the chunk was too large, or one wallet burns everything. */
@@ -116,7 +118,7 @@ static void starved(struct chunk *c)
     else if (c->n_terms > 1)
         chunk_put_back_terms(c);
     else
-        settle(c->read, c->first, READ_OUT_OF_GAS, (int)c->first_term, NULL);
+        settle(c->read, chunk_wallet(c, 0), READ_OUT_OF_GAS, (int)c->first_term, NULL);
 }
 
 /* The one place that judges a proof. All four must be those of the asked block: number and parent
@@ -176,21 +178,12 @@ static void decoded(struct chunk *c, const uint8_t *reply, size_t len)
 /* A result: bytes, or a JSON null, which is "ask again" (proxies invent it above their head). */
 static void succeeded(struct chunk *c, const struct node_answer *a)
 {
-    uint8_t *reply;
-    size_t len;
-    if (json_is_null(a->result)) {
-        if (++c->nulls <= READ_NULL_RETRIES)
-            chunk_new(c->read, c->first, c->n, c->first_term, c->n_terms, c->alone)->nulls = c->nulls;
-        else
-            fail(c->read, READ_END_MOVED, "the node answers null for this block", "");
-        return;
-    }
-    if (!rpc_result_bytes(a->result, &reply, &len)) {
-        fail(c->read, READ_END_FAILED, "the node's answer is not hex data", "");
-        return;
-    }
-    decoded(c, reply, len);
-    mem_free(reply);
+    if (a->bytes)
+        decoded(c, a->bytes, a->n_bytes);
+    else if (++c->nulls <= READ_NULL_RETRIES)
+        chunk_part(c, 0, c->n)->nulls = c->nulls;
+    else
+        fail(c->read, READ_END_MOVED, "the node answers null for this block", "");
 }
 
 /* The fault of a single call of a single wallet, as the wallet's own; READ_UNANSWERED if it may just
@@ -219,7 +212,7 @@ static void too_much(struct chunk *c, const struct node_answer *a)
     else if (c->n_terms > 1)
         chunk_put_back_terms(c);
     else if (status != READ_UNANSWERED)
-        settle(c->read, c->first, status, (int)c->first_term, NULL);
+        settle(c->read, chunk_wallet(c, 0), status, (int)c->first_term, NULL);
     else
         fail(c->read, READ_END_FAILED, "a single call is too much for the endpoint", a->text);
 }
@@ -248,7 +241,7 @@ static void gas_refused(struct chunk *c, const struct node_answer *a)
     if (c->n > 1 || c->n_terms > 1 || c->sent.gas != c->learnt->gas)
         too_much(c, a);
     else if (learn_less_gas(c->learnt))
-        chunk_new(c->read, c->first, c->n, c->first_term, c->n_terms, c->alone);
+        chunk_part(c, 0, c->n);
     else
         too_much(c, a);
 }

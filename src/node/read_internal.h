@@ -31,7 +31,9 @@ struct read_learnt {
 struct chunk {
     struct read *read;
     struct chunk *next;
-    size_t first, n;             /* wallets [first, first + n) of the ask */
+    size_t first, n; /* wallets [first, first + n) of the ask, unless … */
+    size_t *members; /* … these n, by number; the chunk's */
+    address *wallets; /* of members, as sent; the chunk's */
     size_t first_term, n_terms;
     bool alone;
     bool in_flight;
@@ -90,6 +92,12 @@ void chunk_answered(struct chunk *c, const struct node_answer *a);
 void chunk_put_back_terms(struct chunk *c);
 
 /* read.c */
+/* The number in the ask of the chunk's wallet i. */
+size_t chunk_wallet(const struct chunk *c, size_t i);
+/* Queues wallets [from, from + n) of c, with c's terms, as a chunk of their own. */
+struct chunk *chunk_part(const struct chunk *c, size_t from, size_t n);
+/* Queues these wallets, all terms, to be read alone: with the whole budget. */
+void chunk_alone(struct read *read, const size_t *members, size_t n);
 struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
                         size_t n_terms, bool alone);
 void chunk_free(struct chunk *c);
