@@ -128,11 +128,16 @@ int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *rea
     return 0;
 }
 
-/* A waiting chunk may be larger than a request: the front of it goes, the rest stays. Without a
- * sentinel (or when asked alone) one call a request is all that is safe. */
+/* Without a sentinel one call a request is all that is safe, whatever size was learnt. */
+static bool unguarded(const struct read_learnt *l)
+{
+    return l->reader->kind == READER_MULTICALL3 && l->sentinel.kind == SENTINEL_NONE;
+}
+
+/* A waiting chunk may be larger than a request: the front of it goes, the rest stays. */
 static void cut_to_size(struct chunk *c, const struct read_learnt *l)
 {
-    size_t most = l->size ? l->size : 1;
+    size_t most = l->size && !l->reader->by_terms && !unguarded(l) ? l->size : 1;
     if (c->n > most) {
         chunk_part(c, most, c->n - most);
         c->n = most;
@@ -141,8 +146,7 @@ static void cut_to_size(struct chunk *c, const struct read_learnt *l)
 
 static bool must_go_by_terms(const struct chunk *c, const struct read_learnt *l)
 {
-    bool unguarded = l->reader->kind == READER_MULTICALL3 && l->sentinel.kind == SENTINEL_NONE;
-    return c->n_terms > 1 && (l->reader->by_terms || unguarded);
+    return c->n_terms > 1 && (l->reader->by_terms || unguarded(l));
 }
 
 /* What is granted, once that is known: the share of a view depends on what the call really has. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "node/read_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 static void put_back_half(struct chunk *c)
