@@ -7,7 +7,8 @@
 
 enum { GENESIS_TIME = 1600000000, BLOCK_SECONDS = 12, FINAL_DEPTH = 2, BLOOM_BYTES = 256 };
 
-/* ---- the chain: a block's hash tells its number ------------------------------------------------ */
+/* ---- the chain: a block's hash tells its number ------------------------------------------------
+ */
 
 void block_hash_of(uint64_t number, hash32 *ret)
 {
@@ -57,7 +58,8 @@ static void add_block(const struct rules *r, uint64_t number, struct buf *out)
     buf_adds(out, "\"}");
 }
 
-/* ---- JSON, as much of it as our callers write --------------------------------------------------- */
+/* ---- JSON, as much of it as our callers write ---------------------------------------------------
+ */
 
 /* The text after "key": and blanks, from `from` on; NULL if the key is not there. */
 static const char *value_of(const char *from, const char *key)
@@ -103,7 +105,8 @@ static bool block_of(const struct rules *r, const char *text, uint64_t *ret)
     size_t n;
     hash32 hash;
     if (hash_at)
-        return string_at(hash_at, &s, &n) && hash_parse(s, n, &hash) && block_by_hash(r, &hash, ret);
+        return string_at(hash_at, &s, &n) && hash_parse(s, n, &hash) &&
+               block_by_hash(r, &hash, ret);
     *ret = r->head;
     if (!string_at(text + strcspn(text, "\"{"), &s, &n))
         return true;
@@ -118,7 +121,8 @@ static bool block_of(const struct rules *r, const char *text, uint64_t *ret)
     return true;
 }
 
-/* ---- methods ------------------------------------------------------------------------------------ */
+/* ---- methods ------------------------------------------------------------------------------------
+ */
 
 static void add_error(struct buf *out, int code, const char *words)
 {

@@ -1,18 +1,27 @@
-#include "bench/rpcserver/rpcserver.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "bench/rpcserver/rpcserver.h"
 #include "eth/abi.h"
 
 #include <endian.h>
 #include <string.h>
 
-enum { WORD = 32, GAS_CALL = 21000, GAS_CREATE = 53000, GAS_BYTE = 16, VIEW_DATA = 36 };
+enum {
+    WORD = 32,
+    GAS_CALL = 21000,
+    GAS_CREATE = 53000,
+    GAS_BYTE = 16,
+    VIEW_DATA = 36,
+    MODULUS_MAX = 1024
+};
 
-static const address multicall = {.b = {0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67,
-                                        0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca, 0x11}};
+static const address multicall = {.b = {0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3,
+                                        0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe,
+                                        0x2a, 0x17, 0x39, 0x76, 0xca, 0x11}};
 static const address modexp = {.b = {[19] = 5}};
 
-/* ---- the state --------------------------------------------------------------------------------- */
+/* ---- the state ---------------------------------------------------------------------------------
+ */
 
 static uint64_t mixed(uint64_t x)
 {
@@ -29,10 +38,12 @@ unsigned __int128 state_of(const struct rules *r, const uint8_t wallet[20], size
     uint64_t x = mixed(be64toh(front) ^ mixed(be64toh(back) + r->salt * 977 + term));
     bool has = term == 0 ? x % 8 != 0 : x % 16 == 0;
     /* 20 million tokens of 18 decimals at most */
-    return has ? (unsigned __int128)(x >> 40) * UINT64_C(1000000000000000000) + (x & 0xffffffff) : 0;
+    return has ? (unsigned __int128)(x >> 40) * UINT64_C(1000000000000000000) + (x & 0xffffffff)
+               : 0;
 }
 
-/* ---- the lens ---------------------------------------------------------------------------------- */
+/* ---- the lens ----------------------------------------------------------------------------------
+ */
 
 static uint64_t start_gas(const struct rules *r, const struct call *c)
 {
@@ -56,6 +67,13 @@ static bool is_lens(const struct lens_shape *s, size_t n, const char *hex, size_
     return same;
 }
 
+static bool parse_digits(const char *hex, size_t n, uint64_t *ret)
+{
+    char text[20] = "0x";
+    memcpy(text + 2, hex, n);
+    return parse_hex_u64(text, n + 2, ret);
+}
+
 static size_t code_digits(const struct lens_shape *s, size_t n)
 {
     struct lens_code code;
@@ -63,13 +81,35 @@ static size_t code_digits(const struct lens_shape *s, size_t n)
     return 2 * code.len;
 }
 
-/* Which of the lens' shapes the call is; the wallets' digits. */
-static bool find_lens(const struct rules *r, const struct call *c, struct lens_shape *ret,
-                      const char **ret_wallets, size_t *ret_n)
+/* The limits of the terms stand in the program, each after its contract: PUSHn limit. */
+static bool read_limits(const struct rules *r, const char *hex, size_t len, struct lens_term *ret)
 {
+    memcpy(ret, r->terms, sizeof r->terms);
+    for (size_t t = 0; t < r->n_terms; t++) {
+        char contract[ADDRESS_TEXT];
+        uint8_t push;
+        address_text(&r->terms[t].contract, contract);
+        const char *at = memmem(hex, len, contract + 2, 40);
+        if (!at || at + 42 + 16 > hex + len || !parse_hex(at + 40, 2, &push, 1))
+            return false;
+        if (push < 0x60 || push > 0x67) /* alone: whatever is left */
+            continue;
+        if (!parse_digits(at + 42, 2 * (push - 0x5fU), &ret[t].gas))
+            return false;
+    }
+    return true;
+}
+
+/* Which of the lens' shapes the call is; the wallets' digits. */
+static bool find_lens(const struct rules *r, const struct call *c, struct lens_term *terms,
+                      struct lens_shape *ret, const char **ret_wallets, size_t *ret_n)
+{
+    if (!read_limits(r, c->has_to ? c->code : c->data, c->has_to ? c->code_len : c->data_len,
+                     terms))
+        return false;
     static const enum lens_mode creations[] = {LENS_CREATE, LENS_CREATE_REVERT};
     for (int alone = 0; alone < 2; alone++) {
-        struct lens_shape s = {.terms = r->terms, .n_terms = r->n_terms, .alone = alone};
+        struct lens_shape s = {.terms = terms, .n_terms = r->n_terms, .alone = alone};
         if (c->has_to) {
             *ret = s;
             *ret_wallets = c->data;
@@ -123,7 +163,7 @@ static bool lens_answer(const struct rules *r, const struct call *c, const struc
     uint64_t entry = start_gas(r, c), gas = entry;
     uint64_t each = r->wallet_gas / r->n_terms;
     uint64_t deposit = s->mode == LENS_CREATE ? LENS_DEPOSIT * lens_reply_most(s, n) : 0;
-    uint64_t need = s->alone ? LENS_MARGIN : (r->term_limit * 64 + 62) / 63 + LENS_MARGIN;
+    uint64_t need = s->alone ? LENS_MARGIN : (s->terms[0].gas * 64 + 62) / 63 + LENS_MARGIN;
     for (bool stop = false; done < n && !stop;) {
         uint8_t wallet[20];
         unsigned __int128 sum = 0;
@@ -145,7 +185,8 @@ static bool lens_answer(const struct rules *r, const struct call *c, const struc
     return true;
 }
 
-/* ---- plain views and Multicall3 ---------------------------------------------------------------- */
+/* ---- plain views and Multicall3 ----------------------------------------------------------------
+ */
 
 static bool view_word(const struct rules *r, const struct call *c, const address *to,
                       const uint8_t *data, size_t len, uint8_t word[WORD])
@@ -169,6 +210,15 @@ static bool view_word(const struct rules *r, const struct call *c, const address
         return true;
     }
     return false;
+}
+
+/* As many zero bytes does it answer. */
+static size_t modulus_size(const uint8_t *data, size_t len)
+{
+    uint64_t n;
+    return len >= 3 * WORD && abi_get_u64(data + 2 * WORD, &n) && n <= MODULUS_MAX && n % WORD == 0
+               ? (size_t)n
+               : 0;
 }
 
 /* The price of the sentinel, by EIP-2565: modulus of 1024 bytes, exponent zero. */
@@ -211,7 +261,8 @@ static bool aggregate3(const struct rules *r, const struct call *c, const uint8_
     size_t at = 0;
     if (len < 4 + 2 * WORD || !abi_get_u64(b + 4 + WORD, &n) || n > len / WORD)
         return *words = "execution reverted", false;
-    uint8_t *reply = mem_zero((size_t)n * 5 + 2, WORD), *body = reply + (2 + n) * WORD;
+    uint8_t *reply = mem_zero((size_t)n * 5 + 2 + MODULUS_MAX / WORD, WORD),
+            *body = reply + (2 + n) * WORD;
     abi_put_u64(reply, WORD);
     abi_put_u64(reply + WORD, n);
     for (size_t i = 0; i < n; i++) {
@@ -225,14 +276,15 @@ static bool aggregate3(const struct rules *r, const struct call *c, const uint8_
         uint64_t price = is_sentinel ? modexp_price(e.data, e.len) : each;
         bool paid = gas - gas / 64 >= price;
         bool has = paid && !is_sentinel && view_word(r, c, &e.to, e.data, e.len, word);
+        size_t size = has ? WORD : paid && is_sentinel ? modulus_size(e.data, e.len) : 0;
         gas -= paid ? price : gas - gas / 64;
         abi_put_u64(reply + (2 + i) * WORD, n * WORD + at);
         abi_put_u64(body + at, paid);
         abi_put_u64(body + at + WORD, 2 * WORD);
-        abi_put_u64(body + at + 2 * WORD, has ? WORD : 0);
+        abi_put_u64(body + at + 2 * WORD, size);
         if (has)
             memcpy(body + at + 3 * WORD, word, WORD);
-        at += has ? 4 * WORD : 3 * WORD;
+        at += 3 * WORD + size;
     }
     buf_addhex(hex, reply, (2 + (size_t)n) * WORD + at);
     mem_free(reply);
@@ -250,6 +302,8 @@ static bool plain(const struct rules *r, const struct call *c, struct buf *hex, 
     } else if (good && address_equal(&c->to, &modexp)) {
         good = start_gas(r, c) >= modexp_price(b, len);
         *words = "out of gas";
+        for (size_t i = modulus_size(b, len); good && i > 0; i -= WORD)
+            buf_addhex(hex, (const uint8_t[WORD]){0}, WORD);
     } else if (good && view_word(r, c, &c->to, b, len, word)) {
         buf_addhex(hex, word, WORD);
     } /* anything else has no code: success without data */
@@ -260,12 +314,13 @@ static bool plain(const struct rules *r, const struct call *c, struct buf *hex, 
 bool call_answer(const struct rules *r, const struct call *c, struct buf *hex, const char **words)
 {
     struct lens_shape s;
+    struct lens_term terms[LENS_TERMS_MAX];
     const char *wallets;
     size_t n;
     *words = "execution reverted";
     if (c->has_to && !c->has_override)
         return plain(r, c, hex, words);
-    if (!find_lens(r, c, &s, &wallets, &n))
+    if (!find_lens(r, c, terms, &s, &wallets, &n))
         return *words = "execution reverted: not the lens of these terms", false;
     return lens_answer(r, c, &s, wallets, n, hex);
 }

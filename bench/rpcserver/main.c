@@ -1,8 +1,9 @@
 /*
- * Sockets: HTTP/1.1 with keep-alive and Content-Length, on one thread. A reply waits for the latency
- * asked for in a queue; all replies wait equally long, so the queue is in order.
+ * Sockets: HTTP/1.1 with keep-alive and Content-Length, on one thread. A reply waits for the
+ * latency asked for in a queue; all replies wait equally long, so the queue is in order.
  *
  *     rpcserver [--port N] [--latency MS] [--gas-cap N] [--wallet-gas N] [--terms 1|2|3] [--salt N]
+ * [--log 1]
  *
  * Prints "listening PORT" when ready, and what it counted, as JSON, when it is told to end (SIGTERM
  * or SIGINT). Bytes are those read from and written to the sockets, HTTP headers included.
@@ -43,6 +44,7 @@ struct conn {
 static struct server {
     struct rules rules;
     int64_t latency_ms;
+    uint64_t log; /* a line to stderr for each request */
     int epoll, listener, signals;
     struct conn *first, *last; /* replies that wait */
     uint64_t connections, requests, bytes_in, bytes_out;
@@ -69,7 +71,8 @@ static void drop(struct conn *c)
     mem_free(c);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------- */
+/* ---- requests -----------------------------------------------------------------------------------
+ */
 
 /* Where the body starts and how long it is. False: the header is not complete yet. */
 static bool read_head(struct conn *c, size_t *ret_start, size_t *ret_len)
@@ -111,6 +114,8 @@ static void make_reply(struct conn *c, const char *body, size_t len)
 {
     struct buf reply = BUF_INIT(REPLY_MAX);
     answer(&server.rules, body, len, &reply);
+    if (server.log)
+        fprintf(stderr, "%zu %.60s -> %zu %.60s\n", len, body, reply.len, reply.data);
     buf_addf(&c->out,
              "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n",
              reply.len);
@@ -184,7 +189,8 @@ static void take_connection(void)
     watch(fd, c, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-/* ---- the program -------------------------------------------------------------------------------- */
+/* ---- the program --------------------------------------------------------------------------------
+ */
 
 static void print_counts(void)
 {
@@ -224,8 +230,8 @@ static void loop(void)
 
 static void listen_on(uint16_t port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
     int one = 1;
     server.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -264,7 +270,6 @@ static void set_terms(struct rules *r)
         view_parse(terms[i].view, strlen(terms[i].view), &view, NULL);
         address_parse_loose(terms[i].contract, strlen(terms[i].contract), &r->terms[i].contract);
         memcpy(r->terms[i].selector, view.selector, sizeof view.selector);
-        r->terms[i].gas = r->term_limit;
     }
 }
 
@@ -280,23 +285,29 @@ static uint64_t number(const char *text)
 
 int main(int argc, char **argv)
 {
-    enum { PORT = 1, LATENCY, GAS_CAP, WALLET_GAS, TERMS, SALT };
+    enum { PORT = 1, LATENCY, GAS_CAP, WALLET_GAS, TERMS, SALT, LOG };
     static const struct option options[] = {
-        {"port", required_argument, NULL, PORT},       {"latency", required_argument, NULL, LATENCY},
-        {"gas-cap", required_argument, NULL, GAS_CAP}, {"wallet-gas", required_argument, NULL, WALLET_GAS},
-        {"terms", required_argument, NULL, TERMS},     {"salt", required_argument, NULL, SALT},
+        {"port", required_argument, NULL, PORT},
+        {"latency", required_argument, NULL, LATENCY},
+        {"gas-cap", required_argument, NULL, GAS_CAP},
+        {"wallet-gas", required_argument, NULL, WALLET_GAS},
+        {"terms", required_argument, NULL, TERMS},
+        {"salt", required_argument, NULL, SALT},
+        {"log", required_argument, NULL, LOG},
         {0},
     };
     struct rules *r = &server.rules;
     uint64_t port = 0;
-    *r = (struct rules){.chain_id = 1, .head = 1000, .gas_cap = 50000000, .wallet_gas = 10640,
-                        .term_limit = 2000000, .n_terms = 3};
+    *r = (struct rules){
+        .chain_id = 1, .head = 1000, .gas_cap = 50000000, .wallet_gas = 10640, .n_terms = 3};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == '?')
             return 2;
-        uint64_t *const where[] = {[PORT] = &port, [LATENCY] = (uint64_t *)&server.latency_ms,
-                                   [GAS_CAP] = &r->gas_cap, [WALLET_GAS] = &r->wallet_gas,
-                                   [TERMS] = &r->n_terms, [SALT] = &r->salt};
+        uint64_t *const where[] = {
+            [PORT] = &port,          [LATENCY] = (uint64_t *)&server.latency_ms,
+            [GAS_CAP] = &r->gas_cap, [WALLET_GAS] = &r->wallet_gas,
+            [TERMS] = &r->n_terms,   [SALT] = &r->salt,
+            [LOG] = &server.log};
         *where[o] = number(optarg);
     }
     if (r->n_terms < 1 || r->n_terms > 3)

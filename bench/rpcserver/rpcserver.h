@@ -19,7 +19,6 @@ struct rules {
     uint64_t head;       /* blocks 0 to head, 12 s apart; all of them final but the last two */
     uint64_t gas_cap;    /* a call that asks for more gets this much, silently */
     uint64_t wallet_gas; /* a wallet's terms, with what the lens itself uses on them */
-    uint64_t term_limit; /* as configured: balances[].terms[].gas */
     uint64_t salt;       /* another one is another state */
     struct lens_term terms[LENS_TERMS_MAX];
     size_t n_terms;
@@ -37,7 +36,7 @@ bool block_by_hash(const struct rules *r, const hash32 *hash, uint64_t *ret);
 struct call {
     bool has_to, has_override;
     address to;
-    uint64_t gas; /* asked for; 0: nothing said */
+    uint64_t gas;            /* asked for; 0: nothing said */
     const char *data, *code; /* hex digits, without 0x; code: of the state override */
     size_t data_len, code_len;
     uint64_t block;
