@@ -12,7 +12,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { CLI_FLAGS = 16, CLI_OPTIONS = 16 };
+enum {
+    CLI_FLAGS = 16,
+    CLI_OPTIONS = 16,
+    CLI_PATIENCE_MS = 5000, /* for an answer of the node, while a person waits */
+};
 
 /* An option: either a setting given as a flag (path set), or a word of the command's own. */
 struct cli_option {

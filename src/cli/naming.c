@@ -1,3 +1,4 @@
+#include "cli/cli.h"
 #include "cli/naming.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -38,6 +39,7 @@ static int ask_symbol(const struct conf *conf, const address *token, char ret[SY
     ret[0] = '\0';
     if (node_open(conf, &node, err) < 0)
         return -1;
+    node_patience(node, CLI_PATIENCE_MS);
     int rc = node_header_tag(node, TAG_LATEST, &head, &found, err);
     if (rc == 0 && found &&
         node_view(node, token, symbol_selector, 4, &head.at, &reply, &n, &fault, NULL) == 0) {

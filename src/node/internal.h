@@ -58,6 +58,7 @@ struct endpoint {
 struct node {
     const struct conf *conf;
     struct http *http;
+    int64_t patience_ms; /* for requests without a deadline of their own */
     int stop_fd; /* −1: none */
     bool stop_asked;
     bool identified;

@@ -42,6 +42,7 @@ int node_open(const struct conf *conf, struct node **ret, struct err *err)
     n->conf = conf;
     n->http = http;
     n->stop_fd = -1;
+    n->patience_ms = DEADLINE_MS;
     n->rng.state = rng_seed_from_system();
     n->n_endpoints = conf->chain.n_endpoints;
     for (size_t i = 0; i < n->n_endpoints; i++)
@@ -52,6 +53,11 @@ int node_open(const struct conf *conf, struct node **ret, struct err *err)
         buf_init(&n->requests[i].body, NODE_REQUEST_MAX + ENVELOPE_MAX);
     *ret = n;
     return 0;
+}
+
+void node_patience(struct node *n, int64_t ms)
+{
+    n->patience_ms = ms;
 }
 
 void node_close(struct node *n)
@@ -376,7 +382,7 @@ int node_submit(struct node *n, const struct node_request *q, struct err *err)
         .straight = q->straight,
         .reply_max = q->reply_max && q->reply_max < NODE_REPLY_MAX ? q->reply_max : NODE_REPLY_MAX,
         .submitted_ms = now,
-        .deadline_ms = q->deadline_ms ? q->deadline_ms : now + DEADLINE_MS,
+        .deadline_ms = q->deadline_ms ? q->deadline_ms : now + n->patience_ms,
         .only = q->only,
         .answer.user = q->user,
     };

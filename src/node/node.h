@@ -34,6 +34,9 @@ enum {
 int node_open(const struct conf *conf, struct node **ret, struct err *err);
 void node_close(struct node *n);
 
+/* How long a request without a deadline of its own is tried: 30 s unless set. A person waits less. */
+void node_patience(struct node *n, int64_t ms);
+
 enum node_lane { NODE_LIVE, NODE_CATCHUP, NODE_SWEEP }; /* first in line first */
 
 struct node_request {
@@ -41,7 +44,7 @@ struct node_request {
     const char *params; /* JSON array text */
     size_t params_len;
     enum node_lane lane;
-    int64_t deadline_ms; /* monotonic; 0: 30 s from now */
+    int64_t deadline_ms; /* monotonic; 0: as node_patience() says */
     size_t reply_max;    /* 0: NODE_REPLY_MAX */
     bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time */
     bool once;           /* no retry of anything but a refused connection */

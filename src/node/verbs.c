@@ -23,8 +23,11 @@ enum {
 static int fault_err(const struct node_request *q, const struct node_answer *a, struct err *err)
 {
     bool silent = !a->endpoint || a->fault.fault == FAULT_DOWN;
-    return err_set(err, silent ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", q->method,
-                   a->text[0] ? a->text : fault_name(a->fault.fault));
+    err_set(err, silent ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", q->method,
+            a->text[0] ? a->text : fault_name(a->fault.fault));
+    if (silent)
+        err_hint(err, "is the node running, and is its URL right?");
+    return -1;
 }
 
 static int wait_answer(struct node *n, struct node_answer *ret, struct err *err)
