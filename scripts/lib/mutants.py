@@ -7,11 +7,13 @@ test that must see it. A mutation passes when that test was green before and is 
 
 All happens in a copy: the work tree is never touched."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from results import Result
 
 # A mutant that makes a test wait for ever should not wait as long as a slow machine may.
 IMPATIENT = {"TRUEUP_TEST_SLOWNESS": "0.5"}
-AT_ONCE = 2
+AT_ONCE = 3  # on two cores: much of a test is waiting
 
 
 def named_test(patch):
@@ -40,10 +42,32 @@ def copy_tree(target):
     (target / "tests/chain/node_modules").symlink_to(ROOT / "tests/chain/node_modules")
 
 
-def build_copy(root):
+def build_copy(root, targets=()):
     # No optimisation: it is built once a mutation. One that fails says nothing of the next.
     broken.discard(root / "build")
-    return build("build", root, ["--buildtype=debug", "-Dhardening=false"])
+    return build("build", root, ["--buildtype=debug", "-Dhardening=false"], targets=targets)
+
+
+def introspect(root, what):
+    done = subprocess.run(["meson", "introspect", what, root / "build"], check=True, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+def targets_of(root, test):
+    """What a test needs built: its own program, or for pytest all that are no tests themselves."""
+    build = root / "build"
+    if is_pytest(test):
+        return [str(Path(t["filename"][0]).relative_to(build))
+                for t in introspect(root, "--targets") if t["type"] == "executable"
+                and not re.search("/tests/(unit|contract|fuzz)/", t["defined_in"])]
+    suite, _, name = test.partition("/")
+    return [str(Path(t["cmd"][0]).relative_to(build)) for t in introspect(root, "--tests")
+            if any(s.endswith(":" + suite) for s in t["suite"]) and name in ("", t["name"])]
+
+
+def is_pytest(test):
+    return "::" in test or test.endswith(".py")
 
 
 def apply(root, patch, *options):
@@ -59,7 +83,8 @@ class Runner:
         self.pytest = pytest
 
     def green(self, test):
-        if "::" in test or test.endswith(".py"):
+        build_copy(self.root, targets_of(self.root, test))
+        if is_pytest(test):
             result = self.pytest([test], root=self.root, env=IMPATIENT, options=["-x"])
         else:
             suite, _, name = test.partition("/")
@@ -78,7 +103,6 @@ class Runner:
         if trouble:
             return f"does not apply: {trouble}"
         try:
-            build_copy(self.root)
             return f"{test} stays green" if self.green(test) else None
         except BuildFailed as e:
             return f"does not build: {e}"
@@ -88,22 +112,23 @@ class Runner:
             apply(self.root, patch, "--reverse")
 
 
-def work(share, meson_suite, pytest):
-    """One copy of the tree, and the mutations that fall to it."""
+def work(jobs, meson_suite, pytest):
+    """One copy of the tree, and mutations for as long as there are any."""
     result = Result()
     with tempfile.TemporaryDirectory(prefix="trueup-mutants-") as folder:
         root = Path(folder)
         copy_tree(root)
-        build_copy(root)
+        build_copy(root, ["build.ninja"])
         runner = Runner(root, meson_suite, pytest)
         healthy = {}
-        for patch, test in share:
+        while jobs:
+            patch, test = jobs.popleft()
             try:
                 if test not in healthy:
                     healthy[test] = runner.green(test)
                 trouble = (runner.mutate(patch, test) if healthy[test]
                            else f"{test} is red without it")
-            except LookupError as e:
+            except (LookupError, BuildFailed) as e:
                 trouble = str(e)
             if trouble:
                 result.fail(f"{patch.name}: {trouble}")
@@ -122,11 +147,9 @@ def run_all(meson_suite, pytest):
         else:
             jobs.append((patch, test))
     os.environ.setdefault("TRUEUP_BUILD", str(ROOT / "tests/chain/build"))
-    # Jobs of one test stay together: its health is checked once a copy.
-    jobs.sort(key=lambda job: job[1])
-    half = (len(jobs) + AT_ONCE - 1) // AT_ONCE
-    shares = [jobs[i:i + half] for i in range(0, len(jobs), half)] if jobs else []
+    # Jobs of one test stay near each other: its health is checked once a copy.
+    queue = deque(sorted(jobs, key=lambda job: job[1]))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for part in pool.map(lambda share: work(share, meson_suite, pytest), shares):
+        for part in pool.map(lambda _: work(queue, meson_suite, pytest), range(AT_ONCE)):
             result.add(part)
     return result
