@@ -1,0 +1,243 @@
+"""The processes: who dies is started again, who is asked to stop stops, and nothing is left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import config as configs
+from harness.checks import assert_at_rest_equal, until_at_rest
+from harness.config import CHECKPOINT, TABLE
+from harness.daemon import session_members
+from harness.provider import provider  # noqa: F401
+from harness.world import wallet
+
+WALLETS = [wallet(i) for i in range(30)]
+
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
+def started(trueup, store):
+    trueup.start()
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
+
+
+def new_worker(trueup, name, old):
+    return trueup.until(lambda: trueup.workers().get(name) not in (None, old) and trueup.workers()[name],
+                        f"{name} to be started again", 15)
+
+
+@pytest.mark.parametrize("name", ["follow", "sweep"])
+def test_one_dies_the_other_does_not_notice(chain, store, trueup, configured, rng, name):
+    trueup.config = configured()
+    started(trueup, store)
+    pids = trueup.workers()
+    assert set(pids) == {"follow", "sweep"}
+    other = "sweep" if name == "follow" else "follow"
+    for sig, words in ((signal.SIGKILL, "signal 9 (Killed)"), (signal.SIGSEGV, "signal 11"),
+                       (signal.SIGTERM, "status 0")):
+        old = trueup.worker(name)
+        os.kill(old, sig)
+        new_worker(trueup, name, old)
+        died = [x for x in trueup.output().splitlines() if "worker died" in x]
+        assert f"name={name}" in died[-1] and words in died[-1], died[-1]
+    assert trueup.workers()[other] == pids[other]
+    chain.world.mint_all(WALLETS, rng)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
+    assert trueup.stop() == 0
+
+
+@on_sqlite
+def test_restarts_come_slower_and_slower(chain, store, trueup, configured):
+    trueup.config = configured()
+    started(trueup, store)
+    pauses = []
+    for _ in range(5):
+        old = trueup.worker("sweep")
+        os.kill(old, signal.SIGKILL)
+        began = time.monotonic()
+        new_worker(trueup, "sweep", old)
+        pauses.append(time.monotonic() - began)
+    assert pauses[-1] > 2 * pauses[0] and pauses[-1] < 5, pauses
+
+
+@pytest.mark.parametrize("moment", ["at work", "starting"])
+@on_sqlite
+def test_kill_of_the_supervisor_leaves_no_orphan(chain, store, trueup, configured, moment):
+    """-9: it can tell nobody, and they go all the same; the next start is not in anybody's way."""
+    trueup.config = configured()
+    if moment == "starting":
+        for pause in (0.0, 0.005, 0.02, 0.04, 0.06, 0.1):
+            trueup.start()
+            time.sleep(pause)
+            trueup.kill()  # waits until the whole session is gone
+    started(trueup, store)
+    trueup.kill()
+    started(trueup, store)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:1])
+    assert trueup.stop() == 0
+
+
+@on_sqlite
+def test_workers_die_with_a_supervisor_that_was_stopped_first(chain, store, trueup, configured):
+    trueup.config = configured()
+    started(trueup, store)
+    os.kill(trueup.pid, signal.SIGSTOP)
+    trueup.kill()
+
+
+def stop_takes(trueup, sig=signal.SIGTERM):
+    code = trueup.stop(seconds=2.0, sig=sig)
+    assert code == 0
+    return code
+
+
+@on_sqlite
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_stop_at_rest(chain, store, trueup, configured, sig):
+    trueup.config = configured()
+    started(trueup, store)
+    group = trueup.pid
+    stop_takes(trueup, sig)
+    assert session_members(group) == []
+    assert "killed" not in trueup.output().replace("worker died", "")
+
+
+@on_sqlite
+@pytest.mark.parametrize("fault", ["silence", "reset", "slow-loris"])
+def test_stop_while_the_node_is_in_trouble(chain, store, trueup, provider, tmp_path, fault):  # noqa: F811
+    """Workers stop by themselves: none has to be killed for it."""
+    trueup.config = configs.write(tmp_path / "trueup.yaml",
+                                  configs.settings(chain.world, provider.url, store.url))
+    started(trueup, store)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    trueup.until(lambda: WALLETS[0] in store.rows(TABLE), "a row")
+    provider.rules({"fault": fault})
+    chain.world.token.send("mint", WALLETS[0], 5)
+    time.sleep(1)
+    stop_takes(trueup)
+    assert "did not stop in time" not in trueup.output()
+
+
+@on_sqlite
+def test_stop_while_the_node_hangs_at_the_start(chain, store, trueup, provider, tmp_path):  # noqa: F811
+    trueup.config = configs.write(tmp_path / "trueup.yaml",
+                                  configs.settings(chain.world, provider.url, store.url))
+    provider.rules({"fault": "silence"})
+    trueup.start()
+    time.sleep(0.7)
+    stop_takes(trueup)
+
+
+def test_stop_while_the_store_hangs(chain, store, trueup, configured):
+    """Somebody else holds what we want to write: a worker may have to be killed, but all is down in
+    time, and nothing is lost."""
+    trueup.config = configured()
+    started(trueup, store)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:1])
+    if store.kind == "sqlite":
+        other = store.connect()
+        other.execute("BEGIN EXCLUSIVE")
+    else:
+        other = store.driver.connect(store.url)
+        other.cursor().execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+    chain.world.token.send("mint", WALLETS[0], 5)
+    time.sleep(1)
+    stop_takes(trueup)
+    other.rollback()
+    other.close()
+    started(trueup, store)
+    until_at_rest(trueup, store, chain.anvil)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:1])
+
+
+def test_the_store_goes_away_and_comes_back(chain, postgres, trueup, tmp_path, rng):
+    """Connections are cut again and again: each worker finds its way back by itself."""
+    store = postgres
+    trueup.config = configs.write(tmp_path / "trueup.yaml",
+                                  configs.settings(chain.world, chain.anvil.url, store.url))
+    started(trueup, store)
+    pids = trueup.workers()
+    for _ in range(5):
+        chain.world.mint_all(WALLETS, rng)
+        store.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                  "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
+    assert trueup.workers() == pids, "no worker has to die for it"
+
+
+@on_sqlite
+def test_only_one_daemon_on_one_file(chain, store, trueup, configured):
+    trueup.config = configured()
+    started(trueup, store)
+    second = trueup.run("run", code=5)
+    assert "another trueup runs on" in second.stderr and "\nhint: " in second.stderr
+    trueup.kill()  # the lock goes with its holder
+    started(trueup, store)
+
+
+# ---- secrets ------------------------------------------------------------------------------------------
+
+KEY, USER, PASSWORD = "CANARYkey7f3a", "CANARYuser91", "CANARYpass55"
+
+
+def environments_and_arguments(pids):
+    for pid in pids:
+        for name in ("environ", "cmdline"):
+            try:
+                yield name, Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+            except OSError:
+                pass
+
+
+def test_secrets_are_nowhere(chain, postgres, trueup, provider, tmp_path):  # noqa: F811
+    """A key in the URL's path, a user in front of the host, a database password: not in a log, not in
+    an error, not in any process's arguments, not in a worker's environment."""
+    store = postgres
+    store.sql(f"CREATE ROLE canary_{os.getpid()} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    try:
+        url = provider.base.replace("http://", f"http://{USER}:{PASSWORD}@") + f"/v2/{KEY}"
+        database = store.url.replace("postgres://postgres@", f"postgres://canary_{os.getpid()}:{PASSWORD}@")
+        path = configs.write(tmp_path / "trueup.yaml", configs.settings(
+            chain.world, "${NODE_URL}", "${STORE_URL}", log={"level": "trace"}))
+        trueup.config = path
+        trueup.env |= {"NODE_URL": url, "STORE_URL": database}
+        started(trueup, store)
+        chain.world.token.send("mint", WALLETS[0], 5)
+        trueup.until(lambda: WALLETS[0] in store.rows(TABLE), "a row")
+        workers = list(trueup.workers().values())
+        for name, text in environments_and_arguments(workers):
+            assert "CANARY" not in text, name
+        for name, text in environments_and_arguments([trueup.pid]):
+            assert name == "environ" or "CANARY" not in text
+        # Trouble of every kind has a chance to say too much.
+        for fault, args in (("redirect", {}), ("echo-url", {}), ("echo-url", {"html": True})):
+            said = len(trueup.output())
+            provider.rules({"fault": fault, "args": args})
+            chain.world.token.send("mint", WALLETS[0], 5)
+            trueup.until(lambda: "covering failed" in trueup.output()[said:] or
+                         "tick failed" in trueup.output()[said:], fault, 40)
+        outputs = [trueup.output()]
+        for command in (("read", WALLETS[0]), ("sweep",), ("config", "show"), ("config", "check")):
+            done = trueup.run(*command, code=None)
+            outputs.append(done.stdout + done.stderr)
+        provider.reset()
+        assert trueup.stop() == 0
+        trueup.env["STORE_URL"] = database.replace("/t", "/no_such_database_t", 1)
+        outputs.append(trueup.run("migrate", code=5).stderr)
+        trueup.env |= {"STORE_URL": database, "NODE_URL": url.replace("127.0.0.1", "127.0.0.1:1/x")}
+        outputs.append(trueup.run("read", WALLETS[0], code=None).stderr)
+        trueup.env["NODE_URL"] = f"http://{USER}:{PASSWORD}@127.0.0.1:1/v2/{KEY}"
+        outputs.append(trueup.run("read", WALLETS[0], code=4).stderr)
+        for text in outputs:
+            assert "CANARY" not in text, [x for x in text.splitlines() if "CANARY" in x][:3]
+    finally:
+        trueup.reap()
+        store.sql(f"DROP OWNED BY canary_{os.getpid()} CASCADE")
+        store.sql(f"DROP ROLE canary_{os.getpid()}")
