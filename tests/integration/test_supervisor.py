@@ -55,13 +55,13 @@ def test_restarts_come_slower_and_slower(chain, store, trueup, configured):
     trueup.config = configured()
     started(trueup, store)
     pauses = []
-    for _ in range(5):
+    for _ in range(6):
         old = trueup.worker("sweep")
         os.kill(old, signal.SIGKILL)
         began = time.monotonic()
         new_worker(trueup, "sweep", old)
         pauses.append(time.monotonic() - began)
-    assert pauses[-1] > 2 * pauses[0] and pauses[-1] < 5, pauses
+    assert max(pauses) > 2 * pauses[0] and max(pauses) < 8, pauses  # with jitter, so not in order
 
 
 @pytest.mark.parametrize("moment", ["at work", "starting"])
