@@ -265,6 +265,18 @@ def lint_shell():
     return one("shellcheck", ["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts])
 
 
+def demo():
+    """The demo, which judges itself by another program's reading."""
+    result = Result()
+    binary = build("build-gcc", targets=["src/trueup"]) / "src/trueup"
+    done = quiet([ROOT / "scripts/demo"], cwd="/", env={**os.environ, "TRUEUP_BIN": str(binary)})
+    if done.returncode == 0 and "\nEqual. " in done.stdout:
+        result.ok()
+    else:
+        result.fail(f"scripts/demo ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    return result
+
+
 def mutations():
     import mutants
     databases.env()
@@ -282,6 +294,7 @@ SUITES = {
     "asan": asan,
     "valgrind": valgrind,
     "lint": lint,
+    "demo": demo,
     "mutations": mutations,
 }
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
