@@ -178,8 +178,9 @@ static void reopen_goes_on(void **state)
     put_blocks(c, 1, 10, 0);
     write_one(c, 1, 5, 5, EVENT(5), CAUSE_EVENT);
     if (on_postgres) {
+        /* of this test alone: others run beside it in the same cluster */
         app(c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
-               "'trueup test'");
+               "'trueup test' AND datname = current_database()");
         struct store_row row;
         bool found;
         address w = wallet_no(1);
