@@ -52,10 +52,12 @@ struct look {
 
 #define ROW_COLUMNS "t.wallet::text, t.updated_at, t.observed_block"
 
-/* A scalar subquery and not a join: it is looked up row by row whatever the planner thinks. */
+/* The uncorrelated EXISTS is asked once a statement, so an empty quarantine costs nothing; then a
+ * scalar subquery and not a join: it is looked up row by row whatever the planner thinks. */
 #define NOT_WAITING                                                                                \
-    "coalesce((SELECT q.retry_at <= CURRENT_TIMESTAMP FROM trueup_quarantine q WHERE q.balance = " \
-    "$1 AND q.wallet = t.wallet), true)"
+    "(NOT EXISTS (SELECT 1 FROM trueup_quarantine WHERE balance = $1) OR coalesce((SELECT "        \
+    "q.retry_at <= CURRENT_TIMESTAMP FROM trueup_quarantine q WHERE q.balance = $1 AND q.wallet "  \
+    "= t.wallet), true))"
 
 static bool read_stale(const PGresult *res, int i, struct store_stale *ret)
 {
