@@ -37,7 +37,7 @@ const struct command commands[] = {
     {"help", "[COMMAND]", "say what there is, or what a command takes", NULL, none, 0, 1,
      command_help, false},
     {"version", "", "print the version", NULL, none, 0, 0, command_version, false},
-    {"worker", "follow|sweep|prepare", "one process of `run`, in the foreground", NULL,
+    {"worker", "follow|listen|sweep|prepare", "one process of `run`, in the foreground", NULL,
      worker_options_, 1, 1, command_worker, true},
     {0},
 };

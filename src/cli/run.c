@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "proc/child.h"
 #include "proc/counters.h"
+#include "proc/hint.h"
 #include "proc/stop.h"
 #include "proc/supervisor.h"
 
@@ -135,21 +136,36 @@ static int idle(void)
     return supervise(NULL, 0, &err);
 }
 
+static bool has_socket(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->chain.n_endpoints; i++)
+        if (conf->chain.endpoints[i].ws)
+            return true;
+    return false;
+}
+
 static int run_workers(struct conf *conf, const struct cli *cli, struct err *err)
 {
     struct buf follow = BUF_INIT(CHILD_TEXT_MAX), sweep = BUF_INIT(CHILD_TEXT_MAX);
+    struct buf listen = BUF_INIT(CHILD_TEXT_MAX);
     if (cli_has(cli, "from"))
         buf_addf(&follow, "# from %s\n", cli_value(cli, "from"));
     conf_write(conf, CONF_FOR_FOLLOW, &follow);
     conf_write(conf, CONF_FOR_SWEEP, &sweep);
+    conf_write(conf, CONF_FOR_LISTEN, &listen);
     struct service services[] = {{"follow", buf_str(&follow), follow.len},
-                                 {"sweep", buf_str(&sweep), sweep.len}};
+                                 {"sweep", buf_str(&sweep), sweep.len},
+                                 {"listen", buf_str(&listen), listen.len}};
+    size_t n = COUNT_OF(services) - (has_socket(conf) ? 0 : 1);
     struct err unshared = {0};
     if (counters_create(&unshared) < 0)
         log_warn_err("nothing is counted", &unshared);
-    int status = supervise(services, COUNT_OF(services), err);
+    if (hint_create(&unshared) < 0)
+        log_warn_err("new blocks are found by polling", &unshared);
+    int status = supervise(services, n, err);
     buf_free(&follow);
     buf_free(&sweep);
+    buf_free(&listen);
     return status;
 }
 

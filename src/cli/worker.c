@@ -1,5 +1,5 @@
 /*
- * trueup worker follow|sweep|prepare: one process of `run`. Started by the supervisor it has its
+ * trueup worker follow|listen|sweep|prepare: one process of `run`. Started by the supervisor it has its
  * settings on fd 3; by hand it reads them like any command.
  */
 #include "worker/worker.h"
@@ -9,6 +9,7 @@
 #include "cli/naming.h"
 #include "proc/child.h"
 #include "proc/counters.h"
+#include "proc/hint.h"
 #include "proc/stop.h"
 
 #include <inttypes.h>
@@ -111,7 +112,8 @@ static int ended(int status, const struct err *err)
 
 int command_worker(struct cli *cli)
 {
-    struct worker_options options = {.once = cli_has(cli, "once")};
+    struct worker_options options = {.once = cli_has(cli, "once"),
+                                     .hint_fd = child_has_settings() ? hint_attach() : -1};
     struct err err = {0};
     const char *role = cli->args[0];
     if (cli_number(cli, "from", &options.from, &err) < 0)
@@ -130,10 +132,12 @@ int command_worker(struct cli *cli)
         status = cli_fail(&err);
     else if (strcmp(role, "follow") == 0)
         status = ended(worker_follow(conf, &options, &err), &err);
+    else if (strcmp(role, "listen") == 0)
+        status = ended(worker_listen(conf, &options, &err), &err);
     else if (strcmp(role, "sweep") == 0)
         status = ended(worker_sweep(conf, &options, &err), &err);
     else
-        status = cli_usage(cli, "worker: unknown role \"%s\"; follow, sweep or prepare", role);
+        status = cli_usage(cli, "worker: unknown role \"%s\"; follow, listen, sweep or prepare", role);
     conf_free(conf);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proc/counters.h"
+#include "proc/hint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,8 +81,12 @@ static void become(char *const argv[], int settings_fd, int result_fd, pid_t par
     int result_high = result_fd < 0 ? -1 : fcntl(result_fd, F_DUPFD_CLOEXEC, 10);
     int counters_high =
         counters_fd() < 0 ? -1 : fcntl(counters_fd(), F_DUPFD_CLOEXEC, COUNTERS_FD + 1);
+    int hint_fd = argv[1] && argv[2] ? hint_end_for(argv[2]) : -1;
+    int hint_high = hint_fd < 0 ? -1 : fcntl(hint_fd, F_DUPFD_CLOEXEC, COUNTERS_FD + 1);
     if (counters_high >= 0)
         dup2(counters_high, COUNTERS_FD);
+    if (hint_high >= 0)
+        dup2(hint_high, HINT_FD);
     if (settings_high < 0 || dup2(settings_high, CHILD_SETTINGS_FD) < 0)
         _exit(1);
     if (result_high >= 0 && dup2(result_high, CHILD_RESULT_FD) < 0)

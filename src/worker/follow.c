@@ -5,11 +5,30 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "proc/counters.h"
+#include "proc/hint.h"
 #include "proc/stop.h"
 #include "worker/worker.h"
 
 enum { POLL_LEAST_MS = 1000, POLL_MOST_MS = 12000, HELD_LEAST_MS = 500, HELD_MOST_MS = 15000 };
 enum { EVENT_BLOCKS = 3 }; /* a step further behind than this is no live one */
+
+enum {
+    FALLBACK_LEAST_MS = 3000, /* hints come: the poll only guards against their silence */
+    FALLBACK_MOST_MS = 30000,
+    WANTED_MS = 5000,         /* a block that was announced is looked for at most so long */
+    WANTED_LEAST_MS = 10,
+    WANTED_MOST_MS = 500,
+};
+
+/* What the hints say. None is believed: each only makes us ask sooner. */
+struct heard {
+    int fd;
+    bool live; /* subscribed, as far as we were told */
+    bool wants; /* something was said that is not what we know */
+    struct hint wanted;
+    int64_t since_ms;
+    int64_t pause_ms; /* until the node is asked for it again: it may lag behind its own pushes */
+};
 
 /* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often. */
 static int64_t poll_interval(const struct follow *f)
@@ -81,8 +100,64 @@ static void report_settle(const struct follow *f)
     }
 }
 
+/* ---- hints -------------------------------------------------------------------------------------------- */
+
+/* Is what the hint says what we know? A block too old to be compared counts as known. */
+static bool is_known(const struct follow *f, const struct hint *h)
+{
+    if (!f->chain.known || h->block > f->chain.head.at.number)
+        return h->kind == HINT_REMOVED;
+    const struct header *near = chain_near(&f->chain, h->block);
+    return !near || hash_equal(&near->at.hash, &h->hash) == (h->kind != HINT_REMOVED);
+}
+
+/* Takes what has come. True: look at once. */
+static bool take_hints(struct heard *heard, const struct follow *f)
+{
+    struct hint h;
+    bool look = false;
+    while (hint_receive(heard->fd, &h)) {
+        if (h.kind == HINT_UP || h.kind == HINT_DOWN) {
+            heard->live = h.kind == HINT_UP;
+            look = true;
+        } else if (!is_known(f, &h)) {
+            heard->wants = look = true;
+            heard->wanted = h;
+            heard->since_ms = clock_ms();
+            heard->pause_ms = WANTED_LEAST_MS;
+        }
+    }
+    return look;
+}
+
+/* How long to wait after a turn that found nothing more to do. */
+static int64_t idle_ms(struct heard *heard, const struct follow *f)
+{
+    int64_t poll = poll_interval(f);
+    if (heard->wants && (is_known(f, &heard->wanted) || clock_ms() - heard->since_ms > WANTED_MS))
+        heard->wants = false;
+    if (heard->wants) {
+        int64_t pause = heard->pause_ms;
+        heard->pause_ms = pause * 2 < WANTED_MOST_MS ? pause * 2 : WANTED_MOST_MS;
+        return pause < poll ? pause : poll;
+    }
+    if (!heard->live || f->t->conf->chain.poll_ms > 0)
+        return poll;
+    int64_t slow = poll * 5 / 2;
+    return slow < FALLBACK_LEAST_MS ? FALLBACK_LEAST_MS : slow < FALLBACK_MOST_MS ? slow : FALLBACK_MOST_MS;
+}
+
+/* Sleeps until the pause is over or a hint says something new; true when asked to stop. */
+static bool rest(struct heard *heard, const struct follow *f, int64_t until_ms)
+{
+    while (!stop_asked() && !take_hints(heard, f) && clock_ms() < until_ms)
+        hint_wait_until(heard->fd, until_ms);
+    return stop_asked();
+}
+
 /* One turn and the pause after it; false to end, with err set unless we were asked to stop. */
-static bool turn(struct follow *f, struct backoff *backoff, int64_t *ret_pause, struct err *err)
+static bool turn(struct follow *f, struct heard *heard, struct backoff *backoff, int64_t *ret_pause,
+                 struct err *err)
 {
     struct follow_report r;
     struct err why = {0};
@@ -104,7 +179,7 @@ static bool turn(struct follow *f, struct backoff *backoff, int64_t *ret_pause, 
         return true;
     }
     backoff_reset(backoff);
-    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : poll_interval(f);
+    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : idle_ms(heard, f);
     return true;
 }
 
@@ -113,6 +188,7 @@ int worker_follow(struct conf *conf, const struct worker_options *options, struc
     struct tracker t;
     struct follow f;
     struct backoff backoff;
+    struct heard heard = {.fd = options->hint_fd};
     if (!worker_open(conf, "trueup follow", &t, err))
         return exit_status(err);
     if (follow_open(&t, options->has_from, options->from, &f, err) == 0) {
@@ -121,8 +197,8 @@ int worker_follow(struct conf *conf, const struct worker_options *options, struc
         log_info("following", LOG_U64("chain", t.chain_id), LOG_STR("mode", "polling"));
         do
             started = clock_ms();
-        while (turn(&f, &backoff, &pause, err) && !options->once &&
-               !stop_wait_until(started + pause));
+        while (turn(&f, &heard, &backoff, &pause, err) && !options->once &&
+               !rest(&heard, &f, started + pause));
     }
     follow_close(&f);
     tracker_close(&t);

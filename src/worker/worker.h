@@ -17,9 +17,11 @@ struct worker_options {
     bool once;     /* one turn, then end: for debugging */
     bool has_from; /* follow: --from, for a first start */
     uint64_t from;
+    int hint_fd; /* −1: none (proc/hint.h) */
 };
 
 int worker_follow(struct conf *conf, const struct worker_options *options, struct err *err);
+int worker_listen(struct conf *conf, const struct worker_options *options, struct err *err);
 int worker_sweep(struct conf *conf, const struct worker_options *options, struct err *err);
 
 /* What both need at their start: node, store, schema as expected, chain as before. Waits with

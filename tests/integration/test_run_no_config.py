@@ -45,9 +45,9 @@ def test_it_fills_the_table_and_notices_another_chain(own_chain, tmp_path, trueu
     before = assert_at_rest_equal(store, truth, **NAMES)
 
     # The developer's morning: the same address and id, another chain.
+    said = len(trueup.output())
     own_chain.restart()
     World(own_chain.rpc).deploy()
-    said = len(trueup.output())
     assert trueup.wait(60) == 4
     hints = [line for line in trueup.output()[said:].splitlines() if line.startswith("hint: ")]
     assert any("trueup migrate --reset-chain" in line for line in hints), trueup.tail()

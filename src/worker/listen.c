@@ -1,0 +1,426 @@
+/*
+ * Worker listen: a WebSocket in, hints out. It believes nothing, keeps nothing and writes no store;
+ * each head and each log of a trigger becomes a hint to follow, which then asks over HTTP.
+ *
+ * A connection goes through the stages below and lives until it ends, breaks a deadline, or falls
+ * silent: an open socket that answers pings says nothing about its subscriptions (providers stall
+ * for hours), so what counts is the age of the last head, held against the block time learnt from
+ * the heads.
+ */
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/url.h"
+#include "eth/rpc.h"
+#include "net/ws.h"
+#include "proc/counters.h"
+#include "proc/hint.h"
+#include "proc/stop.h"
+#include "track/events.h"
+#include "worker/worker.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MESSAGE_MAX = 8 * 1024 * 1024, /* one log may carry a megabyte and more of data, in hex */
+    PARAMS_MAX = 64 * 1024,
+    PING_S = 15, /* the WebSocket's own */
+    ASK_EVERY_MS =
+        30000,         /* some count only JSON as a sign of life (RPC folklore), and end the rest */
+    ANSWER_MS = 10000, /* for whatever was asked, connecting included */
+    RECONNECT_LEAST_MS = 1000,
+    RECONNECT_MOST_MS = 60000,
+    /* No head for three block times and this: stalled. Another three seconds are left to connect
+       anew. */
+    STALL_SLACK_MS = 2000,
+    STALL_UNKNOWN_MS = 60000, /* while the block time is not known */
+    STALL_MOST_MS = 600000,
+    WORKED_MS = 5000,
+    BLOCK_LEAST_MS = 1000,
+    HEADS_LEARNT = 16,
+};
+
+enum stage { STAGE_CONNECT, STAGE_CHAIN, STAGE_HEADS, STAGE_LOGS, STAGE_LIVE, STAGE_OVER };
+
+/* What is asked on entering a stage; its answer leads to the next one. */
+enum question { ASK_CHAIN = 1, ASK_HEADS, ASK_LOGS, ASK_AGAIN };
+
+struct listen {
+    const struct conf *conf;
+    struct tracker tracker; /* no node, no store: what the balances' triggers are */
+    struct trigger_filter filter;
+    int hint_fd;
+    /* the connection */
+    const struct conf_endpoint *endpoint;
+    struct ws *ws;
+    enum stage stage;
+    int64_t answer_by_ms; /* monotonic; 0: nothing is asked */
+    int64_t ask_at_ms;    /* the next sign of life */
+    int64_t head_at_ms;   /* the last head, or when heads were subscribed */
+    int64_t began_ms;
+    bool saw_head;
+    struct err why; /* STAGE_OVER: the end in words */
+    /* over all connections */
+    struct head_seen {
+        uint64_t number, timestamp;
+    } heads[HEADS_LEARNT];
+    size_t n_heads;
+    unsigned quiet; /* stalls in a row without a head between: the chain itself may be quiet */
+};
+
+/* ---- the block time
+ * --------------------------------------------------------------------------------- */
+
+static void learn_head(struct listen *l, const struct anchor *at)
+{
+    struct head_seen *last = l->n_heads ? &l->heads[l->n_heads - 1] : NULL;
+    if (last && (at->number <= last->number || at->timestamp < last->timestamp))
+        l->n_heads = 0; /* a reorg, or another chain */
+    if (l->n_heads == HEADS_LEARNT)
+        memmove(l->heads, l->heads + 1, --l->n_heads * sizeof *l->heads);
+    l->heads[l->n_heads++] = (struct head_seen){at->number, at->timestamp};
+}
+
+/* How long a head may be late. Doubles while nothing comes on fresh connections either. */
+static int64_t stall_ms(const struct listen *l)
+{
+    int64_t ms = STALL_UNKNOWN_MS;
+    if (l->n_heads > 1) {
+        const struct head_seen *old = &l->heads[0], *young = &l->heads[l->n_heads - 1];
+        int64_t block =
+            (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
+        ms = (block < BLOCK_LEAST_MS ? BLOCK_LEAST_MS : block) * 3 + STALL_SLACK_MS;
+    }
+    for (unsigned i = 0; i < l->quiet && ms < STALL_MOST_MS; i++)
+        ms *= 2;
+    return ms < STALL_MOST_MS ? ms : STALL_MOST_MS;
+}
+
+/* ---- hints
+ * -------------------------------------------------------------------------------------------- */
+
+static void hint(struct listen *l, enum hint_kind kind, uint64_t block, const hash32 *hash,
+                 uint64_t index)
+{
+    struct hint h = {.kind = kind, .index = (uint32_t)index, .block = block};
+    if (hash)
+        h.hash = *hash;
+    if (!hint_send(l->hint_fd, &h))
+        log_debug("hint not delivered", LOG_U64("block", block));
+}
+
+static void on_head(struct listen *l, const struct json *result)
+{
+    struct header h;
+    bool found = false;
+    struct err err = {0};
+    if (header_from_json(result, &h, &found, &err) < 0 || !found) {
+        log_warn_err("a pushed head cannot be read", &err);
+        return;
+    }
+    l->head_at_ms = clock_ms();
+    l->saw_head = true;
+    l->quiet = 0;
+    learn_head(l, &h.at);
+    counters_add(CELL_HINTS, 1);
+    hint(l, HINT_HEAD, h.at.number, &h.at.hash, 0);
+}
+
+static void on_log(struct listen *l, const struct json *result)
+{
+    struct arena arena;
+    struct event_log *logs;
+    size_t n;
+    struct err err = {0};
+    arena_init(&arena);
+    if (event_logs_from_json(result, 1, &arena, &logs, &n, &err) < 0) {
+        log_warn_err("a pushed log cannot be read", &err);
+    } else if (n > 0) {
+        counters_add(CELL_HINTS, 1);
+        hint(l, logs[0].removed ? HINT_REMOVED : HINT_LOG, logs[0].block, &logs[0].block_hash,
+             logs[0].index);
+    }
+    arena_free(&arena);
+}
+
+/* ---- the stages
+ * ----------------------------------------------------------------------------------------- */
+
+static void over(struct listen *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void over(struct listen *l, const char *fmt, ...)
+{
+    char words[WS_TEXT];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(words, sizeof words, fmt, ap);
+    va_end(ap);
+    if (l->stage != STAGE_OVER)
+        err_set(&l->why, ERR_FAILED, "%s", words);
+    l->stage = STAGE_OVER;
+}
+
+static void ask(struct listen *l, enum question id, const char *method, const char *params)
+{
+    struct buf text = BUF_INIT(WS_SEND_MAX);
+    struct err err;
+    rpc_request(&text, (uint64_t)id, method, params, strlen(params));
+    if (ws_send(l->ws, buf_str(&text), text.len, &err) < 0)
+        over(l, "%s", err.text);
+    buf_free(&text);
+    l->answer_by_ms = clock_ms() + ANSWER_MS;
+    l->ask_at_ms = clock_ms() + ASK_EVERY_MS;
+}
+
+/* ["logs",{"address":[…],"topics":[[…]]}]; some refuse any further member. */
+static void logs_params(const struct log_filter *f, struct buf *out)
+{
+    char text[HASH_TEXT];
+    buf_adds(out, "[\"logs\",{\"address\":[");
+    for (size_t i = 0; i < f->n_contracts; i++) {
+        address_text(&f->contracts[i], text);
+        buf_addf(out, "%s\"%s\"", i ? "," : "", text);
+    }
+    buf_adds(out, "],\"topics\":[[");
+    for (size_t i = 0; i < f->n_topics; i++) {
+        hash_text(&f->topics[i], text);
+        buf_addf(out, "%s\"%s\"", i ? "," : "", text);
+    }
+    buf_adds(out, "]]}]");
+}
+
+static void go_live(struct listen *l)
+{
+    l->stage = STAGE_LIVE;
+    log_info("subscription established", LOG_STR("endpoint", l->endpoint->name));
+    counters_set(CELL_SOCKETS, 1);
+    hint(l, HINT_UP, 0, NULL, 0);
+}
+
+static void enter(struct listen *l, enum stage stage)
+{
+    struct buf params = BUF_INIT(PARAMS_MAX);
+    l->stage = stage;
+    switch (stage) {
+    case STAGE_CHAIN:
+        ask(l, ASK_CHAIN, "eth_chainId", "[]");
+        break;
+    case STAGE_HEADS: /* exactly so: one provider refuses an empty object behind it */
+        ask(l, ASK_HEADS, "eth_subscribe", "[\"newHeads\"]");
+        break;
+    case STAGE_LOGS:
+        l->head_at_ms = clock_ms();
+        if (l->filter.filter.n_topics == 0) {
+            go_live(l);
+            break;
+        }
+        logs_params(&l->filter.filter, &params);
+        ask(l, ASK_LOGS, "eth_subscribe", buf_str(&params));
+        break;
+    case STAGE_LIVE:
+        go_live(l);
+        break;
+    case STAGE_CONNECT:
+    case STAGE_OVER:
+        break;
+    }
+    buf_free(&params);
+}
+
+/* The chain must be the one we follow, on every connection and all the time: a balancer may put us
+ * in front of another node at any reconnect. */
+static bool is_our_chain(struct listen *l, const struct json *result)
+{
+    uint64_t id;
+    if (!json_quantity(result, &id)) {
+        over(l, "eth_chainId answered no number");
+        return false;
+    }
+    if (l->conf->chain.has_id && id != l->conf->chain.id) {
+        over(l, "the endpoint's chain id is %" PRIu64 ", but ours is %" PRIu64, id,
+             l->conf->chain.id);
+        return false;
+    }
+    return true;
+}
+
+static void on_answer(struct listen *l, const struct json *doc, uint64_t id)
+{
+    const struct json *error = json_get(doc, "error"), *result = json_get(doc, "result");
+    const char *words = json_str(json_get(error, "message"));
+    l->answer_by_ms = 0;
+    if (error && id == ASK_LOGS) {
+        /* Heads alone will do: each makes follow ask for its logs. */
+        log_warn("subscribing to logs was refused", LOG_STR("endpoint", l->endpoint->name),
+                 LOG_STR("reason", words ? words : "no reason given"));
+        enter(l, STAGE_LIVE);
+    } else if (error) {
+        over(l, "the endpoint refuses: %.200s", words ? words : "no reason given");
+    } else if (id == ASK_CHAIN && l->stage == STAGE_CHAIN) {
+        if (is_our_chain(l, result))
+            enter(l, STAGE_HEADS);
+    } else if (id == ASK_HEADS && l->stage == STAGE_HEADS) {
+        enter(l, STAGE_LOGS);
+    } else if (id == ASK_LOGS && l->stage == STAGE_LOGS) {
+        enter(l, STAGE_LIVE);
+    } else if (id == ASK_AGAIN) {
+        is_our_chain(l, result);
+    }
+}
+
+/* A notification may come before the answer that names its subscription, so each is known by what
+ * it holds, not by that name. */
+static void on_notification(struct listen *l, const struct json *result)
+{
+    if (l->stage < STAGE_HEADS || l->stage == STAGE_OVER)
+        return; /* the chain is not known to be ours */
+    if (json_get(result, "topics"))
+        on_log(l, result);
+    else
+        on_head(l, result);
+}
+
+static void on_message(void *ctx, const char *text, size_t n)
+{
+    struct listen *l = ctx;
+    struct err err = {0};
+    uint64_t id = 0;
+    int64_t number;
+    struct json *doc = json_parse(text, n, MESSAGE_MAX, &err);
+    if (!doc) {
+        over(l, "a message that is no JSON: %.150s", err.text);
+        return;
+    }
+    const struct json *result = json_get(json_get(doc, "params"), "result");
+    if (result)
+        on_notification(l, result);
+    else if (json_i64(json_get(doc, "id"), &number) && number > 0)
+        id = (uint64_t)number;
+    if (id)
+        on_answer(l, doc, id);
+    json_free(doc);
+}
+
+/* ---- one connection
+ * ------------------------------------------------------------------------------------- */
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return b > 0 && b < a ? b : a;
+}
+
+/* What the clock demands by now. */
+static void keep_time(struct listen *l)
+{
+    int64_t now = clock_ms();
+    if (l->answer_by_ms > 0 && now >= l->answer_by_ms) {
+        over(l, l->stage == STAGE_CONNECT ? "no connection within %d s" : "no answer within %d s",
+             ANSWER_MS / 1000);
+    } else if (l->stage == STAGE_LIVE && now >= l->head_at_ms + stall_ms(l)) {
+        over(l, "no new block for %" PRId64 " ms", now - l->head_at_ms);
+        l->quiet++;
+    } else if (l->stage == STAGE_LIVE && now >= l->ask_at_ms) {
+        ask(l, ASK_AGAIN, "eth_chainId", "[]");
+    }
+}
+
+static int64_t next_deadline(const struct listen *l)
+{
+    int64_t at = sooner(clock_ms() + ASK_EVERY_MS, l->answer_by_ms);
+    if (l->stage == STAGE_LIVE)
+        at = sooner(sooner(at, l->ask_at_ms), l->head_at_ms + stall_ms(l));
+    return at;
+}
+
+/* From connecting to the end; l->why says why it ended. */
+static void run_connection(struct listen *l)
+{
+    struct ws_ask ws = {.url = l->endpoint->ws,
+                        .message_max = MESSAGE_MAX,
+                        .ping_s = PING_S,
+                        .wake_fd = stop_fd(),
+                        .on_message = on_message,
+                        .ctx = l};
+    struct err err;
+    l->stage = STAGE_CONNECT;
+    l->saw_head = false;
+    l->began_ms = clock_ms();
+    l->answer_by_ms = clock_ms() + ANSWER_MS;
+    if (ws_open(&ws, &l->ws, &err) < 0) {
+        over(l, "%s", err.text);
+        return;
+    }
+    while (l->stage != STAGE_OVER && !stop_asked()) {
+        ws_wait(l->ws, next_deadline(l));
+        if (ws_state(l->ws) == WS_CLOSED)
+            over(l, "%s", ws_why(l->ws));
+        else if (ws_state(l->ws) == WS_OPEN && l->stage == STAGE_CONNECT)
+            enter(l, STAGE_CHAIN);
+        keep_time(l);
+    }
+    ws_close(l->ws);
+    l->ws = NULL;
+    if (counters_get(PART_LISTEN, CELL_SOCKETS) > 0) {
+        counters_set(CELL_SOCKETS, 0);
+        hint(l, HINT_DOWN, 0, NULL, 0);
+    }
+}
+
+/* ---- for ever
+ * ------------------------------------------------------------------------------------------- */
+
+/* The next endpoint that has a WebSocket, after this one; NULL if none has. */
+static const struct conf_endpoint *next_endpoint(const struct conf *conf,
+                                                 const struct conf_endpoint *at)
+{
+    size_t n = conf->chain.n_endpoints;
+    size_t start = at ? (size_t)(at - conf->chain.endpoints) + 1 : 0;
+    for (size_t i = 0; i < n; i++)
+        if (conf->chain.endpoints[(start + i) % n].ws)
+            return &conf->chain.endpoints[(start + i) % n];
+    return NULL;
+}
+
+static void loop(struct listen *l)
+{
+    struct backoff backoff;
+    backoff_init(&backoff, RECONNECT_LEAST_MS, RECONNECT_MOST_MS, rng_seed_from_system());
+    while (!stop_asked()) {
+        run_connection(l);
+        if (stop_asked())
+            return;
+        /* One that worked for a while is replaced at once: it was dropped, or had stalled. */
+        bool worked = l->saw_head && clock_ms() - l->began_ms >= WORKED_MS;
+        if (worked)
+            backoff_reset(&backoff);
+        int64_t pause = worked ? 0 : backoff_next(&backoff);
+        log_warn("the WebSocket ended", LOG_STR("endpoint", l->endpoint->name),
+                 LOG_STR("reason", l->why.text), LOG_I64("again_in_ms", pause));
+        if (!worked)
+            l->endpoint = next_endpoint(l->conf, l->endpoint);
+        if (stop_wait(pause))
+            return;
+    }
+}
+
+int worker_listen(struct conf *conf, const struct worker_options *options, struct err *err)
+{
+    struct listen l = {.conf = conf, .hint_fd = options->hint_fd};
+    l.endpoint = next_endpoint(conf, NULL);
+    if (tracker_open(conf, "trueup listen", 0, &l.tracker, err) < 0)
+        return exit_status(err);
+    if (trigger_filter_init(&l.filter, &l.tracker, err) < 0) {
+        tracker_close(&l.tracker);
+        return exit_status(err);
+    }
+    if (l.endpoint)
+        loop(&l);
+    else
+        stop_wait_until(INT64_MAX);
+    tracker_close(&l.tracker);
+    return 0;
+}
