@@ -25,8 +25,10 @@ static void print_result(const struct tracked *b, const struct pass_progress *p,
     duration_text(took, ms);
     if (json)
         printf("{\"balance\":\"%s\",\"rows\":%" PRIu64 ",\"updated\":%" PRIu64 ",\"changed\":%" PRIu64
-               ",\"failed\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
-               b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, ms);
+               ",\"failed\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"bytes_out\":%" PRIu64
+               ",\"bytes_in\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
+               b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, p->bytes_out,
+               p->bytes_in, ms);
     else
         printf("%s: %" PRIu64 " rows read, %" PRIu64 " proven, %" PRIu64 " had changed, %" PRIu64
                " failed, %" PRIu64 " requests, %s\n",

@@ -100,6 +100,13 @@ void read_stop(struct read *read, enum read_end end)
     read->report.end = end;
 }
 
+/* Getting to know an endpoint takes blocking questions, which wait for what is in flight. */
+static bool may_ask(struct reads *r, const struct endpoint *e, const struct read_shape *shape)
+{
+    const struct read_learnt *l = learnt_of(r, e, shape);
+    return (l && !l->forgotten) || node_in_flight(r->node) == 0;
+}
+
 int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *readings,
                 struct read **ret, struct err *err)
 {
@@ -107,7 +114,7 @@ int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *rea
     struct endpoint *best = node_best(r->node);
     if (!best)
         return err_set(err, ERR_UNREACHABLE, "no endpoint is configured");
-    if (learn_endpoint(r, best, ask->shape, &l, err) < 0)
+    if (may_ask(r, best, ask->shape) && learn_endpoint(r, best, ask->shape, &l, err) < 0)
         return -1;
     struct read *read = mem_zero(1, sizeof *read);
     read->engine = r;
@@ -200,7 +207,10 @@ static int fill_window(struct read *read, struct err *err)
            node_in_flight(read->engine->node) < NODE_IN_FLIGHT_MAX) {
         struct chunk *c = read->waiting;
         struct read_learnt *l;
-        if (learn_endpoint(read->engine, node_best(read->engine->node), read->ask.shape, &l, err) < 0)
+        struct endpoint *best = node_best(read->engine->node);
+        if (!may_ask(read->engine, best, read->ask.shape))
+            return 0;
+        if (learn_endpoint(read->engine, best, read->ask.shape, &l, err) < 0)
             return -1;
         read->waiting = c->next;
         cut_to_size(c, l);
@@ -240,11 +250,13 @@ static void fail_read(struct read *read, const struct err *why)
     read_stop(read, READ_END_FAILED);
 }
 
-/* A read that has ended, taken off the list. */
-static struct read *take_ended(struct reads *r)
+/* A read that has ended, taken off the list; only this one if there is one to look for. */
+static struct read *take_ended(struct reads *r, const struct read *only)
 {
     for (struct read **at = &r->under_way; *at; at = &(*at)->next) {
         struct read *read = *at;
+        if (only && read != only)
+            continue;
         if (!read->ended && !read->waiting && !read->flying) {
             read->ended = true;
             read->report.end = READ_END_DONE;
@@ -258,7 +270,8 @@ static struct read *take_ended(struct reads *r)
     return NULL;
 }
 
-int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *err)
+static int drive(struct reads *r, int timeout_ms, const struct read *only, struct read **ret,
+                 struct err *err)
 {
     int64_t until = clock_ms() + timeout_ms;
     for (;;) {
@@ -267,7 +280,7 @@ int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *e
             if (!read->ended && fill_window(read, &why) < 0)
                 fail_read(read, &why);
         }
-        *ret = take_ended(r);
+        *ret = take_ended(r, only);
         if (*ret)
             return 1;
         if (!r->under_way)
@@ -283,6 +296,11 @@ int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *e
         chunk_answered(c, &a);
         node_answer_free(&a);
     }
+}
+
+int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *err)
+{
+    return drive(r, timeout_ms, NULL, ret, err);
 }
 
 void *read_user(const struct read *read)
@@ -316,7 +334,7 @@ void reads_close(struct reads *r)
     mem_free(r);
 }
 
-static void forget_read(struct read *read)
+void read_abandon(struct read *read)
 {
     struct reads *r = read->engine;
     struct read_report ignored;
@@ -340,8 +358,8 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
     while (!ended) {
         if (r->stop_asked && r->stop_asked())
             fail_read(read, &(struct err){.kind = ERR_STOPPED, .text = "asked to stop"});
-        if (reads_next(r, STOP_LOOK_MS, &ended, err) < 0) {
-            forget_read(read); /* its readings are the caller's and go with the caller */
+        if (drive(r, STOP_LOOK_MS, read, &ended, err) < 0) {
+            read_abandon(read); /* its readings are the caller's and go with the caller */
             return -1;
         }
     }

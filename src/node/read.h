@@ -60,9 +60,11 @@ int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *e
 void *read_user(const struct read *read);
 /* The report, and the end of the read: it is freed. */
 void read_end(struct read *read, struct read_report *ret);
+/* The end of a read that is still under way: its readings mean nothing. */
+void read_abandon(struct read *read);
 size_t reads_under_way(const struct reads *r);
 
-/* Begin, drive, end: for one read at a time. 0 with the report, −1 when it could not begin. */
+/* Begin, drive, end: of this read; others go on beside it. 0 with the report, −1 when it could not begin. */
 int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readings,
               struct read_report *ret, struct err *err);
 

@@ -1,6 +1,7 @@
 /*
  * A full pass over the rows, flat out, in key order: `trueup sweep`. It needs no order by age, so it
  * costs the database the least; it finds its own block to read at, so it also works beside no daemon.
+ * Steps are read, judged and written several at once, in whatever order they come.
  */
 #ifndef TRACK_PASS_H
 #define TRACK_PASS_H
@@ -8,7 +9,8 @@
 #include "track/step.h"
 
 struct pass_progress {
-    uint64_t rows, updated, changed, failed, requests;
+    uint64_t rows, updated, changed, failed;
+    uint64_t requests, bytes_out, bytes_in; /* HTTP headers included */
     uint64_t total; /* rows to be expected; 0 unknown */
 };
 

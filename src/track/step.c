@@ -8,39 +8,72 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int read_wallets(struct tracker *t, const struct step *s, struct arena *arena,
-                        struct reading **ret, struct step_report *report, struct err *err)
+void step_open(struct step_work *w, const struct step *s)
 {
-    address *wallets = arena_alloc(arena, s->n * sizeof *wallets);
-    struct reading *readings = arena_alloc(arena, s->n * sizeof *readings);
+    *w = (struct step_work){.step = *s, .report.end = STEP_DONE};
+    arena_init(&w->arena);
+}
+
+void step_close(struct step_work *w)
+{
+    arena_free(&w->arena);
+}
+
+/* ---- read ---------------------------------------------------------------------------------------
+ */
+
+static struct read_ask ask_of(const struct tracker *t, struct step_work *w)
+{
+    const struct step *s = &w->step;
+    address *wallets = arena_alloc(&w->arena, s->n * sizeof *wallets);
+    w->readings = arena_alloc(&w->arena, s->n * sizeof *w->readings);
     for (size_t i = 0; i < s->n; i++)
         wallets[i] = s->marks[i].wallet;
-    struct read_ask ask = {.shape = &s->balance->shape,
-                           .at = s->at,
-                           .chain_id = t->chain_id,
-                           .wallets = wallets,
-                           .n = s->n,
-                           .lane = s->lane};
-    struct read_report read;
-    if (reads_run(t->reads, &ask, readings, &read, err) < 0)
-        return -1;
-    report->requests += read.requests;
-    report->why = read.why;
-    switch (read.end) {
+    return (struct read_ask){.shape = &s->balance->shape,
+                             .at = s->at,
+                             .chain_id = t->chain_id,
+                             .wallets = wallets,
+                             .n = s->n,
+                             .lane = s->lane,
+                             .user = w};
+}
+
+int step_begin(struct tracker *t, struct step_work *w, struct read **ret, struct err *err)
+{
+    struct read_ask ask = ask_of(t, w);
+    return reads_begin(t->reads, &ask, w->readings, ret, err);
+}
+
+static int take_report(struct step_work *w, const struct read_report *read, struct err *err)
+{
+    w->report.requests += read->requests;
+    w->report.why = read->why;
+    switch (read->end) {
     case READ_END_DONE:
-        *ret = readings;
         break;
     case READ_END_FAILED:
-        *err = read.why;
+        *err = read->why;
         return -1;
     case READ_END_MOVED:
     case READ_END_PRUNED:
     case READ_END_LIED:
-        report->end = STEP_MOVED;
+        w->report.end = STEP_MOVED;
         break;
     }
     return 0;
 }
+
+int step_judge(struct tracker *t, struct step_work *w, const struct read_report *read,
+               struct err *err)
+{
+    if (take_report(w, read, err) < 0)
+        return -1;
+    return w->report.end == STEP_DONE ? judge(t, &w->step, w->readings, &w->arena, &w->report, err)
+                                      : 0;
+}
+
+/* ---- write --------------------------------------------------------------------------------------
+ */
 
 /* Parts the readings into values and failures, both still in key order. */
 static void fill_batch(const struct step *s, const struct reading *readings, struct arena *arena,
@@ -60,12 +93,10 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
         else
             failures[b->n_failures++] = (struct store_failure){
                 .wallet = m->wallet,
-                .reason = arena_printf(arena, "%s%s%s",
-                                       r->failed_term < 0
-                                           ? ""
-                                           : s->balance->shape.terms[r->failed_term].name,
-                                       r->failed_term < 0 ? "" : ": ",
-                                       reading_status_name(r->status)),
+                .reason = arena_printf(
+                    arena, "%s%s%s",
+                    r->failed_term < 0 ? "" : s->balance->shape.terms[r->failed_term].name,
+                    r->failed_term < 0 ? "" : ": ", reading_status_name(r->status)),
                 .has_event = m->has_event,
                 .event_block = m->event_block};
     }
@@ -73,59 +104,73 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
     b->failures = failures;
 }
 
-static void count(const struct step *s, const struct store_applied *a)
+int step_write(struct step_work *w, struct store *store, struct err *err)
 {
-    uint64_t rows = a->inserted + a->changed + a->refreshed;
-    counters_add(CELL_REFRESHED + s->cause, rows);
-    counters_add(CELL_CHANGED, a->changed);
-}
-
-static int apply(struct tracker *t, const struct step *s, const struct reading *readings,
-                 struct arena *arena, struct step_report *report, struct err *err)
-{
+    const struct step *s = &w->step;
     struct store_batch batch = {.balance = &s->balance->store,
                                 .cause = s->cause,
                                 .at = s->at,
                                 .has_checkpoint = s->has_checkpoint,
                                 .checkpoint = s->checkpoint};
-    fill_batch(s, readings, arena, &batch);
-    if (store_apply(t->store, &batch, arena, &report->applied, err) < 0)
+    fill_batch(s, w->readings, &w->arena, &batch);
+    if (store_apply(store, &batch, &w->arena, &w->report.applied, err) < 0)
         return -1;
-    report->applied.olds = NULL; /* goes with the arena */
-    if (report->applied.anchor_gone) {
-        report->end = STEP_MOVED;
-        err_set(&report->why, ERR_FAILED, "block %" PRIu64 " was reorged away while it was read",
+    w->report.applied.olds = NULL; /* goes with the arena */
+    if (w->report.applied.anchor_gone) {
+        w->report.end = STEP_MOVED;
+        err_set(&w->report.why, ERR_FAILED, "block %" PRIu64 " was reorged away while it was read",
                 s->at.number);
-        return 0;
     }
-    count(s, &report->applied);
-    for (size_t i = 0; i < s->n; i++)
-        if (readings[i].status == READ_OK)
-            controls_remember(&s->balance->controls, &readings[i].wallet);
     return 0;
 }
 
-static int run_in(struct tracker *t, const struct step *s, struct arena *arena,
-                  struct step_report *report, struct err *err)
+/* The last of them will do as witnesses, and are found without a look at all. */
+static void remember_controls(const struct step_work *w)
 {
-    struct reading *readings = NULL;
-    if (s->n > 0) {
-        if (read_wallets(t, s, arena, &readings, report, err) < 0)
-            return -1;
-        if (report->end == STEP_DONE && judge(t, s, readings, arena, report, err) < 0)
+    size_t found = 0;
+    for (size_t i = w->step.n; i-- > 0 && found < CONTROLS;) {
+        if (w->readings[i].status != READ_OK)
+            continue;
+        controls_remember(&w->step.balance->controls, &w->readings[i].wallet);
+        found++;
+    }
+}
+
+void step_wrote(const struct step_work *w)
+{
+    const struct store_applied *a = &w->report.applied;
+    if (w->report.end != STEP_DONE)
+        return;
+    counters_add(CELL_REFRESHED + w->step.cause, a->inserted + a->changed + a->refreshed);
+    counters_add(CELL_CHANGED, a->changed);
+    remember_controls(w);
+}
+
+/* ---- the whole story ----------------------------------------------------------------------------
+ */
+
+static int run_in(struct tracker *t, struct step_work *w, struct err *err)
+{
+    if (w->step.n > 0) {
+        struct read_report read;
+        struct read_ask ask = ask_of(t, w);
+        if (reads_run(t->reads, &ask, w->readings, &read, err) < 0 ||
+            step_judge(t, w, &read, err) < 0)
             return -1;
     }
-    return report->end == STEP_DONE ? apply(t, s, readings, arena, report, err) : 0;
+    if (w->report.end == STEP_DONE && step_write(w, t->store, err) < 0)
+        return -1;
+    step_wrote(w);
+    return 0;
 }
 
 int step_run(struct tracker *t, const struct step *s, struct step_report *ret, struct err *err)
 {
-    struct step_report report = {.end = STEP_DONE};
-    struct arena arena;
-    arena_init(&arena);
-    int rc = run_in(t, s, &arena, &report, err);
-    arena_free(&arena);
+    struct step_work w;
+    step_open(&w, s);
+    int rc = run_in(t, &w, err);
     if (rc == 0)
-        *ret = report;
+        *ret = w.report;
+    step_close(&w);
     return rc;
 }

@@ -40,4 +40,26 @@ struct step_report {
 /* −1: a request or the store failed; nothing was written, the same step may be tried again. */
 int step_run(struct tracker *t, const struct step *s, struct step_report *ret, struct err *err);
 
+/* ---- the same in its stages, for a caller with several steps under way
+ * --------------------------- begin → (the read ends) → judge → write → wrote; only while
+ * report.end is STEP_DONE does the next stage follow. A step whose checkpoint moves must be written
+ * after those before it. */
+
+struct step_work {
+    struct step step; /* its marks are the caller's */
+    struct arena arena;
+    struct reading *readings;
+    struct step_report report;
+};
+
+void step_open(struct step_work *w, const struct step *s);
+void step_close(struct step_work *w);
+/* w is the read's user, and stays where it is until the read has ended. */
+int step_begin(struct tracker *t, struct step_work *w, struct read **ret, struct err *err);
+int step_judge(struct tracker *t, struct step_work *w, const struct read_report *read,
+               struct err *err);
+/* May run in another thread, with a store of its own: it touches nothing but w and the store. */
+int step_write(struct step_work *w, struct store *store, struct err *err);
+void step_wrote(const struct step_work *w);
+
 #endif

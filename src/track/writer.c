@@ -1,0 +1,180 @@
+#include "track/writer.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+enum slot_state { SLOT_FREE, SLOT_GIVEN, SLOT_DONE };
+
+/* One thread, one connection, one step at a time. */
+struct slot {
+    struct writers *all;
+    struct store *store;
+    pthread_t thread;
+    bool running;
+    enum slot_state state;
+    struct step_work *work;
+    int rc;
+    struct err err;
+};
+
+struct writers {
+    pthread_mutex_t lock; /* over the slots' states */
+    pthread_cond_t given, done;
+    bool closing;
+    struct store *own; /* with no threads: the tracker's */
+    size_t n;          /* slots; at least one */
+    struct slot slots[WRITERS_MAX];
+};
+
+static void write_now(struct slot *s, struct store *store)
+{
+    s->err = (struct err){0};
+    s->rc = step_write(s->work, store, &s->err);
+}
+
+static void *run(void *arg)
+{
+    struct slot *s = arg;
+    struct writers *w = s->all;
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        while (s->state != SLOT_GIVEN && !w->closing)
+            pthread_cond_wait(&w->given, &w->lock);
+        if (s->state != SLOT_GIVEN)
+            break;
+        pthread_mutex_unlock(&w->lock);
+        write_now(s, s->store);
+        pthread_mutex_lock(&w->lock);
+        s->state = SLOT_DONE;
+        pthread_cond_signal(&w->done);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static int start(struct slot *s, const struct tracker *t, const char *who, size_t number,
+                 struct err *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.40s %zu", who, number + 1);
+    if (store_open(t->conf->store, name, &s->store, err) < 0)
+        return -1;
+    /* Signals are for the thread that waits for them. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    s->running = pthread_create(&s->thread, NULL, run, s) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return s->running ? 0 : err_set(err, ERR_FAILED, "no thread is to be had");
+}
+
+int writers_open(struct tracker *t, const char *who, size_t n, struct writers **ret,
+                 struct err *err)
+{
+    struct writers *w = mem_zero(1, sizeof *w);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->given, NULL);
+    pthread_cond_init(&w->done, NULL);
+    w->own = t->store;
+    w->n = n > WRITERS_MAX ? WRITERS_MAX : n;
+    for (size_t i = 0; i < w->n; i++) {
+        w->slots[i].all = w;
+        if (start(&w->slots[i], t, who, i, err) < 0) {
+            writers_close(w);
+            return -1;
+        }
+    }
+    if (w->n == 0)
+        w->n = 1;
+    *ret = w;
+    return 0;
+}
+
+void writers_close(struct writers *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->closing = true;
+    pthread_cond_broadcast(&w->given);
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < w->n; i++) {
+        if (w->slots[i].running)
+            pthread_join(w->slots[i].thread, NULL);
+        store_close(w->slots[i].store);
+    }
+    pthread_cond_destroy(&w->given);
+    pthread_cond_destroy(&w->done);
+    pthread_mutex_destroy(&w->lock);
+    mem_free(w);
+}
+
+/* Only the giver makes a slot free or given, so it may look at those two without the lock. */
+size_t writers_busy(const struct writers *w)
+{
+    size_t busy = 0;
+    for (size_t i = 0; i < w->n; i++)
+        busy += w->slots[i].work != NULL;
+    return busy;
+}
+
+size_t writers_free(const struct writers *w)
+{
+    return w->n - writers_busy(w);
+}
+
+void writers_give(struct writers *w, struct step_work *work)
+{
+    struct slot *s = w->slots;
+    while (s->work)
+        s++;
+    s->work = work;
+    if (!s->running) {
+        write_now(s, w->own);
+        s->state = SLOT_DONE;
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    s->state = SLOT_GIVEN;
+    pthread_cond_broadcast(&w->given);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static struct slot *find_done(struct writers *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->slots[i].state == SLOT_DONE)
+            return &w->slots[i];
+    return NULL;
+}
+
+struct step_work *writers_take(struct writers *w, int timeout_ms, int *ret_rc, struct err *err)
+{
+    struct step_work *work = NULL;
+    struct slot *s;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&w->lock);
+    int rc = 0;
+    while (!(s = find_done(w)) && rc == 0 && timeout_ms > 0 && writers_busy(w) > 0)
+        rc = pthread_cond_clockwait(&w->done, &w->lock, CLOCK_MONOTONIC, &until);
+    if (s) {
+        work = s->work;
+        *ret_rc = s->rc;
+        if (s->rc < 0)
+            *err = s->err;
+        s->work = NULL;
+        s->state = SLOT_FREE;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return work;
+}

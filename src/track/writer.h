@@ -1,0 +1,37 @@
+/*
+ * Steps written beside the reading: a few threads, each with a connection of its own, that write
+ * what has been read and judged while the next requests are under way. PostgreSQL runs one process
+ * a connection, so two of them use two cores; one alone would be what a full pass waits for.
+ *
+ * Only steps without a checkpoint may be written so: they may come to pass in any order. A step and
+ * its arena belong to the thread from writers_give() until writers_take() hands it back.
+ *
+ * SQLite has one writer at a time and nothing to gain: with no threads, writers_give() writes at
+ * once, in the tracker's own store.
+ */
+#ifndef TRACK_WRITER_H
+#define TRACK_WRITER_H
+
+#include "track/step.h"
+
+enum { WRITERS_MAX = 4 };
+
+struct writers;
+
+/* who: the connections' name, to which a number is added. */
+int writers_open(struct tracker *t, const char *who, size_t n, struct writers **ret,
+                 struct err *err);
+void writers_close(struct writers *w); /* waits for what is being written; NULL is fine */
+
+/* How many steps could be given now without a wait; writers_busy(): how many are out. */
+size_t writers_free(const struct writers *w);
+size_t writers_busy(const struct writers *w);
+
+/* Only while writers_free() says so. */
+void writers_give(struct writers *w, struct step_work *work);
+
+/* A step that was given and is done: *ret_rc as step_write() said, with its err. NULL if none is
+ * within the time, or none is out. */
+struct step_work *writers_take(struct writers *w, int timeout_ms, int *ret_rc, struct err *err);
+
+#endif
