@@ -267,7 +267,6 @@ static void postgres(long rows)
     ticks(s, "all rows at 1970");
     pass(s, "first pass by key, every value changes", rows / 5);
     pass(s, "pass by key, nothing changes", 0);
-    pass(s, "pass by key again", 0);
     ticks(s, "after full laps");
     void *held = hold_snapshot();
     pass(s, "pass by key under an old snapshot", 0);
