@@ -156,12 +156,14 @@ static enum verdict try_multicall3(struct reads *r, struct endpoint *e, const st
         return DOES_NOT;
     }
     static const uint8_t chain_id_selector[4] = {0x34, 0x08, 0xe4, 0x70};
-    if (node_view(r->node, &shape->multicall, chain_id_selector, 4, NULL, &code, &n, &fault, err) < 0)
+    int rc = node_view(r->node, &shape->multicall, chain_id_selector, 4, NULL, &code, &n, &fault, err);
+    mem_free(code);
+    /* A node that refuses this much gas for a view grants less: how much is asked next. */
+    if (rc < 0 && fault.fault != FAULT_GAS)
         return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE || tells_nothing(fault.fault)
                    ? NOBODY_ANSWERED
                    : DOES_NOT;
-    mem_free(code);
-    if (n != 32) {
+    if (rc == 0 && n != 32) {
         char text[ADDRESS_TEXT];
         address_checksum(&shape->multicall, text);
         err_set(err, ERR_FAILED, "no Multicall3 at %s", text);

@@ -24,7 +24,7 @@ from faults import FAULTS
 
 TLS = pathlib.Path(__file__).parent / "tls"  # for localhost, by an authority of the tests' own
 REQUEST_MAX = 64 << 20
-PARAMS_LOGGED = 2000
+PARAMS_LOGGED = 8000
 
 
 class Rule:
