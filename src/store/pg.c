@@ -114,11 +114,11 @@ static int await(struct pg *s, int64_t deadline, struct err *err)
 /* ---- prepared statements ----------------------------------------------------------------------
  */
 
-static void forget_prepared(struct pg *s)
+/* Those from the n-th on. */
+static void forget_prepared(struct pg *s, size_t n)
 {
-    for (size_t i = 0; i < s->n_prepared; i++)
-        mem_free(s->prepared[i].sql);
-    s->n_prepared = 0;
+    while (s->n_prepared > n)
+        mem_free(s->prepared[--s->n_prepared].sql);
 }
 
 /* The name of a prepared statement; *ret_new: it must be sent first. */
@@ -129,8 +129,6 @@ static const char *prepared_name(struct pg *s, const char *sql, bool *ret_new)
             *ret_new = false;
             return s->prepared[i].name;
         }
-    if (s->n_prepared == PG_PREPARED) /* many balances: start over; the server keeps the old ones */
-        forget_prepared(s);
     size_t i = s->n_prepared++;
     s->prepared[i].sql = mem_strdup(sql);
     snprintf(s->prepared[i].name, sizeof s->prepared[i].name, "s%u", ++s->statement_no);
@@ -213,6 +211,7 @@ static int run_once(struct pg *s, const struct pg_command *commands, size_t n, P
 {
     unsigned answers[PIPELINE_MAX];
     int64_t deadline = clock_ms() + answer_ms(s);
+    size_t before = s->n_prepared;
     s->last_state[0] = '\0';
     if (s->broken || PQstatus(s->conn) != CONNECTION_OK)
         return lost(s, err);
@@ -233,10 +232,16 @@ static int run_once(struct pg *s, const struct pg_command *commands, size_t n, P
     if (rc != 0) {
         if (ret)
             pg_clear(ret, n);
-        forget_prepared(s); /* those after the refusal were never compiled */
+        forget_prepared(s, before); /* those after the refusal were never compiled */
         return pg_rollback(s);
     }
     return 0;
+}
+
+static int compile_anew(struct pg *s, struct err *err)
+{
+    forget_prepared(s, 0);
+    return pg_exec(s, "DEALLOCATE ALL", err);
 }
 
 /* Prepared statements can go stale under us: the application altered a column's type, or a pooler
@@ -245,12 +250,16 @@ int pg_run(struct pg *s, const struct pg_command *commands, size_t n, PGresult *
            struct err *err)
 {
     bool idle = PQtransactionStatus(s->conn) == PQTRANS_IDLE, compiled = s->n_prepared > 0;
+    if (s->n_prepared + n > PG_PREPARED && compile_anew(s, err) != 0) /* many balances */
+        return -1;
     int rc = run_once(s, commands, n, ret, err);
     bool stale = strcmp(s->last_state, "0A000") == 0 || strcmp(s->last_state, "26000") == 0;
     if (rc == 0 || !idle || !compiled || !stale || s->broken)
         return rc;
     if (err)
         err_clear(err);
+    if (compile_anew(s, err) != 0)
+        return -1;
     return run_once(s, commands, n, ret, err);
 }
 
@@ -346,7 +355,7 @@ static int connect_server(struct pg *s, struct err *err)
 
 static void drop(struct pg *s)
 {
-    forget_prepared(s);
+    forget_prepared(s, 0);
     PQfinish(s->conn);
     s->conn = NULL;
 }

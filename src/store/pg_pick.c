@@ -30,7 +30,7 @@ enum {
     LOOK_SLOW_MS = 6, /* one that took so long is not repeated at every tick either */
     SMALL_MS = 2000,  /* in a table of fewer than so many blocks there is nothing to get lost in */
     SMALL_BLOCKS = 2000,
-    LOOK_ROWS = 1000, /* looked at beyond those wanted */
+    LOOK_ROWS = 100,  /* looked at beyond those wanted */
     REST_FACTOR = 25, /* a slow look is followed by so many times its own time without one */
     WALK_BLOCKS = 64, /* of the heap in one statement; about 5,000 rows */
     WALK_STEPS = 6,   /* statements in one claim */
