@@ -199,26 +199,34 @@ static int begin(struct run *r, struct flight *f, struct err *err)
     return 0;
 }
 
-/* Fills the window. Choosing an anchor takes blocking questions, which wait for the reads under
- * way. */
+/* Choosing a block to read at takes blocking questions, which wait for the reads under way. */
+static int ensure_anchor(struct run *r, bool *ret_has, struct err *err)
+{
+    *ret_has = r->has_anchor && clock_ms() - r->anchored_ms < ANCHOR_MS;
+    if (*ret_has || r->count[FLIGHT_READING] > 0)
+        return 0;
+    if (command_anchor(r->p->t, r->p->b, &r->at, err) < 0)
+        return -1;
+    r->anchored_ms = clock_ms();
+    r->has_anchor = *ret_has = true;
+    return 0;
+}
+
 static int read_more(struct run *r, struct err *err)
 {
     while (r->count[FLIGHT_READING] < r->window) {
-        struct flight *f = find(r, FLIGHT_PLANNED);
-        bool fresh = r->has_anchor && clock_ms() - r->anchored_ms < ANCHOR_MS;
-        if (!f && (r->at_end || r->count[FLIGHT_FREE] == 0))
-            return 0;
-        if (!fresh && r->count[FLIGHT_READING] > 0)
-            return 0;
-        if (!fresh && command_anchor(r->p->t, r->p->b, &r->at, err) < 0)
-            return -1;
-        if (!fresh)
-            r->anchored_ms = clock_ms();
-        r->has_anchor = true;
-        if (!f && plan_next(r, find(r, FLIGHT_FREE), err) < 0)
+        bool anchored;
+        struct flight *f = find(r, FLIGHT_FREE);
+        if (!r->count[FLIGHT_PLANNED] && f && !r->at_end && plan_next(r, f, err) < 0)
             return -1;
         f = find(r, FLIGHT_PLANNED);
-        if (f && begin(r, f, err) < 0)
+        if (!f)
+            return 0;
+        if (ensure_anchor(r, &anchored, err) < 0)
+            return -1;
+        if (!anchored)
+            return 0;
+        if (begin(r, f, err) < 0)
             return -1;
     }
     return 0;
