@@ -2,12 +2,13 @@
  * How long it takes to pick the oldest rows, and to write them, in a table of the first user's
  * size.
  *
- *     bench_pick POSTGRES-URL [ROWS]     postgres://postgres@127.0.0.1:5432/postgres 3150000
- *     bench_pick sqlite:FILE [ROWS]
+ *     bench_pick POSTGRES-URL [ROWS [reuse]]     postgres://postgres@127.0.0.1:5432/postgres
+ * 3150000 bench_pick sqlite:FILE [ROWS]
  *
  * The PostgreSQL cluster is a throw-away one: databases bench_pick_* are created and dropped. Each
- * scenario starts from a fresh copy of the loaded table, claims WANT rows and writes them back with
- * their old values, as a sweep does, and prints the percentiles of the claims alone.
+ * scenario starts from a fresh copy of the loaded table (bench_pick_load, kept for `reuse`), claims
+ * WANT rows and writes them back with their old values, as a sweep does, and prints the percentiles
+ * of the claims alone.
  */
 #include "base/arena.h"
 #include "base/clock.h"
@@ -260,9 +261,10 @@ static void ticks(struct store *s, const char *name)
     arena_free(&arena);
 }
 
-static void postgres(long rows)
+static void postgres(long rows, bool reuse)
 {
-    load(rows);
+    if (!reuse)
+        load(rows);
     struct store *s = fresh_copy();
     ticks(s, "all rows at 1970");
     pass(s, "first pass by key, every value changes", rows / 5);
@@ -283,7 +285,6 @@ static void postgres(long rows)
     ticks(s, "the same once the snapshot is gone");
     store_close(s);
     sql(cluster, "DROP DATABASE bench_pick_run WITH (FORCE)");
-    sql(cluster, "DROP DATABASE bench_pick_load WITH (FORCE)");
 }
 
 static void sqlite(long rows)
@@ -324,6 +325,6 @@ int main(int argc, char **argv)
     if (strncmp(cluster, "sqlite:", 7) == 0)
         sqlite(rows);
     else
-        postgres(rows);
+        postgres(rows, argc > 3);
     return 0;
 }
