@@ -54,7 +54,7 @@ int cli_number(const struct cli *cli, const char *name, uint64_t *ret, struct er
     return 0;
 }
 
-/* ---- parsing ----------------------------------------------------------------------------------------- */
+/* ---- parsing ---- */
 
 static size_t add_long(struct option *longs, const struct cli_option **by_index, size_t n,
                        const struct cli_option *options)
@@ -67,8 +67,8 @@ static size_t add_long(struct option *longs, const struct cli_option **by_index,
     return n;
 }
 
-/* getopt_long takes any unambiguous beginning of a name; a script that says --bat today would change
- * its meaning with the next option. */
+/* getopt_long takes any unambiguous beginning of a name; a script that says --bat today would
+ * change its meaning with the next option. */
 static bool spelled_out(const char *arg, const char *name)
 {
     size_t n = strlen(name);
@@ -157,11 +157,10 @@ int cli_main(int argc, char **argv)
     return cli.command->run(&cli);
 }
 
-/* ---- settings, node, store ------------------------------------------------------------------------------ */
+/* ---- settings, node, store ---- */
 
 struct conf *cli_conf(const struct cli *cli)
 {
-    extern char **environ;
     struct conf_problems problems = {0};
     struct conf_source_set from = {.file = cli->file,
                                    .flags = cli->flags,

@@ -22,10 +22,26 @@ static const char settings_mark[] = "TRUEUP_SETTINGS_FD=3";
  * files are. Everything else, and with it every secret of ours, stays behind. */
 static bool may_pass(const char *entry)
 {
-    static const char *const names[] = {
-        "PATH=", "HOME=", "TZ=", "LANG=", "LC_ALL=", "TMPDIR=", "SSL_CERT_FILE=", "SSL_CERT_DIR=",
-        "CURL_CA_BUNDLE=", "http_proxy=", "https_proxy=", "no_proxy=", "HTTPS_PROXY=", "NO_PROXY=",
-        "ALL_PROXY=", "all_proxy=", "PG", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS="};
+    static const char *const names[] = {"PATH=",
+                                        "HOME=",
+                                        "TZ=",
+                                        "LANG=",
+                                        "LC_ALL=",
+                                        "TMPDIR=",
+                                        "SSL_CERT_FILE=",
+                                        "SSL_CERT_DIR=",
+                                        "CURL_CA_BUNDLE=",
+                                        "http_proxy=",
+                                        "https_proxy=",
+                                        "no_proxy=",
+                                        "HTTPS_PROXY=",
+                                        "NO_PROXY=",
+                                        "ALL_PROXY=",
+                                        "all_proxy=",
+                                        "PG",
+                                        "ASAN_OPTIONS=",
+                                        "UBSAN_OPTIONS=",
+                                        "LSAN_OPTIONS="};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strncmp(entry, names[i], strlen(names[i])) == 0)
             return true;
@@ -34,7 +50,6 @@ static bool may_pass(const char *entry)
 
 static void clean_environment(char *ret[ENVIRONMENT_MAX])
 {
-    extern char **environ;
     size_t n = 0;
     for (char **e = environ; *e && n < ENVIRONMENT_MAX - 2; e++)
         if (may_pass(*e))

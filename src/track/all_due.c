@@ -35,7 +35,7 @@ int all_due_get(struct tracker *t, const struct tracked *b, uint64_t *ret, struc
 
 int all_due_set(struct tracker *t, const struct tracked *b, uint64_t block, struct err *err)
 {
-    uint64_t now;
+    uint64_t now = 0;
     if (all_due_get(t, b, &now, err) < 0)
         return -1;
     return now >= block ? 0 : note_write(t, b, block, err);
@@ -43,7 +43,7 @@ int all_due_set(struct tracker *t, const struct tracked *b, uint64_t block, stru
 
 int all_due_clear(struct tracker *t, const struct tracked *b, uint64_t block, struct err *err)
 {
-    uint64_t now;
+    uint64_t now = 0;
     if (all_due_get(t, b, &now, err) < 0)
         return -1;
     return now > block ? 0 : note_write(t, b, 0, err);
