@@ -14,8 +14,8 @@ struct arena {
 };
 
 void arena_init(struct arena *a);
-void *arena_alloc(struct arena *a, size_t n);                   /* uninitialised, 16-aligned */
-void *arena_zero(struct arena *a, size_t count, size_t size);   /* zeroed */
+void *arena_alloc(struct arena *a, size_t n);                 /* uninitialised, 16-aligned */
+void *arena_zero(struct arena *a, size_t count, size_t size); /* zeroed */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_printf(struct arena *a, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int64_t clock_ms(void);   /* monotonic */
-int64_t clock_us(void);   /* monotonic */
+int64_t clock_ms(void);     /* monotonic */
+int64_t clock_us(void);     /* monotonic */
 int64_t wall_seconds(void); /* since 1970, UTC */
 int64_t wall_ms(void);
 

@@ -33,8 +33,8 @@ struct err {
     char hint[512];
 };
 
-/* Each always returns -1, so that `return err_set(...)` reads well; they are macros over functions so
- * that the compiler sees it, too, and can tell which outputs are set. */
+/* Each always returns -1, so that `return err_set(...)` reads well; they are macros over functions
+ * so that the compiler sees it, too, and can tell which outputs are set. */
 static inline int err_failed(void)
 {
     return -1;

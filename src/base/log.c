@@ -128,7 +128,8 @@ void log_watch(void (*heard)(enum log_level level, const char *message, const ch
     watcher = heard;
 }
 
-static void tell_watcher(enum log_level level, const char *message, const struct log_field *f, int n)
+static void tell_watcher(enum log_level level, const char *message, const struct log_field *f,
+                         int n)
 {
     const char *error = NULL;
     for (int i = 0; i < n; i++)

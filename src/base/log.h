@@ -28,9 +28,12 @@ struct log_field {
     int64_t i64;
 };
 
-#define LOG_STR(name_, value_) ((struct log_field){.name = (name_), .type = LOG_FIELD_STR, .str = (value_)})
-#define LOG_U64(name_, value_) ((struct log_field){.name = (name_), .type = LOG_FIELD_U64, .u64 = (value_)})
-#define LOG_I64(name_, value_) ((struct log_field){.name = (name_), .type = LOG_FIELD_I64, .i64 = (value_)})
+#define LOG_STR(name_, value_)                                                                     \
+    ((struct log_field){.name = (name_), .type = LOG_FIELD_STR, .str = (value_)})
+#define LOG_U64(name_, value_)                                                                     \
+    ((struct log_field){.name = (name_), .type = LOG_FIELD_U64, .u64 = (value_)})
+#define LOG_I64(name_, value_)                                                                     \
+    ((struct log_field){.name = (name_), .type = LOG_FIELD_I64, .i64 = (value_)})
 
 /* who: the process' role, on every line ("follow"); kept by pointer. */
 void log_setup(enum log_level level, bool json, const char *who);
@@ -39,8 +42,8 @@ bool log_level_parse(const char *s, enum log_level *ret); /* "error" … "trace"
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, int n);
 
-/* heard is told of every warning and error that is written, with its field "error" (or NULL): so the
- * last words of a process can be kept where others see them. NULL ends it. */
+/* heard is told of every warning and error that is written, with its field "error" (or NULL): so
+ * the last words of a process can be kept where others see them. NULL ends it. */
 void log_watch(void (*heard)(enum log_level level, const char *message, const char *error));
 
 /* The error's words as field "error", its hint as "hint". */
@@ -60,7 +63,7 @@ void log_warn_err(const char *message, const struct err *e);
 #define log_info(...)  LOG_AT_(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) LOG_AT_(LOG_DEBUG, __VA_ARGS__)
 /* {0} as last element keeps an empty list legal; it has no name and is skipped. */
-#define LOG_AT_(level, ...) LOG_AT__(level, __VA_ARGS__, {0})
+#define LOG_AT_(level, ...)           LOG_AT__(level, __VA_ARGS__, {0})
 #define LOG_AT__(level, message, ...) LOG_AT(level, message, __VA_ARGS__)
 
 #endif

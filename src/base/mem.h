@@ -11,9 +11,9 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t n);                              /* uninitialised */
-void *mem_zero(size_t count, size_t size);              /* zeroed; count * size is checked */
-void *mem_grow(void *p, size_t count, size_t size);     /* realloc; count * size is checked */
+void *mem_alloc(size_t n);                          /* uninitialised */
+void *mem_zero(size_t count, size_t size);          /* zeroed; count * size is checked */
+void *mem_grow(void *p, size_t count, size_t size); /* realloc; count * size is checked */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 void mem_free(void *p); /* NULL is fine */

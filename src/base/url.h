@@ -14,7 +14,8 @@ enum { URL_TEXT = 300 };
  * "sqlite:FILE" is kept whole: a file name is no secret. */
 void url_masked(char *out, const char *url);
 
-/* The host alone, without port or brackets' loss: "node.example", "[::1]". False if there is none. */
+/* The host alone, without port or brackets' loss: "node.example", "[::1]". False if there is none.
+ */
 bool url_host(const char *url, char *out, size_t room);
 
 /* Copies text to out with every occurrence of url replaced by the masked form, and what of its user

@@ -1,6 +1,6 @@
 /*
- * The command line: one table of commands, one file per command. A row says what a command is called,
- * what it takes and what it needs; help, parsing and the manual come from the same rows.
+ * The command line: one table of commands, one file per command. A row says what a command is
+ * called, what it takes and what it needs; help, parsing and the manual come from the same rows.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -41,16 +41,16 @@ struct cli {
 
 struct command {
     const char *name;
-    const char *args;    /* "WALLET…", for the help */
-    const char *summary; /* one line */
-    const char *text;    /* more, for `help NAME`; may be NULL */
+    const char *args;                 /* "WALLET…", for the help */
+    const char *summary;              /* one line */
+    const char *text;                 /* more, for `help NAME`; may be NULL */
     const struct cli_option *options; /* the command's own, ended by {0} */
-    int min_args, max_args; /* max −1: any number */
-    int (*run)(struct cli *cli); /* returns the exit status */
+    int min_args, max_args;           /* max −1: any number */
+    int (*run)(struct cli *cli);      /* returns the exit status */
     bool hidden;
 };
 
-extern const struct command commands[]; /* ended by {0} */
+extern const struct command commands[];      /* ended by {0} */
 extern const struct cli_option cli_common[]; /* options of every command, ended by {0} */
 
 const struct command *command_find(const char *name);

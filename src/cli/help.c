@@ -35,8 +35,9 @@ int command_help(struct cli *cli)
             return cli_usage(cli, "unknown command \"%s\"", cli->args[0]);
         return help_one(c);
     }
-    printf("trueup keeps a database table of token balances equal to the chain, and can prove it.\n\n"
-           "usage: trueup COMMAND [options]\n\n");
+    printf(
+        "trueup keeps a database table of token balances equal to the chain, and can prove it.\n\n"
+        "usage: trueup COMMAND [options]\n\n");
     for (const struct command *c = commands; c->name; c++)
         if (!c->hidden)
             printf("  %-10s %s\n", c->name, c->summary);

@@ -1,7 +1,7 @@
-#include "cli/cli.h"
 #include "cli/naming.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/cli.h"
 #include "eth/abi.h"
 #include "node/node.h"
 
@@ -9,7 +9,8 @@
 
 enum { SYMBOL_MAX = 64 };
 
-/* symbol() answers a string (offset, length, bytes) or, in old tokens, a bytes32. "" when neither. */
+/* symbol() answers a string (offset, length, bytes) or, in old tokens, a bytes32. "" when neither.
+ */
 static void decode_symbol(const uint8_t *data, size_t n, char ret[SYMBOL_MAX + 1])
 {
     uint64_t length;

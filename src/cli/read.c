@@ -1,6 +1,6 @@
 /* trueup read WALLET…: balances from the chain now; touches no store. */
-#include "cli/cli.h"
 #include "base/mem.h"
+#include "cli/cli.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,8 +64,12 @@ static int find_block(struct tracker *t, const struct cli *cli, struct anchor *r
 static int read_all(struct tracker *t, const struct read_shape *shape, const struct anchor *at,
                     const address *wallets, size_t n, struct reading *readings, struct err *err)
 {
-    struct read_ask ask = {.shape = shape, .at = *at, .chain_id = t->chain_id,
-                           .wallets = wallets, .n = n, .lane = NODE_LIVE};
+    struct read_ask ask = {.shape = shape,
+                           .at = *at,
+                           .chain_id = t->chain_id,
+                           .wallets = wallets,
+                           .n = n,
+                           .lane = NODE_LIVE};
     struct read_report report;
     if (reads_run(t->reads, &ask, readings, &report, err) < 0)
         return -1;
@@ -89,12 +93,14 @@ static void print_value(const struct reading *r, bool json)
 }
 
 /* One wallet, as a line or as JSON: {"balance":…,"wallet":…,"value":"…","block":N,"terms":{…}}. */
-static void print_wallet(const struct tracked *b, const struct anchor *at, const struct reading *sum,
-                         struct reading *const *terms, size_t i, bool json)
+static void print_wallet(const struct tracked *b, const struct anchor *at,
+                         const struct reading *sum, struct reading *const *terms, size_t i,
+                         bool json)
 {
     char wallet[ADDRESS_TEXT];
     address_text(&sum[i].wallet, wallet);
-    printf(json ? "{\"balance\":\"%s\",\"wallet\":\"%s\",\"value\":" : "%s %s ", b->conf->name, wallet);
+    printf(json ? "{\"balance\":\"%s\",\"wallet\":\"%s\",\"value\":" : "%s %s ", b->conf->name,
+           wallet);
     print_value(&sum[i], json);
     if (json)
         printf(",\"block\":%" PRIu64, at->number);

@@ -1,7 +1,7 @@
 /* trueup sweep: one full pass over the rows now. */
-#include "cli/cli.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "cli/cli.h"
 #include "cli/progress.h"
 #include "track/pass.h"
 
@@ -19,14 +19,15 @@ static void show(void *ctx, const struct pass_progress *p)
     progress_show(ctx, p->rows, p->total, p->requests);
 }
 
-static void print_result(const struct tracked *b, const struct pass_progress *p, int64_t ms, bool json)
+static void print_result(const struct tracked *b, const struct pass_progress *p, int64_t ms,
+                         bool json)
 {
     char took[CLOCK_TEXT];
     duration_text(took, ms);
     if (json)
-        printf("{\"balance\":\"%s\",\"rows\":%" PRIu64 ",\"updated\":%" PRIu64 ",\"changed\":%" PRIu64
-               ",\"failed\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"bytes_out\":%" PRIu64
-               ",\"bytes_in\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
+        printf("{\"balance\":\"%s\",\"rows\":%" PRIu64 ",\"updated\":%" PRIu64
+               ",\"changed\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"requests\":%" PRIu64
+               ",\"bytes_out\":%" PRIu64 ",\"bytes_in\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
                b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, p->bytes_out,
                p->bytes_in, ms);
     else
@@ -44,7 +45,8 @@ static int sweep_balance(struct tracker *t, struct tracked *b, int64_t max_age_m
     int64_t started = clock_ms();
     snprintf(what, sizeof what, "sweep %s", b->conf->name);
     progress_start(&progress, what);
-    struct pass pass = {.t = t, .b = b, .max_age_ms = max_age_ms, .progress = show, .ctx = &progress};
+    struct pass pass = {
+        .t = t, .b = b, .max_age_ms = max_age_ms, .progress = show, .ctx = &progress};
     int rc = pass_run(&pass, &done, err);
     progress_end(&progress);
     if (rc == 0 || err->kind == ERR_STOPPED)

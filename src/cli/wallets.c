@@ -1,6 +1,6 @@
 /* trueup wallets add|remove|list|count: the tracked list. */
-#include "cli/cli.h"
 #include "base/mem.h"
+#include "cli/cli.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,7 +57,8 @@ static int list_one(struct tracker *t, const struct store_balance *b, bool json,
     do {
         struct arena arena;
         arena_init(&arena);
-        int rc = store_wallets_list(t->store, b, started ? &after : NULL, PAGE, &arena, &page, &n, err);
+        int rc =
+            store_wallets_list(t->store, b, started ? &after : NULL, PAGE, &arena, &page, &n, err);
         for (size_t i = 0; rc == 0 && i < n; i++) {
             char text[ADDRESS_TEXT];
             address_text(&page[i], text);
@@ -78,8 +79,8 @@ static int count_one(struct tracker *t, const struct store_balance *b, bool json
     struct store_counts c;
     if (store_count(t->store, b, &c, err) < 0)
         return -1;
-    printf(json ? "{\"balance\":\"%s\",\"listed\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"unproven\":%" PRIu64
-                  ",\"quarantined\":%" PRIu64 "}\n"
+    printf(json ? "{\"balance\":\"%s\",\"listed\":%" PRIu64 ",\"rows\":%" PRIu64
+                  ",\"unproven\":%" PRIu64 ",\"quarantined\":%" PRIu64 "}\n"
                 : "%s: %" PRIu64 " listed, %" PRIu64 " rows, %" PRIu64 " unproven, %" PRIu64
                   " in quarantine\n",
            b->name, c.listed, c.rows, c.unproven, c.quarantined);
@@ -109,7 +110,8 @@ int command_wallets(struct cli *cli)
     for (size_t i = 0; i < COUNT_OF(verbs); i++)
         known |= strcmp(cli->args[0], verbs[i]) == 0;
     if (!known)
-        return cli_usage(cli, "wallets: unknown verb \"%s\"; add, remove, list or count", cli->args[0]);
+        return cli_usage(cli, "wallets: unknown verb \"%s\"; add, remove, list or count",
+                         cli->args[0]);
     int status = cli_open(cli, NEEDS_STORE, &t, &conf);
     if (status)
         return status;

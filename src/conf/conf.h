@@ -1,9 +1,10 @@
 /*
  * Settings: what the user asked for, checked and typed.
  *
- * One table (conf/settings.c) owns every setting: its path, kind, range, default, environment names,
- * whether it is secret, which workers need it, whether it is active yet, and its line in the starter
- * file. The YAML walker, `config check|show|init`, the environment and the flags all read that table.
+ * One table (conf/settings.c) owns every setting: its path, kind, range, default, environment
+ * names, whether it is secret, which workers need it, whether it is active yet, and its line in the
+ * starter file. The YAML walker, `config check|show|init`, the environment and the flags all read
+ * that table.
  *
  * Order of precedence: flag, environment (TRUEUP_…), first user's names, file, default.
  *
@@ -34,9 +35,9 @@ struct conf_price { /* one method of a custom price table */
 };
 
 struct conf_endpoint {
-    const char *name; /* default: the URL's host, made unique */
-    const char *url;  /* http or https */
-    const char *ws;   /* ws or wss, derived if not given; NULL when `off` */
+    const char *name;  /* default: the URL's host, made unique */
+    const char *url;   /* http or https */
+    const char *ws;    /* ws or wss, derived if not given; NULL when `off` */
     const char *price; /* "alchemy", "infura", "quicknode", "flat"; NULL with a table of its own */
     const struct conf_price *prices;
     size_t n_prices;
@@ -50,8 +51,8 @@ struct conf_term {
     uint64_t gas;
 };
 
-/* Where a trigger's wallets come from: an argument of the event, or a view of the trigger's contract
- * that answers address[], called with an argument of the event. */
+/* Where a trigger's wallets come from: an argument of the event, or a view of the trigger's
+ * contract that answers address[], called with an argument of the event. */
 struct conf_source {
     int param; /* index into event.params */
     bool is_view;
@@ -75,7 +76,7 @@ struct conf_balance {
     const struct conf_trigger *triggers; /* 0 to 32 */
     size_t n_triggers;
     enum conf_wallets wallets;
-    const char *query; /* WALLETS_QUERY */
+    const char *query;  /* WALLETS_QUERY */
     hash32 terms_print; /* fingerprints: canonical text of terms; of triggers and wallets rule */
     hash32 rules_print;
 };
@@ -125,8 +126,8 @@ struct conf_source_set {
     const char *file; /* from -c; NULL: ./trueup.yaml, then /etc/trueup/trueup.yaml, then none */
     const struct conf_flag *flags;
     size_t n_flags;
-    char *const *environ_; /* the process' environment; NULL: none is looked at */
-    const char *token;     /* --token ADDR: with no file, the one balance */
+    char *const *environ_;    /* the process' environment; NULL: none is looked at */
+    const char *token;        /* --token ADDR: with no file, the one balance */
     const char *only_balance; /* --balance NAME: the others are left out; unknown is an error */
 };
 
@@ -144,8 +145,8 @@ void conf_problems_free(struct conf_problems *p);
 /* The file that was read, for messages; NULL if there was none. */
 const char *conf_file(const struct conf *c);
 
-/* Names the one unnamed balance after the token's symbol(): lower-cased, [a-z0-9_], at most 40, else
- * "token"; its table and checkpoint follow. Does nothing when all are named. */
+/* Names the one unnamed balance after the token's symbol(): lower-cased, [a-z0-9_], at most 40,
+ * else "token"; its table and checkpoint follow. Does nothing when all are named. */
 void conf_name_balance(struct conf *c, const char *symbol);
 /* Fills chain.id once it is learnt. */
 void conf_set_chain_id(struct conf *c, uint64_t id);

@@ -31,8 +31,8 @@ struct event_log {
 };
 
 /* The result of eth_getLogs, or one log of a subscription when it is an object. Array and data are
- * in the arena. A null result, a pending log (null block number or hash), or a malformed field is an
- * error: an answer that cannot be read is not an empty answer. Ceiling: max_logs. */
+ * in the arena. A null result, a pending log (null block number or hash), or a malformed field is
+ * an error: an answer that cannot be read is not an empty answer. Ceiling: max_logs. */
 int event_logs_from_json(const struct json *result, size_t max_logs, struct arena *arena,
                          struct event_log **ret_logs, size_t *ret_n, struct err *err);
 
@@ -43,8 +43,9 @@ bool event_matches(const struct event_log *log, const address *contract,
                    const struct signature *event);
 
 /* The address argument number `param` of the event. Indexed arguments come from topics, others from
- * data; when a log has all of its static arguments in data or all in topics against the declaration,
- * those are tried too. False when the log does not carry it or the upper 12 bytes are not zero. */
+ * data; when a log has all of its static arguments in data or all in topics against the
+ * declaration, those are tried too. False when the log does not carry it or the upper 12 bytes are
+ * not zero. */
 bool event_address(const struct event_log *log, const struct signature *event, int param,
                    address *ret);
 

@@ -34,7 +34,7 @@ struct signature {
     char name[SIG_NAME];
     struct sig_param params[SIG_PARAMS];
     int n_params;
-    char returns[SIG_TYPE]; /* canonical single return type, "" if not given */
+    char returns[SIG_TYPE];   /* canonical single return type, "" if not given */
     char canonical[SIG_TEXT]; /* "Transfer(address,address,uint256)" */
     hash32 hash;              /* keccak256(canonical): topic0 of an event */
     uint8_t selector[4];      /* its first four bytes: a view's selector */

@@ -1,6 +1,7 @@
 #include "node/logs.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "node/internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static int check_logs(const struct log_filter *f, uint64_t from, uint64_t to, co
             wrong = "is of another block";
         else if (i && log->block == log[-1].block && log->index == log[-1].index)
             wrong = "came twice";
-        else if (i && log->block == log[-1].block && !hash_equal(&log->block_hash, &log[-1].block_hash))
+        else if (i && log->block == log[-1].block &&
+                 !hash_equal(&log->block_hash, &log[-1].block_hash))
             wrong = "is of another branch than its neighbour";
         if (wrong) {
             endpoint_blame(l->by, "dishonest eth_getLogs answer");
@@ -92,7 +94,7 @@ static int take_logs(struct node_answer *a, struct arena *arena, struct logs *re
     ret->by = a->endpoint;
     ret->fault = a->fault;
     if (a->fault.fault != FAULT_NONE)
-        return err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "eth_getLogs: %s", a->text);
+        return answer_err("eth_getLogs", a, err);
     if (json_is_null(a->result)) {
         ret->fault.fault = FAULT_BEHIND;
         return err_set(err, ERR_FAILED, "eth_getLogs: the node answers null");
@@ -105,8 +107,7 @@ static int take_header(struct node_answer *a, uint64_t to, struct logs *ret, str
     bool found = false;
     if (a->fault.fault != FAULT_NONE) {
         ret->fault = a->fault;
-        return err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "header %" PRIu64 ": %s",
-                       to, a->text);
+        return answer_err("header of the last block", a, err);
     }
     if (header_from_json(a->result, &ret->to, &found, err) < 0)
         return -1;
@@ -130,14 +131,22 @@ int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, u
     struct buf logs_params = BUF_INIT(FILTER_CEILING), header_params = BUF_INIT(64);
     int which_logs = 0, which_header = 1, rc = 0;
     *ret = (struct logs){.by = e};
-    buf_addf(&logs_params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", from, to);
+    buf_addf(&logs_params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", from,
+             to);
     add_filter(&logs_params, f);
     buf_addf(&header_params, "[\"0x%" PRIx64 "\",false]", to);
-    struct node_request logs_q = {.method = "eth_getLogs", .params = logs_params.data,
-                                  .params_len = logs_params.len, .lane = lane, .only = e,
-                                  .reply_max = LOGS_REPLY_MAX, .user = &which_logs};
-    struct node_request header_q = {.method = "eth_getBlockByNumber", .params = header_params.data,
-                                    .params_len = header_params.len, .lane = lane, .only = e,
+    struct node_request logs_q = {.method = "eth_getLogs",
+                                  .params = logs_params.data,
+                                  .params_len = logs_params.len,
+                                  .lane = lane,
+                                  .only = e,
+                                  .reply_max = LOGS_REPLY_MAX,
+                                  .user = &which_logs};
+    struct node_request header_q = {.method = "eth_getBlockByNumber",
+                                    .params = header_params.data,
+                                    .params_len = header_params.len,
+                                    .lane = lane,
+                                    .only = e,
                                     .user = &which_header};
     if (node_submit(n, &header_q, err) < 0 || node_submit(n, &logs_q, err) < 0)
         rc = -1;
@@ -174,8 +183,12 @@ static int ask_block(struct node *n, const struct log_filter *f, const struct he
     hash_text(&h->at.hash, hash);
     buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
     add_filter(&params, f);
-    struct node_request q = {.method = "eth_getLogs", .params = params.data, .params_len = params.len,
-                             .lane = lane, .reply_max = LOGS_REPLY_MAX, .user = ret,
+    struct node_request q = {.method = "eth_getLogs",
+                             .params = params.data,
+                             .params_len = params.len,
+                             .lane = lane,
+                             .reply_max = LOGS_REPLY_MAX,
+                             .user = ret,
                              /* It may be reorged away: no waiting for it. */
                              .straight = NODE_STRAIGHT(FAULT_BEHIND)};
     rc = node_submit(n, &q, err);

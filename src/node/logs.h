@@ -24,17 +24,18 @@ struct log_filter {
 struct logs {
     struct event_log *list; /* in the arena */
     size_t n;
-    struct header to;         /* node_logs_range(): header of the last block */
+    struct header to; /* node_logs_range(): header of the last block */
     struct endpoint *by;
-    struct fault_info fault;  /* why it failed, for the range controller */
+    struct fault_info fault; /* why it failed, for the range controller */
 };
 
-/* Both ends inclusive. −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest answer. */
+/* Both ends inclusive. −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest
+ * answer. */
 int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err);
 
-/* The logs of one block, by its hash. An empty answer although the header's bloom says that a log may
- * be there is asked once more; a second empty answer is believed (blooms give false positives).
+/* The logs of one block, by its hash. An empty answer although the header's bloom says that a log
+ * may be there is asked once more; a second empty answer is believed (blooms give false positives).
  * *ret_doubted tells that this happened. */
 int node_logs_block(struct node *n, const struct log_filter *f, const struct header *h,
                     enum node_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,

@@ -1,9 +1,9 @@
 /*
  * Reading n wallets × t terms at one block: packing into chunks, bisecting, suspects, proofs.
  *
- * `struct reads` is the engine over a node: what it learnt of each endpoint (reader, chunk size, gas
- * that can be had) and the reads under way. Several reads may be under way at once; each has several
- * chunks in flight. It knows no store and logs nothing.
+ * `struct reads` is the engine over a node: what it learnt of each endpoint (reader, chunk size,
+ * gas that can be had) and the reads under way. Several reads may be under way at once; each has
+ * several chunks in flight. It knows no store and logs nothing.
  */
 #ifndef NODE_READ_H
 #define NODE_READ_H
@@ -64,13 +64,15 @@ void read_end(struct read *read, struct read_report *ret);
 void read_abandon(struct read *read);
 size_t reads_under_way(const struct reads *r);
 
-/* Begin, drive, end: of this read; others go on beside it. 0 with the report, −1 when it could not begin. */
+/* Begin, drive, end: of this read; others go on beside it. 0 with the report, −1 when it could not
+ * begin. */
 int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readings,
               struct read_report *ret, struct err *err);
 
 /* How many wallets one request carries now, for sizing a sweep's batch. */
 size_t reads_batch_size(struct reads *r, const struct read_shape *shape);
-/* What was learnt of an endpoint, as a short line: "multicall3, 400 wallets a call, 50000000 gas". */
+/* What was learnt of an endpoint, as a short line: "multicall3, 400 wallets a call, 50000000 gas".
+ */
 void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out);
 
 #endif

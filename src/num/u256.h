@@ -18,8 +18,8 @@ typedef struct u256 {
 #define U256_ZERO ((u256){{0, 0, 0, 0}})
 
 enum {
-    U256_DEC_MAX = 78,      /* digits of 2^256 − 1 */
-    U256_DEC_ROOM = 79,     /* with the NUL */
+    U256_DEC_MAX = 78,  /* digits of 2^256 − 1 */
+    U256_DEC_ROOM = 79, /* with the NUL */
     U256_HEX_ROOM = 2 + 64 + 1,
 };
 

@@ -3,8 +3,8 @@
  * connection, no library state — and an upgraded binary is picked up at the next restart.
  *
  * The child gets its settings as text through a pipe on fd 3 and an environment of a few harmless
- * names; secrets are neither in its arguments nor in its environment. It is in a process group of its
- * own (a terminal's Ctrl-C reaches the supervisor alone) and dies when its parent does.
+ * names; secrets are neither in its arguments nor in its environment. It is in a process group of
+ * its own (a terminal's Ctrl-C reaches the supervisor alone) and dies when its parent does.
  */
 #ifndef PROC_CHILD_H
 #define PROC_CHILD_H

@@ -1,6 +1,6 @@
 /*
- * "Were we asked to stop?" — the only thing our signal handlers do is to set this. A wait ends at once
- * when a signal comes, without the race between looking and sleeping.
+ * "Were we asked to stop?" — the only thing our signal handlers do is to set this. A wait ends at
+ * once when a signal comes, without the race between looking and sleeping.
  */
 #ifndef PROC_STOP_H
 #define PROC_STOP_H

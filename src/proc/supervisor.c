@@ -29,7 +29,7 @@ enum { EXIT_SETTINGS = 2, EXIT_CHAIN = 4 };
 struct running {
     const struct service *service;
     size_t slot; /* its place in the counters */
-    pid_t pid; /* 0: not running */
+    pid_t pid;   /* 0: not running */
     int64_t started_ms;
     int64_t start_at_ms; /* when not running */
     unsigned long restarts;
@@ -41,7 +41,8 @@ static void start_one(struct running *r)
     struct err err = {0};
     char *argv[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
                     (char *)(uintptr_t)r->service->name, NULL};
-    if (child_start(argv, r->service->settings, r->service->settings_len, NULL, &r->pid, &err) < 0) {
+    if (child_start(argv, r->service->settings, r->service->settings_len, NULL, &r->pid, &err) <
+        0) {
         r->pid = 0;
         r->start_at_ms = clock_ms() + backoff_next(&r->backoff);
         log_error_err("worker cannot be started", &err);
@@ -176,7 +177,8 @@ int supervise(const struct service *services, size_t n, struct err *err)
     for (size_t i = 0; i < n; i++) {
         list[i].service = &services[i];
         list[i].slot = i;
-        backoff_init(&list[i].backoff, RESTART_FLOOR_MS, RESTART_CEILING_MS, rng_seed_from_system());
+        backoff_init(&list[i].backoff, RESTART_FLOOR_MS, RESTART_CEILING_MS,
+                     rng_seed_from_system());
     }
     int status = loop(list, n, signals);
     log_info("stopping");

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROW_COLUMNS "wallet::text, balance::text, blocknumber::int8, observed_block::int8, updated_at"
+#define ROW_COLUMNS                                                                                \
+    "wallet::text, balance::text, blocknumber::int8, observed_block::int8, updated_at"
 
 static const char *kept(const PGresult *r, int row, int col, struct arena *arena)
 {

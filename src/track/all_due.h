@@ -1,7 +1,8 @@
 /*
- * "Every row is due": an event with `wallets: all` (an upgrade, a new implementation) may have changed
- * any balance. Follow notes the block, durably and before the checkpoint passes it; sweep reads the
- * whole table at that block or later, in key order and without pauses, and then clears the note.
+ * "Every row is due": an event with `wallets: all` (an upgrade, a new implementation) may have
+ * changed any balance. Follow notes the block, durably and before the checkpoint passes it; sweep
+ * reads the whole table at that block or later, in key order and without pauses, and then clears
+ * the note.
  */
 #ifndef TRACK_ALL_DUE_H
 #define TRACK_ALL_DUE_H

@@ -21,8 +21,8 @@ struct trigger_filter {
 
 int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struct err *err);
 
-/* What logs name for one balance: wallets, lists of wallets still to be asked for, and the block from
- * which every row is due (`wallets: all`; 0 if none). */
+/* What logs name for one balance: wallets, lists of wallets still to be asked for, and the block
+ * from which every row is due (`wallets: all`; 0 if none). */
 struct named {
     struct dirty dirty;
     struct fanout fanout;

@@ -69,7 +69,8 @@ static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struc
     struct fault_info fault;
     abi_encode_view(ask->selector, &ask->argument, call);
     *ret = NULL;
-    if (node_view(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault, err) == 0)
+    if (node_view(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault, err) ==
+        0)
         return 0;
     if (fault.fault == FAULT_PRUNED &&
         node_view(t->node, &ask->contract, call, sizeof call, at, ret, ret_len, &fault, err) == 0)
@@ -96,7 +97,8 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
             continue;
         if (ask_list(t, ask, at, &reply, &len, err) < 0)
             return -1;
-        struct marking m = {dirty, {.has_event = true, .event_block = ask->block, .insert = insert}};
+        struct marking m = {dirty,
+                            {.has_event = true, .event_block = ask->block, .insert = insert}};
         if (!reply || !abi_decode_addresses(reply, len, FANOUT_ADDRESSES_MOST, mark_address, &m))
             ++*ret_unanswered;
         mem_free(reply);

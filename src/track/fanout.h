@@ -1,10 +1,10 @@
 /*
- * Trigger fan-out: an event that changes wallets it does not name. `getDelegatorsList(claimer)` is a
- * view of the trigger's contract, called with an argument of the event, at the event's own block; the
- * addresses it answers are marked as if the event had named them.
+ * Trigger fan-out: an event that changes wallets it does not name. `getDelegatorsList(claimer)` is
+ * a view of the trigger's contract, called with an argument of the event, at the event's own block;
+ * the addresses it answers are marked as if the event had named them.
  *
- * Bounded: asks per window and addresses per answer have ceilings. A view that reverts names nobody;
- * what it would have named is left to the sweep.
+ * Bounded: asks per window and addresses per answer have ceilings. A view that reverts names
+ * nobody; what it would have named is left to the sweep.
  */
 #ifndef TRACK_FANOUT_H
 #define TRACK_FANOUT_H
@@ -33,8 +33,9 @@ void fanout_clear(struct fanout *f);
 void fanout_free(struct fanout *f);
 
 /* Asks each once and marks what they answer, for the event's block. Where the node no
- * longer has the state of the event's block, the list is read at `at`. −1 when a request failed: the
- * same asks may be tried again. *ret_unanswered counts views that reverted or answered no list. */
+ * longer has the state of the event's block, the list is read at `at`. −1 when a request failed:
+ * the same asks may be tried again. *ret_unanswered counts views that reverted or answered no list.
+ */
 int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
                    enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,
                    struct err *err);

@@ -71,8 +71,12 @@ static int by_wallet(const void *a, const void *b)
 static int read_again(struct tracker *t, const struct step *s, const address *wallets, size_t n,
                       struct reading *readings, struct step_report *report, struct err *err)
 {
-    struct read_ask ask = {.shape = &s->balance->shape, .at = s->at, .chain_id = t->chain_id,
-                           .wallets = wallets, .n = n, .lane = s->lane};
+    struct read_ask ask = {.shape = &s->balance->shape,
+                           .at = s->at,
+                           .chain_id = t->chain_id,
+                           .wallets = wallets,
+                           .n = n,
+                           .lane = s->lane};
     struct read_report read;
     if (reads_run(t->reads, &ask, readings, &read, err) < 0)
         return -1;

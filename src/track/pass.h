@@ -1,7 +1,7 @@
 /*
- * A full pass over the rows, flat out, in key order: `trueup sweep`. It needs no order by age, so it
- * costs the database the least; it finds its own block to read at, so it also works beside no daemon.
- * Steps are read, judged and written several at once, in whatever order they come.
+ * A full pass over the rows, flat out, in key order: `trueup sweep`. It needs no order by age, so
+ * it costs the database the least; it finds its own block to read at, so it also works beside no
+ * daemon. Steps are read, judged and written several at once, in whatever order they come.
  */
 #ifndef TRACK_PASS_H
 #define TRACK_PASS_H
@@ -11,13 +11,13 @@
 struct pass_progress {
     uint64_t rows, updated, changed, failed;
     uint64_t requests, bytes_out, bytes_in; /* HTTP headers included */
-    uint64_t total; /* rows to be expected; 0 unknown */
+    uint64_t total;                         /* rows to be expected; 0 unknown */
 };
 
 struct pass {
     struct tracker *t;
     struct tracked *b;
-    int64_t max_age_ms; /* only rows older; 0: all */
+    int64_t max_age_ms;                                         /* only rows older; 0: all */
     void (*progress)(void *ctx, const struct pass_progress *p); /* after each batch; may be NULL */
     void *ctx;
 };

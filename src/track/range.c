@@ -1,8 +1,8 @@
 #include "track/range.h"
 
 enum {
-    MANY_LOGS = 8000,  /* below the 10,000 where most providers cut */
-    FEW_LOGS = 2000,   /* room to grow */
+    MANY_LOGS = 8000, /* below the 10,000 where most providers cut */
+    FEW_LOGS = 2000,  /* room to grow */
     GIVE_UP_AFTER = 12,
 };
 

@@ -1,9 +1,10 @@
 /*
  * How many blocks to ask eth_getLogs for.
  *
- * Two limits that must not be mixed: the *ceiling* is structural ("at most 10,000 blocks"), the same
- * for every window, learnt from the provider's words and kept; the *width* follows density (results,
- * bytes, time), shrinks at once and grows back. The floor is one block. Pure: no clock, no I/O.
+ * Two limits that must not be mixed: the *ceiling* is structural ("at most 10,000 blocks"), the
+ * same for every window, learnt from the provider's words and kept; the *width* follows density
+ * (results, bytes, time), shrinks at once and grows back. The floor is one block. Pure: no clock,
+ * no I/O.
  */
 #ifndef TRACK_RANGE_H
 #define TRACK_RANGE_H
@@ -14,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Widths are `to − from`: servers that test the difference and those that count blocks both bear it. */
+/* Widths are `to − from`: servers that test the difference and those that count blocks both bear
+ * it. */
 struct range {
     uint64_t width;
     uint64_t ceiling;    /* never above */
@@ -26,9 +28,9 @@ struct range {
 enum { RANGE_FIRST = 1999, RANGE_MOST = 9999999 };
 
 enum range_advice {
-    RANGE_AGAIN,    /* ask again with the new width, at once */
-    RANGE_WAIT,     /* ask again after a pause, width as it now is */
-    RANGE_GIVE_UP,  /* not a matter of width: the caller's problem */
+    RANGE_AGAIN,   /* ask again with the new width, at once */
+    RANGE_WAIT,    /* ask again after a pause, width as it now is */
+    RANGE_GIVE_UP, /* not a matter of width: the caller's problem */
 };
 
 void range_init(struct range *r);

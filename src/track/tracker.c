@@ -105,9 +105,10 @@ int chain_is_another(struct err *err, const char *fmt, ...)
     vsnprintf(words, sizeof words, fmt, ap);
     va_end(ap);
     err_set(err, ERR_CHAIN, "%s", words);
-    return err_hint(err, "this is another chain than the one in the store, or it was reset; point "
-                         "chain.endpoints at the right chain, or run `trueup migrate --reset-chain` "
-                         "to forget the old one");
+    return err_hint(err,
+                    "this is another chain than the one in the store, or it was reset; point "
+                    "chain.endpoints at the right chain, or run `trueup migrate --reset-chain` "
+                    "to forget the old one");
 }
 
 /* Compares one fact with what the store remembers; remembers it when there is nothing yet. */
@@ -141,8 +142,9 @@ int tracker_identify(struct tracker *t, struct err *err)
     }
     snprintf(id_text, sizeof id_text, "%" PRIu64, id);
     hash_text(&genesis, genesis_text);
-    if (t->store && (same_as_stored(t, "chain.id", "the chain id", id_text, err) < 0 ||
-                     same_as_stored(t, "chain.genesis", "the genesis block", genesis_text, err) < 0))
+    if (t->store &&
+        (same_as_stored(t, "chain.id", "the chain id", id_text, err) < 0 ||
+         same_as_stored(t, "chain.genesis", "the genesis block", genesis_text, err) < 0))
         return -1;
     t->chain_id = id;
     t->genesis = genesis;

@@ -1,6 +1,7 @@
 /*
- * What a worker or a command holds while it keeps a table equal to the chain: the settings, the node,
- * the engine that reads it, the store, and one entry per balance. Everything in track/ takes it first.
+ * What a worker or a command holds while it keeps a table equal to the chain: the settings, the
+ * node, the engine that reads it, the store, and one entry per balance. Everything in track/ takes
+ * it first.
  */
 #ifndef TRACK_TRACKER_H
 #define TRACK_TRACKER_H
@@ -40,7 +41,8 @@ struct tracker {
 
 enum tracker_needs { NEEDS_NODE = 1, NEEDS_STORE = 2 };
 
-/* Opens what is needed; who names the process to the database. The store's schema is not looked at. */
+/* Opens what is needed; who names the process to the database. The store's schema is not looked at.
+ */
 int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *ret,
                  struct err *err);
 void tracker_close(struct tracker *t); /* leaves conf */

@@ -1,9 +1,9 @@
 /*
- * The processes of `trueup run`, one file each. A worker is a plain loop: wait with a deadline, step,
- * repeat; easy to run alone in the foreground: `trueup worker follow -c FILE`.
+ * The processes of `trueup run`, one file each. A worker is a plain loop: wait with a deadline,
+ * step, repeat; easy to run alone in the foreground: `trueup worker follow -c FILE`.
  *
- * It returns its exit status, with err set unless it is 0: stopped as asked. 4 (another chain) ends the
- * daemon, anything else is a death from which the supervisor starts it again.
+ * It returns its exit status, with err set unless it is 0: stopped as asked. 4 (another chain) ends
+ * the daemon, anything else is a death from which the supervisor starts it again.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
