@@ -127,15 +127,6 @@ static int prepare(struct conf *conf, bool *ret_stopped, struct err *err)
     return exit_code < 0 ? 1 : exit_code;
 }
 
-/* A deployment without a URL stays up and says why, as its predecessor did. */
-static int idle(void)
-{
-    struct err err = {0};
-    log_error("no endpoint is configured: nothing is followed",
-              LOG_STR("hint", "set chain.endpoints, --rpc or ethRpcUrl"));
-    return supervise(NULL, 0, &err);
-}
-
 static bool has_socket(const struct conf *conf)
 {
     for (size_t i = 0; i < conf->chain.n_endpoints; i++)
@@ -144,29 +135,59 @@ static bool has_socket(const struct conf *conf)
     return false;
 }
 
+enum { SERVICES = 4 };
+
+/* The services that are wanted, each with the settings it needs; texts are the caller's to free. */
+static size_t choose_services(const struct conf *conf, const struct cli *cli,
+                              struct service services[SERVICES], struct buf texts[SERVICES])
+{
+    const bool configured = conf->chain.n_endpoints > 0;
+    const struct {
+        const char *name;
+        enum conf_for who;
+        bool wanted;
+    } kinds[SERVICES] = {{"follow", CONF_FOR_FOLLOW, configured},
+                         {"sweep", CONF_FOR_SWEEP, configured},
+                         {"listen", CONF_FOR_LISTEN, has_socket(conf)},
+                         {"web", CONF_FOR_WEB, conf->http.listen != NULL}};
+    size_t n = 0;
+    for (size_t i = 0; i < SERVICES; i++) {
+        if (!kinds[i].wanted)
+            continue;
+        buf_init(&texts[n], CHILD_TEXT_MAX);
+        if (kinds[i].who == CONF_FOR_FOLLOW && cli_has(cli, "from"))
+            buf_addf(&texts[n], "# from %s\n", cli_value(cli, "from"));
+        conf_write(conf, kinds[i].who, &texts[n]);
+        services[n] = (struct service){kinds[i].name, buf_str(&texts[n]), texts[n].len};
+        n++;
+    }
+    return n;
+}
+
 static int run_workers(struct conf *conf, const struct cli *cli, struct err *err)
 {
-    struct buf follow = BUF_INIT(CHILD_TEXT_MAX), sweep = BUF_INIT(CHILD_TEXT_MAX);
-    struct buf listen = BUF_INIT(CHILD_TEXT_MAX);
-    if (cli_has(cli, "from"))
-        buf_addf(&follow, "# from %s\n", cli_value(cli, "from"));
-    conf_write(conf, CONF_FOR_FOLLOW, &follow);
-    conf_write(conf, CONF_FOR_SWEEP, &sweep);
-    conf_write(conf, CONF_FOR_LISTEN, &listen);
-    struct service services[] = {{"follow", buf_str(&follow), follow.len},
-                                 {"sweep", buf_str(&sweep), sweep.len},
-                                 {"listen", buf_str(&listen), listen.len}};
-    size_t n = COUNT_OF(services) - (has_socket(conf) ? 0 : 1);
+    struct service services[SERVICES];
+    struct buf texts[SERVICES] = {{0}};
     struct err unshared = {0};
     if (counters_create(&unshared) < 0)
         log_warn_err("nothing is counted", &unshared);
+    counters_set(CELL_ENDPOINTS, conf->chain.n_endpoints);
     if (hint_create(&unshared) < 0)
         log_warn_err("new blocks are found by polling", &unshared);
+    size_t n = choose_services(conf, cli, services, texts);
     int status = supervise(services, n, err);
-    buf_free(&follow);
-    buf_free(&sweep);
-    buf_free(&listen);
+    for (size_t i = 0; i < SERVICES; i++)
+        buf_free(&texts[i]);
     return status;
+}
+
+/* A deployment without a URL stays up and says why, as its predecessor did. */
+static int idle(struct conf *conf, const struct cli *cli)
+{
+    struct err err = {0};
+    log_error("no endpoint is configured: nothing is followed",
+              LOG_STR("hint", "set chain.endpoints, --rpc or ethRpcUrl"));
+    return run_workers(conf, cli, &err);
 }
 
 static void announce(const struct conf *conf)
@@ -193,7 +214,7 @@ int command_run(struct cli *cli)
     if (lock_sqlite(conf->store, &err) < 0) {
         status = cli_fail(&err);
     } else if (conf->chain.n_endpoints == 0) {
-        status = idle();
+        status = idle(conf, cli);
     } else {
         announce(conf);
         bool stopped = false;

@@ -1,6 +1,6 @@
 /*
- * trueup worker follow|listen|sweep|prepare: one process of `run`. Started by the supervisor it has its
- * settings on fd 3; by hand it reads them like any command.
+ * trueup worker follow|listen|sweep|web|prepare: one process of `run`. Started by the supervisor it has
+ * its settings on fd 3; by hand it reads them like any command.
  */
 #include "worker/worker.h"
 #include "base/log.h"
@@ -11,6 +11,8 @@
 #include "proc/counters.h"
 #include "proc/hint.h"
 #include "proc/stop.h"
+#include "web/metrics.h"
+#include "web/web.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,7 +70,8 @@ static void report_adopted(const struct store_adopted *a)
                  LOG_U64("rows", a->non_canonical_rows));
 }
 
-/* A node that is away does not matter when the store knows the chain already: workers wait for it. */
+/* A node that is away does not matter when the store knows the chain already: workers wait for it.
+ */
 static bool knows_its_chain(struct tracker *t)
 {
     struct arena arena;
@@ -110,12 +113,24 @@ static int ended(int status, const struct err *err)
     return status ? cli_fail(err) : 0;
 }
 
+/* docs/metrics.md */
+static int print_metrics_reference(void)
+{
+    struct buf text = BUF_INIT(METRICS_MAX);
+    metrics_document(&text);
+    fputs(buf_str(&text), stdout);
+    buf_free(&text);
+    return 0;
+}
+
 int command_worker(struct cli *cli)
 {
     struct worker_options options = {.once = cli_has(cli, "once"),
                                      .hint_fd = child_has_settings() ? hint_attach() : -1};
     struct err err = {0};
     const char *role = cli->args[0];
+    if (strcmp(role, "metrics-reference") == 0)
+        return print_metrics_reference();
     if (cli_number(cli, "from", &options.from, &err) < 0)
         return cli_fail(&err);
     options.has_from = cli_has(cli, "from");
@@ -136,8 +151,12 @@ int command_worker(struct cli *cli)
         status = ended(worker_listen(conf, &options, &err), &err);
     else if (strcmp(role, "sweep") == 0)
         status = ended(worker_sweep(conf, &options, &err), &err);
+    else if (strcmp(role, "web") == 0)
+        status = web_run(conf, &err) < 0 ? cli_fail(&err) : 0;
     else
-        status = cli_usage(cli, "worker: unknown role \"%s\"; follow, listen, sweep or prepare", role);
+        status =
+            cli_usage(cli, "worker: unknown role \"%s\"; follow, listen, sweep, web or prepare",
+                      role);
     conf_free(conf);
     return status;
 }

@@ -140,14 +140,13 @@ const struct setting settings[] = {
 
     {.path = "http", .kind = &kind_section, .workers = FOR_WEB, .help = "the HTTP server"},
     {.path = "http.listen", .kind = &kind_listen, IN(conf, http.listen), .max = 255,
-     .def = "127.0.0.1:1325", .workers = FOR_WEB, .inactive = "*:*",
-     .inactive_note = "nothing is served",
+     .def = "127.0.0.1:1325", .workers = FOR_WEB,
      .help = "address and port, or off"},
     {.path = "http.token", .kind = &kind_text, IN(conf, http.token), .max = 256, .secret = true,
-     .derived = "none", .workers = FOR_WEB, .inactive = "*", .inactive_note = "nothing is served",
+     .derived = "none", .workers = FOR_WEB,
      .help = "what clients must send as Authorization: Bearer", .example = "${HTTP_TOKEN:-}"},
     {.path = "http.protect_health", .kind = &kind_yes_no, IN(conf, http.protect_health),
-     .def = "no", .workers = FOR_WEB, .inactive = "yes", .inactive_note = "nothing is served",
+     .def = "no", .workers = FOR_WEB,
      .help = "want the token for the health paths too"},
 
     {.path = "log", .kind = &kind_section, .workers = FOR_ALL, .help = "what is said on stderr"},

@@ -28,7 +28,8 @@ struct text {
 struct endpoint_cells {
     struct text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
-    number bytes_in, bytes_out, took_ms, answers, latency_us, paused_until, answered_at;
+    number bytes_in, bytes_out, cost, missed_logs, took_ms, answers, latency_us, paused_until,
+        answered_at;
 };
 
 struct lap_cells {
@@ -193,6 +194,20 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
         put(&e->paused_until, 0);
 }
 
+void counters_missed_log(size_t endpoint)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    if (e)
+        more(&e->missed_logs, 1);
+}
+
+void counters_cost(size_t endpoint, uint64_t units)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    if (e)
+        more(&e->cost, units);
+}
+
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why)
 {
     struct endpoint_cells *e = endpoint_of(endpoint);
@@ -353,6 +368,8 @@ static void add_endpoint(const struct endpoint_cells *e, struct counters_endpoin
             v->requests[m][o] += get(&e->requests[m][o]);
     v->bytes_in += get(&e->bytes_in);
     v->bytes_out += get(&e->bytes_out);
+    v->cost += get(&e->cost);
+    v->missed_logs += get(&e->missed_logs);
     v->took_ms += get(&e->took_ms);
     v->answers += get(&e->answers);
     if (get(&e->answered_at) > v->answered_at) {

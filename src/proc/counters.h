@@ -42,11 +42,13 @@ enum cell {
     CELL_COVERED,    /* gauge: the least of all balances */
     CELL_SETTLED,    /* gauge */
     CELL_POLLED_AT,  /* gauge: wall ms of the last turn of follow in which the node answered */
+    CELL_POLL_MS,    /* gauge: how often follow looks for a new block */
+    CELL_ENDPOINTS,  /* gauge: how many are configured (the supervisor's) */
+    CELL_BATCH,      /* gauge: wallets one request carries */
     CELL_EVENT_AT,   /* gauge: wall s at which rows were last written from events */
     CELL_RESCANNING, /* gauge: balances whose logs are being read again after a reorg */
     CELL_HELD,       /* gauge: 1 while covering is held */
     CELL_REORGS,
-    CELL_MISSED_LOGS,
     CELL_TICKS_DONE,
     CELL_TICKS_DROPPED,
     CELL_TICKS_FAILED,
@@ -82,6 +84,9 @@ void counters_endpoint(size_t endpoint, const char *name);
 size_t counters_method(const char *method);
 void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
                       uint64_t bytes_out, uint64_t bytes_in);
+/* What it was charged for that, in the endpoint's units. */
+void counters_missed_log(size_t endpoint); /* one that was left out of an answer */
+void counters_cost(size_t endpoint, uint64_t units);
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why);
 void counters_endpoint_reader(size_t endpoint, const char *text);
 /* A failure's words, masked by whoever made them. */
@@ -124,7 +129,7 @@ const char *counters_outcome_name(size_t outcome); /* "ok", or the fault's name 
 struct counters_endpoint_view {
     char name[COUNTERS_NAME]; /* "" : no such endpoint */
     uint64_t requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
-    uint64_t bytes_in, bytes_out, took_ms, answers;
+    uint64_t bytes_in, bytes_out, cost, missed_logs, took_ms, answers;
     uint64_t latency_us;   /* a moving average over the last answers */
     uint64_t paused_until; /* wall ms; past: it is up */
     uint64_t answered_at;  /* wall ms of the last good answer; 0: none yet */

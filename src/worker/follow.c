@@ -57,6 +57,7 @@ static void count(const struct follow *f, const struct follow_report *r)
     counters_set(CELL_RESCANNING, rescanning);
     counters_set(CELL_HELD, r->end == FOLLOW_HELD);
     counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
+    counters_set(CELL_POLL_MS, (uint64_t)poll_interval(f));
     if (r->updated > 0)
         counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
     if (!f->chain.known)

@@ -19,6 +19,7 @@ static void count(const struct sweep *s, const struct sweep_report *r, int64_t t
     counters_add(read ? CELL_TICKS_DONE : CELL_TICKS_FAILED, r->end != SWEEP_WAITING);
     counters_set(CELL_TICK_MS, (uint64_t)took_ms);
     counters_set(CELL_TICK_ROWS, r->requested);
+    counters_set(CELL_BATCH, reads_batch_size(s->t->reads, &s->b->shape));
     worker_note_readers(s->t);
     if (read)
         counters_lap((size_t)(s->b - s->t->balances), r->lap, r->updated);

@@ -31,7 +31,7 @@ def test_a_good_file_is_ok_and_what_is_not_active_is_said(trueup, tmp_path):
     done = config(trueup, "check", "-c", "full.yaml", env={"TEST_SECRET": SECRET})
     first, *inactive = done.stdout.splitlines()
     assert first == "full.yaml: ok"
-    assert "full.yaml:50:16: http.listen: accepted, not active yet: nothing is served" in inactive
+    assert not any(": http." in line for line in inactive)
     assert all(re.match(r"full\.yaml:\d+:\d+: \S+: accepted, not active yet: ", line)
                for line in inactive)
     shutil.copy(CONF / "good" / "least.yaml", tmp_path / "trueup.yaml")

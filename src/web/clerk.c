@@ -1,0 +1,234 @@
+#include "web/clerk.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+enum { CLOSE_MS = 800, RETRY_FLOOR_MS = 200, RETRY_CEILING_MS = 5000 };
+
+struct clerk {
+    char *url, *who;
+    struct clerk_round round;
+    void (*wake)(void *ctx);
+    void *ctx;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    bool stop, hurry;
+    struct clerk_job *waiting[CLERK_QUEUE]; /* a ring */
+    size_t first, n;
+    struct clerk_job *finished[CLERK_QUEUE * 2];
+    size_t n_finished;
+    /* the thread's own */
+    struct store *store;
+    struct backoff backoff;
+    int64_t retry_at_ms, round_at_ms;
+    struct err why; /* it cannot be reached */
+};
+
+/* ---- the thread -------------------------------------------------------------------------------
+ */
+
+static bool reach(struct clerk *c)
+{
+    if (c->store)
+        return true;
+    if (clock_ms() < c->retry_at_ms)
+        return false;
+    err_clear(&c->why);
+    if (store_open(c->url, c->who, &c->store, &c->why) == 0) {
+        backoff_reset(&c->backoff);
+        return true;
+    }
+    c->store = NULL;
+    c->retry_at_ms = clock_ms() + backoff_next(&c->backoff);
+    return false;
+}
+
+static void after_failure(struct clerk *c, const struct err *err)
+{
+    if (err->kind != ERR_STORE_LOST && err->kind != ERR_STORE)
+        return;
+    c->why = *err;
+    store_close(c->store);
+    c->store = NULL;
+    c->retry_at_ms = clock_ms() + backoff_next(&c->backoff);
+}
+
+static void run_job(struct clerk *c, struct clerk_job *job)
+{
+    if (reach(c)) {
+        job->rc = job->work(c->store, job, &job->err);
+        if (job->rc < 0)
+            after_failure(c, &job->err);
+    } else {
+        job->rc = -1;
+        job->err = c->why;
+    }
+}
+
+static void run_round(struct clerk *c)
+{
+    int64_t next = RETRY_FLOOR_MS;
+    if (reach(c))
+        next = c->round.work(c->round.ctx, c->store);
+    else
+        c->round.failed(c->round.ctx, &c->why);
+    if (next < 0) { /* it failed: a fresh connection */
+        struct err lost = {.kind = ERR_STORE_LOST};
+        after_failure(c, &lost);
+        next = RETRY_FLOOR_MS;
+    }
+    c->round_at_ms = clock_ms() + next;
+}
+
+/* With the lock held: until there is something to do. */
+static void wait_for_news(struct clerk *c)
+{
+    while (!c->stop && c->n == 0 && !c->hurry && clock_ms() < c->round_at_ms) {
+        struct timespec until;
+        int ms = ms_until(c->round_at_ms);
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += ms / 1000;
+        until.tv_nsec += ms % 1000 * 1000000L;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000L;
+        }
+        pthread_cond_timedwait(&c->news, &c->lock, &until);
+    }
+}
+
+static void *live(void *arg)
+{
+    struct clerk *c = arg;
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        wait_for_news(c);
+        if (c->stop)
+            break;
+        struct clerk_job *job = NULL;
+        /* The round has its turn even when jobs never end. */
+        bool round = c->hurry || clock_ms() >= c->round_at_ms;
+        if (round) {
+            c->hurry = false;
+        } else if (c->n > 0) {
+            job = c->waiting[c->first];
+            c->first = (c->first + 1) % CLERK_QUEUE;
+            c->n--;
+        }
+        pthread_mutex_unlock(&c->lock);
+        if (job)
+            run_job(c, job);
+        else
+            run_round(c);
+        pthread_mutex_lock(&c->lock);
+        if (job) {
+            c->finished[c->n_finished++] = job;
+            c->wake(c->ctx);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    store_close(c->store);
+    return NULL;
+}
+
+/* ---- its owner --------------------------------------------------------------------------------
+ */
+
+int clerk_open(const char *url, const char *who, const struct clerk_round *round,
+               void (*wake)(void *ctx), void *ctx, struct clerk **ret, struct err *err)
+{
+    struct clerk *c = mem_zero(1, sizeof *c);
+    pthread_condattr_t attr;
+    sigset_t all, before;
+    c->url = mem_strdup(url);
+    c->who = mem_strdup(who);
+    c->round = *round;
+    c->wake = wake;
+    c->ctx = ctx;
+    backoff_init(&c->backoff, RETRY_FLOOR_MS, RETRY_CEILING_MS, rng_seed_from_system());
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->news, &attr);
+    pthread_condattr_destroy(&attr);
+    sigfillset(&all); /* signals are the server thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&c->thread, NULL, live, c);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        mem_free(c->url);
+        mem_free(c->who);
+        mem_free(c);
+        return err_set(err, ERR_FAILED, "a thread cannot be started: %s", strerror(rc));
+    }
+    *ret = c;
+    return 0;
+}
+
+bool clerk_close(struct clerk *c)
+{
+    struct timespec until;
+    if (!c)
+        return true;
+    pthread_mutex_lock(&c->lock);
+    c->stop = true;
+    pthread_cond_signal(&c->news);
+    pthread_mutex_unlock(&c->lock);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += CLOSE_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    if (pthread_timedjoin_np(c->thread, NULL, &until) != 0)
+        return false;
+    for (size_t i = 0; i < c->n; i++)
+        c->finished[c->n_finished++] = c->waiting[(c->first + i) % CLERK_QUEUE];
+    for (size_t i = 0; i < c->n_finished; i++) {
+        c->finished[i]->rc = -1;
+        c->finished[i]->done(c->finished[i]);
+    }
+    pthread_cond_destroy(&c->news);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c->url);
+    mem_free(c->who);
+    mem_free(c);
+    return true;
+}
+
+bool clerk_submit(struct clerk *c, struct clerk_job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    /* What is finished must find a place, too. */
+    bool room = c->n + c->n_finished + 1 < CLERK_QUEUE;
+    if (room) {
+        c->waiting[(c->first + c->n++) % CLERK_QUEUE] = job;
+        pthread_cond_signal(&c->news);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return room;
+}
+
+void clerk_collect(struct clerk *c)
+{
+    struct clerk_job *list[CLERK_QUEUE * 2];
+    pthread_mutex_lock(&c->lock);
+    size_t n = c->n_finished;
+    memcpy(list, c->finished, n * sizeof list[0]);
+    c->n_finished = 0;
+    pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < n; i++)
+        list[i]->done(list[i]);
+}
+
+void clerk_hurry(struct clerk *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->hurry = true;
+    pthread_cond_signal(&c->news);
+    pthread_mutex_unlock(&c->lock);
+}

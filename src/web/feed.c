@@ -1,0 +1,163 @@
+/*
+ * Server-Sent Events from trueup_changes. One question for all streams: everything after the stream
+ * that has the least; each is then sent what is new to it. The id of an event is the row's, so
+ * Last-Event-ID resumes without a gap.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "web/app.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROUND_MS = 150, CHANGES_A_ROUND = 500, RECENT_MOST = 200, EVENT_MAX = 1024 * 1024 };
+
+struct look {
+    struct clerk_job job;
+    struct app *app;
+    uint64_t exchange; /* a stream that begins; 0: a round */
+    uint64_t after;
+    bool has_after;
+    size_t recent;
+    struct arena arena;
+    struct view_change *changes; /* oldest first */
+    size_t n;
+    bool full;
+};
+
+static int find_changes(struct store *s, struct clerk_job *job, struct err *err)
+{
+    struct look *l = (struct look *)(void *)job;
+    int rc = view_changes_after(s, l->after, CHANGES_A_ROUND, &l->arena, &l->changes, &l->n, err);
+    l->full = l->n == CHANGES_A_ROUND;
+    return rc;
+}
+
+/* Where a new stream begins: what it named, unless that lies ahead of all there is; else the
+ * newest, or a few before it. */
+static int find_start(struct store *s, struct clerk_job *job, struct err *err)
+{
+    struct look *l = (struct look *)(void *)job;
+    size_t want = l->recent ? l->recent + 1 : 1;
+    if (view_changes_latest(s, NULL, NULL, want, &l->arena, &l->changes, &l->n, err) < 0)
+        return -1;
+    uint64_t newest = l->n ? l->changes[0].id : 0;
+    uint64_t some = l->n > l->recent ? l->changes[l->recent].id : 0;
+    if (!l->has_after || l->after > newest)
+        l->after = l->recent ? some : newest;
+    return 0;
+}
+
+static void send_change(struct app *a, struct stream *s, const struct view_change *c)
+{
+    struct exchange *x = server_exchange(a->server, s->exchange);
+    struct buf text = BUF_INIT(EVENT_MAX);
+    if (!x || c->id <= s->position)
+        return;
+    buf_addf(&text, "id: %" PRIu64 "\nevent: change\ndata: ", c->id);
+    write_change(&text, c);
+    buf_adds(&text, "\n\n");
+    exchange_send(x, buf_str(&text), text.len);
+    s->position = c->id;
+    buf_free(&text);
+}
+
+static void free_look(struct look *l)
+{
+    arena_free(&l->arena);
+    mem_free(l);
+}
+
+static void round_done(struct clerk_job *job)
+{
+    struct look *l = (struct look *)(void *)job;
+    struct app *a = l->app;
+    a->feed_asked = false;
+    a->feed_at_ms = clock_ms() + (l->full ? 0 : ROUND_MS);
+    for (size_t i = 0; job->rc == 0 && i < SERVER_STREAMS; i++)
+        for (size_t k = 0; a->streams[i].exchange && k < l->n; k++)
+            send_change(a, &a->streams[i], &l->changes[k]);
+    free_look(l);
+}
+
+static void start_done(struct clerk_job *job)
+{
+    struct look *l = (struct look *)(void *)job;
+    struct app *a = l->app;
+    struct exchange *x = pay(a, l->exchange);
+    if (x && job->rc < 0) {
+        answer_error(x, 503, "the database does not answer: %s", job->err.text);
+    } else if (x && exchange_stream(x)) {
+        /* exchange_stream() keeps to the same ceiling, so there is a place */
+        for (size_t i = 0; i < SERVER_STREAMS; i++)
+            if (a->streams[i].exchange == 0) {
+                a->streams[i] = (struct stream){l->exchange, l->after};
+                break;
+            }
+        exchange_send(x, "retry: 2000\n\n", 13);
+    }
+    free_look(l);
+}
+
+static struct look *new_look(struct app *a)
+{
+    struct look *l = mem_zero(1, sizeof *l);
+    l->app = a;
+    arena_init(&l->arena);
+    return l;
+}
+
+void changes_route(struct app *a, struct exchange *x)
+{
+    struct owed details = {0};
+    struct look *l = new_look(a);
+    char text[32];
+    uint64_t recent = 0;
+    const char *last = exchange_header(x, "last-event-id");
+    const char *few = exchange_parameter(x, "recent", text, sizeof text);
+    l->exchange = exchange_number(x);
+    l->job.work = find_start;
+    l->job.done = start_done;
+    l->has_after = last[0] != '\0';
+    if (last[0] && !parse_u64(last, strlen(last), &l->after)) {
+        answer_error(x, 400, "Last-Event-ID: \"%.40s\" is not a number", last);
+        free_look(l);
+        return;
+    }
+    if (few && (!parse_u64(few, strlen(few), &recent) || recent > RECENT_MOST)) {
+        answer_error(x, 400, "recent: \"%s\" is not a number up to %d", few, RECENT_MOST);
+        free_look(l);
+        return;
+    }
+    l->recent = (size_t)recent;
+    if (!owe(a, x, &details)) {
+        free_look(l);
+    } else if (!clerk_submit(a->desk, &l->job)) {
+        pay(a, l->exchange);
+        answer_error(x, 503, "too many requests wait for the database");
+        free_look(l);
+    }
+}
+
+void feed_tick(struct app *a)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < SERVER_STREAMS; i++) {
+        struct stream *s = &a->streams[i];
+        if (s->exchange && !server_exchange(a->server, s->exchange))
+            s->exchange = 0;
+        if (s->exchange && s->position < least)
+            least = s->position;
+    }
+    if (least == UINT64_MAX || a->feed_asked || clock_ms() < a->feed_at_ms)
+        return;
+    struct look *l = new_look(a);
+    l->after = least;
+    l->job.work = find_changes;
+    l->job.done = round_done;
+    a->feed_asked = clerk_submit(a->desk, &l->job);
+    if (!a->feed_asked)
+        free_look(l);
+}

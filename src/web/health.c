@@ -1,0 +1,203 @@
+#include "web/health.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    ANSWER_MS = 5000,  /* beyond two polls: as long as a good node may take */
+    STORE_MS = 5000,   /* the store is looked at twice a second */
+    STALL_MS = 60000,  /* a turn of follow may cover for long, but not without an end */
+    BEHIND_BLOCKS = 3, /* between two turns a block or two may have come */
+    SWEEP_STALL_TICKS = 10,
+};
+
+const char *colour_name(enum colour c)
+{
+    static const char *const names[] = {"green", "amber", "red"};
+    return names[c];
+}
+
+const char *colour_words(enum colour c)
+{
+    static const char *const words[] = {"The table equals the chain.",
+                                        "The table is catching up with the chain.",
+                                        "The table cannot be trusted right now."};
+    return words[c];
+}
+
+__attribute__((format(printf, 3, 4))) static void add(struct reasons *r, enum colour colour,
+                                                      const char *fmt, ...)
+{
+    va_list ap;
+    if (r->n == REASONS)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(r->list[r->n].text, REASON_TEXT, fmt, ap);
+    va_end(ap);
+    r->list[r->n++].colour = colour;
+}
+
+/* ---- gathering --------------------------------------------------------------------------------
+ */
+
+/* Any worker's good answer counts: follow may be busy for long with what it was told. */
+static void judge_connection(struct health *h)
+{
+    struct counters_endpoint_view e;
+    uint64_t answered = 0;
+    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 2 + ANSWER_MS;
+    const char *why = "no endpoint has answered yet";
+    char words[REASON_TEXT] = "", since[CLOCK_TEXT];
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++) {
+        if (!counters_endpoint_get(i, &e))
+            continue;
+        if (e.answered_at > answered)
+            answered = e.answered_at;
+        if (!words[0] && e.paused_why[0])
+            snprintf(words, sizeof words, "%.100s: %.140s", e.name, e.paused_why);
+    }
+    h->connected = answered > 0 && h->now_ms - (int64_t)answered <= patience;
+    if (h->connected)
+        return;
+    if (answered > 0) {
+        duration_text(since, h->now_ms - (int64_t)answered);
+        snprintf(h->disconnected, sizeof h->disconnected,
+                 "no endpoint has answered for %.20s%s%.180s", since, words[0] ? "; " : "", words);
+    } else {
+        snprintf(h->disconnected, sizeof h->disconnected, "%s%s%.200s", why, words[0] ? "; " : "",
+                 words);
+    }
+}
+
+void health_take(struct health *h, struct knowledge *k, bool has_daemon)
+{
+    *h = (struct health){.has_daemon = has_daemon, .now_ms = wall_ms()};
+    knowledge_copy(k, &h->known);
+    h->max_age_ms = k->conf->sweep.max_age_ms;
+    h->configured = !has_daemon || counters_get(PART_SUPERVISOR, CELL_ENDPOINTS) > 0;
+    h->head = counters_get(PART_FOLLOW, CELL_HEAD);
+    h->head_time = counters_get(PART_FOLLOW, CELL_HEAD_TIME);
+    h->covered = counters_get(PART_FOLLOW, CELL_COVERED);
+    h->settled = counters_get(PART_FOLLOW, CELL_SETTLED);
+    if (h->head == 0 && h->known.has_positions) {
+        h->head = h->known.head;
+        h->settled = h->known.settled;
+    }
+    for (size_t i = 0; !has_daemon && i < h->known.n_balances; i++)
+        if (h->covered == 0 || h->known.balances[i].checkpoint < h->covered)
+            h->covered = h->known.balances[i].checkpoint;
+    if (has_daemon)
+        judge_connection(h);
+}
+
+bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h)
+{
+    return e->answered_at > 0 && (int64_t)e->paused_until <= h->now_ms && h->connected;
+}
+
+/* ---- judging ----------------------------------------------------------------------------------
+ */
+
+void health_store(const struct health *h, struct reasons *r)
+{
+    const struct known *k = &h->known;
+    int64_t silent = clock_ms() - k->store_at_ms;
+    char since[CLOCK_TEXT];
+    duration_text(since, silent);
+    if (!k->store_ok)
+        add(r, RED, "the database does not answer: %.200s", k->store_error);
+    else if (silent > STORE_MS)
+        add(r, RED, "the database has not answered for %s", since);
+}
+
+void health_following(const struct health *h, struct reasons *r)
+{
+    char since[CLOCK_TEXT];
+    if (!h->configured) {
+        add(r, RED, "no endpoint is configured: nothing is followed");
+        return;
+    }
+    if (!h->connected)
+        add(r, RED, "%s", h->disconnected);
+    int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
+    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 2 + STALL_MS;
+    duration_text(since, h->now_ms - polled);
+    if (h->connected && polled > 0 && h->now_ms - polled > patience)
+        add(r, RED, "following has made no progress for %s", since);
+    if (counters_get(PART_FOLLOW, CELL_HEAD) == 0 && h->connected)
+        add(r, AMBER, "the head of the chain is not known yet");
+    if (counters_get(PART_FOLLOW, CELL_RESCANNING) > 0)
+        add(r, AMBER, "the chain was reorganised, its events are being read again");
+    if (counters_get(PART_FOLLOW, CELL_HELD) > 0)
+        add(r, AMBER, "covering is held: something fails for everybody; the log says what");
+}
+
+void health_ready(const struct health *h, struct reasons *ret)
+{
+    health_store(h, ret);
+    health_following(h, ret);
+    if (h->head > 0 && h->covered < h->head)
+        add(ret, h->head - h->covered > BEHIND_BLOCKS ? AMBER : GREEN,
+            "events are covered up to block %" PRIu64 ", %" PRIu64 " behind the head", h->covered,
+            h->head - h->covered);
+}
+
+static void judge_rows(const struct health *h, const struct known_balance *b, struct reasons *r)
+{
+    const struct view_ages *a = &b->ages;
+    char age[CLOCK_TEXT];
+    if (!b->has_ages) {
+        add(r, AMBER, "%s: the rows were not looked at yet", b->name);
+        return;
+    }
+    if (a->unproven > a->excused_unproven)
+        add(r, AMBER, "%s: %" PRIu64 " of %" PRIu64 " rows are not proven yet", b->name,
+            a->unproven - a->excused_unproven, a->rows);
+    duration_text(age, h->max_age_ms);
+    if (h->max_age_ms > 0 && a->old > a->excused_old)
+        add(r, AMBER, "%s: %" PRIu64 " rows are older than the promised %s", b->name,
+            a->old - a->excused_old, age);
+}
+
+void health_fresh(const struct health *h, struct reasons *ret)
+{
+    health_store(h, ret);
+    for (size_t i = 0; i < h->known.n_balances; i++)
+        judge_rows(h, &h->known.balances[i], ret);
+}
+
+/* What is no reason to distrust the rows, but should be known. */
+static void judge_workers(struct reasons *r)
+{
+    struct counters_worker_view w;
+    for (size_t i = 0; i < COUNTERS_WORKERS; i++)
+        if (counters_worker_get(i, &w) && w.pid == 0)
+            add(r, AMBER, "worker %.20s is down: %.120s", w.name, w.obituary);
+}
+
+enum colour health_verdict(const struct health *h, struct reasons *ret)
+{
+    struct reasons all = {0};
+    enum colour worst = GREEN;
+    if (h->has_daemon)
+        health_ready(h, &all);
+    else
+        add(&all, RED, "no daemon is running here: the rows stand still");
+    for (size_t i = 0; i < h->known.n_balances; i++)
+        if (h->known.store_seen)
+            judge_rows(h, &h->known.balances[i], &all);
+    if (h->has_daemon)
+        judge_workers(&all);
+    *ret = (struct reasons){0};
+    for (int c = RED; c > GREEN; c--)
+        for (size_t i = 0; i < all.n; i++)
+            if (all.list[i].colour == (enum colour)c) {
+                ret->list[ret->n++] = all.list[i];
+                worst = worst == GREEN ? (enum colour)c : worst;
+            }
+    return worst;
+}

@@ -1,0 +1,53 @@
+/*
+ * Can the table be trusted, and if not, why? One place decides it, in words, for /readyz, /freshz,
+ * /eth/health, the status and the page.
+ */
+#ifndef WEB_HEALTH_H
+#define WEB_HEALTH_H
+
+#include "proc/counters.h"
+#include "web/known.h"
+
+enum { REASONS = 16, REASON_TEXT = 256 };
+
+enum colour { GREEN, AMBER, RED };
+
+struct reasons {
+    size_t n;
+    struct {
+        enum colour colour;
+        char text[REASON_TEXT];
+    } list[REASONS];
+};
+
+/* Everything known at one moment. */
+struct health {
+    struct known known;
+    bool has_daemon; /* the counters are a daemon's: else only the store speaks */
+    bool configured; /* there are endpoints */
+    bool connected;
+    char disconnected[REASON_TEXT]; /* why not */
+    uint64_t head, head_time, covered, settled;
+    int64_t now_ms;     /* wall */
+    int64_t max_age_ms; /* sweep.max_age, 0: off */
+};
+
+void health_take(struct health *h, struct knowledge *k, bool has_daemon);
+
+bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h);
+
+/* Parts of health_ready(). */
+void health_store(const struct health *h, struct reasons *ret);
+void health_following(const struct health *h, struct reasons *ret);
+
+/* Each adds what stands against it; nothing added means yes. */
+void health_ready(const struct health *h, struct reasons *ret);
+void health_fresh(const struct health *h, struct reasons *ret);
+
+/* The whole: the worst colour, and all reasons, worst first. */
+enum colour health_verdict(const struct health *h, struct reasons *ret);
+const char *colour_name(enum colour c);
+/* One sentence for a person. */
+const char *colour_words(enum colour c);
+
+#endif

@@ -1,0 +1,212 @@
+#include "web/known.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LOOK_MS = 500,
+    SCAN_LEAST_MS = 2000,
+    SCAN_MOST_MS = 60000, /* and never more than a twentieth of the time */
+    SCAN_SHARE = 20,
+    SCAN_CHEAP = 1000, /* times its cost: 2 ms make 2 s, 60 ms make a minute */
+};
+
+const uint32_t known_limits[KNOWN_LIMITS] = {
+    1,      2,       5,       10,      20,      30,      60,       120,     300,    600,
+    900,    1800,    3600,    7200,    14400,   21600,   43200,    86400,   172800, 345600,
+    604800, 1209600, 1814400, 2592000, 5184000, 7776000, 15552000, 31536000};
+
+void knowledge_init(struct knowledge *k, const struct conf *conf)
+{
+    *k = (struct knowledge){.conf = conf, .n_balances = conf->n_balances};
+    pthread_mutex_init(&k->lock, NULL);
+    if (k->n_balances > KNOWN_BALANCES)
+        k->n_balances = KNOWN_BALANCES;
+    k->now.n_balances = k->n_balances;
+    snprintf(k->now.store_error, sizeof k->now.store_error, "the store was not asked yet");
+    for (size_t i = 0; i < k->n_balances; i++) {
+        const struct conf_balance *c = &conf->balances[i];
+        k->balances[i] = (struct store_balance){.name = c->name,
+                                                .table = c->table,
+                                                .checkpoint = c->checkpoint,
+                                                .tracking = STORE_SEEN,
+                                                .terms_print = c->terms_print,
+                                                .rules_print = c->rules_print};
+        k->now.balances[i].name = c->name;
+        k->now.balances[i].table = c->table;
+    }
+}
+
+void knowledge_copy(struct knowledge *k, struct known *ret)
+{
+    pthread_mutex_lock(&k->lock);
+    *ret = k->now;
+    pthread_mutex_unlock(&k->lock);
+}
+
+int knowledge_balance(const struct knowledge *k, const char *name, size_t n)
+{
+    for (size_t i = 0; i < k->n_balances; i++)
+        if (strlen(k->balances[i].name) == n && strncmp(k->balances[i].name, name, n) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* ---- positions --------------------------------------------------------------------------------
+ */
+
+static bool next_number(const char **s, uint64_t *ret)
+{
+    size_t n = strcspn(*s, " ");
+    if (!parse_u64(*s, n, ret))
+        return false;
+    *s += n;
+    *s += strspn(*s, " ");
+    return true;
+}
+
+static int look_at_state(struct store *s, struct known *k, struct arena *arena, struct err *err)
+{
+    const char *positions, *id;
+    if (store_state_get(s, "positions", arena, &positions, err) < 0 ||
+        store_state_get(s, "chain.id", arena, &id, err) < 0)
+        return -1;
+    k->has_positions = positions && next_number(&positions, &k->head) &&
+                       next_number(&positions, &k->settled) && next_number(&positions, &k->first);
+    if (!id || !parse_u64(id, strlen(id), &k->chain_id))
+        k->chain_id = 0;
+    return 0;
+}
+
+static int look_at_balance(struct store *s, const struct store_balance *b, struct known_balance *k,
+                           struct arena *arena, struct err *err)
+{
+    const char *rescan;
+    uint64_t at;
+    if (store_checkpoint_get(s, b, &k->checkpoint, &k->has_checkpoint, err) < 0 ||
+        store_state_get(s, arena_printf(arena, "rescan:%s", b->name), arena, &rescan, err) < 0)
+        return -1;
+    k->rescanning = rescan && parse_u64(rescan, strlen(rescan), &at) && at < k->checkpoint;
+    return 0;
+}
+
+static int look(struct knowledge *k, struct store *s, struct known *ret, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena);
+    int rc = look_at_state(s, ret, &arena, err);
+    for (size_t i = 0; i < k->n_balances && rc == 0; i++)
+        rc = look_at_balance(s, &k->balances[i], &ret->balances[i], &arena, err);
+    arena_free(&arena);
+    return rc;
+}
+
+void knowledge_failed(void *ctx, const struct err *err)
+{
+    struct knowledge *k = ctx;
+    pthread_mutex_lock(&k->lock);
+    k->now.store_ok = false;
+    snprintf(k->now.store_error, sizeof k->now.store_error, "%.255s", err->text);
+    pthread_mutex_unlock(&k->lock);
+}
+
+int64_t knowledge_look(void *ctx, struct store *s)
+{
+    struct knowledge *k = ctx;
+    struct known fresh = {0};
+    struct err err = {0};
+    if (look(k, s, &fresh, &err) < 0) {
+        knowledge_failed(k, &err);
+        return -1;
+    }
+    pthread_mutex_lock(&k->lock);
+    struct known *now = &k->now;
+    now->store_ok = now->store_seen = true;
+    now->store_error[0] = '\0';
+    now->store_at_ms = clock_ms();
+    now->has_positions = fresh.has_positions;
+    now->head = fresh.head;
+    now->settled = fresh.settled;
+    now->first = fresh.first;
+    now->chain_id = fresh.chain_id;
+    for (size_t i = 0; i < k->n_balances; i++) {
+        now->balances[i].has_checkpoint = fresh.balances[i].has_checkpoint;
+        now->balances[i].checkpoint = fresh.balances[i].checkpoint;
+        now->balances[i].rescanning = fresh.balances[i].rescanning;
+    }
+    pthread_mutex_unlock(&k->lock);
+    return LOOK_MS;
+}
+
+/* ---- figures over all rows --------------------------------------------------------------------
+ */
+
+void knowledge_scan_failed(void *ctx, const struct err *err)
+{
+    (void)ctx; /* the look says so, sooner and more often */
+    (void)err;
+}
+
+static int scan_drift(struct knowledge *k, struct store *s, struct err *err)
+{
+    struct arena arena;
+    struct view_cause *causes;
+    size_t n;
+    arena_init(&arena);
+    int rc = view_drift_causes(s, &arena, &causes, &n, err);
+    pthread_mutex_lock(&k->lock);
+    if (rc == 0)
+        k->now.n_drift = n < KNOWN_CAUSES ? n : KNOWN_CAUSES;
+    for (size_t i = 0; rc == 0 && i < k->now.n_drift; i++) {
+        snprintf(k->now.drift[i].balance, sizeof k->now.drift[i].balance, "%s", causes[i].balance);
+        snprintf(k->now.drift[i].cause, sizeof k->now.drift[i].cause, "%s", causes[i].cause);
+        k->now.drift[i].n = causes[i].n;
+    }
+    pthread_mutex_unlock(&k->lock);
+    arena_free(&arena);
+    return rc;
+}
+
+int64_t knowledge_scan(void *ctx, struct store *s)
+{
+    struct knowledge *k = ctx;
+    struct err err = {0};
+    int64_t started = clock_us();
+    for (size_t i = 0; i < k->n_balances; i++) {
+        struct view_ages ages;
+        if (view_ages(s, &k->balances[i], known_limits, KNOWN_LIMITS, k->conf->sweep.max_age_ms,
+                      &ages, &err) < 0)
+            return -1;
+        pthread_mutex_lock(&k->lock);
+        k->now.balances[i].has_ages = true;
+        k->now.balances[i].ages = ages;
+        k->now.balances[i].ages_at_ms = clock_ms();
+        pthread_mutex_unlock(&k->lock);
+    }
+    if (scan_drift(k, s, &err) < 0)
+        return -1;
+    int64_t took_ms = (clock_us() - started) / 1000, pause = took_ms * SCAN_CHEAP;
+    if (pause < SCAN_LEAST_MS)
+        return SCAN_LEAST_MS;
+    if (pause > SCAN_MOST_MS)
+        pause = SCAN_MOST_MS;
+    return took_ms * SCAN_SHARE > pause ? took_ms * SCAN_SHARE : pause;
+}
+
+double known_quantile(const struct view_ages *a, double share)
+{
+    double wanted = share * (double)a->rows, below = 0;
+    double oldest = a->now_us > a->oldest_us ? (double)(a->now_us - a->oldest_us) / 1e6 : 0;
+    for (size_t i = 0; i <= KNOWN_LIMITS && a->rows > 0; i++) {
+        double n = (double)a->buckets[i], from = i ? known_limits[i - 1] : 0;
+        double to = i < KNOWN_LIMITS && known_limits[i] < oldest ? known_limits[i] : oldest;
+        if (n > 0 && below + n >= wanted)
+            return to > from ? from + (to - from) * (wanted - below) / n : from;
+        below += n;
+    }
+    return 0;
+}

@@ -1,0 +1,267 @@
+/* Which path is answered by whom, and who may ask. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "web/app.h"
+#include "web/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- answers ----------------------------------------------------------------------------------
+ */
+
+void answer_json(struct exchange *x, int status, struct buf *body)
+{
+    exchange_answer(x, status, "application/json", NULL, body);
+}
+
+void answer_error(struct exchange *x, int status, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    struct buf body = BUF_INIT(4096);
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    buf_adds(&body, "{\"error\":");
+    json_write_text(&body, text);
+    buf_adds(&body, "}\n");
+    exchange_answer(x, status, "application/json",
+                    status == 401   ? "WWW-Authenticate: Bearer\r\n"
+                    : status == 405 ? "Allow: GET, HEAD, POST\r\n"
+                                    : NULL,
+                    &body);
+}
+
+bool owe(struct app *a, struct exchange *x, struct owed *details)
+{
+    for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
+        if (a->owed[i].exchange == 0) {
+            a->owed[i] = *details;
+            a->owed[i].exchange = exchange_number(x);
+            a->owed[i].deadline_ms = clock_ms() + SQL_MS;
+            return true;
+        }
+    answer_error(x, 503, "too many requests wait for the database");
+    return false;
+}
+
+struct exchange *pay(struct app *a, uint64_t exchange)
+{
+    for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
+        if (a->owed[i].exchange == exchange) {
+            a->owed[i].exchange = 0;
+            return server_exchange(a->server, exchange);
+        }
+    return NULL;
+}
+
+/* ---- health -----------------------------------------------------------------------------------
+ */
+
+static void answer_reasons(struct exchange *x, const struct reasons *r)
+{
+    struct buf body = BUF_INIT(16384);
+    for (size_t i = 0; i < r->n; i++)
+        buf_addf(&body, "%s\n", r->list[i].text);
+    if (r->n == 0)
+        buf_adds(&body, "ok\n");
+    exchange_answer(x, r->n ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
+}
+
+static void livez(struct app *a, struct exchange *x)
+{
+    struct reasons none = {0};
+    (void)a;
+    answer_reasons(x, &none);
+}
+
+static void readyz(struct app *a, struct exchange *x)
+{
+    struct health h;
+    struct reasons r = {0};
+    health_take(&h, &a->knowledge, true);
+    health_ready(&h, &r);
+    answer_reasons(x, &r);
+}
+
+static void freshz(struct app *a, struct exchange *x)
+{
+    struct health h;
+    struct reasons r = {0};
+    health_take(&h, &a->knowledge, true);
+    health_fresh(&h, &r);
+    answer_reasons(x, &r);
+}
+
+static void add_lag(const struct health *h, uint64_t most_s, struct reasons *r)
+{
+    uint64_t at = counters_get(PART_FOLLOW, CELL_EVENT_AT);
+    int64_t lag = h->now_ms / 1000 - (int64_t)at;
+    if (most_s == 0 || at == 0 || lag <= (int64_t)most_s || r->n == REASONS)
+        return;
+    r->list[r->n].colour = RED;
+    snprintf(r->list[r->n++].text, REASON_TEXT,
+             "no event for %" PRId64 " seconds, at most %" PRIu64 " are allowed", lag, most_s);
+}
+
+static void write_eth_health(const struct health *h, const struct reasons *r, struct buf *out)
+{
+    uint64_t event = counters_get(PART_FOLLOW, CELL_EVENT_AT);
+    size_t errors = 0;
+    buf_addc(out, '{');
+    for (size_t i = 0; i < r->n; i++)
+        if (r->list[i].colour == RED) {
+            buf_adds(out, errors++ ? "," : "\"errors\":[");
+            json_write_text(out, r->list[i].text);
+        }
+    buf_addf(out,
+             "%s\"data\":{\"connected\":%s,\"rpc_configured\":%s,\"last_block_seen\":%" PRIu64
+             ",\"checkpoint_block\":%" PRIu64 ",\"last_event_at\":",
+             errors ? "]," : "", h->connected ? "true" : "false", h->configured ? "true" : "false",
+             h->head, h->known.n_balances ? h->known.balances[0].checkpoint : 0);
+    if (event)
+        json_write_time(out, (int64_t)event * 1000000);
+    else
+        buf_adds(out, "null");
+    buf_adds(out, "}}\n");
+}
+
+static void eth_health(struct app *a, struct exchange *x)
+{
+    struct health h;
+    struct reasons r = {0};
+    char text[32];
+    uint64_t most = 600;
+    bool red = false;
+    const char *lag = exchange_parameter(x, "max_event_lag_secs", text, sizeof text);
+    if (lag && !parse_u64(lag, strlen(lag), &most)) {
+        answer_error(x, 400, "max_event_lag_secs: \"%s\" is not a number of seconds", lag);
+        return;
+    }
+    health_take(&h, &a->knowledge, true);
+    if (h.configured)
+        health_store(&h, &r);
+    if (r.n > 0) {
+        answer_error(x, 500, "%s", r.list[0].text);
+        return;
+    }
+    health_following(&h, &r);
+    add_lag(&h, most, &r);
+    for (size_t i = 0; i < r.n; i++)
+        red |= r.list[i].colour == RED;
+    struct buf body = BUF_INIT(16384);
+    write_eth_health(&h, &r, &body);
+    answer_json(x, red ? 500 : 200, &body);
+}
+
+/* ---- the rest that needs no SQL ---------------------------------------------------------------
+ */
+
+static void metrics(struct app *a, struct exchange *x)
+{
+    struct health h;
+    struct buf body = BUF_INIT(METRICS_MAX);
+    health_take(&h, &a->knowledge, true);
+    metrics_write(&h, &body);
+    exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, &body);
+}
+
+static void status(struct app *a, struct exchange *x)
+{
+    struct health h;
+    char text[8];
+    struct buf body = BUF_INIT(STATUS_MAX);
+    const char *history = exchange_parameter(x, "history", text, sizeof text);
+    health_take(&h, &a->knowledge, true);
+    status_write(&h, a->conf, &a->history, history && strcmp(history, "1") == 0, &body);
+    answer_json(x, 200, &body);
+}
+
+static void page(struct exchange *x, const struct page_file *f)
+{
+    struct buf body = BUF_INIT(f->n + 1);
+    buf_add(&body, f->data, f->n);
+    exchange_answer(x, 200, f->type,
+                    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src "
+                    "'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action "
+                    "'none'; frame-ancestors 'none'\r\n",
+                    &body);
+}
+
+/* ---- who may ask what -------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *path;
+    bool health; /* open without the token, unless http.protect_health */
+    void (*answer)(struct app *a, struct exchange *x);
+} table[] = {
+    {"/livez", true, livez},           {"/readyz", true, readyz},
+    {"/eth/health", true, eth_health}, {"/freshz", false, freshz},
+    {"/metrics", false, metrics},      {"/v1/status", false, status},
+    {"/v1/drift", false, drift_route}, {"/v1/changes", false, changes_route},
+};
+
+/* In the same time whatever differs. */
+static bool same_secret(const char *given, const char *wanted)
+{
+    size_t n = strlen(given), m = strlen(wanted);
+    unsigned char differs = n != m;
+    for (size_t i = 0; i < n; i++)
+        differs |= (unsigned char)(given[i] ^ wanted[m ? i % m : 0]);
+    return !differs;
+}
+
+static bool may_ask(const struct app *a, const struct exchange *x)
+{
+    const char *given = exchange_header(x, "authorization");
+    if (!a->conf->http.token)
+        return true;
+    return strncmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, a->conf->http.token);
+}
+
+static bool allowed(struct app *a, struct exchange *x, bool health)
+{
+    if ((health && !a->conf->http.protect_health) || may_ask(a, x))
+        return true;
+    answer_error(x, 401, "this wants the header Authorization: Bearer, with the token");
+    return false;
+}
+
+static bool is_get(struct exchange *x)
+{
+    if (exchange_is(x, "GET"))
+        return true;
+    answer_error(x, 405, "only GET is answered here");
+    return false;
+}
+
+void route(void *app, struct exchange *x)
+{
+    struct app *a = app;
+    const char *path = exchange_path(x);
+    static const char balances[] = "/v1/balances/";
+    for (const struct page_file *f = page_files; f->path; f++)
+        if (strcmp(path, f->path) == 0) {
+            if (is_get(x))
+                page(x, f);
+            return;
+        }
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        if (strcmp(path, table[i].path) == 0) {
+            if (is_get(x) && allowed(a, x, table[i].health))
+                table[i].answer(a, x);
+            return;
+        }
+    if (!allowed(a, x, false))
+        return;
+    if (strncmp(path, balances, sizeof balances - 1) == 0)
+        balances_route(a, x, path + sizeof balances - 1);
+    else
+        answer_error(x, 404, "there is nothing at this path");
+}

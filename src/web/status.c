@@ -1,0 +1,339 @@
+#include "web/status.h"
+#include "base/clock.h"
+#include "base/json_write.h"
+#include "store/times.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const path_names[COUNTERS_PATHS] = {"event", "sweep", "settle",
+                                                "reorg", "audit", "backfill"};
+
+/* ---- history ----------------------------------------------------------------------------------
+ */
+
+void history_sample(struct history *h, int64_t now_ms)
+{
+    struct sample *last = h->n ? &h->samples[(h->next + SAMPLES - 1) % SAMPLES] : NULL;
+    if (last && now_ms - last->at_ms < SAMPLE_MS)
+        return;
+    struct sample *s = &h->samples[h->next];
+    s->at_ms = now_ms;
+    for (int i = 0; i < COUNTERS_PATHS; i++)
+        s->refreshed[i] = counters_sum(CELL_REFRESHED + i);
+    h->next = (h->next + 1) % SAMPLES;
+    h->n += h->n < SAMPLES;
+}
+
+double history_sweep_rate(const struct history *h, int64_t now_ms)
+{
+    size_t back = h->n < RATE_SAMPLES ? h->n : RATE_SAMPLES;
+    if (back == 0)
+        return 0;
+    const struct sample *old = &h->samples[(h->next + SAMPLES - back) % SAMPLES];
+    double seconds = (double)(now_ms - old->at_ms) / 1000;
+    uint64_t rows = counters_sum(CELL_REFRESHED + 1) - old->refreshed[1];
+    return seconds >= 1 ? (double)rows / seconds : 0;
+}
+
+static void write_history(const struct history *h, struct buf *out)
+{
+    buf_adds(out, ",\"history\":[");
+    for (size_t i = 0; i < h->n; i++) {
+        const struct sample *s = &h->samples[(h->next + SAMPLES - h->n + i) % SAMPLES];
+        buf_addf(out, "%s[%" PRId64, i ? "," : "", s->at_ms);
+        for (int p = 0; p < COUNTERS_PATHS; p++)
+            buf_addf(out, ",%" PRIu64, s->refreshed[p]);
+        buf_addc(out, ']');
+    }
+    buf_addc(out, ']');
+}
+
+/* ---- small things -----------------------------------------------------------------------------
+ */
+
+void json_write_text(struct buf *out, const char *text)
+{
+    if (text)
+        json_write_string(out, text, strlen(text));
+    else
+        buf_adds(out, "null");
+}
+
+void json_write_time(struct buf *out, int64_t us)
+{
+    char text[TIME_TEXT];
+    if (us <= 0) {
+        buf_adds(out, us == 0 ? "\"1970-01-01T00:00:00Z\"" : "null");
+        return;
+    }
+    time_to_text(us, text);
+    text[10] = 'T';
+    buf_addf(out, "\"%sZ\"", text);
+}
+
+static void write_wall(struct buf *out, const char *name, uint64_t seconds)
+{
+    buf_addf(out, "\"%s\":", name);
+    if (seconds)
+        json_write_time(out, (int64_t)seconds * 1000000);
+    else
+        buf_adds(out, "null");
+}
+
+static void write_number(struct buf *out, const char *name, bool has, uint64_t n)
+{
+    if (has)
+        buf_addf(out, "\"%s\":%" PRIu64, name, n);
+    else
+        buf_addf(out, "\"%s\":null", name);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------
+ */
+
+static void write_verdict(const struct health *h, struct buf *out)
+{
+    struct reasons r;
+    enum colour c = health_verdict(h, &r);
+    buf_addf(out, "\"verdict\":{\"state\":\"%s\",\"text\":", colour_name(c));
+    json_write_text(out, colour_words(c));
+    buf_adds(out, ",\"reasons\":[");
+    for (size_t i = 0; i < r.n; i++) {
+        buf_adds(out, i ? ",{\"state\":" : "{\"state\":");
+        json_write_text(out, colour_name(r.list[i].colour));
+        buf_adds(out, ",\"text\":");
+        json_write_text(out, r.list[i].text);
+        buf_addc(out, '}');
+    }
+    buf_adds(out, "]}");
+}
+
+static void write_chain(const struct health *h, struct buf *out)
+{
+    uint64_t event = counters_get(PART_FOLLOW, CELL_EVENT_AT);
+    buf_adds(out, ",\"chain\":{");
+    write_number(out, "id", h->known.chain_id > 0, h->known.chain_id);
+    buf_addc(out, ',');
+    write_number(out, "head", h->head > 0, h->head);
+    buf_addc(out, ',');
+    write_wall(out, "head_time", h->head_time);
+    buf_addc(out, ',');
+    write_number(out, "covered", h->head > 0, h->covered);
+    buf_addc(out, ',');
+    write_number(out, "settled", h->head > 0, h->settled);
+    buf_addf(out, ",\"connected\":%s,\"mode\":\"%s\",\"reorgs\":%" PRIu64 ",",
+             h->connected ? "true" : "false",
+             counters_get(PART_LISTEN, CELL_SOCKETS) ? "subscription" : "polling",
+             counters_sum(CELL_REORGS));
+    write_wall(out, "last_event_at", event);
+    buf_addc(out, '}');
+}
+
+static void write_ages(const struct known_balance *b, struct buf *out)
+{
+    const struct view_ages *a = &b->ages;
+    double oldest = a->now_us > a->oldest_us ? (double)(a->now_us - a->oldest_us) / 1e6 : 0;
+    buf_addf(out,
+             ",\"rows\":%" PRIu64 ",\"unproven\":%" PRIu64 ",\"quarantined\":%" PRIu64
+             ",\"listed\":%" PRIu64 ",\"oldest_age_seconds\":",
+             a->rows, a->unproven, a->quarantined, a->listed);
+    if (a->rows)
+        buf_addf(out, "%.1f", oldest);
+    else
+        buf_adds(out, "null");
+    buf_addf(out,
+             ",\"age_quantiles\":{\"0.5\":%.1f,\"0.9\":%.1f,\"0.99\":%.1f},"
+             "\"ages\":[",
+             known_quantile(a, 0.5), known_quantile(a, 0.9), known_quantile(a, 0.99));
+    for (size_t i = 0; i <= KNOWN_LIMITS; i++)
+        if (i < KNOWN_LIMITS)
+            buf_addf(out, "%s[%" PRIu32 ",%" PRIu64 "]", i ? "," : "", known_limits[i],
+                     a->buckets[i]);
+        else
+            buf_addf(out, ",[null,%" PRIu64 "]", a->buckets[i]);
+    buf_adds(out, "],\"as_of\":");
+    json_write_time(out, a->now_us);
+}
+
+/* How far the lap is, and when at this rate every row will have been read once. */
+static void write_lap(const struct health *h, size_t i, const struct history *history,
+                      struct buf *out)
+{
+    const struct view_ages *a = &h->known.balances[i].ages;
+    struct counters_lap_view lap;
+    counters_lap_get(i, &lap);
+    double rate = history ? history_sweep_rate(history, h->now_ms) : 0;
+    /* Several balances share the sweep by their rows. */
+    uint64_t all = 0, batch = counters_get(PART_SWEEP, CELL_BATCH);
+    for (size_t k = 0; k < h->known.n_balances; k++)
+        all += h->known.balances[k].ages.rows;
+    buf_addf(out, ",\"lap\":{\"number\":%" PRIu64 ",\"rows\":%" PRIu64 ",", lap.laps + 1, lap.rows);
+    write_wall(out, "started", lap.started);
+    if (rate > 0 && all > 0)
+        buf_addf(out, ",\"full_pass_seconds\":%.0f", (double)all / rate);
+    else
+        buf_adds(out, ",\"full_pass_seconds\":null");
+    if (batch > 0)
+        buf_addf(out, ",\"full_pass_requests\":%" PRIu64, (a->rows + batch - 1) / batch);
+    else
+        buf_adds(out, ",\"full_pass_requests\":null");
+    buf_addc(out, '}');
+}
+
+static void write_balances(const struct health *h, const struct history *history, struct buf *out)
+{
+    buf_adds(out, ",\"balances\":[");
+    for (size_t i = 0; i < h->known.n_balances; i++) {
+        const struct known_balance *b = &h->known.balances[i];
+        buf_adds(out, i ? ",{\"name\":" : "{\"name\":");
+        json_write_text(out, b->name);
+        buf_adds(out, ",\"table\":");
+        json_write_text(out, b->table);
+        buf_addc(out, ',');
+        write_number(out, "checkpoint", b->has_checkpoint, b->checkpoint);
+        buf_addf(out, ",\"rescanning\":%s", b->rescanning ? "true" : "false");
+        if (b->has_ages)
+            write_ages(b, out);
+        write_lap(h, i, history, out);
+        buf_addc(out, '}');
+    }
+    buf_addc(out, ']');
+}
+
+static void write_sweep(const struct health *h, const struct conf *conf,
+                        const struct history *history, struct buf *out)
+{
+    buf_addf(out,
+             ",\"sweep\":{\"interval_ms\":%" PRId64 ",\"max_age_ms\":%" PRId64 ",\"done\":%" PRIu64
+             ",\"dropped\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"batch\":%" PRIu64
+             ",\"last_tick_ms\":%" PRIu64 ",\"last_tick_rows\":%" PRIu64
+             ",\"rows_per_second\":%.2f}",
+             conf->sweep.interval_ms, conf->sweep.max_age_ms, counters_sum(CELL_TICKS_DONE),
+             counters_sum(CELL_TICKS_DROPPED), counters_sum(CELL_TICKS_FAILED),
+             counters_get(PART_SWEEP, CELL_BATCH), counters_get(PART_SWEEP, CELL_TICK_MS),
+             counters_get(PART_SWEEP, CELL_TICK_ROWS),
+             history ? history_sweep_rate(history, h->now_ms) : 0);
+    buf_adds(out, ",\"refreshed\":{");
+    for (int i = 0; i < COUNTERS_PATHS; i++)
+        buf_addf(out, "%s\"%s\":%" PRIu64, i ? "," : "", path_names[i],
+                 counters_sum(CELL_REFRESHED + i));
+    buf_addf(out, "},\"changed\":%" PRIu64, counters_sum(CELL_CHANGED));
+}
+
+static void write_drift(const struct health *h, struct buf *out)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < h->known.n_drift; i++)
+        total += h->known.drift[i].n;
+    buf_addf(out, ",\"drift\":{\"total\":%" PRIu64 ",\"causes\":[", total);
+    for (size_t i = 0; i < h->known.n_drift; i++) {
+        buf_adds(out, i ? ",{\"balance\":" : "{\"balance\":");
+        json_write_text(out, h->known.drift[i].balance);
+        buf_adds(out, ",\"cause\":");
+        json_write_text(out, h->known.drift[i].cause);
+        buf_addf(out, ",\"rows\":%" PRIu64 "}", h->known.drift[i].n);
+    }
+    buf_adds(out, "]}");
+}
+
+static void write_faults(const struct counters_endpoint_view *e, struct buf *out)
+{
+    uint64_t requests = 0;
+    bool any = false;
+    buf_adds(out, ",\"faults\":{");
+    for (size_t o = 0; o < COUNTERS_OUTCOMES; o++) {
+        uint64_t n = 0;
+        for (size_t m = 0; m < COUNTERS_METHODS; m++)
+            n += e->requests[m][o];
+        requests += n;
+        if (o == 0 || n == 0)
+            continue;
+        buf_addf(out, "%s\"%s\":%" PRIu64, any ? "," : "", counters_outcome_name(o), n);
+        any = true;
+    }
+    buf_addf(out, "},\"requests\":%" PRIu64, requests);
+}
+
+static void write_endpoints(const struct health *h, struct buf *out)
+{
+    struct counters_endpoint_view e;
+    bool any = false;
+    buf_adds(out, ",\"endpoints\":[");
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++) {
+        if (!counters_endpoint_get(i, &e))
+            continue;
+        bool up = endpoint_is_up(&e, h);
+        buf_adds(out, any ? ",{\"name\":" : "{\"name\":");
+        json_write_text(out, e.name);
+        buf_addf(out, ",\"up\":%s,\"paused_ms\":%" PRId64 ",\"paused_why\":", up ? "true" : "false",
+                 (int64_t)e.paused_until > h->now_ms ? (int64_t)e.paused_until - h->now_ms : 0);
+        json_write_text(out, up ? NULL : e.paused_why[0] ? e.paused_why : NULL);
+        buf_adds(out, ",\"reader\":");
+        json_write_text(out, e.reader[0] ? e.reader : NULL);
+        buf_addf(out, ",\"latency_ms\":%.1f", (double)e.latency_us / 1000);
+        write_faults(&e, out);
+        buf_addf(out, ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"cost\":%" PRIu64 ",",
+                 e.bytes_in, e.bytes_out, e.cost);
+        write_wall(out, "answered_at", e.answered_at / 1000);
+        buf_addc(out, '}');
+        any = true;
+    }
+    buf_addc(out, ']');
+}
+
+static void write_workers(struct buf *out)
+{
+    struct counters_worker_view w;
+    bool any = false;
+    buf_adds(out, ",\"workers\":[");
+    for (size_t i = 0; i < COUNTERS_WORKERS; i++) {
+        if (!counters_worker_get(i, &w))
+            continue;
+        uint64_t restarts = 0;
+        buf_adds(out, any ? ",{\"name\":" : "{\"name\":");
+        json_write_text(out, w.name);
+        buf_addf(out, ",\"running\":%s,\"pid\":%d,", w.pid ? "true" : "false", w.pid);
+        write_wall(out, "since", w.started);
+        for (int d = 0; d < DEATHS; d++)
+            restarts += w.deaths[d];
+        buf_addf(out, ",\"restarts\":%" PRIu64 ",\"died_of\":", restarts);
+        json_write_text(out, w.obituary[0] ? w.obituary : NULL);
+        buf_adds(out, ",\"last_words\":");
+        json_write_text(out, w.trouble[0] ? w.trouble : NULL);
+        buf_addc(out, ',');
+        write_wall(out, "last_words_at", w.trouble[0] ? w.trouble_at : 0);
+        buf_addc(out, '}');
+        any = true;
+    }
+    buf_addc(out, ']');
+}
+
+void status_write(const struct health *health, const struct conf *conf,
+                  const struct history *history, bool with_history, struct buf *out)
+{
+    uint64_t started = counters_started();
+    bool sqlite = strncmp(conf->store, "sqlite:", 7) == 0;
+    buf_addf(out, "{\"version\":\"%s\",\"daemon\":%s,\"time\":", TRUEUP_VERSION,
+             health->has_daemon ? "true" : "false");
+    json_write_time(out, health->now_ms * 1000);
+    buf_addc(out, ',');
+    write_wall(out, "started", started);
+    buf_addc(out, ',');
+    write_verdict(health, out);
+    write_chain(health, out);
+    buf_addf(out,
+             ",\"store\":{\"kind\":\"%s\",\"ok\":%s,\"error\":", sqlite ? "sqlite" : "postgres",
+             health->known.store_ok ? "true" : "false");
+    json_write_text(out, health->known.store_ok ? NULL : health->known.store_error);
+    buf_addc(out, '}');
+    write_balances(health, history, out);
+    write_sweep(health, conf, history, out);
+    write_drift(health, out);
+    write_endpoints(health, out);
+    write_workers(out);
+    if (history && with_history)
+        write_history(history, out);
+    buf_adds(out, "}\n");
+}
