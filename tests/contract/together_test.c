@@ -28,14 +28,24 @@ struct writer {
     bool follow;
 };
 
+/* What a batch holds comes from the seed alone, so that the parent can say what must be there. */
+static uint64_t draw(struct rng *rng, bool picked[WALLETS])
+{
+    uint64_t at = 1 + rng_below(rng, 100);
+    for (unsigned i = 0; i < WALLETS; i++)
+        picked[i] = rng_below(rng, 3) == 0;
+    return at;
+}
+
 /* Writes random wallets at a random block: follow with events, the sweep without. */
 static int write_some(struct writer *w, struct arena *arena)
 {
     struct store_write writes[WALLETS];
+    bool picked[WALLETS];
     size_t n = 0;
-    uint64_t at = 1 + rng_below(&w->rng, 100);
+    uint64_t at = draw(&w->rng, picked);
     for (unsigned i = 0; i < WALLETS; i++)
-        if (rng_below(&w->rng, 3) == 0)
+        if (picked[i])
             writes[n++] = (struct store_write){.wallet = wallet_no(i),
                                                .value = u256_of(truth(i, at)),
                                                .insert = INSERT_ALWAYS,
@@ -113,7 +123,25 @@ static void two_writers_neither_fail_nor_go_back(void **state)
     assert_int_equal(exit_of(follow), 0);
     assert_int_equal(exit_of(sweep), 0);
     rows_are_true(c);
-    /* proofs only ever grew, so each wallet holds the highest block it was read at */
+    /* no write was lost: the highest block each wallet was read at, and the highest event */
+    uint64_t observed[WALLETS] = {0}, event[WALLETS] = {0};
+    for (int follows = 0; follows < 2; follows++) {
+        struct rng rng = {seed + (unsigned)follows};
+        bool picked[WALLETS];
+        for (int round = 0; round < ROUNDS; round++) {
+            uint64_t at = draw(&rng, picked);
+            for (unsigned i = 0; i < WALLETS; i++) {
+                if (picked[i] && at > observed[i])
+                    observed[i] = at;
+                if (picked[i] && follows && at > event[i])
+                    event[i] = at;
+            }
+        }
+    }
+    for (unsigned i = 0; i < WALLETS; i++) {
+        assert_int_equal(row_of(c, i).observed_block, observed[i]);
+        assert_int_equal(row_of(c, i).blocknumber, event[i]);
+    }
     assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_state WHERE key LIKE "
                                      "'wrote:audio:%%'"),
                         "2");
