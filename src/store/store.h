@@ -12,7 +12,8 @@
  *    with opposite order would deadlock, and PostgreSQL refuses duplicates in one statement.
  *  - Errors: ERR_STORE when the database refuses (schema, rights, version), ERR_STORE_LOST when it
  *    went away, is busy, read-only for now, full, or asks for a retry: store_reopen() and again.
- *    After ERR_STORE_LOST nothing of the verb has been written.
+ *    After ERR_STORE_LOST nothing of the verb has been written; only when the connection broke
+ * during the commit itself it may have been, and repeating the verb then does no harm.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -70,8 +71,9 @@ int store_migrate(struct store *s, const struct store_balance *balances, size_t 
                   struct store_adopted *ret, struct err *err);
 /* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
 int store_check(struct store *s, const struct store_balance *balances, size_t n, struct err *err);
-/* Forgets headers, checkpoints, dirty marks, chain identity; makes every row unproven and due.
- * Keeps rows, the wallets list and drift. */
+/* Forgets headers, checkpoints, dirty marks, quarantine and all state but keys that begin with
+ * terms:, rules:, wrote: or spent; makes every row unproven and due, blocknumber NULL, for it is of
+ * the old chain. Keeps rows and their balances, the wallets list and drift. */
 int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
                       struct err *err);
 
@@ -88,8 +90,9 @@ int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *
 int store_headers_below(struct store *s, uint64_t max_number, size_t limit, struct arena *arena,
                         struct anchor **ret, size_t *ret_n, struct err *err);
 /* The chain broke at first_bad: headers from there on stop being canonical, and every row of every
- * balance with observed_block >= first_bad becomes unproven and due (observed_block NULL; it comes
- * first in store_claim_stale). Dirty marks from there on stay (their wallets are re-read). */
+ * balance with observed_block >= first_bad becomes unproven and due: observed_block NULL, and
+ * updated_at 1970, for its last read was of a chain that is gone; so every claim looks at it first.
+ * Dirty marks from there on stay (their wallets are re-read). */
 int store_rewind(struct store *s, const struct store_balance *balances, size_t n,
                  uint64_t first_bad, uint64_t *ret_rows, struct err *err);
 /* Drops headers below number, canonical or not, except the highest canonical one below it. */
