@@ -85,6 +85,8 @@ static void read_error(const struct request *r, const struct endpoint *e,
         buf_addf(&words, " (code %" PRId64 ")", rpc->code);
     set_text(a, e, &words);
     buf_free(&words);
+    if (r->bytes && a->fault.fault == FAULT_REVERT)
+        rpc_revert_bytes(rpc, &a->bytes, &a->n_bytes);
 }
 
 /* No JSON-RPC: a page of a proxy, a cut reply, another request's. What a 2xx body says in JSON is
@@ -162,4 +164,17 @@ void answer_read(const struct request *r, const struct endpoint *e, const struct
     }
     if (a->fault.fault != FAULT_NONE && reply->retry_after_ms > a->fault.retry_after_ms)
         a->fault.retry_after_ms = reply->retry_after_ms;
+}
+
+int answer_err(const char *what, const struct node_answer *a, struct err *err)
+{
+    const char *words = a->text[0] ? a->text : fault_name(a->fault.fault);
+    if (strcmp(a->fault.rule, "chain") == 0) {
+        err_set(err, ERR_CHAIN, "%s", words);
+        return err_hint(err, "point chain.endpoints at the right chain, or run `trueup migrate "
+                             "--reset-chain` to forget the old one");
+    }
+    bool silent = !a->endpoint || a->fault.fault == FAULT_DOWN;
+    err_set(err, silent ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", what, words);
+    return silent ? err_hint(err, "is the node running, and is its URL right?") : -1;
 }

@@ -1,6 +1,7 @@
+#include "node/logs.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "node/logs.h"
+#include "node/internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static int take_logs(struct node_answer *a, struct arena *arena, struct logs *re
     ret->by = a->endpoint;
     ret->fault = a->fault;
     if (a->fault.fault != FAULT_NONE)
-        return err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "eth_getLogs: %s", a->text);
+        return answer_err("eth_getLogs", a, err);
     if (json_is_null(a->result)) {
         ret->fault.fault = FAULT_BEHIND;
         return err_set(err, ERR_FAILED, "eth_getLogs: the node answers null");
@@ -106,8 +107,7 @@ static int take_header(struct node_answer *a, uint64_t to, struct logs *ret, str
     bool found = false;
     if (a->fault.fault != FAULT_NONE) {
         ret->fault = a->fault;
-        return err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "header %" PRIu64 ": %s",
-                       to, a->text);
+        return answer_err("header of the last block", a, err);
     }
     if (header_from_json(a->result, &ret->to, &found, err) < 0)
         return -1;

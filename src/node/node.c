@@ -1,10 +1,10 @@
 /*
- * Requests and their way: submitted, placed with an endpoint, answered or tried again, handed out.
+ * Requests and their way: submitted, placed with an endpoint (place.c), answered or tried again,
+ * handed out.
  *
  * The array of slots is small, so every choice is a scan of it and there are no lists to keep
- * right. In each round of node_next(): what has run out of time is ended, what can be sent is sent
- * (live before catch-up before sweep, then in order of submission), and only then a finished answer
- * is handed out, so that the wire is busy while the caller works.
+ * right. In each round of node_next(): what has run out of time is ended, what can be sent is sent,
+ * and only then a finished answer is handed out, so that the wire is busy while the caller works.
  */
 #include "node/node.h"
 #include "base/clock.h"
@@ -21,9 +21,6 @@
 
 enum {
     DEADLINE_MS = 30 * 1000,
-    /* One attempt: above the slowest node's own limit on a call (besu's 30 s is the one exception),
-     * and short enough that a black hole leaves time for a second try. */
-    ATTEMPT_MS = 20 * 1000,
     ENVELOPE_MAX = 256,
     KEPT_BODY = 1024 * 1024, /* a larger request's memory is given back */
 };
@@ -45,11 +42,15 @@ int node_open(const struct conf *conf, struct node **ret, struct err *err)
     n->patience_ms = DEADLINE_MS;
     n->rng.state = rng_seed_from_system();
     n->n_endpoints = conf->chain.n_endpoints;
+    n->expects_id = conf->chain.has_id;
+    n->chain_id = conf->chain.id;
+    budget_init(&n->budget, conf->budget.per_second, conf->budget.per_day, clock_ms(),
+                wall_seconds());
     for (size_t i = 0; i < n->n_endpoints; i++)
-        endpoint_init(&n->endpoints[i], &conf->chain.endpoints[i], rng_next(&n->rng));
+        endpoint_init(&n->endpoints[i], n, &conf->chain.endpoints[i], rng_next(&n->rng));
     for (size_t i = 0; i < n->n_endpoints; i++)
         counters_endpoint(i, conf->chain.endpoints[i].name);
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
+    for (size_t i = 0; i < SLOTS; i++)
         buf_init(&n->requests[i].body, NODE_REQUEST_MAX + ENVELOPE_MAX);
     *ret = n;
     return 0;
@@ -64,9 +65,10 @@ void node_close(struct node *n)
 {
     if (!n)
         return;
-    node_abandon_all(n);
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
+    for (size_t i = 0; i < SLOTS; i++) {
+        request_release(n, &n->requests[i]);
         buf_free(&n->requests[i].body);
+    }
     http_close(n->http);
     mem_free(n);
 }
@@ -83,53 +85,66 @@ struct endpoint *node_endpoint(struct node *n, size_t i)
     return i < n->n_endpoints ? &n->endpoints[i] : NULL;
 }
 
-/* One that was not there when the others told their chain is not asked before it has told its own.
- */
-static bool may_serve(const struct node *n, const struct request *r, const struct endpoint *e)
+/* ---- notices ---- */
+
+void notice(struct node *n, const struct endpoint *e, const char *message, const char *why)
 {
-    if (r && r->only)
-        return r->only == e;
-    return !n->identified || e->identified;
+    if (n->n_notices == NOTICES)
+        memmove(n->notices, n->notices + 1, --n->n_notices * sizeof *n->notices);
+    struct node_notice *at = &n->notices[n->n_notices++];
+    *at = (struct node_notice){.message = message, .endpoint = e ? endpoint_name(e) : NULL};
+    snprintf(at->why, sizeof at->why, "%.199s", why);
 }
 
-/* The first healthy one in order of preference, but not the one that just failed r if there is
- * another. One that is merely full is still the choice: the order of preference is about price and
- * trust, so a burst does not spill over to the next. NULL when all are paused. */
-static struct endpoint *choose(struct node *n, const struct request *r, int64_t now)
+bool node_take_notice(struct node *n, struct node_notice *ret)
 {
-    struct endpoint *last_resort = NULL;
-    for (size_t i = 0; i < n->n_endpoints; i++) {
-        struct endpoint *e = &n->endpoints[i];
-        if (!may_serve(n, r, e) || !endpoint_healthy(e, now))
-            continue;
-        if (!r || e != r->avoid)
-            return e;
-        last_resort = e;
+    if (n->n_notices == 0)
+        return false;
+    *ret = n->notices[0];
+    memmove(n->notices, n->notices + 1, --n->n_notices * sizeof *n->notices);
+    return true;
+}
+
+/* ---- the budget ---- */
+
+bool node_may_spend(struct node *n, enum node_lane lane, int64_t *ret_wait_ms)
+{
+    bool day;
+    char why[160];
+    static const char *const words[LANES] = {
+        [NODE_LIVE] = "nothing is asked",
+        [NODE_CATCHUP] = "catching up and the sweep stop",
+        [NODE_SWEEP] = "the sweep stops",
+    };
+    int64_t wait = budget_wait(&n->budget, lane, clock_ms(), wall_seconds(), &day);
+    if (ret_wait_ms)
+        *ret_wait_ms = day ? wait : 0;
+    if (day && !n->day_told[lane]) {
+        snprintf(why, sizeof why,
+                 "%" PRIu64 " of budget.per_day's %" PRIu64 " units are spent: %s until 00:00 UTC",
+                 n->budget.spent + n->budget.others, n->budget.per_day, words[lane]);
+        notice(n, NULL, "the day's budget is short", why);
     }
-    return last_resort;
+    n->day_told[lane] = day;
+    return !day;
 }
 
-/* When the first endpoint that may serve r is not paused any more; *ret is that endpoint. */
-static int64_t pause_end(struct node *n, const struct request *r, struct endpoint **ret)
+void node_spent_export(const struct node *n, char out[BUDGET_TEXT])
 {
-    int64_t first = INT64_MAX;
-    *ret = NULL;
-    for (size_t i = 0; i < n->n_endpoints; i++) {
-        struct endpoint *e = &n->endpoints[i];
-        if (may_serve(n, r, e) && e->not_before_ms < first) {
-            first = e->not_before_ms;
-            *ret = e;
-        }
-    }
-    return first;
+    budget_export(&n->budget, out);
 }
 
-struct endpoint *node_best(struct node *n)
+void node_spent_import(struct node *n, const char *mine)
 {
-    struct endpoint *e = choose(n, NULL, clock_ms());
-    if (!e)
-        pause_end(n, NULL, &e);
-    return e ? e : &n->endpoints[0];
+    budget_import(&n->budget, mine, true);
+}
+
+void node_spent_others(struct node *n, const char *const *texts, size_t n_texts)
+{
+    budget_forget_others(&n->budget);
+    for (size_t i = 0; i < n_texts; i++)
+        if (texts[i])
+            budget_import(&n->budget, texts[i], false);
 }
 
 /* ---- a request's way ---- */
@@ -145,46 +160,97 @@ static enum fault_method method_kind(const char *method)
 
 static struct request *free_slot(struct node *n)
 {
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
+    for (size_t i = 0; i < SLOTS; i++)
         if (n->requests[i].state == REQUEST_FREE)
             return &n->requests[i];
     return NULL;
 }
 
-static void release(struct node *n, struct request *r)
+static bool is_callers(const struct request *r)
+{
+    return r->check == CHECK_NONE && !r->is_hedge;
+}
+
+void request_recall(struct node *n, struct request *r)
+{
+    if (r->state != REQUEST_SENT)
+        return;
+    http_cancel(n->http, r->transfer);
+    r->at->in_flight--;
+    r->at = NULL;
+    r->transfer = NULL;
+    r->state = REQUEST_QUEUED;
+}
+
+void request_release(struct node *n, struct request *r)
 {
     if (r->state == REQUEST_FREE)
         return;
-    if (r->state == REQUEST_SENT) {
-        http_cancel(n->http, r->transfer);
-        r->at->in_flight--;
-    }
+    request_recall(n, r);
     node_answer_free(&r->answer);
     if (r->body.room > KEPT_BODY)
         buf_free(&r->body);
     r->state = REQUEST_FREE;
-    n->in_use--;
+    n->hedges -= r->is_hedge;
+    if (r->twin) {
+        struct request *twin = r->twin;
+        twin->twin = r->twin = NULL;
+        if (!r->is_hedge)
+            request_release(n, twin);
+    }
 }
 
-static void finish(struct node *n, struct request *r, int64_t now)
+/* A caller's goes out through node_next(); of the others, what they were for is done here. */
+void request_finish(struct node *n, struct request *r, int64_t now)
 {
-    r->state = REQUEST_DONE;
-    r->done_order = ++n->last_done;
-    r->answer.took_ms = now - r->submitted_ms;
+    if (is_callers(r)) {
+        r->state = REQUEST_DONE;
+        r->done_order = ++n->last_done;
+        r->answer.took_ms = now - r->submitted_ms;
+        if (r->twin)
+            request_release(n, r->twin);
+        return;
+    }
+    if (r->is_hedge)
+        hedge_done(n, r, now);
+    else
+        check_done(n, r, now);
+    request_release(n, r);
 }
 
-static void finish_fault(struct node *n, struct request *r, enum fault fault, const char *rule,
-                         const char *text, int64_t now)
+void request_fault(struct node *n, struct request *r, enum fault fault, const char *rule,
+                   const char *text, int64_t now)
 {
     r->answer.fault = (struct fault_info){.fault = fault, .rule = rule, .retry_after_ms = -1};
     snprintf(r->answer.text, sizeof r->answer.text, "%.511s", text);
-    finish(n, r, now);
+    request_finish(n, r, now);
 }
 
-static void count_bytes(struct endpoint *e, const struct http_reply *reply)
+static void count(struct endpoint *e, const struct request *r, const struct http_reply *reply,
+                  int64_t now)
 {
+    size_t number = endpoint_number(e);
     e->counters.bytes_out += reply->bytes_out;
     e->counters.bytes_in += reply->bytes_in;
+    counters_request(number, r->counted, r->answer.fault.fault, now - r->sent_ms, reply->bytes_out,
+                     reply->bytes_in);
+    if (now < e->not_before_ms)
+        counters_endpoint_paused(number, wall_ms() + e->not_before_ms - now, e->pause_text);
+}
+
+/* What an answer tells besides what was asked: how fast the endpoint is, where its head is. */
+static void learn(struct node *n, struct endpoint *e, const struct request *r, int64_t now)
+{
+    struct header h;
+    bool found = false;
+    const struct node_answer *a = &r->answer;
+    if (a->fault.fault != FAULT_NONE)
+        return;
+    if (r->lane == NODE_LIVE && r->check == CHECK_NONE)
+        latency_add(&e->latency[r->method], now - r->sent_ms);
+    if (n->n_endpoints > 1 && r->asks_head && a->result &&
+        header_from_json(a->result, &h, &found, NULL) == 0 && found)
+        head_told(n, e, h.at.number, h.at.timestamp, r->sent_ms, now);
 }
 
 /* The wait before the next attempt, or −1: the fault is the answer. */
@@ -192,10 +258,24 @@ static int64_t wait_to_retry(struct node *n, struct request *r, const struct ver
                              int64_t now)
 {
     enum fault fault = r->answer.fault.fault;
-    if (v->permanent || (r->straight & NODE_STRAIGHT(fault)) || (r->once && !v->refused))
+    if (v->permanent || (r->straight & NODE_STRAIGHT(fault)) || (r->once && !v->refused) ||
+        !is_callers(r))
         return -1;
     int64_t wait = retry_wait(fault, r->failures_of, &r->wait, rng_next(&n->rng));
     return wait >= 0 && now + wait < r->deadline_ms ? wait : -1;
+}
+
+/* A fault, for good: the answer, unless a hedge is still out, which may bring a better one. */
+static void fail(struct node *n, struct request *r, const struct endpoint *e, int64_t now)
+{
+    if (now < e->not_before_ms)
+        r->answer.fault.retry_after_ms = e->not_before_ms - now;
+    if (r->is_hedge || !r->twin || r->twin->state != REQUEST_SENT) {
+        request_finish(n, r, now);
+        return;
+    }
+    r->parked = true;
+    r->state = REQUEST_QUEUED;
 }
 
 static void settle(struct node *n, struct request *r, const struct http_reply *reply, int64_t now)
@@ -206,142 +286,37 @@ static void settle(struct node *n, struct request *r, const struct http_reply *r
     e->in_flight--;
     r->at = NULL;
     r->transfer = NULL;
-    count_bytes(e, reply);
+    r->state = REQUEST_QUEUED;
     answer_read(r, e, reply, &r->answer, &verdict);
     if (verdict.reached)
         r->answer.endpoint = e;
-    endpoint_judge(e, &r->answer.fault, verdict.reached, r->answer.text, r->sent_ms, now);
-    counters_request((size_t)(e - n->endpoints), r->counted, r->answer.fault.fault, now - r->sent_ms,
-                     reply->bytes_out, reply->bytes_in);
-    if (now < e->not_before_ms)
-        counters_endpoint_paused((size_t)(e - n->endpoints), wall_ms() + e->not_before_ms - now,
-                                 e->pause_text);
+    /* An own question may have waited for us, not we for it. */
+    if (r->check == CHECK_NONE || r->answer.fault.fault != FAULT_TIME)
+        endpoint_judge(e, &r->answer.fault, verdict.reached, r->answer.text, r->sent_ms, now);
+    /* Nobody listens: it may be another who will. */
+    if (verdict.refused)
+        e->sure = false;
+    count(e, r, reply, now);
+    learn(n, e, r, now);
     if (r->answer.fault.fault == FAULT_NONE) {
-        finish(n, r, now);
+        request_finish(n, r, now);
         return;
     }
     r->failures_of = r->answer.fault.fault == before ? r->failures_of + 1 : 1;
     int64_t wait = wait_to_retry(n, r, &verdict, now);
     if (wait < 0) {
-        if (now < e->not_before_ms)
-            r->answer.fault.retry_after_ms = e->not_before_ms - now;
-        finish(n, r, now);
+        fail(n, r, e, now);
         return;
     }
     e->counters.retries++;
     r->avoid = e;
     r->not_before_ms = now + wait;
-    r->state = REQUEST_QUEUED;
-}
-
-static void send_to(struct node *n, struct request *r, struct endpoint *e, int64_t now)
-{
-    struct err err;
-    struct http_post post = {
-        .url = e->conf->url,
-        .body = r->body.data,
-        .body_len = r->body.len,
-        .deadline_ms = r->deadline_ms < now + ATTEMPT_MS ? r->deadline_ms : now + ATTEMPT_MS,
-        .reply_max = r->reply_max,
-        .user = r,
-    };
-    if (http_post(n->http, &post, &r->transfer, &err) < 0) {
-        finish_fault(n, r, FAULT_DOWN, "system", err.text, now);
-        return;
-    }
-    r->state = REQUEST_SENT;
-    r->at = e;
-    r->sent_ms = now;
-    r->tries++;
-    e->in_flight++;
-    e->counters.requests++;
-}
-
-/* The first in line that may go now, and where to. */
-static struct request *next_to_send(struct node *n, int64_t now, struct endpoint **ret)
-{
-    struct request *best = NULL;
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++) {
-        struct request *r = &n->requests[i];
-        if (r->state != REQUEST_QUEUED || r->not_before_ms > now)
-            continue;
-        if (best && (r->lane > best->lane || (r->lane == best->lane && r->id > best->id)))
-            continue;
-        struct endpoint *e = choose(n, r, now);
-        if (!e || !endpoint_has_place(e))
-            continue;
-        best = r;
-        *ret = e;
-    }
-    return best;
-}
-
-static bool dispatch(struct node *n, int64_t now)
-{
-    struct endpoint *e = NULL;
-    struct request *r;
-    bool any = false;
-    while ((r = next_to_send(n, now, &e)) != NULL) {
-        send_to(n, r, e, now);
-        any = true;
-    }
-    return any;
-}
-
-/* A queued request whose time is up, or that will not be served within it because every endpoint
- * was told to wait longer, is answered with the last fault, or with the endpoint's reason to pause.
- */
-static void expire(struct node *n, struct request *r, int64_t now)
-{
-    struct endpoint *e;
-    int64_t end = pause_end(n, r, &e);
-    bool told = e && (e->pause == FAULT_RATE || e->pause == FAULT_BILLING);
-    if (now < r->deadline_ms && !(told && end > now && end >= r->deadline_ms))
-        return;
-    if (r->tries > 0) {
-        finish(n, r, now);
-    } else if (end > now && e) {
-        finish_fault(n, r, e->pause, "paused", e->pause_text, now);
-        if (told)
-            r->answer.endpoint = e;
-    } else {
-        finish_fault(n, r, e ? FAULT_TIME : FAULT_DOWN, "deadline",
-                     e ? "the deadline passed while waiting in line" : "no endpoint may be asked",
-                     now);
-    }
-    if (told && end > now)
-        r->answer.fault.retry_after_ms = end - now;
-}
-
-static void expire_all(struct node *n, int64_t now)
-{
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
-        if (n->requests[i].state == REQUEST_QUEUED)
-            expire(n, &n->requests[i], now);
-}
-
-/* When something can change without the network: an end of a wait, a pause or a deadline. */
-static int64_t next_change(struct node *n, int64_t now)
-{
-    int64_t first = INT64_MAX;
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++) {
-        struct request *r = &n->requests[i];
-        if (r->state != REQUEST_QUEUED)
-            continue;
-        struct endpoint *e;
-        int64_t at = pause_end(n, r, &e);
-        at = at > r->not_before_ms ? at : r->not_before_ms;
-        if (at <= now || at > r->deadline_ms)
-            at = r->deadline_ms; /* it waits for a place, which a reply makes */
-        first = at < first ? at : first;
-    }
-    return first;
 }
 
 static struct request *first_done(struct node *n)
 {
     struct request *first = NULL;
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         struct request *r = &n->requests[i];
         if (r->state == REQUEST_DONE && (!first || r->done_order < first->done_order))
             first = r;
@@ -360,15 +335,18 @@ static void take_replies(struct node *n)
 
 /* ---- the verbs ---- */
 
-int node_submit(struct node *n, const struct node_request *q, struct err *err)
+static bool is_latest(const struct node_request *q)
 {
-    if (q->params_len > NODE_REQUEST_MAX)
-        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes is over the ceiling of %d",
-                       q->params_len, NODE_REQUEST_MAX);
+    static const char latest[] = "[\"latest\"";
+    return strcmp(q->method, "eth_getBlockByNumber") == 0 && q->params_len >= sizeof latest - 1 &&
+           memcmp(q->params, latest, sizeof latest - 1) == 0;
+}
+
+struct request *request_new(struct node *n, const struct node_request *q, int64_t now)
+{
     struct request *r = free_slot(n);
     if (!r)
-        return err_set(err, ERR_TOO_LARGE, "%d requests are in flight already", NODE_IN_FLIGHT_MAX);
-    int64_t now = clock_ms();
+        return NULL;
     struct buf body = r->body;
     *r = (struct request){
         .state = REQUEST_QUEUED,
@@ -379,21 +357,38 @@ int node_submit(struct node *n, const struct node_request *q, struct err *err)
         .lane = q->lane,
         .once = q->once,
         .bytes = q->bytes,
+        .asks_head = is_latest(q),
         .straight = q->straight,
         .reply_max = q->reply_max && q->reply_max < NODE_REPLY_MAX ? q->reply_max : NODE_REPLY_MAX,
         .submitted_ms = now,
         .deadline_ms = q->deadline_ms ? q->deadline_ms : now + n->patience_ms,
         .only = q->only,
+        .second = q->second,
         .answer.user = q->user,
     };
-    n->in_use++;
+    snprintf(r->method_name, sizeof r->method_name, "%s", q->method);
     buf_clear(&r->body);
     rpc_request(&r->body, r->id, q->method, q->params, q->params_len);
+    return r;
+}
+
+int node_submit(struct node *n, const struct node_request *q, struct err *err)
+{
+    if (q->params_len > NODE_REQUEST_MAX)
+        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes is over the ceiling of %d",
+                       q->params_len, NODE_REQUEST_MAX);
+    int64_t now = clock_ms();
+    struct request *r = n->in_use < NODE_IN_FLIGHT_MAX ? request_new(n, q, now) : NULL;
+    if (!r)
+        return err_set(err, ERR_TOO_LARGE, "%d requests are in flight already", NODE_IN_FLIGHT_MAX);
     if (r->body.overflow) {
-        release(n, r);
+        request_release(n, r);
         return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes is over the ceiling of %d",
                        q->params_len, NODE_REQUEST_MAX);
     }
+    n->in_use++;
+    if (r->asks_head)
+        n->live_ms = now;
     return dispatch(n, now) ? http_kick(n->http, err) : 0;
 }
 
@@ -412,7 +407,8 @@ int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct er
             *ret = r->answer;
             r->answer.doc = NULL; /* now the caller's */
             r->answer.bytes = NULL;
-            release(n, r);
+            request_release(n, r);
+            n->in_use--;
             return 1;
         }
         if (n->in_use == 0 || n->stop_asked || (waited && now >= end))
@@ -442,17 +438,25 @@ size_t node_in_flight(const struct node *n)
     return n->in_use;
 }
 
+static void abandon(struct node *n, struct request *r)
+{
+    if (r->state == REQUEST_FREE || !is_callers(r))
+        return;
+    request_release(n, r);
+    n->in_use--;
+}
+
 void node_abandon(struct node *n, void *user)
 {
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
+    for (size_t i = 0; i < SLOTS; i++)
         if (n->requests[i].answer.user == user)
-            release(n, &n->requests[i]);
+            abandon(n, &n->requests[i]);
 }
 
 void node_abandon_all(struct node *n)
 {
-    for (size_t i = 0; i < NODE_IN_FLIGHT_MAX; i++)
-        release(n, &n->requests[i]);
+    for (size_t i = 0; i < SLOTS; i++)
+        abandon(n, &n->requests[i]);
 }
 
 void node_stop_on(struct node *n, int fd)

@@ -19,15 +19,9 @@ enum {
     VIEW_GAS = 16000000,
 };
 
-/* The kind is about who spoke: an endpoint that says no has been reached. */
 static int fault_err(const struct node_request *q, const struct node_answer *a, struct err *err)
 {
-    bool silent = !a->endpoint || a->fault.fault == FAULT_DOWN;
-    err_set(err, silent ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", q->method,
-            a->text[0] ? a->text : fault_name(a->fault.fault));
-    if (silent)
-        err_hint(err, "is the node running, and is its URL right?");
-    return -1;
+    return answer_err(q->method, a, err);
 }
 
 static int wait_answer(struct node *n, struct node_answer *ret, struct err *err)
@@ -39,9 +33,7 @@ static int wait_answer(struct node *n, struct node_answer *ret, struct err *err)
     return got < 0 ? -1 : err_set(err, ERR_STOPPED, "asked to stop while waiting for the node");
 }
 
-/* The answer, whatever its fault. */
-static int ask(struct node *n, const struct node_request *q, struct node_answer *ret,
-               struct err *err)
+int node_ask(struct node *n, const struct node_request *q, struct node_answer *ret, struct err *err)
 {
     if (n->in_use > 0)
         return err_set(err, ERR_FAILED, "%s asked alone while %zu requests are in flight",
@@ -55,7 +47,7 @@ int node_call(struct node *n, const struct node_request *q, struct json **ret_do
               const struct json **ret_result, struct fault_info *ret_fault, struct err *err)
 {
     struct node_answer a;
-    if (ask(n, q, &a, err) < 0) {
+    if (node_ask(n, q, &a, err) < 0) {
         if (ret_fault)
             *ret_fault =
                 (struct fault_info){.fault = FAULT_UNKNOWN, .rule = "", .retry_after_ms = -1};
@@ -97,7 +89,7 @@ static int get_header(struct node *n, const char *method, const char *param,
                              .params_len = (size_t)len,
                              .straight = is_missing ? MISSING_BLOCK : 0};
     struct node_answer a;
-    if (ask(n, &q, &a, err) < 0)
+    if (node_ask(n, &q, &a, err) < 0)
         return -1;
     bool refused_us = a.status == 401 || a.status == 403 || a.status == 404;
     if (is_missing && a.endpoint && !refused_us && is_missing(a.fault.fault)) {
@@ -211,7 +203,7 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
     if (ret_fault)
         *ret_fault = (struct fault_info){.fault = FAULT_UNKNOWN, .rule = "", .retry_after_ms = -1};
     int rc = params.overflow ? err_set(err, ERR_TOO_LARGE, "call data of %zu bytes", data_len)
-                             : ask(n, &q, &a, err);
+                             : node_ask(n, &q, &a, err);
     if (rc == 0) {
         rc = take_view(&q, &a, ret, ret_len, ret_fault, err);
         node_answer_free(&a);
@@ -289,38 +281,97 @@ static int disagree(const struct endpoint *a, const struct endpoint *b, struct e
     hash_text(&a->genesis, ga);
     hash_text(&b->genesis, gb);
     if (a->chain_id != b->chain_id)
-        return err_set(err, ERR_CHAIN,
-                       "endpoint \"%s\" is on chain %" PRIu64 ", endpoint \"%s\" on chain %" PRIu64,
-                       endpoint_name(a), a->chain_id, endpoint_name(b), b->chain_id);
-    return err_set(err, ERR_CHAIN, "endpoint \"%s\" has genesis %s, endpoint \"%s\" has %s",
-                   endpoint_name(a), ga, endpoint_name(b), gb);
+        err_set(err, ERR_CHAIN,
+                "endpoint \"%s\" is on chain %" PRIu64 ", endpoint \"%s\" on chain %" PRIu64,
+                endpoint_name(a), a->chain_id, endpoint_name(b), b->chain_id);
+    else
+        err_set(err, ERR_CHAIN, "endpoint \"%s\" has genesis %s, endpoint \"%s\" has %s",
+                endpoint_name(a), ga, endpoint_name(b), gb);
+    return err_hint(err, "set chain.id, or leave out the endpoint that is on the wrong chain");
+}
+
+void node_expect(struct node *n, const uint64_t *chain_id, const hash32 *genesis)
+{
+    if (chain_id && !n->expects_id) {
+        n->expects_id = true;
+        n->chain_id = *chain_id;
+    }
+    if (genesis) {
+        n->expects_genesis = true;
+        n->genesis = *genesis;
+    }
+}
+
+static bool as_expected(const struct node *n, const struct endpoint *e)
+{
+    return (!n->expects_id || e->chain_id == n->chain_id) &&
+           (!n->expects_genesis || hash_equal(&e->genesis, &n->genesis));
+}
+
+/* The first that is on the chain we expect; if none is, and all told, the first. */
+static struct endpoint *take_identities(struct node *n, const struct identity *ids)
+{
+    struct endpoint *first = NULL, *right = NULL;
+    bool all_told = true;
+    for (size_t i = 0; i < n->n_endpoints; i++) {
+        struct endpoint *e = &n->endpoints[i];
+        e->identified = e->sure = ids[i].chain && ids[i].genesis;
+        all_told &= e->identified;
+        if (!e->identified)
+            continue;
+        e->chain_id = e->told_chain_id = ids[i].id;
+        e->genesis = ids[i].hash;
+        first = first ? first : e;
+        if (!right && as_expected(n, e))
+            right = e;
+    }
+    return right || !all_told ? right : first;
+}
+
+/* Nobody on our chain answered. Who is elsewhere is named; who is silent may be right. */
+static int nobody(struct node *n, const struct identity *ids, struct err *err)
+{
+    struct buf words = BUF_INIT(900);
+    for (size_t i = 0; i < n->n_endpoints; i++) {
+        const struct endpoint *e = &n->endpoints[i];
+        buf_addf(&words, "%sendpoint \"%s\": ", i ? "; " : "", endpoint_name(e));
+        if (e->identified)
+            buf_addf(&words, "it is on another chain (%" PRIu64 ")", e->chain_id);
+        else
+            buf_adds(&words, ids[i].trouble);
+    }
+    err_set(err, ERR_UNREACHABLE, "%s", buf_str(&words));
+    buf_free(&words);
+    return -1;
 }
 
 int node_identify(struct node *n, uint64_t *ret_chain_id, hash32 *ret_genesis, struct err *err)
 {
     struct identity ids[ENDPOINTS_MAX] = {0};
-    struct endpoint *first = NULL;
     if (n->in_use > 0)
         return err_set(err, ERR_FAILED, "identity asked while %zu requests are in flight",
                        n->in_use);
+    n->identified = false;
+    for (size_t i = 0; i < n->n_endpoints; i++)
+        endpoint_event(&n->endpoints[i], HEALTH_OURS, "");
     if (gather(n, ids, err) < 0)
         return -1;
+    struct endpoint *chosen = take_identities(n, ids);
+    if (!chosen)
+        return nobody(n, ids, err);
     for (size_t i = 0; i < n->n_endpoints; i++) {
-        struct endpoint *e = &n->endpoints[i];
-        if (!ids[i].chain || !ids[i].genesis)
-            continue;
-        e->chain_id = ids[i].id;
-        e->genesis = ids[i].hash;
-        e->identified = true;
-        first = first ? first : e;
-        if (e->chain_id != first->chain_id || !hash_equal(&e->genesis, &first->genesis))
-            return disagree(first, e, err);
+        const struct endpoint *e = &n->endpoints[i];
+        bool same = e->chain_id == chosen->chain_id && hash_equal(&e->genesis, &chosen->genesis);
+        /* One that is elsewhere than expected is set aside; where nothing told them apart, which of
+         * them is right is not for us to guess. */
+        if (e->identified && !same && as_expected(n, e) == as_expected(n, chosen))
+            return disagree(chosen, e, err);
     }
-    if (!first)
-        return err_set(err, ERR_UNREACHABLE, "endpoint \"%s\": %s", endpoint_name(&n->endpoints[0]),
-                       ids[0].trouble);
+    n->chain_id = chosen->chain_id;
+    n->genesis = chosen->genesis;
     n->identified = true;
-    *ret_chain_id = first->chain_id;
-    *ret_genesis = first->genesis;
+    checks_begin(n, clock_ms());
+    *ret_chain_id = n->chain_id;
+    *ret_genesis = n->genesis;
     return 0;
 }

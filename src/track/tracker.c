@@ -1,6 +1,7 @@
 #include "track/tracker.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/parse.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -127,11 +128,33 @@ static int same_as_stored(struct tracker *t, const char *key, const char *name, 
     return rc;
 }
 
+/* What the store remembers, so that an endpoint that is elsewhere is told from those that are not. */
+static int expect_as_stored(struct tracker *t, struct err *err)
+{
+    struct arena arena;
+    const char *id_text = NULL, *genesis_text = NULL;
+    uint64_t id;
+    hash32 genesis;
+    arena_init(&arena);
+    int rc = store_state_get(t->store, "chain.id", &arena, &id_text, err);
+    if (rc == 0)
+        rc = store_state_get(t->store, "chain.genesis", &arena, &genesis_text, err);
+    if (rc == 0)
+        node_expect(t->node, id_text && parse_u64(id_text, strlen(id_text), &id) ? &id : NULL,
+                    genesis_text && hash_parse(genesis_text, strlen(genesis_text), &genesis)
+                        ? &genesis
+                        : NULL);
+    arena_free(&arena);
+    return rc;
+}
+
 int tracker_identify(struct tracker *t, struct err *err)
 {
     uint64_t id;
     hash32 genesis;
     char id_text[24], genesis_text[HASH_TEXT];
+    if (t->store && expect_as_stored(t, err) < 0)
+        return -1;
     if (node_identify(t->node, &id, &genesis, err) < 0)
         return -1;
     if (t->conf->chain.has_id && t->conf->chain.id != id) {
