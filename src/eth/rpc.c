@@ -56,6 +56,7 @@ static int64_t code_of(const struct json *error)
 static void read_error(const struct json *error, struct rpc_reply *r)
 {
     r->is_error = true;
+    r->error = json_is_array(error) ? json_first(error) : error;
     r->code = code_of(error);
     r->message = message_of(error);
     buf_init(&r->whole, WHOLE_MAX);
@@ -110,9 +111,8 @@ void rpc_reply_free(struct rpc_reply *r)
     *r = (struct rpc_reply){0};
 }
 
-bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
+static bool hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
 {
-    const char *s = json_str(result);
     size_t n = s ? strlen(s) : 0;
     if (n < 2 || n % 2)
         return false;
@@ -125,4 +125,19 @@ bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
     *ret = bytes;
     *ret_len = len;
     return true;
+}
+
+bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
+{
+    return hex_bytes(json_str(result), ret, ret_len);
+}
+
+bool rpc_revert_bytes(const struct rpc_reply *r, uint8_t **ret, size_t *ret_len)
+{
+    const struct json *data = json_get(r->error, "data");
+    if (json_is_object(data))
+        data = json_get(data, "data");
+    const char *s = json_str(data);
+    const char *word = s ? strchr(s, ' ') : NULL;
+    return hex_bytes(word ? word + 1 : s, ret, ret_len);
 }

@@ -26,15 +26,21 @@ struct rpc_reply {
     struct json *doc;          /* owns the rest; json_free() it */
     const struct json *result; /* set when the call succeeded; may be a JSON null */
     bool is_error;
-    int64_t code;        /* 0 if the error has none */
-    const char *message; /* never NULL when is_error */
-    struct buf whole;    /* the serialised error (message, data and all) for classification */
+    const struct json *error; /* what it is, in doc */
+    int64_t code;             /* 0 if the error has none */
+    const char *message;      /* never NULL when is_error */
+    struct buf whole;         /* the serialised error (message, data and all) for classification */
 };
 
 /* err is set when the text is no JSON-RPC reply to id at all (HTML, truncated, another id). */
-int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id,
-                    struct rpc_reply *ret, struct err *err);
+int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id, struct rpc_reply *ret,
+                    struct err *err);
 void rpc_reply_free(struct rpc_reply *r);
+
+/* What a call reverted with, where the error tells: `data` as hex (geth, reth, erigon, besu,
+ * anvil), as hex behind a word ("Reverted 0x…", nethermind and its kin), or as `data` in an object.
+ */
+bool rpc_revert_bytes(const struct rpc_reply *r, uint8_t **ret, size_t *ret_len);
 
 /* The bytes of a "0x…" string result of any even length; *ret is the caller's to mem_free(). */
 bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len);

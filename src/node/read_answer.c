@@ -7,55 +7,15 @@
 #include "base/mem.h"
 #include "node/read_internal.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 static void put_back_half(struct chunk *c)
 {
     size_t half = c->n / 2;
-    learn_size_failed(c->learnt, c->n);
-    chunk_part(c, half, c->n - half);
-    chunk_part(c, 0, half);
-}
-
-static struct piecemeal *piecemeal_of(struct read *read, size_t wallet)
-{
-    if (!read->piecemeal)
-        read->piecemeal = mem_zero(read->ask.n, sizeof *read->piecemeal);
-    return &read->piecemeal[wallet];
-}
-
-/* One wallet, its terms one by one: the sum is gathered in the reading as they come. */
-void chunk_put_back_terms(struct chunk *c)
-{
-    size_t wallet = chunk_wallet(c, 0);
-    struct reading *r = &c->read->readings[wallet];
-    piecemeal_of(c->read, wallet)->left = (uint8_t)c->n_terms;
-    r->status = READ_OK;
-    r->sum = U256_ZERO;
-    r->failed_term = -1;
-    for (size_t t = 0; t < c->n_terms; t++)
-        chunk_new(c->read, wallet, 1, c->first_term + t, 1, true);
-}
-
-static void settle(struct read *read, size_t wallet, enum reading_status status, int term,
-                   const u256 *value)
-{
-    struct reading *r = &read->readings[wallet];
-    bool gathering = read->piecemeal && read->piecemeal[wallet].left > 0;
-    if (!gathering) {
-        r->status = status;
-        r->failed_term = status == READ_OK ? -1 : term;
-        r->sum = value ? *value : U256_ZERO;
-        return;
-    }
-    read->piecemeal[wallet].left--;
-    if (r->status == READ_OK && status == READ_OK && !reader_add(&r->sum, value))
-        status = READ_OVERFLOW;
-    if (status != READ_OK && (r->status == READ_OK || term < r->failed_term)) {
-        r->status = status;
-        r->failed_term = term;
-    }
+    struct chunk *b = chunk_part(c, half, c->n - half), *a = chunk_part(c, 0, half);
+    if (!c->alone) /* of a crowd's size a chunk of suspects tells nothing */
+        trial_begin(c, a, b);
 }
 
 static enum reading_status status_of(enum cell_status s)
@@ -77,13 +37,21 @@ static enum reading_status status_of(enum cell_status s)
     return READ_OUT_OF_GAS;
 }
 
-/* A failure within a term's limit may be a failure of the limit, so a second look decides: alone, with
- * the whole budget, first together with the others, then by itself. */
+/* A failure within a term's limit may be a failure of the limit, so a second look decides: alone,
+ * with the whole budget, first together with the others, then by itself. */
 static bool look_again(const struct chunk *c, const struct read_cell *cell)
 {
     if (cell->status == CELL_SUSPECT)
         return !c->alone || c->n > 1;
     return cell->status == CELL_REVERTED && !c->alone && c->learnt->reader->doubts_failures;
+}
+
+/* By itself, and the terms before it still took what this one would have needed: then each has its
+ * own request. What used more than half of everything is too heavy with all of it, too. */
+static bool terms_crowd(const struct chunk *c, const struct read_cell *cell)
+{
+    return cell->status == CELL_SUSPECT && c->n == 1 && c->n_terms > 1 &&
+           cell->failed_term > (int)c->first_term && cell->gas_used <= learnt_gas(c->learnt) / 2;
 }
 
 /* Those of a crowd go together, those of a chunk that was alone already one by one. */
@@ -101,9 +69,11 @@ static void settle_cells(struct chunk *c, const struct read_result *res)
         const struct read_cell *cell = &res->cells[i];
         if (look_again(c, cell))
             suspects[n++] = chunk_wallet(c, i);
+        else if (terms_crowd(c, cell))
+            chunk_put_back_terms(c);
         else
-            settle(c->read, chunk_wallet(c, i), status_of(cell->status), cell->failed_term,
-                   &cell->sum);
+            settle(c->read, chunk_wallet(c, i), status_of(cell->status),
+                   c->n_terms == 1 ? (int)c->first_term : cell->failed_term, &cell->sum);
     }
     put_back_suspects(c, suspects, n);
     if (res->answered < c->n)
@@ -114,6 +84,7 @@ static void settle_cells(struct chunk *c, const struct read_result *res)
 /* Gas was short: the chunk was too large, or one wallet burns everything. */
 static void starved(struct chunk *c)
 {
+    trial_failed(c);
     if (c->n > 1)
         put_back_half(c);
     else if (c->n_terms > 1)
@@ -131,19 +102,37 @@ static bool proof_holds(const struct read *read, const struct read_proof *p)
            p->chain_id == read->ask.chain_id && hash_equal(&p->parent, &at->parent);
 }
 
-static bool check_proof(struct chunk *c, const struct read_result *res)
+static void lied(struct chunk *c, const char *words)
 {
     struct read *read = c->read;
-    if (!res->proof.present && endpoint_pins_hash(c->learnt->endpoint) == CAP_YES)
-        return true;
-    if (res->proof.present && proof_holds(read, &res->proof))
-        return true;
     endpoint_blame(c->learnt->endpoint, "answered from another block than asked");
-    err_set(&read->report.why, ERR_FAILED,
-            "endpoint \"%s\" answered from block %llu (chain %llu) when asked for block %llu",
-            endpoint_name(c->learnt->endpoint), (unsigned long long)res->proof.number,
-            (unsigned long long)res->proof.chain_id, (unsigned long long)read->ask.at.number);
+    err_set(&read->report.why, ERR_FAILED, "endpoint \"%s\" %s when asked for block %llu",
+            endpoint_name(c->learnt->endpoint), words, (unsigned long long)read->ask.at.number);
+    learn_forget(read->engine, c->learnt->endpoint);
     read_stop(read, READ_END_LIED);
+}
+
+/* Where nothing is proven from inside, the hash that was asked for is the proof. That it is looked
+ * at was shown by asking for a made-up one, and is shown again before the read ends (succeeded()).
+ */
+static bool held_to_hash(struct chunk *c)
+{
+    struct read *read = c->read;
+    if (endpoint_pins_hash(c->learnt->endpoint) != CAP_YES ||
+        (read->by_hash && read->by_hash != c->learnt))
+        return false;
+    read->by_hash = c->learnt;
+    return true;
+}
+
+static bool check_proof(struct chunk *c, const struct read_result *res)
+{
+    char words[96];
+    if (res->proof.present ? proof_holds(c->read, &res->proof) : held_to_hash(c))
+        return true;
+    snprintf(words, sizeof words, "answered from block %llu (chain %llu)",
+             (unsigned long long)res->proof.number, (unsigned long long)res->proof.chain_id);
+    lied(c, res->proof.present ? words : "proves no block");
     return false;
 }
 
@@ -153,25 +142,40 @@ static void fail(struct read *read, enum read_end end, const char *what, const c
     read_stop(read, end);
 }
 
-static void decoded(struct chunk *c, const uint8_t *reply, size_t len)
+/* The same question without a wallet was answered: it is about the wallet. */
+static void control_answered(struct chunk *c)
+{
+    chunk_new(c->read, c->first, 1, c->first_term, c->n_terms, true);
+}
+
+static void take_result(struct chunk *c, const struct read_result *res, int64_t took_ms)
+{
+    c->read->proven = c->learnt->proven = true;
+    if (c->kind == CHUNK_CONTROL) {
+        control_answered(c);
+    } else if (res->starved || res->answered == 0) {
+        starved(c);
+    } else {
+        if (!c->alone)
+            learn_size_held(c->learnt, res->answered, res, took_ms);
+        trial_held(c);
+        settle_cells(c, res);
+    }
+}
+
+static void decoded(struct chunk *c, const struct node_answer *a)
 {
     struct read *read = c->read;
-    struct read_result res = {.cells = mem_alloc(c->n * sizeof(struct read_cell))};
+    struct read_result res = {.cells = mem_alloc((c->n + 1) * sizeof(struct read_cell))};
     struct err err = {0};
-    if (c->learnt->reader->decode(&c->sent, reply, len, &res, &err) < 0) {
+    if (c->learnt->reader->decode(&c->sent, a->bytes, a->n_bytes, &res, &err) < 0) {
         read->report.why = err;
         err_wrap(&read->report.why, "reader %s at endpoint \"%s\"", c->learnt->reader->name,
                  endpoint_name(c->learnt->endpoint));
         learn_forget(read->engine, c->learnt->endpoint);
         read_stop(read, READ_END_FAILED);
     } else if (check_proof(c, &res)) {
-        read->proven = c->learnt->proven = true;
-        if (res.starved || res.answered == 0)
-            starved(c);
-        else {
-            learn_size_held(c->learnt, res.answered, &res);
-            settle_cells(c, &res);
-        }
+        take_result(c, &res, a->wire_ms);
     }
     mem_free(res.cells);
 }
@@ -179,43 +183,43 @@ static void decoded(struct chunk *c, const uint8_t *reply, size_t len)
 /* A result: bytes, or a JSON null, which is "ask again" (proxies invent it above their head). */
 static void succeeded(struct chunk *c, const struct node_answer *a)
 {
-    if (a->bytes)
-        decoded(c, a->bytes, a->n_bytes);
+    if (a->bytes && c->kind == CHUNK_CANARY)
+        lied(c, "answers for a block that does not exist");
+    else if (a->bytes)
+        decoded(c, a);
     else if (++c->nulls <= READ_NULL_RETRIES)
-        chunk_part(c, 0, c->n)->nulls = c->nulls;
+        chunk_again(c)->nulls = c->nulls;
     else
         fail(c->read, READ_END_MOVED, "the node answers null for this block", "");
 }
 
-/* The fault of a single call of a single wallet, as the wallet's own; READ_UNANSWERED if it may just
- * as well be the endpoint's. Multicall3 itself fails where it is not deployed, so there it takes an
- * answer that this endpoint gave before; words nobody knows take one of this very read. */
-static enum reading_status poison(const struct chunk *c, enum fault fault)
+/* A contract's own refusal, not a machine that stopped: those have used up all the gas they had,
+ * and no other reader can tell them from an accident with it. */
+static bool says_revert(const struct node_answer *a)
 {
+    return a->bytes || strcasestr(a->text, "revert");
+}
+
+/* The fault of a single call of a single wallet, as the wallet's own; READ_UNANSWERED if it may
+ * just as well be the endpoint's. */
+static enum reading_status poison(const struct chunk *c, const struct node_answer *a)
+{
+    enum fault fault = a->fault.fault;
     bool single = c->learnt->reader->kind == READER_SINGLE;
-    bool known_good = c->learnt->reader->kind != READER_MULTICALL3 || c->learnt->proven;
+    /* Words nobody knows, or of the whole request: it takes an answer that shows the endpoint well.
+     */
+    bool well = c->read->proven || (single && c->learnt->proven);
     if (fault == FAULT_REVERT && single)
-        return READ_REVERTED;
-    if ((fault == FAULT_GAS || fault == FAULT_REVERT) && known_good)
+        return says_revert(a) ? READ_REVERTED : READ_OUT_OF_GAS;
+    if (fault == FAULT_GAS && single)
         return READ_OUT_OF_GAS;
-    if (fault == FAULT_DENSITY && c->learnt->proven)
+    if ((fault == FAULT_GAS || fault == FAULT_REVERT) && well)
+        return READ_OUT_OF_GAS;
+    if (fault == FAULT_DENSITY && well)
         return READ_BAD_LENGTH;
     if (fault == FAULT_UNKNOWN && c->read->proven)
         return READ_REVERTED;
     return READ_UNANSWERED;
-}
-
-static void too_much(struct chunk *c, const struct node_answer *a)
-{
-    enum reading_status status = poison(c, a->fault.fault);
-    if (c->n > 1)
-        put_back_half(c);
-    else if (c->n_terms > 1)
-        chunk_put_back_terms(c);
-    else if (status != READ_UNANSWERED)
-        settle(c->read, chunk_wallet(c, 0), status, (int)c->first_term, NULL);
-    else
-        fail(c->read, READ_END_FAILED, "a single call is too much for the endpoint", a->text);
 }
 
 static void request_failed(struct read *read, const struct node_answer *a)
@@ -224,32 +228,99 @@ static void request_failed(struct read *read, const struct node_answer *a)
     read_stop(read, READ_END_FAILED);
 }
 
-/* "It took too long" in a node's words is about the size. Silence is hardly: the next try is smaller
- * all the same, but a node that hangs is not asked for each half and half of a half. */
+/* One call of one wallet failed, and nothing was answered yet in this read: is it the wallet or the
+ * endpoint? A read of nobody but a bad wallet must come to an end, too. */
+static void ask_control(struct chunk *c)
+{
+    struct chunk *control = chunk_new(c->read, chunk_wallet(c, 0), 0, c->first_term, 1, true);
+    control->kind = CHUNK_CONTROL;
+}
+
+static void too_much(struct chunk *c, const struct node_answer *a)
+{
+    enum reading_status status = poison(c, a);
+    trial_failed(c);
+    if (c->n > 1) {
+        put_back_half(c);
+    } else if (c->n == 1 && c->n_terms > 1) {
+        chunk_put_back_terms(c);
+    } else if (c->n == 1 && status != READ_UNANSWERED) {
+        settle(c->read, chunk_wallet(c, 0), status, (int)c->first_term, NULL);
+    } else if (c->n == 1 && !c->read->proven && !c->learnt->reader->by_terms) {
+        ask_control(c);
+    } else {
+        learn_forget(c->read->engine, c->learnt->endpoint);
+        fail(c->read, READ_END_FAILED, "a single call is too much for the endpoint", a->text);
+    }
+}
+
+/* "It took too long" in a node's words is about the size. Silence is hardly: the next try is
+ * smaller all the same, but a node that hangs is not asked for each half and half of a half. */
 static void timed_out(struct chunk *c, const struct node_answer *a)
 {
     if (a->endpoint) {
         too_much(c, a);
         return;
     }
-    learn_size_failed(c->learnt, c->n);
+    if (!c->alone)
+        learn_size_failed(c->learnt, c->n);
     request_failed(c->read, a);
 }
 
-/* The node refuses the gas asked for, or lowers it below what a chunk needs. */
+/* "You may not ask for so much", in contrast to "that was not enough". */
+static bool refuses_gas(const struct node_answer *a)
+{
+    static const char *const ran_out[] = {"out of gas", "outofgas", "gas required", "too low",
+                                          "overflow"};
+    for (size_t i = 0; i < COUNT_OF(ran_out); i++)
+        if (strcasestr(a->text, ran_out[i]))
+            return false;
+    return true;
+}
+
+/* Of several chunks that were refused together only the first lowers what is asked for. */
 static void gas_refused(struct chunk *c, const struct node_answer *a)
 {
-    if (c->n > 1 || c->n_terms > 1 || c->sent.gas != c->learnt->gas)
+    if (!refuses_gas(a))
         too_much(c, a);
-    else if (learn_less_gas(c->learnt))
-        chunk_part(c, 0, c->n);
+    else if (c->sent.gas > learnt_gas(c->learnt) || learn_less_gas(c->learnt))
+        chunk_again(c);
     else
+        too_much(c, a);
+}
+
+/* The made-up block must be refused for being unknown. */
+static void canary_refused(struct chunk *c, const struct node_answer *a)
+{
+    enum fault f = a->fault.fault;
+    if (f != FAULT_BEHIND && f != FAULT_PRUNED && f != FAULT_NOT_CANONICAL)
+        request_failed(c->read, a);
+}
+
+/* What the node says of the question, though it was right once: perhaps it changed, or another one
+ * answers in its place. The next read gets to know it anew. */
+static void not_understood(struct chunk *c, const struct node_answer *a)
+{
+    learn_forget(c->read->engine, c->learnt->endpoint);
+    request_failed(c->read, a);
+}
+
+static void reverted(struct chunk *c, const struct node_answer *a)
+{
+    if (a->bytes && c->learnt->reader->by_revert && c->kind != CHUNK_CANARY)
+        decoded(c, a);
+    else /* aggregate3 itself: its own gas ran out, or it is no Multicall3 */
         too_much(c, a);
 }
 
 void chunk_answered(struct chunk *c, const struct node_answer *a)
 {
     struct read *read = c->read;
+    if (c->kind == CHUNK_CANARY && a->fault.fault != FAULT_NONE) {
+        canary_refused(c, a);
+        chunk_free(c);
+        return;
+    }
     switch (a->fault.fault) {
     case FAULT_NONE:
         succeeded(c, a);
@@ -257,7 +328,9 @@ void chunk_answered(struct chunk *c, const struct node_answer *a)
     case FAULT_GAS:
         gas_refused(c, a);
         break;
-    case FAULT_REVERT: /* aggregate3 itself: its own gas ran out, or it is no Multicall3 */
+    case FAULT_REVERT:
+        reverted(c, a);
+        break;
     case FAULT_DENSITY:
     case FAULT_FILTER:
     case FAULT_RANGE:
@@ -276,13 +349,15 @@ void chunk_answered(struct chunk *c, const struct node_answer *a)
         break;
     case FAULT_RATE:
     case FAULT_BILLING:
-    case FAULT_WINDOW:
     case FAULT_DOWN:
+    case FAULT_GARBLED:
+        request_failed(read, a);
+        break;
+    case FAULT_WINDOW:
     case FAULT_BATCH:
     case FAULT_INVALID:
     case FAULT_UNSUPPORTED:
-    case FAULT_GARBLED:
-        request_failed(read, a);
+        not_understood(c, a);
         break;
     }
     chunk_free(c);

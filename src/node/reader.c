@@ -5,13 +5,13 @@
 
 #include <string.h>
 
-const struct reader *const readers[] = {&reader_override, &reader_create, &reader_multicall3,
-                                        &reader_single, NULL};
+const struct reader *const readers[] = {&reader_override,   &reader_create_revert, &reader_create,
+                                        &reader_multicall3, &reader_single,        NULL};
 
-const struct reader *reader_find(enum conf_reader kind)
+const struct reader *reader_named(const char *name)
 {
     for (const struct reader *const *r = readers; *r; r++)
-        if ((*r)->kind == kind)
+        if (strcmp((*r)->name, name) == 0)
             return *r;
     return NULL;
 }

@@ -84,6 +84,7 @@ const struct reader reader_create_revert = {
     .method = "eth_call",
     .first_guess = 1000,
     .most = (INITCODE_MAX - CODE_ROOM) / 20,
+    .by_revert = true,
     .doubts_failures = true,
     .encode = encode_revert,
     .decode = decode_revert,

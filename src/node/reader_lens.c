@@ -103,6 +103,7 @@ int lens_chunk_decode(const struct read_chunk *chunk, enum lens_mode mode, size_
         lens_cell(&r, i, &cell);
         ret->cells[i].status = cell_status_of(cell.status);
         ret->cells[i].failed_term = cell.term < 0 ? -1 : (int)chunk->first_term + cell.term;
+        ret->cells[i].gas_used = cell.used;
         ret->cells[i].sum = cell.sum;
     }
     return 0;

@@ -8,21 +8,23 @@
  * A failed call in a chunk whose sentinel could pay had half of the node's whole budget to itself:
  * that is final. Without the sentinel's payment nothing of the chunk counts.
  */
-#include "node/reader.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "eth/abi.h"
 #include "eth/aggregate3.h"
+#include "node/reader.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 enum { PROOF_CALLS = 4 };
 
-/* Selectors of Multicall3's own views: getBlockNumber, getLastBlockHash (the parent's: the hash of a
- * block is not known inside it), getCurrentBlockTimestamp, getChainId. */
-static const uint8_t proof_selectors[PROOF_CALLS][4] = {
-    {0x42, 0xcb, 0xb1, 0x5c}, {0x27, 0xe8, 0x6d, 0x6e}, {0x0f, 0x28, 0xc9, 0x7d}, {0x34, 0x08, 0xe4, 0x70}};
+/* Selectors of Multicall3's own views: getBlockNumber, getLastBlockHash (the parent's: the hash of
+ * a block is not known inside it), getCurrentBlockTimestamp, getChainId. */
+static const uint8_t proof_selectors[PROOF_CALLS][4] = {{0x42, 0xcb, 0xb1, 0x5c},
+                                                        {0x27, 0xe8, 0x6d, 0x6e},
+                                                        {0x0f, 0x28, 0xc9, 0x7d},
+                                                        {0x34, 0x08, 0xe4, 0x70}};
 
 static size_t sentinel_calls(const struct read_chunk *chunk)
 {
@@ -109,7 +111,8 @@ static struct read_cell decode_wallet(const struct read_chunk *chunk, const stru
             u256_from_be32(&value, views[t].data);
             if (reader_add(&cell.sum, &value))
                 continue;
-            cell.status = CELL_OVERFLOW;
+            cell.status = CELL_OVERFLOW; /* no term alone is to blame */
+            break;
         }
         cell.failed_term = (int)(chunk->first_term + t);
         break;

@@ -321,6 +321,79 @@ async def omit_logs(ask):
     return as_json({**answer, "result": []} if "result" in answer else answer)
 
 
+@play(36, "no-override")
+async def no_override(ask):
+    """eth_call's third parameter is refused; with silent, dropped without a word."""
+    params = ask.rpc.get("params") or []
+    if ask.rpc.get("method") == "eth_call" and len(params) > 2:
+        if not ask.args.get("silent"):
+            return as_json(rpc_error(ask.rpc, -32602, "too many arguments, want at most 2"))
+        del params[2:]
+    return await honest(ask)
+
+
+@play(37, "no-create")
+async def no_create(ask):
+    """eth_call wants a contract."""
+    call = (ask.rpc.get("params") or [{}])[0]
+    if isinstance(call, dict) and not call.get("to"):
+        return as_json(rpc_error(ask.rpc, -32602, "invalid params: missing field `to`"))
+    return await honest(ask)
+
+
+@play(38, "no-revert-data")
+async def no_revert_data(ask):
+    """That a call reverted is said, not with what."""
+    answer = await ask.answer()
+    answer.get("error", {}).pop("data", None)
+    return as_json(answer)
+
+
+@play(39, "false-proof")
+async def false_proof(ask):
+    """A word of the asked block (what: number, parent, timestamp, chain) that eth_call answers with is
+    changed wherever it stands; hash or number, the block is looked up. Revert data too."""
+    answer = await ask.answer()
+    block = (ask.rpc.get("params") or [{}, "latest"])[1]
+    if isinstance(block, dict):
+        header = await ask.other("eth_getBlockByHash", [block["blockHash"], False])
+    else:
+        header = await ask.other("eth_getBlockByNumber", [block, False])
+    if header is None:
+        return as_json(answer)
+    words = {"number": int(header["number"], 16), "parent": int(header["parentHash"], 16),
+             "timestamp": int(header["timestamp"], 16),
+             "chain": int(await ask.other("eth_chainId", []), 16)}
+    true = words[ask.args["what"]]
+    text = json.dumps(answer).replace(f"{true:064x}", f"{true ^ 1:064x}")
+    return as_json(json.loads(text))
+
+
+@play(40, "bears")
+async def bears(ask):
+    """What a plan bears, each part only if it is named: gas (refused above, or lowered with `lowers`),
+    request and answer (bytes; of the body, and of what a call returns), override, create."""
+    params = ask.rpc.get("params") or []
+    call = params[0] if params and isinstance(params[0], dict) else {}
+    gas, args = int(call.get("gas", "0x0"), 16), ask.args
+    if ask.size > args.get("request", ask.size):
+        return Reply(413, b"Request Entity Too Large", {"Content-Type": "text/plain"})
+    if len(params) > 2 and not args.get("override", True):
+        return as_json(rpc_error(ask.rpc, -32602, "too many arguments, want at most 2"))
+    if call and not call.get("to") and not args.get("create", True):
+        return as_json(rpc_error(ask.rpc, -32602, "invalid params: missing field `to`"))
+    if gas > args.get("gas", gas):
+        if not args.get("lowers"):
+            return as_json(rpc_error(ask.rpc, -32000, f"gas limit {gas} exceeds {args['gas']}"))
+        call["gas"] = hex(args["gas"])
+    answer = await ask.answer()
+    data = answer.get("result") or (answer.get("error") or {}).get("data") or ""
+    if ask.rpc.get("method") == "eth_call" and isinstance(data, str) and (
+            len(data) / 2 - 1 > args.get("answer", len(data))):
+        return as_json(rpc_error(ask.rpc, -32000, "max code size exceeded"))
+    return as_json(answer)
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())
