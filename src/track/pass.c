@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "track/chain.h"
+#include "track/learned.h"
 #include "track/writer.h"
 
 #include <inttypes.h>
@@ -87,6 +88,7 @@ struct run {
     const struct pass *p;
     struct pass_progress progress;
     struct writers *writers;
+    struct learned learned;
     struct flight flights[FLIGHTS];
     size_t count[FLIGHT_WRITING + 1]; /* of flights in each state */
 
@@ -386,7 +388,9 @@ int pass_run(const struct pass *p, struct pass_progress *ret, struct err *err)
     r->window = WINDOW_FIRST;
     r->count[FLIGHT_FREE] = FLIGHTS;
     size_t writers = store_is_sqlite(p->t->store) ? 0 : WRITERS;
-    int rc = writers_open(p->t, "trueup sweep", writers, &r->writers, err);
+    int rc = learned_load(p->t, &r->learned, err);
+    if (rc == 0)
+        rc = writers_open(p->t, "trueup sweep", writers, &r->writers, err);
     if (rc == 0)
         rc = fly(r, err);
     writers_close(r->writers);
@@ -398,6 +402,8 @@ int pass_run(const struct pass *p, struct pass_progress *ret, struct err *err)
             step_close(&f->work);
         dirty_free(&f->plan);
     }
+    struct err ignored;
+    learned_save(p->t, &r->learned, true, &ignored);
     *ret = r->progress;
     mem_free(r);
     return rc;

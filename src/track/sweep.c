@@ -149,6 +149,8 @@ static int plan_oldest(struct sweep *s, const struct anchor *at, size_t batch, s
         struct mark m = {.wallet = rows[i].wallet,
                          .insert = rows[i].has_row ? INSERT_NEVER : INSERT_IF_LISTED};
         dirty_add(plan, &m);
+        if (rows[i].has_row && (ret->oldest_us == 0 || rows[i].updated_us < ret->oldest_us))
+            ret->oldest_us = rows[i].updated_us > 0 ? rows[i].updated_us : 1;
     }
     ret->requested = n;
     return 0;

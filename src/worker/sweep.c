@@ -1,6 +1,6 @@
 /*
- * Worker sweep: every interval, one tick per balance. A tick that comes due while the last still runs
- * is dropped and counted, so a slow node cannot pile up work.
+ * Worker sweep: every interval, one tick per balance. A tick that comes due while the last still
+ * runs is dropped and counted, so a slow node cannot pile up work.
  */
 #include "track/sweep.h"
 #include "base/clock.h"
@@ -9,9 +9,38 @@
 #include "base/mem.h"
 #include "proc/counters.h"
 #include "proc/stop.h"
+#include "track/learned.h"
+#include "track/pace.h"
 #include "worker/worker.h"
 
-enum { NOT_READY_MS = 1000 };
+enum { NOT_READY_MS = 1000, SAY_AGAIN_MS = 600000 };
+
+/* A balance and its pace. */
+struct row {
+    struct sweep sweep;
+    struct pace pace;
+    bool late;
+    int64_t said_ms;
+};
+
+/* "No row older than this" is a promise, so that it is not held is said: when it begins, now and
+ * then, and when it is over. */
+static void tell_age(struct row *r, const struct sweep_report *done)
+{
+    int64_t now_us = wall_seconds() * 1000000;
+    bool late = pace_is_late(&r->pace, done->oldest_us, now_us);
+    if (late && (!r->late || clock_ms() - r->said_ms > SAY_AGAIN_MS)) {
+        log_warn("stale refresh: rows are older than sweep.max_age, sweeping as fast as it goes",
+                 LOG_STR("balance", r->sweep.b->conf->name),
+                 LOG_I64("oldest_s", (now_us + r->pace.clock_us - done->oldest_us) / 1000000),
+                 LOG_I64("max_age_s", r->pace.max_age_ms / 1000), LOG_U64("rows", r->pace.rows));
+        r->said_ms = clock_ms();
+    } else if (!late && r->late && done->oldest_us) {
+        log_info("stale refresh: no row is older than sweep.max_age",
+                 LOG_STR("balance", r->sweep.b->conf->name));
+    }
+    r->late = late || (r->late && !done->oldest_us);
+}
 
 static void count(const struct sweep *s, const struct sweep_report *r, int64_t took_ms)
 {
@@ -47,13 +76,17 @@ static void report(const struct tracked *b, const struct sweep_report *r)
 }
 
 /* One tick of one balance; false when asked to stop. The next comes sooner than the interval only
- * while the store has no block to read at (*next_ms) or every row is due (*hurry). */
-static bool tick(struct sweep *s, size_t batch, int64_t *next_ms, bool *hurry)
+ * while the store has no block to read at, the age of rows asks for it, or every row is due
+ * (*hurry). */
+static bool tick(struct row *row, const struct conf *conf, int64_t due, int64_t *next_ms,
+                 bool *hurry)
 {
+    struct sweep *s = &row->sweep;
     struct sweep_report r;
     struct err err = {0};
     int64_t started = clock_ms();
-    if (sweep_tick(s, batch, &r, &err) < 0) {
+    size_t batch = conf->sweep.batch;
+    if (pace_count(&row->pace, s->t, s->b, &err) < 0 || sweep_tick(s, batch, &r, &err) < 0) {
         counters_add(CELL_TICKS_FAILED, err.kind != ERR_STOPPED);
         if (err.kind == ERR_STOPPED)
             return false;
@@ -63,9 +96,15 @@ static bool tick(struct sweep *s, size_t batch, int64_t *next_ms, bool *hurry)
     }
     count(s, &r, clock_ms() - started);
     report(s->b, &r);
+    tell_age(row, &r);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
-    *hurry |= r.hurry && r.end == SWEEP_DONE;
+    if (r.end != SWEEP_DONE)
+        return true;
+    int64_t wait = pace_wait(&row->pace, r.oldest_us, wall_seconds() * 1000000, r.requested);
+    if (wait < conf->sweep.interval_ms && due + wait < *next_ms)
+        *next_ms = due + wait;
+    *hurry |= r.hurry || wait == 0;
     return true;
 }
 
@@ -81,17 +120,21 @@ static void drop_missed(int64_t *due, int64_t interval)
              LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
 }
 
-static void loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool once)
+static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *learned, bool once)
 {
+    const struct conf *conf = t->conf;
     int64_t due = clock_ms();
     do {
         int64_t next = due + conf->sweep.interval_ms;
         bool hurry = false;
+        struct err ignored; /* sizes that are not kept cost some requests next time */
         for (size_t i = 0; i < n; i++)
-            if (!tick(&sweeps[i], conf->sweep.batch, &next, &hurry))
+            if (!tick(&rows[i], conf, due, &next, &hurry))
                 return;
-        due = hurry ? clock_ms() : next;
-        if (!hurry)
+        learned_save(t, learned, false, &ignored);
+        bool paced = hurry || next < due + conf->sweep.interval_ms;
+        due = hurry || (paced && next < clock_ms()) ? clock_ms() : next;
+        if (!paced)
             drop_missed(&due, conf->sweep.interval_ms);
     } while (!once && !stop_wait_until(due));
 }
@@ -99,17 +142,23 @@ static void loop(struct sweep *sweeps, size_t n, const struct conf *conf, bool o
 int worker_sweep(struct conf *conf, const struct worker_options *options, struct err *err)
 {
     struct tracker t;
+    struct learned learned;
+    struct err ignored;
     if (!worker_open(conf, "trueup sweep", &t, err))
         return exit_status(err);
-    struct sweep *sweeps = mem_zero(t.n_balances, sizeof *sweeps);
-    for (size_t i = 0; i < t.n_balances; i++)
-        sweep_open(&sweeps[i], &t, &t.balances[i]);
+    struct row *rows = mem_zero(t.n_balances, sizeof *rows);
+    for (size_t i = 0; i < t.n_balances; i++) {
+        sweep_open(&rows[i].sweep, &t, &t.balances[i]);
+        pace_open(&rows[i].pace, conf->sweep.interval_ms, conf->sweep.max_age_ms);
+    }
     log_info("starting stale-refresh sweep", LOG_I64("interval_ms", conf->sweep.interval_ms),
-             LOG_U64("batch", conf->sweep.batch));
-    loop(sweeps, t.n_balances, conf, options->once);
+             LOG_U64("batch", conf->sweep.batch), LOG_I64("max_age_ms", conf->sweep.max_age_ms));
+    learned_load(&t, &learned, &ignored);
+    loop(rows, t.n_balances, &t, &learned, options->once);
+    learned_save(&t, &learned, true, &ignored);
     for (size_t i = 0; i < t.n_balances; i++)
-        sweep_close(&sweeps[i]);
-    mem_free(sweeps);
+        sweep_close(&rows[i].sweep);
+    mem_free(rows);
     tracker_close(&t);
     return 0;
 }
