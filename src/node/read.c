@@ -2,8 +2,8 @@
  * The engine: chunks of several reads in flight over one node. See read.h.
  *
  * A read's wallets are cut into chunks; a chunk goes out, its answer either settles its wallets or
- * puts smaller chunks back (read_answer.c). A read ends when nothing of it waits or flies, or at the
- * first thing that makes all of it worthless.
+ * puts smaller chunks back (read_answer.c). A read ends when nothing of it waits or flies, or at
+ * the first thing that makes all of it worthless.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -18,6 +18,7 @@ int reads_open(struct node *n, struct reads **ret, struct err *err)
     (void)err;
     struct reads *r = mem_zero(1, sizeof *r);
     r->node = n;
+    r->rng.state = rng_seed_from_system();
     *ret = r;
     return 0;
 }
@@ -44,6 +45,7 @@ struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_
 
 void chunk_free(struct chunk *c)
 {
+    trial_leave(c);
     mem_free(c->members);
     mem_free(c->wallets);
     mem_free(c);
@@ -71,6 +73,13 @@ struct chunk *chunk_part(const struct chunk *c, size_t from, size_t n)
     if (c->members)
         take_members(part, c->members + from);
     return part;
+}
+
+struct chunk *chunk_again(const struct chunk *c)
+{
+    struct chunk *again = chunk_part(c, 0, c->n);
+    again->kind = c->kind;
+    return again;
 }
 
 void chunk_alone(struct read *read, const size_t *members, size_t n)
@@ -144,8 +153,9 @@ static bool unguarded(const struct read_learnt *l)
 /* A waiting chunk may be larger than a request: the front of it goes, the rest stays. */
 static void cut_to_size(struct chunk *c, const struct read_learnt *l)
 {
-    size_t most = l->size && !l->reader->by_terms && !unguarded(l) ? l->size : 1;
+    size_t most = l->reader->by_terms || unguarded(l) ? 1 : learnt_size(l);
     if (c->n > most) {
+        trial_leave(c);
         chunk_part(c, most, c->n - most);
         c->n = most;
     }
@@ -156,13 +166,43 @@ static bool must_go_by_terms(const struct chunk *c, const struct read_learnt *l)
     return c->n_terms > 1 && (l->reader->by_terms || unguarded(l));
 }
 
-/* What is granted, once that is known: the share of a view depends on what the call really has. */
-static uint64_t gas_to_ask(const struct read_learnt *l)
+/* The block a chunk is read at. A canary's is one that nobody has. */
+static void block_param(const struct chunk *c, const struct endpoint *e, struct buf *out)
 {
-    return l->granted && l->granted < l->gas ? l->granted : l->gas;
+    struct anchor at = c->read->ask.at;
+    if (c->kind == CHUNK_CANARY)
+        for (size_t i = 0; i < sizeof at.hash.b; i++)
+            at.hash.b[i] = (uint8_t)rng_next(&c->read->engine->rng);
+    endpoint_block_param(e, &at, out);
 }
 
-static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
+static int submit(struct chunk *c, const struct buf *params, struct err *err)
+{
+    struct read *read = c->read;
+    int64_t deadline = clock_ms() + CHUNK_DEADLINE_MS;
+    struct node_request q = {
+        .method = c->learnt->reader->method,
+        .params = params->data,
+        .params_len = params->len,
+        .lane = read->ask.lane,
+        .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
+        .only = c->learnt->endpoint,
+        .bytes = true,
+        /* A block that is not there may have been reorged away: who asked looks at the chain again,
+         * rather than that we wait for it here. */
+        .straight = NODE_STRAIGHT(FAULT_BEHIND) |
+                    (c->kind == CHUNK_CANARY ? NODE_STRAIGHT(FAULT_UNKNOWN) : 0),
+        .user = c,
+    };
+    if (node_submit(read->engine->node, &q, err) < 0)
+        return -1;
+    read->report.requests++;
+    return 0;
+}
+
+enum sent { NOT_SENT = -1, SENT, TOO_LONG };
+
+static enum sent send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
 {
     struct read *read = c->read;
     struct buf block = BUF_INIT(256), params = BUF_INIT(NODE_REQUEST_MAX);
@@ -173,61 +213,95 @@ static int send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
                                   .first_term = c->first_term,
                                   .n_terms = c->n_terms,
                                   .alone = c->alone,
-                                  .gas = gas_to_ask(l),
+                                  .gas = learnt_gas(l),
                                   .sentinel = l->sentinel};
-    endpoint_block_param(l->endpoint, &read->ask.at, &block);
+    block_param(c, l->endpoint, &block);
     l->reader->encode(&c->sent, &block, &params);
-    int64_t deadline = clock_ms() + CHUNK_DEADLINE_MS;
-    struct node_request q = {
-        .method = l->reader->method,
-        .params = params.data,
-        .params_len = params.len,
-        .lane = read->ask.lane,
-        .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
-        .only = l->endpoint,
-        .bytes = true,
-        /* A block that is not there may have been reorged away: who asked looks at the chain again,
-         * rather than that we wait for it here. */
-        .straight = NODE_STRAIGHT(FAULT_BEHIND),
-        .user = c,
-    };
-    int rc = params.overflow ? err_set(err, ERR_TOO_LARGE, "request over %d bytes", NODE_REQUEST_MAX)
-                             : node_submit(read->engine->node, &q, err);
+    enum sent rc = SENT;
+    if (params.overflow)
+        rc = c->n > 1 ? TOO_LONG : NOT_SENT;
+    if (rc == NOT_SENT)
+        err_set(err, ERR_TOO_LARGE, "a request for one wallet is over %d bytes", NODE_REQUEST_MAX);
+    else if (rc == SENT && submit(c, &params, err) < 0)
+        rc = NOT_SENT;
     buf_free(&block);
     buf_free(&params);
-    if (rc == 0)
-        read->report.requests++;
     return rc;
 }
 
-/* Sends what fits the window. A wallet whose terms must go one by one is cut so first. */
-static int fill_window(struct read *read, struct err *err)
+/* What was answered without a proof counts only if the endpoint still looks at the block it is
+ * asked for: one that does not answers for any. */
+static void queue_canary(struct read *read)
 {
-    while (!read->ended && read->waiting && read->n_flying < READ_WINDOW &&
-           node_in_flight(read->engine->node) < NODE_IN_FLIGHT_MAX) {
-        struct chunk *c = read->waiting;
-        struct read_learnt *l;
-        struct endpoint *best = node_best(read->engine->node);
+    bool by_terms = read->by_hash->reader->by_terms;
+    struct chunk *c =
+        chunk_new(read, 0, by_terms, 0, by_terms ? 1 : read->ask.shape->n_terms, true);
+    c->kind = CHUNK_CANARY;
+    c->learnt = read->by_hash;
+    read->by_hash = NULL;
+}
+
+/* Who is asked, and how. 0: nobody yet, the best endpoint is not known and others are still at it.
+ */
+static int choose(struct read *read, const struct chunk *c, struct read_learnt **ret,
+                  struct err *err)
+{
+    struct endpoint *best = node_best(read->engine->node);
+    if (c->kind == CHUNK_CANARY) {
+        *ret = c->learnt;
+    } else {
         if (!may_ask(read->engine, best, read->ask.shape))
             return 0;
-        if (learn_endpoint(read->engine, best, read->ask.shape, &l, err) < 0)
+        if (learn_endpoint(read->engine, best, read->ask.shape, ret, err) < 0)
             return -1;
-        read->waiting = c->next;
+    }
+    if (c->n == 0 && (*ret)->reader->by_terms)
+        return err_set(err, ERR_FAILED, "endpoint \"%s\" changed in the middle of a read",
+                       endpoint_name((*ret)->endpoint));
+    return 1;
+}
+
+/* The first chunk that waits, on its way. A wallet whose terms must go one by one is cut so first.
+ */
+static int send_first(struct read *read, struct read_learnt *l, struct err *err)
+{
+    struct chunk *c = read->waiting;
+    read->waiting = c->next;
+    if (c->kind == CHUNK_WALLETS)
         cut_to_size(c, l);
-        if (must_go_by_terms(c, l)) {
-            chunk_put_back_terms(c);
-            chunk_free(c);
-            continue;
-        }
-        if (send_chunk(c, l, err) < 0) {
-            c->next = read->waiting;
-            read->waiting = c;
+    if (c->kind == CHUNK_WALLETS && must_go_by_terms(c, l)) {
+        chunk_put_back_terms(c);
+        chunk_free(c);
+        return 0;
+    }
+    enum sent sent = send_chunk(c, l, err);
+    if (sent != SENT) {
+        c->next = read->waiting;
+        read->waiting = c;
+        if (sent == TOO_LONG)
+            learn_size_failed(l, c->n);
+        return sent == TOO_LONG ? 0 : -1;
+    }
+    c->next = read->flying;
+    read->flying = c;
+    c->in_flight = true;
+    read->n_flying++;
+    return 0;
+}
+
+/* Sends what fits the window. */
+static int fill_window(struct read *read, struct err *err)
+{
+    if (!read->waiting && !read->flying && read->by_hash)
+        queue_canary(read);
+    while (!read->ended && read->waiting && read->n_flying < READ_WINDOW &&
+           node_in_flight(read->engine->node) < NODE_IN_FLIGHT_MAX) {
+        struct read_learnt *l;
+        int chosen = choose(read, read->waiting, &l, err);
+        if (chosen <= 0)
+            return chosen;
+        if (send_first(read, l, err) < 0)
             return -1;
-        }
-        c->next = read->flying;
-        read->flying = c;
-        c->in_flight = true;
-        read->n_flying++;
     }
     return 0;
 }
@@ -257,7 +331,7 @@ static struct read *take_ended(struct reads *r, const struct read *only)
         struct read *read = *at;
         if (only && read != only)
             continue;
-        if (!read->ended && !read->waiting && !read->flying) {
+        if (!read->ended && !read->waiting && !read->flying && !read->by_hash) {
             read->ended = true;
             read->report.end = READ_END_DONE;
         }
@@ -311,7 +385,7 @@ void *read_user(const struct read *read)
 void read_end(struct read *read, struct read_report *ret)
 {
     *ret = read->report;
-    mem_free(read->piecemeal);
+    piecemeal_free(read);
     mem_free(read);
 }
 

@@ -1,9 +1,11 @@
-/* Shared by read.c (the engine), read_answer.c (what an answer means) and read_learn.c (what an
- * endpoint can do). Nobody else includes this. */
+/* What the files of the engine share: read.c (what flies), read_answer.c (what an answer means),
+ * read_settle.c (values into readings), read_trial.c (who is to blame), read_learn.c and
+ * read_probe.c (what an endpoint can do). Nobody else includes this. */
 #ifndef NODE_READ_INTERNAL_H
 #define NODE_READ_INTERNAL_H
 
 #include "base/err.h"
+#include "base/random.h"
 #include "node/read.h"
 
 enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_LEARNT = 128 };
@@ -15,36 +17,61 @@ struct read_learnt {
     const struct conf_term *terms;
     size_t n_terms;
     const struct reader *reader;
-    uint64_t gas;     /* what is asked for */
-    uint64_t granted; /* what was seen to be given; 0: not seen yet */
+    uint64_t gas;            /* what is asked for */
+    uint64_t granted;        /* what was seen to be given; 0: not seen yet */
     uint64_t gas_per_wallet; /* 0: not seen yet */
     struct sentinel sentinel;
     size_t size;        /* wallets in a chunk now */
     size_t size_failed; /* smallest size that lately failed; 0 if none */
+    size_t held;        /* largest chunk that held since the size was last lowered */
+    unsigned strikes;   /* sizes below `held` that failed since one of `struck` held */
+    size_t struck;
+    unsigned trials;    /* under way (read_trial.c) … */
+    size_t caution;     /* … and no chunk is larger than this meanwhile; 0: no such limit */
     unsigned successes; /* full chunks in a row since the size last changed */
     unsigned patience;  /* as many of them, and size_failed is forgotten; 0: the least */
     bool proven;        /* it has given a proven answer through this reader */
     bool forgotten;     /* probe again */
+    unsigned lowered;   /* answers since less gas was granted than asked for */
 };
+
+enum chunk_kind {
+    CHUNK_WALLETS,
+    /* No wallets, but the same question: does the endpoint answer at all? Then the one wallet
+     * [first] that it had no answer for is to blame, and is asked once more. */
+    CHUNK_CONTROL,
+    /* A block that nobody has: an answer shows that the endpoint does not look at the block. */
+    CHUNK_CANARY,
+};
+
+struct trial;
 
 /* One request's worth of a read, waiting or in flight. */
 struct chunk {
     struct read *read;
     struct chunk *next;
-    size_t first, n; /* wallets [first, first + n) of the ask, unless … */
-    size_t *members; /* … these n, by number; the chunk's */
+    size_t first, n;  /* wallets [first, first + n) of the ask, unless … */
+    size_t *members;  /* … these n, by number; the chunk's */
     address *wallets; /* of members, as sent; the chunk's */
     size_t first_term, n_terms;
     bool alone;
     bool in_flight;
-    unsigned nulls; /* times the answer was a JSON null */
+    enum chunk_kind kind;
+    struct trial *half_of;      /* NULL: of no trial */
+    unsigned nulls;             /* times the answer was a JSON null */
     struct read_learnt *learnt; /* as it was sent */
     struct read_chunk sent;
 };
 
-/* A wallet read term by term: how far it is. */
+/* A wallet read term by term: what is there of it. The terms may come in any order, but what the
+ * wallet's reading says must not depend on it. */
+struct piece {
+    enum reading_status status; /* READ_UNANSWERED until it is there */
+    u256 value;
+};
 struct piecemeal {
-    uint8_t left; /* terms not answered yet; 0: the wallet is not read this way */
+    struct piece *pieces; /* NULL: the wallet is not read this way */
+    uint8_t first, n, left;
 };
 
 struct read {
@@ -58,6 +85,8 @@ struct read {
     size_t n_flying;
     bool ended;
     bool proven; /* some chunk of it was answered, and from the right block */
+    struct read_learnt
+        *by_hash; /* who answered without a proof; NULL: nobody, or it was tried since */
     struct read_report report;
 };
 
@@ -73,6 +102,7 @@ struct read_kept {
 
 struct reads {
     struct node *node;
+    struct rng rng;
     bool (*stop_asked)(void); /* NULL: never */
     struct read *under_way;
     size_t n_under_way;
@@ -82,26 +112,48 @@ struct reads {
     size_t n_kept;
 };
 
-/* read_probe.c: chooses reader and gas for an endpoint by asking it. Nothing else may be in flight. */
+/* read_probe.c: chooses reader and gas for an endpoint by asking it. Nothing else may be in flight.
+ * again: what is known of the endpoint itself is asked again, too. */
 enum { GAS_FIRST = 50000000, GAS_FLOOR = 1500000 };
-int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
+int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape, bool again,
                    struct read_learnt *ret, struct err *err);
+/* The next lower amount that nodes are known to be capped at; 0: there is no less to ask for. */
+uint64_t gas_below(uint64_t gas);
 
 /* read_learn.c */
 int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
                    struct read_learnt **ret, struct err *err);
 struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e,
                               const struct read_shape *shape);
-void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res);
+/* took_ms: on the wire. */
+void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res,
+                     int64_t took_ms);
+/* n were too many: at once, or, where that many held lately, when it was said repeatedly. */
 void learn_size_failed(struct read_learnt *l, size_t n);
+void learn_size_blamed(struct read_learnt *l, size_t n);
+/* Wallets in a chunk now. */
+size_t learnt_size(const struct read_learnt *l);
+/* What is granted, once that is known: the share of a view depends on what the call really has. */
+uint64_t learnt_gas(const struct read_learnt *l);
 bool learn_less_gas(struct read_learnt *l); /* false: there is no less to ask for */
 /* The reader no longer works there: the next read probes again. */
 void learn_forget(struct reads *r, const struct endpoint *e);
 
 /* read_answer.c: what the answer means for the chunk; the chunk is freed or queued again. */
 void chunk_answered(struct chunk *c, const struct node_answer *a);
+
+/* read_settle.c: values into readings. */
+void settle(struct read *read, size_t wallet, enum reading_status status, int term,
+            const u256 *value);
 /* Queues the chunk's one wallet again, each term by itself. The chunk is still the caller's. */
 void chunk_put_back_terms(struct chunk *c);
+void piecemeal_free(struct read *read);
+
+/* read_trial.c: too big, or is one of them bad? */
+void trial_begin(struct chunk *whole, struct chunk *a, struct chunk *b);
+void trial_held(struct chunk *half);
+void trial_failed(struct chunk *half);
+void trial_leave(struct chunk *half);
 
 /* read.c */
 /* The number in the ask of the chunk's wallet i. */
@@ -112,6 +164,8 @@ struct chunk *chunk_part(const struct chunk *c, size_t from, size_t n);
 void chunk_alone(struct read *read, const size_t *members, size_t n);
 struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
                         size_t n_terms, bool alone);
+/* Queues the same again. */
+struct chunk *chunk_again(const struct chunk *c);
 void chunk_free(struct chunk *c);
 void read_stop(struct read *read, enum read_end end); /* report.why is set by the caller */
 

@@ -1,8 +1,8 @@
 /*
  * How many wallets a request bears, learnt per endpoint and balance.
  *
- * Where the answer tells its gas (the lens), the size follows from it at once. Elsewhere it grows while
- * it holds, and halves when the endpoint finds a request too large, too slow or too long.
+ * Where the answer tells its gas (the lens), the size follows from it at once. Elsewhere it grows
+ * while it holds, and halves when the endpoint finds a request too large, too slow or too long.
  */
 #include "base/err.h"
 #include "base/mem.h"
@@ -15,7 +15,10 @@ enum {
     GROW_AFTER = 3,
     PATIENCE_LEAST = 8,
     PATIENCE_MOST = 1024,
-    FEW = 64, /* a chunk of fewer says little of what a wallet costs */
+    FEW = 64,       /* a chunk of fewer says little of what a wallet costs */
+    SLOW_MS = 5000, /* well below the 10 to 30 s after which nodes and proxies give up */
+    STRIKES = 3,
+    ASK_WHOLE_AGAIN = 256,
 };
 
 struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e,
@@ -27,6 +30,19 @@ struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e,
             return l;
     }
     return NULL;
+}
+
+/* Asked again, the same reader bears what it did; trials under way end with what comes next. */
+static void keep_sizes(const struct read_learnt *before, struct read_learnt *l)
+{
+    l->trials = before->trials;
+    l->caution = before->caution;
+    if (before->reader != l->reader)
+        return;
+    l->size = before->size;
+    l->size_failed = before->size_failed;
+    l->patience = before->patience;
+    l->gas_per_wallet = before->gas_per_wallet;
 }
 
 /* ---- across restarts ---------------------------------------------------------------------------- */
@@ -107,10 +123,12 @@ int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape 
     if (!known && r->n_learnt == READ_LEARNT)
         return err_set(err, ERR_TOO_LARGE, "more than %d endpoints and balances", READ_LEARNT);
     struct read_learnt l;
-    if (probe_endpoint(r, e, shape, &l, err) < 0)
+    if (probe_endpoint(r, e, shape, known != NULL, &l, err) < 0)
         return -1;
     if (!known)
         take_kept(r, &l);
+    else
+        keep_sizes(known, &l);
     if (!known)
         known = &r->learnt[r->n_learnt++];
     *known = l;
@@ -118,56 +136,92 @@ int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape 
     return 0;
 }
 
-/* Entries are told apart by their endpoint; chunks in flight still point at theirs, so it stays where
- * it is and only stops being found. */
+/* Entries are told apart by their endpoint; chunks in flight still point at theirs, so it stays
+ * where it is and only stops being found. */
 void learn_forget(struct reads *r, const struct endpoint *e)
 {
     for (size_t i = 0; i < r->n_learnt; i++)
-        if (r->learnt[i].endpoint == e && endpoint_reader_setting(e) == READER_AUTO)
+        if (r->learnt[i].endpoint == e)
             r->learnt[i].forgotten = true;
 }
 
-/* As many wallets as the gas that is granted bears, with a little to spare: a chunk that stops early
- * costs a request more. The dearest wallets seen lately set the price, cheaper ones lower it slowly. */
+uint64_t learnt_gas(const struct read_learnt *l)
+{
+    return l->granted && l->granted < l->gas ? l->granted : l->gas;
+}
+
+size_t learnt_size(const struct read_learnt *l)
+{
+    size_t size = l->caution && l->caution < l->size ? l->caution : l->size;
+    return size > 0 ? size : 1;
+}
+
+/* Less than was asked for may be one of many backends, or a change: the whole is asked for again at
+ * times, which costs nothing where it is lowered. */
+static void take_grant(struct read_learnt *l, uint64_t granted)
+{
+    if (granted == 0)
+        return;
+    bool less = granted < l->gas;
+    l->lowered = less ? l->lowered + 1 : 0;
+    l->granted = less && l->lowered % ASK_WHOLE_AGAIN == 0 ? 0 : granted;
+}
+
+/* As many wallets as the gas that is granted bears, with a little to spare: a chunk that stops
+ * early costs a request more. The dearest wallets seen lately set the price, cheaper ones lower it
+ * slowly. */
 static size_t size_by_gas(struct read_learnt *l, size_t n, const struct read_result *res)
 {
     uint64_t each = res->gas_used / n;
-    if (res->gas_granted)
-        l->granted = res->gas_granted;
     if (each > l->gas_per_wallet)
         l->gas_per_wallet = each;
     else
         l->gas_per_wallet -= (l->gas_per_wallet - each) / 16;
-    uint64_t bears = l->granted - l->granted / 32;
-    return l->gas_per_wallet ? (size_t)(bears / l->gas_per_wallet) : l->reader->most;
+    uint64_t bears = res->gas_granted - res->gas_granted / 32;
+    size_t size = l->gas_per_wallet ? (size_t)(bears / l->gas_per_wallet) : l->reader->most;
+    return size > 0 ? size : 1;
 }
 
 /* What the size may become: what the gas bears, at once; by a quarter where nothing tells, or where
- * something failed before, and then only to a little below that. */
-static size_t next_size(const struct read_learnt *l, size_t goal, bool by_gas)
+ * something failed before, and then only to a little below that. Never so much that it would take
+ * longer than SLOW_MS, at the pace of this one. */
+static size_t next_size(const struct read_learnt *l, size_t n, size_t goal, int64_t took_ms)
 {
     size_t next = l->size + l->size / 4 + 1;
-    if (by_gas && (goal < next || !l->size_failed))
+    if (goal && (goal < next || !l->size_failed))
         next = goal;
     size_t below_failed = l->size_failed - l->size_failed / 16;
     if (l->size_failed && next >= below_failed)
         next = below_failed - 1;
+    if (took_ms > 0 && next > n * SLOW_MS / (size_t)took_ms)
+        next = n * SLOW_MS / (size_t)took_ms;
     return next < l->reader->most ? next : l->reader->most;
 }
 
 /* What failed is forgotten in time, since it may have been a bad moment; each time it fails again,
  * later. */
-void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res)
+void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res,
+                     int64_t took_ms)
 {
     bool by_gas = res->gas_used > 0 && n >= FEW;
     size_t goal = by_gas ? size_by_gas(l, n, res) : 0;
-    if (by_gas && goal < l->size)
-        l->size = goal > 0 ? goal : 1;
+    take_grant(l, res->gas_granted);
+    if (n > l->held)
+        l->held = n;
+    if (n >= l->struck)
+        l->strikes = 0;
+    if (goal && goal < l->size)
+        l->size = goal;
     if (n < l->size || l->reader->most == 1)
         return;
+    if (took_ms > 2 * SLOW_MS) {
+        l->size = n > 2 ? n / 2 : 1;
+        l->successes = 0;
+        return;
+    }
     l->successes++;
-    size_t next = next_size(l, goal, by_gas);
-    bool patient = l->successes >= GROW_AFTER || (by_gas && !l->size_failed);
+    size_t next = next_size(l, n, goal, took_ms);
+    bool patient = l->successes >= GROW_AFTER || (goal && !l->size_failed);
     if (next > l->size && patient) {
         l->size = next;
         l->successes = 0;
@@ -185,18 +239,34 @@ void learn_size_failed(struct read_learnt *l, size_t n)
         l->size_failed = n;
     if (n / 2 < l->size)
         l->size = n / 2;
+    l->held = 0;
+    l->strikes = 0;
     l->successes = 0;
     l->patience = l->patience ? l->patience * 2 : PATIENCE_LEAST;
     if (l->patience > PATIENCE_MOST)
         l->patience = PATIENCE_MOST;
 }
 
+/* Where larger ones held, a few wallets may be too heavy for each other: that is theirs alone. When
+ * it happens again and again with nothing as large between, the endpoint bears less than it did. */
+void learn_size_blamed(struct read_learnt *l, size_t n)
+{
+    if (n > l->held || ++l->strikes >= STRIKES)
+        learn_size_failed(l, n);
+    else
+        l->struck = n;
+}
+
 bool learn_less_gas(struct read_learnt *l)
 {
-    if (l->gas / 2 < GAS_FLOOR)
+    uint64_t had = learnt_gas(l), less = gas_below(had);
+    if (less == 0)
         return false;
-    l->gas /= 2;
-    l->sentinel.gas = l->gas / 2;
+    l->gas = less;
+    l->granted = 0;
+    if (l->sentinel.kind != SENTINEL_NONE)
+        l->sentinel.gas = less / 2;
+    l->size = (size_t)(l->size * less / had);
     l->size_failed = 0;
     return true;
 }
