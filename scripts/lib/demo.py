@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 from harness import config as configs  # noqa: E402
 from harness.anvil import Anvil  # noqa: E402
 from harness.checks import until_at_rest  # noqa: E402
-from harness.config import CHECKPOINT, TABLE  # noqa: E402
+from harness.config import BALANCE, CHECKPOINT, TABLE  # noqa: E402
 from harness.daemon import Trueup  # noqa: E402
 from harness.store import SqliteStore  # noqa: E402
 from harness.truth import Truth  # noqa: E402
@@ -120,7 +120,7 @@ def traffic(world, rng, operations=40):
 
 def covered(world, store, trueup):
     head = world.rpc.number()
-    trueup.until(lambda: (store.checkpoint(CHECKPOINT) or 0) >= head, f"block {head} to be covered")
+    trueup.until(lambda: store.covered(BALANCE) >= head, f"block {head} to be covered")
     return head
 
 
@@ -140,7 +140,7 @@ def survive(story, world, store, trueup, rng):
     story.say("kill -9 trueup; meanwhile the chain goes on")
     for _ in range(5):
         traffic(world, rng, 60)
-    behind = world.rpc.number() - store.checkpoint(CHECKPOINT)
+    behind = world.rpc.number() - store.covered(BALANCE)
     trueup.start()
     head = covered(world, store, trueup)
     story.say(f"started again: {behind} blocks caught up, covered to block {head}")

@@ -46,9 +46,13 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
 
 int positions_save(struct tracker *t, const struct positions *p, struct err *err)
 {
-    char text[80];
-    snprintf(text, sizeof text, "%" PRIu64 " %" PRIu64 " %" PRIu64, p->head, p->settled, p->first);
-    return store_state_set(t->store, "positions", text, err);
+    struct buf text = BUF_INIT(STORE_STATE_MAX);
+    buf_addf(&text, "%" PRIu64 " %" PRIu64 " %" PRIu64, p->head, p->settled, p->first);
+    for (size_t i = 0; i < t->n_balances && i < POSITIONS_BALANCES; i++)
+        buf_addf(&text, " %s=%" PRIu64, t->balances[i].conf->name, p->covered[i]);
+    int rc = store_state_set(t->store, "positions", buf_str(&text), err);
+    buf_free(&text);
+    return rc;
 }
 
 static bool next_number(const char **s, uint64_t *ret)
@@ -61,6 +65,21 @@ static bool next_number(const char **s, uint64_t *ret)
     return true;
 }
 
+/* name=block, for as many as there are; a balance that is configured no more is passed over. */
+static void load_covered(const struct tracker *t, const char *s, struct positions *p)
+{
+    while (*s) {
+        size_t name = strcspn(s, "= "), n = strcspn(s, " ");
+        for (size_t i = 0; i < t->n_balances && i < POSITIONS_BALANCES && name < n; i++) {
+            const char *ours = t->balances[i].conf->name;
+            if (strlen(ours) == name && memcmp(ours, s, name) == 0)
+                parse_u64(s + name + 1, n - name - 1, &p->covered[i]);
+        }
+        s += n;
+        s += strspn(s, " ");
+    }
+}
+
 int positions_load(struct tracker *t, struct positions *ret, struct err *err)
 {
     struct arena arena;
@@ -68,9 +87,37 @@ int positions_load(struct tracker *t, struct positions *ret, struct err *err)
     arena_init(&arena);
     int rc = store_state_get(t->store, "positions", &arena, &text, err);
     *ret = (struct positions){0};
-    if (rc == 0 && text)
+    if (rc == 0 && text) {
         ret->known = next_number(&text, &ret->head) && next_number(&text, &ret->settled) &&
                      next_number(&text, &ret->first);
+        load_covered(t, text, ret);
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+int positions_covered(struct tracker *t, const struct tracked *b, const struct positions *p,
+                      uint64_t *ret, bool *ret_found, struct err *err)
+{
+    struct arena arena;
+    const char *text;
+    char key[128];
+    uint64_t covered, rescan, seen = p->covered[b - t->balances];
+    bool found;
+    if (store_checkpoint_get(t->store, &b->store, &covered, &found, err) < 0)
+        return -1;
+    /* Another program may have moved the checkpoint past what we saw. */
+    if (found && seen > covered)
+        covered = seen;
+    snprintf(key, sizeof key, "rescan:%.100s", b->conf->name);
+    arena_init(&arena);
+    int rc = store_state_get(t->store, key, &arena, &text, err);
+    if (rc == 0) {
+        if (text && parse_u64(text, strlen(text), &rescan) && found && rescan < covered)
+            covered = rescan;
+        *ret = covered;
+        *ret_found = found;
+    }
     arena_free(&arena);
     return rc;
 }

@@ -57,12 +57,19 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
  * `first`, the block at which this store began. */
 uint64_t chain_sweep_block(uint64_t head, uint64_t settled, uint64_t covered, uint64_t first);
 
-/* Positions that other processes need, in trueup_state: head, settled, first. */
+/* Positions that other processes need, in trueup_state: head, settled, first, and what is covered of
+ * each of the tracker's balances. Written at the end of a turn, so they may lag, but never lead. */
+enum { POSITIONS_BALANCES = 16 };
 struct positions {
     bool known;
     uint64_t head, settled, first;
+    uint64_t covered[POSITIONS_BALANCES]; /* 0: not known */
 };
 int positions_save(struct tracker *t, const struct positions *p, struct err *err);
 int positions_load(struct tracker *t, struct positions *ret, struct err *err);
+/* The block up to which this balance's logs are answered for, as follow left it: the checkpoint, or
+ * further where it is above settled, or the rescan of a reorg below it. */
+int positions_covered(struct tracker *t, const struct tracked *b, const struct positions *p,
+                      uint64_t *ret, bool *ret_found, struct err *err);
 
 #endif

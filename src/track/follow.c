@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "track/all_due.h"
+#include "track/settle.h"
 #include "track/step.h"
 
 #include <inttypes.h>
@@ -33,11 +34,17 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     return 0;
 }
 
+static void follow_balance_free(struct follow_balance *fb)
+{
+    named_free(&fb->named);
+    dirty_free(&fb->touched);
+}
+
 void follow_close(struct follow *f)
 {
     if (f->balances)
         for (size_t i = 0; i < f->t->n_balances; i++)
-            named_free(&f->balances[i].named);
+            follow_balance_free(&f->balances[i]);
     mem_free(f->balances);
     f->balances = NULL;
 }
@@ -65,6 +72,7 @@ static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_f
     if (!*ret_found)
         return 0;
     fb->covered = fb->checkpoint;
+    fb->stored = true;
     arena_init(&arena);
     rescan_key(fb, key);
     int rc = store_state_get(f->t->store, key, &arena, &text, err);
@@ -85,7 +93,7 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
         return -1;
     if (!found) {
         uint64_t head = f->chain.head.at.number;
-        bool gone;
+        bool gone = false;
         fb->covered = f->has_from && f->from > 0 && f->from <= head ? f->from - 1 : head;
         if (f->has_from && f->from == 0)
             fb->covered = 0;
@@ -93,6 +101,7 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
         if (fb->covered == head &&
             store_checkpoint_advance(f->t->store, &fb->b->store, &f->chain.head.at, &gone, err) < 0)
             return -1;
+        fb->stored = fb->covered == head && !gone;
     }
     if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
         return chain_is_another(err, "the head is block %" PRIu64 ", but the checkpoint of \"%s\" is "
@@ -102,12 +111,20 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
     return 0;
 }
 
+/* At the end of a turn: nothing of it waits for this write. */
 static int save_positions(struct follow *f, struct err *err)
 {
+    if (!f->moved)
+        return 0;
     struct positions p = {.head = f->chain.head.at.number,
                           .settled = f->chain.settled.number,
                           .first = f->first};
-    return positions_save(f->t, &p, err);
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        p.covered[i] = f->balances[i].covered;
+    if (positions_save(f->t, &p, err) < 0)
+        return -1;
+    f->moved = false;
+    return 0;
 }
 
 static int prune(struct follow *f, struct err *err)
@@ -144,6 +161,8 @@ static uint64_t lowest_covered(const struct follow *f)
 
 /* ---- the break ------------------------------------------------------------------------------------------ */
 
+/* What is covered above the common block is not. Where that is below the checkpoint it must be
+ * remembered; above, a restart begins at the checkpoint anyway. */
 static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common, struct err *err)
 {
     char key[128], text[24];
@@ -153,12 +172,15 @@ static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t com
         return -1;
     if (!found || fb->covered <= common)
         return 0;
-    rescan_key(fb, key);
-    snprintf(text, sizeof text, "%" PRIu64, common);
-    if (store_state_set(f->t->store, key, text, err) < 0)
-        return -1;
+    if (common < fb->checkpoint) {
+        rescan_key(fb, key);
+        snprintf(text, sizeof text, "%" PRIu64, common);
+        if (store_state_set(f->t->store, key, text, err) < 0)
+            return -1;
+        fb->rescanning = true;
+    }
     fb->covered = common;
-    fb->rescanning = true;
+    f->moved = true;
     named_clear(&fb->named);
     return 0;
 }
@@ -176,6 +198,8 @@ static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, s
     int rc = store_rewind(f->t->store, tracker_store_balances(f->t, &arena), f->t->n_balances,
                           first_bad, ret_rows, err);
     arena_free(&arena);
+    for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
+        rc = settle_touched(f->t, f->balances[i].b, first_bad, &f->balances[i].touched, err);
     if (rc == 0) {
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;
@@ -237,6 +261,8 @@ static int settle_named(struct follow *f, struct follow_balance *fb, const struc
 {
     struct named *n = &fb->named;
     size_t unanswered;
+    for (size_t i = 0; i < fb->touched.n; i++)
+        dirty_add(&n->dirty, &fb->touched.list[i]);
     if (n->all_block > 0 && all_due_set(f->t, fb->b, n->all_block, err) < 0)
         return -1;
     if (fanout_resolve(f->t, &n->fanout, at, events_insert(fb->b), &n->dirty, &unanswered, err) < 0)
@@ -251,20 +277,23 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
                          struct err *err)
 {
     struct dirty *dirty = &fb->named.dirty;
+    uint64_t checkpoint = settle_checkpoint(to, f->chain.settled.number, fb->checkpoint);
     *ret_ok = false;
     if (settle_named(f, fb, at, ret, err) < 0)
         return -1;
+    bool nothing = dirty->n == 0 && fb->stored && checkpoint == fb->checkpoint;
     size_t done = 0;
-    do {
+    while (!nothing) {
         size_t n = dirty->n - done < STEP_WALLETS ? dirty->n - done : STEP_WALLETS;
         struct step s = {.balance = fb->b,
-                         .cause = fb->rescanning ? CAUSE_REORG : CAUSE_EVENT,
+                         .cause = fb->rescanning || fb->touched.n > 0 ? CAUSE_REORG : CAUSE_EVENT,
                          .at = *at,
-                         .marks = dirty->list + done,
+                         .marks = n > 0 ? dirty->list + done : NULL,
                          .n = n,
                          .lane = NODE_LIVE,
                          .has_checkpoint = done + n == dirty->n,
-                         .checkpoint = to};
+                         .checkpoint = checkpoint,
+                         .unsettled = at->number > f->chain.settled.number};
         struct step_report r;
         if (step_run(f->t, &s, &r, err) < 0)
             return -1;
@@ -274,8 +303,12 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
         }
         done += n;
         ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
-    } while (done < dirty->n);
+        nothing = done == dirty->n;
+    }
+    fb->checkpoint = checkpoint;
+    fb->stored = true;
     named_clear(&fb->named);
+    dirty_clear(&fb->touched);
     *ret_ok = true;
     return 0;
 }
@@ -302,14 +335,13 @@ static int flush(struct follow *f, uint64_t to, struct follow_report *ret, struc
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         bool ok;
-        if (fb->covered >= to)
+        if (fb->covered >= to && fb->touched.n == 0)
             continue;
         if (flush_balance(f, fb, to, &at, ret, &ok, err) < 0)
             return -1;
         if (ok) {
             fb->covered = to;
-            if (to > fb->checkpoint)
-                fb->checkpoint = to;
+            f->moved = true;
             if (move_rescan(f, fb, err) < 0)
                 return -1;
         }
@@ -398,6 +430,14 @@ static int cover_window(struct follow *f, uint64_t from, struct arena *arena, ui
     return cover_range(f, from, *ret_to, arena, ret, ret_ok, err);
 }
 
+static bool anybody_touched(const struct follow *f)
+{
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (f->balances[i].touched.n > 0)
+            return true;
+    return false;
+}
+
 static int cover(struct follow *f, struct follow_report *ret, struct err *err)
 {
     uint64_t head = f->chain.head.at.number, at = lowest_covered(f);
@@ -422,7 +462,7 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
     }
     arena_free(&arena);
     /* What was marked before a window failed is still whole blocks: it may be written. */
-    if (at > lowest_covered(f)) {
+    if (at > lowest_covered(f) || anybody_touched(f)) {
         struct err flush_err = {0};
         if (flush(f, at, ret, &flush_err) < 0) {
             *err = flush_err;
@@ -434,6 +474,39 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
     if (lowest_covered(f) >= head)
         f->announced = false;
     return rc;
+}
+
+/* ---- settling -------------------------------------------------------------------------------------------- */
+
+/* Reads again what has settled, a page a turn, when there is nothing newer to do. What cannot be read
+ * at this block is tried at the next one. */
+static int settle(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    uint64_t settled = f->chain.settled.number, head = f->chain.head.at.number;
+    struct anchor at;
+    bool found;
+    if (settled <= f->settled_to) {
+        f->settle_due = false;
+        return 0;
+    }
+    if (chain_anchor_below(f->t, chain_sweep_block(head, settled, lowest_covered(f), f->first), &at,
+                           &found, err) < 0)
+        return -1;
+    bool put_off = !found || at.number < settled, more = false;
+    for (size_t i = 0; !put_off && i < f->t->n_balances; i++) {
+        struct settle_report r;
+        if (settle_page(f->t, f->balances[i].b, &at, settled, &r, err) < 0)
+            return -1;
+        ret->settled += r.updated;
+        more |= r.more;
+        put_off |= r.put_off;
+    }
+    f->settle_due = more && !put_off;
+    if (f->settle_due)
+        ret->end = FOLLOW_AGAIN;
+    else if (!put_off)
+        f->settled_to = settled;
+    return 0;
 }
 
 int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
@@ -455,7 +528,15 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         return 0; /* behind, at the first look */
     if (start(f, err) < 0)
         return -1;
-    if (news == CHAIN_GREW && (save_positions(f, err) < 0 || prune(f, err) < 0))
+    if (news == CHAIN_GREW)
+        f->moved = f->settle_due = true;
+    int rc = cover(f, ret, err);
+    struct err why = {0};
+    if (save_positions(f, rc < 0 ? &why : err) < 0)
         return -1;
-    return cover(f, ret, err);
+    if (rc == 0 && news == CHAIN_GREW)
+        rc = prune(f, err);
+    if (rc == 0 && ret->end == FOLLOW_IDLE && f->settle_due)
+        rc = settle(f, ret, err);
+    return rc;
 }

@@ -26,13 +26,18 @@ struct follow {
         uint64_t covered;    /* every block up to here is answered for */
         bool rescanning;     /* covered lies below the durable checkpoint after a reorg */
         uint64_t checkpoint; /* as stored */
+        bool stored;         /* a checkpoint is */
         struct named named;  /* since covered */
+        struct dirty touched; /* by blocks that a reorg dropped: to be read again */
     } *balances;
     uint64_t first;   /* block at which this store began */
     bool has_from;    /* --from, for a first start */
     uint64_t from;
     uint64_t pruned_at; /* head when old headers were dropped last */
     bool announced;   /* the catch-up under way was logged */
+    bool moved;       /* positions have, since they were saved */
+    uint64_t settled_to; /* marks up to here have been read again (settle.h) */
+    bool settle_due; /* the chain grew since we looked for more of them */
 };
 
 enum follow_end {
@@ -44,6 +49,7 @@ enum follow_end {
 struct follow_report {
     enum follow_end end;
     size_t updated; /* rows written from events */
+    size_t settled; /* rows read again because their block settled */
     size_t unanswered; /* views of triggers that answered no list: left to the sweep */
     bool reorg;     /* the chain broke at reorg_at; unproven rows were made due */
     uint64_t reorg_at, reorg_rows;

@@ -54,7 +54,7 @@ int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *re
         return err_set(err, ERR_FAILED, "the node has no latest block");
     if (node_header_tag(t->node, TAG_FINALIZED, &settled, &found, err) < 0 ||
         positions_load(t, &p, err) < 0 ||
-        store_checkpoint_get(t->store, &b->store, &checkpoint, &have_checkpoint, err) < 0)
+        positions_covered(t, b, &p, &checkpoint, &have_checkpoint, err) < 0)
         return -1;
     uint64_t settled_at = found && settled.at.number <= head.at.number &&
                                   settled.at.number + CHAIN_STALE >= head.at.number

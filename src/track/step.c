@@ -81,9 +81,12 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
 {
     struct store_write *writes = arena_alloc(arena, s->n * sizeof *writes);
     struct store_failure *failures = arena_alloc(arena, s->n * sizeof *failures);
+    struct store_dirty *dirty = arena_alloc(arena, (s->unsettled ? s->n : 0) * sizeof *dirty);
     for (size_t i = 0; i < s->n; i++) {
         const struct mark *m = &s->marks[i];
         const struct reading *r = &readings[i];
+        if (r->status == READ_OK && s->unsettled)
+            dirty[b->n_dirty++] = (struct store_dirty){m->wallet, s->at.number, s->at.hash};
         if (r->status == READ_OK)
             writes[b->n_writes++] = (struct store_write){.wallet = m->wallet,
                                                          .value = r->sum,
@@ -102,6 +105,7 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
     }
     b->writes = writes;
     b->failures = failures;
+    b->dirty = dirty;
 }
 
 int step_write(struct step_work *w, struct store *store, struct err *err)

@@ -21,6 +21,8 @@ struct step {
     enum node_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */
     uint64_t checkpoint;
+    bool
+        unsettled; /* `at` may be taken back: the wallets are marked, to be read again (settle.h) */
 };
 
 enum step_end {

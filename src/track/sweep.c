@@ -1,7 +1,6 @@
 #include "track/sweep.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "track/all_due.h"
 #include "track/chain.h"
 
@@ -25,31 +24,12 @@ void sweep_close(struct sweep *s)
 
 /* ---- the block to read at ------------------------------------------------------------------------ */
 
-/* Covered as follow left it: the rescan mark of a reorg, else the checkpoint. */
-static int covered_of(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_found,
-                      struct err *err)
-{
-    struct arena arena;
-    const char *text;
-    char key[128];
-    uint64_t rescan;
-    if (store_checkpoint_get(t->store, &b->store, ret, ret_found, err) < 0)
-        return -1;
-    snprintf(key, sizeof key, "rescan:%.100s", b->conf->name);
-    arena_init(&arena);
-    int rc = store_state_get(t->store, key, &arena, &text, err);
-    if (rc == 0 && text && parse_u64(text, strlen(text), &rescan) && *ret_found && rescan < *ret)
-        *ret = rescan;
-    arena_free(&arena);
-    return rc;
-}
-
 int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
                  struct err *err)
 {
     struct positions p;
     uint64_t covered;
-    if (positions_load(t, &p, err) < 0 || covered_of(t, b, &covered, ret_found, err) < 0)
+    if (positions_load(t, &p, err) < 0 || positions_covered(t, b, &p, &covered, ret_found, err) < 0)
         return -1;
     if (!p.known || !*ret_found) {
         *ret_found = false;

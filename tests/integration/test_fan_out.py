@@ -22,7 +22,7 @@ def delegated(chain, trueup, store, config):
                               [1_000_000] * 50)
     last = chain.rpc.number()
     chain.anvil.mine(4)
-    trueup.until(lambda: store.checkpoint("audio_transfers") >= last, "the delegations to be covered")
+    trueup.until(lambda: store.covered("audio") >= last, "the delegations to be covered")
     assert set(DELEGATORS) <= set(store.rows(TABLE))
     return world
 

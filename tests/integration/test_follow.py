@@ -33,7 +33,7 @@ def first_checkpoint(trueup, store):
 
 
 def covered(trueup, store, block, seconds=30):
-    trueup.until(lambda: (store.checkpoint(CHECKPOINT) or 0) >= block, f"block {block}", seconds)
+    trueup.until(lambda: store.covered(BALANCE) >= block, f"block {block}", seconds)
 
 
 def away(chain, rng, gaps):
@@ -61,7 +61,7 @@ def test_catching_up_within_a_cap_on_blocks(chain, store, follow, provider, rng,
     trueup = follow()
     first_checkpoint(trueup, store)
     assert trueup.stop() == 0
-    began = store.checkpoint(CHECKPOINT)
+    began = store.checkpoint(CHECKPOINT)  # what a restart goes on from
     away(chain, rng, [90] * 5)
     provider.rules({"fault": "range-cap", "method": "eth_getLogs",
                     "args": {"blocks": 40, "text": text}})
@@ -134,7 +134,7 @@ def test_a_failed_request_holds_the_checkpoint(chain, store, follow, provider, m
     chain.world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
     trueup.until(lambda: "covering" in trueup.output()[said:], "it to say that it cannot", 40)
-    assert store.checkpoint(CHECKPOINT) < named
+    assert store.covered(BALANCE) < named
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
     assert not store.quarantined(BALANCE)
     provider.reset()
@@ -195,7 +195,7 @@ def test_a_contract_that_fails_for_everybody(chain, store, follow, rng):
     assert store.quarantined(BALANCE) == set()
     assert {w: r.balance for w, r in store.rows(TABLE).items()} == {
         w: r.balance for w, r in before.items()}
-    assert store.checkpoint(CHECKPOINT) < named
+    assert store.covered(BALANCE) < named
     chain.rpc.call("anvil_setCode", staking, code)
     until_at_rest(trueup, store, chain.anvil)
     rows = assert_at_rest_equal(store, chain.truth)
@@ -226,7 +226,7 @@ def test_a_node_that_answers_from_an_older_block(chain, store, follow, provider,
     trueup.until_log("answered from block", 20, said)
     assert {w: r.balance for w, r in store.rows(TABLE).items()} == {
         w: r.balance for w, r in before.items()}
-    assert store.checkpoint(CHECKPOINT) < named
+    assert store.covered(BALANCE) < named
     provider.reset()
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:10])
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:10])

@@ -120,7 +120,7 @@ def test_removed_while_its_write_is_planned(chain, store, trueup, provider, tmp_
     trueup.run("wallets", "remove", gone)
     provider.reset()
     chain.anvil.mine(1)
-    trueup.until(lambda: store.checkpoint(CHECKPOINT) >= chain.rpc.number(), "it to be covered")
+    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "it to be covered")
     time.sleep(1.3)  # the slow answer arrives, whatever is made of it
     assert gone not in store.rows(TABLE)
     assert gone not in store.quarantined(BALANCE)
@@ -169,9 +169,9 @@ def test_a_query_that_fails_holds_the_checkpoint(chain, postgres, trueup, tmp_pa
     world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
     trueup.until_log("users")  # the database's own words
-    assert store.checkpoint(CHECKPOINT) < named and WALLETS[0] not in store.rows(TABLE)
+    assert store.covered(BALANCE) < named and WALLETS[0] not in store.rows(TABLE)
     store.sql("ALTER TABLE people RENAME TO users")
-    trueup.until(lambda: store.checkpoint(CHECKPOINT) >= named, "the checkpoint to move")
+    trueup.until(lambda: store.covered(BALANCE) >= named, "the checkpoint to move")
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
 
 
@@ -194,10 +194,10 @@ def test_two_balances_do_not_wait_for_each_other(chain, store, trueup, configure
     chain.rpc.call("anvil_setCode", world.staking.address, "0x60006000fd")
     world.token.send("mintMany", WALLETS[:20], [7] * 20)
     named = chain.rpc.number()
-    trueup.until(lambda: store.checkpoint("second") >= named, "the second to go on")
+    trueup.until(lambda: store.covered("second") >= named, "the second to go on")
     rows = store.rows("second_balances")
     assert len(rows) == 20 and all(r.blocknumber == named for r in rows.values())
-    assert store.checkpoint(CHECKPOINT) < named
+    assert store.covered(BALANCE) < named
 
 
 @on_sqlite

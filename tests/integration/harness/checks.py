@@ -27,8 +27,9 @@ def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpo
     head = anvil.rpc.number()
 
     def resting():
-        covered = store.checkpoint(checkpoint)
-        if covered is None or covered < head:
+        if store.covered(balance) < head:
+            return False
+        if store.settling(balance, store.checkpoint(checkpoint)):
             return False
         quarantined = store.quarantined(balance)
         rows = store.rows(table)
