@@ -167,7 +167,7 @@ static void the_listing_says_what_the_code_does(void **state)
     for (const char *line = buf_str(&text); line; line = strchr(line, '\n')) {
         line += *line == '\n';
         uint8_t where[2];
-        if (!parse_hex(line, 4, where, 2) || line[4] != ' ')
+        if (strnlen(line, 5) < 5 || !parse_hex(line, 4, where, 2) || line[4] != ' ')
             continue;
         assert_int_equal((size_t)where[0] << 8 | where[1], at);
         uint8_t op = code.b[at];
