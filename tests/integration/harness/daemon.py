@@ -1,5 +1,6 @@
 """trueup as a process: started, watched, killed and asked as an operator would."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -131,7 +132,8 @@ class Trueup:
         group = self.process.pid
         left = session_members(group)
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a worker dies with its supervisor
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
         until(lambda: not session_members(group), "the processes to be gone", 5)
