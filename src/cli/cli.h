@@ -81,16 +81,18 @@ void cli_close(struct tracker *t, struct conf *conf);
 int cli_need_endpoint(const struct conf *conf, struct err *err);
 
 int command_config(struct cli *cli);
+int command_doctor(struct cli *cli);
 int command_help(struct cli *cli);
 int command_migrate(struct cli *cli);
 int command_read(struct cli *cli);
 int command_run(struct cli *cli);
+int command_status(struct cli *cli);
 int command_sweep(struct cli *cli);
 int command_version(struct cli *cli);
 int command_wallets(struct cli *cli);
 int command_worker(struct cli *cli);
 
-extern const struct cli_option config_options[], migrate_options[], read_options[], run_options[],
+extern const struct cli_option config_options[], doctor_options[], status_options[], migrate_options[], read_options[], run_options[],
     sweep_options[], wallets_options[], worker_options_[];
 
 #endif

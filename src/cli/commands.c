@@ -30,6 +30,13 @@ const struct command commands[] = {
      "add writes the list only: the sweep reads the wallet, and then its row appears.\n"
      "remove takes the wallet from the list and its row from the table.\n",
      wallets_options, 1, -1, command_wallets, false},
+    {"status", "", "what a running daemon is doing",
+     "Asks the daemon at http.listen; when none answers, shows what the database says.\n",
+     status_options, 0, 0, command_status, false},
+    {"doctor", "", "probe the endpoints and the store: what they can do, what to change",
+     "Writes nothing. The exit status says whether `trueup run` can work here: 0, or 4 when no\n"
+     "endpoint serves, 5 when the store refuses.\n",
+     doctor_options, 0, 0, command_doctor, false},
     {"config", "check|show|init", "validate, print the effective settings, write a starter file",
      NULL, config_options, 1, 2, command_config, false},
     {"migrate", "", "create or upgrade the schema and stop", NULL, migrate_options, 0, 0,
