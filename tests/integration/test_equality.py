@@ -77,6 +77,7 @@ def test_an_upgrade_makes_every_row_due(chain, store, trueup, configured, rng):
     trueup.until(lambda: store.checkpoint("audio_transfers") is not None, "the first checkpoint")
     world.mint_all(WALLETS[:50], rng)
     world.staking.send("stakeMany", WALLETS[:50], list(range(1, 51)))
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:50])  # nothing is left to settle
     world.upgrade(world.staking, "DemoStakingDoubled")
     upgraded = chain.rpc.number()
     chain.anvil.mine(4)
