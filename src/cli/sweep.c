@@ -3,6 +3,7 @@
 #include "base/parse.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "track/learned.h"
 #include "track/pass.h"
 
 #include <inttypes.h>
@@ -62,6 +63,8 @@ int command_sweep(struct cli *cli)
     struct conf *conf;
     struct err err = {0};
     struct store_adopted adopted;
+    struct learned learned;
+    struct err ignored; /* sizes are found again */
     int64_t max_age = 0;
     const char *text = cli_value(cli, "max-age");
     if (text && !parse_duration(text, strlen(text), &max_age))
@@ -72,8 +75,13 @@ int command_sweep(struct cli *cli)
     int rc = tracker_migrate(&t, &adopted, &err);
     if (rc == 0)
         rc = tracker_identify(&t, &err);
+    if (rc == 0)
+        learned_load(&t, &learned, &ignored);
+    bool begun = rc == 0;
     for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
         rc = sweep_balance(&t, &t.balances[i], max_age, cli_has(cli, "json"), &err);
+    if (begun)
+        learned_save(&t, &learned, true, &ignored);
     cli_close(&t, conf);
     return rc < 0 ? cli_fail(&err) : 0;
 }

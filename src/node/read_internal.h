@@ -23,7 +23,7 @@ struct read_learnt {
     struct sentinel sentinel;
     size_t size;        /* wallets in a chunk now */
     size_t size_failed; /* smallest size that lately failed; 0 if none */
-    size_t held;        /* largest chunk that held since the size was last lowered */
+    size_t held;        /* largest chunk that held, as far as is known */
     unsigned strikes;   /* sizes below `held` that failed since one of `struck` held */
     size_t struck;
     unsigned trials;    /* under way (read_trial.c) … */

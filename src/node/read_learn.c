@@ -45,7 +45,8 @@ static void keep_sizes(const struct read_learnt *before, struct read_learnt *l)
     l->gas_per_wallet = before->gas_per_wallet;
 }
 
-/* ---- across restarts ---------------------------------------------------------------------------- */
+/* ---- across restarts ----------------------------------------------------------------------------
+ */
 
 enum { KEPT_NUMBERS = 4 };
 
@@ -182,17 +183,17 @@ static size_t size_by_gas(struct read_learnt *l, size_t n, const struct read_res
     return size > 0 ? size : 1;
 }
 
-/* What the size may become: what the gas bears, at once; by a quarter where nothing tells, or where
- * something failed before, and then only to a little below that. Never so much that it would take
- * longer than SLOW_MS, at the pace of this one. */
+/* What the size may become: what the gas bears, at once; by a quarter where nothing tells; where
+ * something failed before, half of the way there, until that is hardly more than what holds. Never
+ * so much that it would take longer than SLOW_MS, at the pace of this one. */
 static size_t next_size(const struct read_learnt *l, size_t n, size_t goal, int64_t took_ms)
 {
-    size_t next = l->size + l->size / 4 + 1;
-    if (goal && (goal < next || !l->size_failed))
-        next = goal;
-    size_t below_failed = l->size_failed - l->size_failed / 16;
-    if (l->size_failed && next >= below_failed)
-        next = below_failed - 1;
+    size_t next = goal ? goal : l->size + l->size / 4 + 1;
+    if (l->size_failed) {
+        size_t half_way = (l->size_failed - l->size) / 2;
+        if (next >= l->size + half_way)
+            next = half_way > l->size / 16 ? l->size + half_way : l->size;
+    }
     if (took_ms > 0 && next > n * SLOW_MS / (size_t)took_ms)
         next = n * SLOW_MS / (size_t)took_ms;
     return next < l->reader->most ? next : l->reader->most;
@@ -237,9 +238,11 @@ void learn_size_failed(struct read_learnt *l, size_t n)
         return;
     if (!l->size_failed || n < l->size_failed)
         l->size_failed = n;
-    if (n / 2 < l->size)
-        l->size = n / 2;
-    l->held = 0;
+    if (l->held >= n)
+        l->held = 0; /* no longer */
+    size_t back = l->held > n / 2 ? l->held : n / 2;
+    if (back < l->size)
+        l->size = back;
     l->strikes = 0;
     l->successes = 0;
     l->patience = l->patience ? l->patience * 2 : PATIENCE_LEAST;

@@ -31,7 +31,7 @@ void trial_begin(struct chunk *whole, struct chunk *a, struct chunk *b)
     a->half_of = b->half_of = t;
     t->learnt->trials++;
     if (!whole->half_of)
-        be_careful(t->learnt, whole->n / 2);
+        be_careful(t->learnt, whole->n - whole->n / 2); /* a half is not to be cut */
 }
 
 static void end(struct trial *t)
@@ -54,7 +54,7 @@ void trial_failed(struct chunk *half)
 {
     struct trial *t = half->half_of;
     if (t && ++t->failed == 2)
-        be_careful(t->learnt, t->n / 4);
+        be_careful(t->learnt, (t->n + 3) / 4);
 }
 
 void trial_leave(struct chunk *half)
