@@ -311,7 +311,9 @@ def other_history(chain, wallets, amount):
             for w in wallets]
 
 
-@pytest.mark.parametrize("depth, down", [(1, False), (3, True), (6, False), (10, False), (10, True)])
+@pytest.mark.parametrize("depth, down, store", [
+    (1, False, "sqlite"), (3, True, "postgres"), (6, False, "sqlite"), (10, False, "postgres"),
+    (10, True, "sqlite")], indirect=["store"])
 def test_reorg(chain, store, follow, trueup, rng, depth, down):
     """The last blocks are replaced by others: what only they said is taken back, what the new ones say
     is read, and following and sweeping go on."""
@@ -363,7 +365,7 @@ def test_the_last_block_before_a_long_night_was_reorged(chain, store, follow, tr
     assert all(w in store.rows(TABLE) for w in WALLETS[5:8])
 
 
-@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+@pytest.mark.parametrize("down, store", [(False, "sqlite"), (True, "postgres")], indirect=["store"])
 def test_rollback(chain, store, follow, trueup, rng, down):
     """The chain is cut and grows anew: shorter at first than what we know."""
     world = chain.world
