@@ -98,16 +98,9 @@ static void hex4(char to[8], const uint8_t from[4])
     memcpy(to, &v, sizeof v);
 }
 
-void buf_addhex(struct buf *b, const uint8_t *bytes, size_t n)
+void hex_put(char *to, const uint8_t *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
-    if (n > (size_t)-1 / 2) {
-        b->overflow = true;
-        return;
-    }
-    char *to = buf_reserve(b, n * 2);
-    if (!to)
-        return;
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
         hex4(to + 2 * i, bytes + i);
@@ -115,6 +108,18 @@ void buf_addhex(struct buf *b, const uint8_t *bytes, size_t n)
         to[2 * i] = digits[bytes[i] >> 4];
         to[2 * i + 1] = digits[bytes[i] & 15];
     }
+}
+
+void buf_addhex(struct buf *b, const uint8_t *bytes, size_t n)
+{
+    if (n > (size_t)-1 / 2) {
+        b->overflow = true;
+        return;
+    }
+    char *to = buf_reserve(b, n * 2);
+    if (!to)
+        return;
+    hex_put(to, bytes, n);
     b->len += n * 2;
     b->data[b->len] = '\0';
 }

@@ -27,6 +27,8 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_addhex(struct buf *b, const uint8_t *bytes, size_t n); /* lower case, no 0x */
+/* The same into memory of the caller's: 2n digits, no NUL. */
+void hex_put(char *to, const uint8_t *bytes, size_t n);
 
 /* Room for n more bytes to be written by the caller, who then adds to len; NULL on overflow. */
 char *buf_reserve(struct buf *b, size_t n);

@@ -1,4 +1,5 @@
 #include "eth/address.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/parse.h"
 #include "eth/keccak.h"
@@ -9,14 +10,10 @@ enum { ADDRESS_CHARS = ADDRESS_TEXT - 1 };
 
 static void hex_text(const uint8_t *bytes, size_t n, char *ret)
 {
-    static const char hex[] = "0123456789abcdef";
-    *ret++ = '0';
-    *ret++ = 'x';
-    for (size_t i = 0; i < n; i++) {
-        *ret++ = hex[bytes[i] >> 4];
-        *ret++ = hex[bytes[i] & 15];
-    }
-    *ret = '\0';
+    ret[0] = '0';
+    ret[1] = 'x';
+    hex_put(ret + 2, bytes, n);
+    ret[2 + 2 * n] = '\0';
 }
 
 void address_text(const address *a, char ret[ADDRESS_TEXT])

@@ -29,13 +29,23 @@ static void merge(struct mark *into, const struct mark *m)
         into->insert = m->insert;
 }
 
+/* As rows come that were asked for by key. */
+static bool in_order(const struct dirty *d)
+{
+    for (size_t i = 1; i < d->n; i++)
+        if (address_compare(&d->list[i - 1].wallet, &d->list[i].wallet) >= 0)
+            return false;
+    return true;
+}
+
 void dirty_settle(struct dirty *d)
 {
     if (d->settled || d->n == 0) {
         d->settled = true;
         return;
     }
-    qsort(d->list, d->n, sizeof *d->list, by_wallet);
+    if (!in_order(d))
+        qsort(d->list, d->n, sizeof *d->list, by_wallet);
     size_t kept = 0;
     for (size_t i = 1; i < d->n; i++) {
         if (address_equal(&d->list[kept].wallet, &d->list[i].wallet))
