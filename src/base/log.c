@@ -102,6 +102,8 @@ static uint64_t hash_line(enum log_level level, const char *message, const struc
         if (f[i].name && f[i].type == LOG_FIELD_STR && f[i].str)
             for (const char *p = f[i].str; *p; p++)
                 h = (h ^ (unsigned char)*p) * 1099511628211u;
+        else if (f[i].name && f[i].type != LOG_FIELD_STR)
+            h = (h ^ f[i].u64 ^ (uint64_t)f[i].i64) * 1099511628211u;
     return h;
 }
 

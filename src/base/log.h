@@ -6,7 +6,7 @@
  *
  * A line is written with one write(2), so lines of several processes do not mix. The same message
  * repeated within ten seconds is held back and counted ("repeated": n on the next one), warnings
- * and errors included, unless it carries other words.
+ * and errors included, unless it carries other words or numbers.
  *
  * Operators grep for messages: those listed in docs/logs.md do not change.
  */

@@ -76,6 +76,14 @@ static bool spelled_out(const char *arg, const char *name)
            (arg[2 + n] == '\0' || arg[2 + n] == '=');
 }
 
+/* A URL may carry a key, and anybody on the machine may look at our arguments (ps). Between the start
+ * and this line it is there to be seen; a file or the environment is the better place for it. */
+static void hide_argument(const char *value)
+{
+    char *at = (char *)(uintptr_t)value; /* argv is ours to write to (C17 5.1.2.2.1) */
+    memset(at, '*', strlen(at));
+}
+
 static int take_option(struct cli *cli, const struct cli_option *o, const char *value, int argc,
                        char **argv)
 {
@@ -90,7 +98,9 @@ static int take_option(struct cli *cli, const struct cli_option *o, const char *
         size_t room = strlen(o->name) + 3;
         char *flag = mem_alloc(room); /* lives as long as the process */
         snprintf(flag, room, "--%s", o->name);
-        cli->flags[cli->n_flags++] = (struct conf_flag){o->path, value, flag};
+        cli->flags[cli->n_flags++] = (struct conf_flag){o->path, mem_strdup(value), flag};
+        if (strstr(value, "://"))
+            hide_argument(value);
     } else {
         if (cli->n_given == CLI_OPTIONS)
             return cli_usage(cli, "too many options");

@@ -118,7 +118,8 @@ static void print_wallet(const struct tracked *b, const struct anchor *at,
 }
 
 static int read_balance(struct tracker *t, const struct tracked *b, const struct anchor *at,
-                        const address *wallets, size_t n, const struct cli *cli, struct err *err)
+                        const address *wallets, size_t n, const struct cli *cli,
+                        size_t *unread, struct err *err)
 {
     struct reading *sum = mem_alloc(n * sizeof *sum);
     struct reading *terms[READ_TERMS_MAX] = {0};
@@ -130,8 +131,10 @@ static int read_balance(struct tracker *t, const struct tracked *b, const struct
         terms[i] = mem_alloc(n * sizeof *sum);
         rc = read_all(t, &one, at, wallets, n, terms[i], err);
     }
-    for (size_t i = 0; rc == 0 && i < n; i++)
+    for (size_t i = 0; rc == 0 && i < n; i++) {
         print_wallet(b, at, sum, cli_has(cli, "terms") ? terms : NULL, i, cli_has(cli, "json"));
+        *unread += sum[i].status != READ_OK;
+    }
     for (size_t i = 0; i < READ_TERMS_MAX; i++)
         mem_free(terms[i]);
     mem_free(sum);
@@ -145,7 +148,7 @@ int command_read(struct cli *cli)
     struct err err = {0};
     struct anchor at;
     address *wallets = NULL;
-    size_t n = 0;
+    size_t n = 0, unread = 0;
     if (parse_wallets(cli, &wallets, &n, &err) < 0)
         return cli_fail(&err);
     int status = cli_open(cli, NEEDS_NODE, &t, &conf);
@@ -157,7 +160,10 @@ int command_read(struct cli *cli)
     if (rc == 0)
         rc = find_block(&t, cli, &at, &err);
     for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = read_balance(&t, &t.balances[i], &at, wallets, n, cli, &err);
+        rc = read_balance(&t, &t.balances[i], &at, wallets, n, cli, &unread, &err);
+    if (rc == 0 && unread > 0)
+        rc = err_set(&err, ERR_FAILED, "%zu of %zu balances could not be read", unread,
+                     n * t.n_balances);
     mem_free(wallets);
     cli_close(&t, conf);
     return rc < 0 ? cli_fail(&err) : 0;

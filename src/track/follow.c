@@ -49,19 +49,21 @@ void follow_close(struct follow *f)
     f->balances = NULL;
 }
 
-/* ---- where each balance stands ---------------------------------------------------------------------- */
+/* ---- where each balance stands
+ * ---------------------------------------------------------------------- */
 
 static void rescan_key(const struct follow_balance *fb, char out[128])
 {
     snprintf(out, 128, "rescan:%.100s", fb->b->conf->name);
 }
 
-/* A rescan that has caught up leaves this, which is no number: were its last block to stay, it would
- * read as "covered only so far" as soon as the checkpoint has moved on. */
+/* A rescan that has caught up leaves this, which is no number: were its last block to stay, it
+ * would read as "covered only so far" as soon as the checkpoint has moved on. */
 static const char rescan_over[] = "none";
 
 /* The checkpoint as stored, and what is covered: less, while a rescan is under way. */
-static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_found, struct err *err)
+static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_found,
+                        struct err *err)
 {
     char key[128];
     const char *text;
@@ -94,9 +96,10 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
     if (!found) {
         uint64_t head = f->chain.head.at.number;
         bool gone = false;
-        fb->covered = f->has_from && f->from > 0 && f->from <= head ? f->from - 1 : head;
-        if (f->has_from && f->from == 0)
-            fb->covered = 0;
+        if (f->has_from && f->from > head)
+            return err_set(err, ERR_USAGE, "--from %" PRIu64 " is above the head, block %" PRIu64,
+                           f->from, head);
+        fb->covered = !f->has_from ? head : f->from > 0 ? f->from - 1 : 0;
         fb->checkpoint = fb->covered;
         if (fb->covered == head &&
             store_checkpoint_advance(f->t->store, &fb->b->store, &f->chain.head.at, &gone, err) < 0)
@@ -104,9 +107,10 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
         fb->stored = fb->covered == head && !gone;
     }
     if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
-        return chain_is_another(err, "the head is block %" PRIu64 ", but the checkpoint of \"%s\" is "
-                                "%" PRIu64, f->chain.head.at.number, fb->b->conf->name,
-                                fb->checkpoint);
+        return chain_is_another(err,
+                                "the head is block %" PRIu64 ", but the checkpoint of \"%s\" is "
+                                "%" PRIu64,
+                                f->chain.head.at.number, fb->b->conf->name, fb->checkpoint);
     fb->started = true;
     return 0;
 }
@@ -116,9 +120,8 @@ static int save_positions(struct follow *f, struct err *err)
 {
     if (!f->moved)
         return 0;
-    struct positions p = {.head = f->chain.head.at.number,
-                          .settled = f->chain.settled.number,
-                          .first = f->first};
+    struct positions p = {
+        .head = f->chain.head.at.number, .settled = f->chain.settled.number, .first = f->first};
     for (size_t i = 0; i < f->t->n_balances; i++)
         p.covered[i] = f->balances[i].covered;
     if (positions_save(f->t, &p, err) < 0)
@@ -141,9 +144,11 @@ static int prune(struct follow *f, struct err *err)
 static int start(struct follow *f, struct err *err)
 {
     struct positions p;
-    if (positions_load(f->t, &p, err) < 0)
+    if (!f->begun && positions_load(f->t, &p, err) < 0)
         return -1;
-    f->first = p.known ? p.first : f->chain.head.at.number;
+    if (!f->begun)
+        f->first = p.known ? p.first : f->chain.head.at.number;
+    f->begun = true;
     for (size_t i = 0; i < f->t->n_balances; i++)
         if (!f->balances[i].started && start_balance(f, &f->balances[i], err) < 0)
             return -1;
@@ -159,11 +164,13 @@ static uint64_t lowest_covered(const struct follow *f)
     return lowest;
 }
 
-/* ---- the break ------------------------------------------------------------------------------------------ */
+/* ---- the break
+ * ------------------------------------------------------------------------------------------ */
 
 /* What is covered above the common block is not. Where that is below the checkpoint it must be
  * remembered; above, a restart begins at the checkpoint anyway. */
-static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common, struct err *err)
+static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common,
+                       struct err *err)
 {
     char key[128], text[24];
     bool found = true;
@@ -209,7 +216,8 @@ static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, s
     return rc;
 }
 
-/* ---- covering ----------------------------------------------------------------------------------------- */
+/* ---- covering
+ * ----------------------------------------------------------------------------------------- */
 
 static void mark_all(struct follow *f, const struct logs *logs)
 {
@@ -240,7 +248,8 @@ static int read_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct
         *ret = h->at;
         return 0;
     }
-    uint64_t at = chain_sweep_block(f->chain.head.at.number, f->chain.settled.number, UINT64_MAX, 0);
+    uint64_t at =
+        chain_sweep_block(f->chain.head.at.number, f->chain.settled.number, UINT64_MAX, 0);
     if (chain_anchor_below(f->t, at, ret, &found, err) < 0)
         return -1;
     if (!found || ret->number < to)
@@ -349,8 +358,8 @@ static int flush(struct follow *f, uint64_t to, struct follow_report *ret, struc
     return 0;
 }
 
-/* The window's last header, which came with its logs, where we know that block: an endpoint on another
- * branch would give us that branch's logs. */
+/* The window's last header, which came with its logs, where we know that block: an endpoint on
+ * another branch would give us that branch's logs. */
 static bool is_our_branch(const struct chain *c, const struct header *to)
 {
     const struct header *near = chain_near(c, to->at.number);
@@ -366,9 +375,11 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
     struct logs logs;
     struct err why = {0};
     *ret_ok = false;
-    if (node_logs_range(f->t->node, &f->filter.filter, from, to, NODE_CATCHUP, arena, &logs, &why) == 0) {
+    if (node_logs_range(f->t->node, &f->filter.filter, from, to, NODE_CATCHUP, arena, &logs,
+                        &why) == 0) {
         if (!is_our_branch(&f->chain, &logs.to))
-            return err_set(err, ERR_FAILED, "the logs up to block %" PRIu64 " are of another branch", to);
+            return err_set(err, ERR_FAILED,
+                           "the logs up to block %" PRIu64 " are of another branch", to);
         range_answered(&f->range, to - from, logs.n);
         mark_all(f, &logs);
         *ret_ok = true;
@@ -389,13 +400,15 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
 }
 
 /* Logs of one block above settled, by hash. The bloom saves the question where it says no. */
-static int cover_block(struct follow *f, const struct header *h, struct arena *arena, struct err *err)
+static int cover_block(struct follow *f, const struct header *h, struct arena *arena,
+                       struct err *err)
 {
     struct logs logs;
     bool doubted;
     if (h->has_bloom && !filter_may_match(&f->filter.filter, h))
         return 0;
-    if (node_logs_block(f->t->node, &f->filter.filter, h, NODE_LIVE, arena, &logs, &doubted, err) < 0)
+    if (node_logs_block(f->t->node, &f->filter.filter, h, NODE_LIVE, arena, &logs, &doubted, err) <
+        0)
         return -1;
     mark_all(f, &logs);
     return 0;
@@ -476,10 +489,27 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
     return rc;
 }
 
-/* ---- settling -------------------------------------------------------------------------------------------- */
+/* ---- settling
+ * -------------------------------------------------------------------------------------------- */
 
-/* Reads again what has settled, a page a turn, when there is nothing newer to do. What cannot be read
- * at this block is tried at the next one. */
+/* The checkpoint follows what has settled meanwhile, where no event carried it along. */
+static int advance(struct follow *f, struct follow_balance *fb, const struct anchor *at,
+                   struct err *err)
+{
+    uint64_t to = settle_checkpoint(fb->covered, f->chain.settled.number, fb->checkpoint);
+    struct step s = {.balance = fb->b, .at = *at, .has_checkpoint = true, .checkpoint = to};
+    struct step_report r;
+    if (to == fb->checkpoint || !fb->stored)
+        return 0;
+    if (step_run(f->t, &s, &r, err) < 0)
+        return -1;
+    if (r.end == STEP_DONE)
+        fb->checkpoint = to;
+    return 0;
+}
+
+/* Reads again what has settled, a page a turn, when there is nothing newer to do. What cannot be
+ * read at this block is tried at the next one. */
 static int settle(struct follow *f, struct follow_report *ret, struct err *err)
 {
     uint64_t settled = f->chain.settled.number, head = f->chain.head.at.number;
@@ -495,6 +525,8 @@ static int settle(struct follow *f, struct follow_report *ret, struct err *err)
     bool put_off = !found || at.number < settled, more = false;
     for (size_t i = 0; !put_off && i < f->t->n_balances; i++) {
         struct settle_report r;
+        if (advance(f, &f->balances[i], &at, err) < 0)
+            return -1;
         if (settle_page(f->t, f->balances[i].b, &at, settled, &r, err) < 0)
             return -1;
         ret->settled += r.updated;
@@ -532,6 +564,8 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         f->moved = f->settle_due = true;
     int rc = cover(f, ret, err);
     struct err why = {0};
+    if (rc == 0)
+        rc = chain_settle(f->t, &f->chain, err);
     if (save_positions(f, rc < 0 ? &why : err) < 0)
         return -1;
     if (rc == 0 && news == CHAIN_GREW)

@@ -162,10 +162,14 @@ static bool turn(struct follow *f, struct heard *heard, struct backoff *backoff,
 {
     struct follow_report r;
     struct err why = {0};
+    worker_tend(f->t, "follow", false);
+    if (!worker_may_spend(f->t, NODE_LIVE, ret_pause))
+        return true;
     if (follow_once(f, &r, &why) < 0) {
-        if (why.kind == ERR_CHAIN)
+        bool final = why.kind == ERR_CHAIN || why.kind == ERR_USAGE;
+        if (final)
             *err = why;
-        if (why.kind == ERR_CHAIN || why.kind == ERR_STOPPED)
+        if (final || why.kind == ERR_STOPPED)
             return false;
         log_warn_err("covering failed, trying again", &why);
         worker_mend(f->t, &why);
@@ -202,6 +206,7 @@ int worker_follow(struct conf *conf, const struct worker_options *options, struc
                !rest(&heard, &f, started + pause));
     }
     follow_close(&f);
+    worker_tend(&t, "follow", true);
     tracker_close(&t);
     return exit_status(err);
 }

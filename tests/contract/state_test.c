@@ -221,6 +221,28 @@ static void failures_and_writes_go_together(void **state)
                         "50");
 }
 
+static void a_checkpoint_is_never_lowered(void **state)
+{
+    struct contract *c = *state;
+    struct store_batch batch = {.balance = &c->balance, .has_checkpoint = true};
+    struct store_applied done;
+    uint64_t last = 0;
+    bool found = false, gone = true;
+    put_blocks(c, 40, 50, 0);
+    batch.at = block_no(50, 0);
+    batch.checkpoint = 50;
+    ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
+    batch.at = block_no(45, 0);
+    batch.checkpoint = 45;
+    ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
+    struct anchor at = block_no(47, 0);
+    ok(c, store_checkpoint_advance(c->store, &c->balance, &at, &gone, &c->err));
+    assert_false(gone);
+    ok(c, store_checkpoint_get(c->store, &c->balance, &last, &found, &c->err));
+    assert_true(found);
+    assert_int_equal(last, 50);
+}
+
 /* ---- list, dirty, state -------------------------------------------------------------------------
  */
 
@@ -442,7 +464,7 @@ int main(int argc, char **argv)
         T(quarantine_pays_its_event_when_read_at_last),
         T(a_read_before_the_event_does_not_pay_it),
         T(failures_and_writes_go_together),
-        T(list_is_kept_in_key_order),
+        T(a_checkpoint_is_never_lowered), T(list_is_kept_in_key_order),
         T(remove_takes_row_quarantine_and_marks),
         T(tracked_by_rule_list_or_row),
         T(query_decides_on_postgres_and_is_refused_elsewhere),
