@@ -114,9 +114,10 @@ static int lock_and_read(struct apply *a, bool *ret_anchor_gone)
     for (size_t i = 0; i < b->n_writes; i++)
         pg_array_address(&writes, &b->writes[i].wallet);
     pg_p_array(&c[2].params, &writes);
-    all_wallets(a, &all);
+    if (b->n_failures)
+        all_wallets(a, &all);
     pg_p_text(&c[3].params, b->balance->name);
-    pg_p_array(&c[3].params, &all);
+    pg_p_array(&c[3].params, b->n_failures ? &all : &writes);
     /* a range without any event is an anchor and a checkpoint, nothing else */
     size_t n = b->n_writes + b->n_failures ? COUNT_OF(c) : 2;
     if (pg_run(a->s, c, n, res, a->err) != 0)
