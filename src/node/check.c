@@ -123,7 +123,7 @@ void checks_begin(struct node *n, int64_t now)
         struct endpoint *e = &n->endpoints[i];
         e->check_at_ms = now;
         if (!e->identified)
-            notice(n, e, "endpoint does not answer yet, it is asked again", "");
+            node_tell(n, e, "endpoint does not answer yet, it is asked again", "");
         else if (e->chain_id != n->chain_id || !hash_equal(&e->genesis, &n->genesis))
             set_aside(n, e, &e->genesis, now);
     }
@@ -131,7 +131,7 @@ void checks_begin(struct node *n, int64_t now)
 
 /* ---- heads ---- */
 
-static void heads_soon(struct node *n, int64_t now)
+void heads_soon(struct node *n, int64_t now)
 {
     n->heads_every_ms = HEADS_LEAST_MS;
     if (n->heads_ms > now - HEADS_LEAST_MS + HEADS_SOON_MS)
@@ -147,10 +147,10 @@ static void set_lag(struct node *n, struct endpoint *e, uint64_t lag, int64_t no
         heads_soon(n, now);
         if (e->lag == 0) {
             e->counters.lagged++;
-            notice(n, e, "endpoint lags, others are asked first", why);
+            node_tell(n, e, "endpoint lags, others are asked first", why);
         }
     } else if (e->lag > 0) {
-        notice(n, e, "endpoint is used again", "has caught up");
+        node_tell(n, e, "endpoint is used again", "has caught up");
     }
     e->lag = lag;
 }

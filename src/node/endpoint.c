@@ -29,7 +29,7 @@ enum {
     LIE_FORGET_MS = 10 * 60 * 1000,
     BILLING_MS = 5 * 60 * 1000,
     CHECK_FLOOR_MS = 250,
-    CHECK_CEILING_MS = 10 * 1000,
+    CHECK_CEILING_MS = 5 * 1000,
     GOOD_TO_GROW = 16,
     SCRUB_MAX = 4096,
 };
@@ -83,11 +83,11 @@ void endpoint_event(struct endpoint *e, enum health_event event, const char *why
     if (e->breaker == before)
         return;
     if (e->breaker == BREAKER_ASIDE)
-        notice(e->node, e, "endpoint set aside, it is on another chain", why);
+        node_tell(e->node, e, "endpoint set aside, it is on another chain", why);
     else if (e->breaker == BREAKER_OPEN && before != BREAKER_HALF_OPEN)
-        notice(e->node, e, "endpoint left alone for a while", why);
+        node_tell(e->node, e, "endpoint left alone for a while", why);
     else if (e->breaker == BREAKER_CLOSED && before != BREAKER_RESTING)
-        notice(e->node, e, "endpoint is used again", words);
+        node_tell(e->node, e, "endpoint is used again", words);
     /* Who comes back from elsewhere may be somebody else. */
     if (e->breaker == BREAKER_OPEN || e->breaker == BREAKER_ASIDE)
         e->sure = false;

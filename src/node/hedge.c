@@ -38,7 +38,7 @@ static struct endpoint *whom(struct node *n, const struct request *r, int64_t no
 {
     struct endpoint *e = r->second;
     if (!e)
-        e = choose(n, NULL, r->at, now);
+        e = place_choose(n, NULL, r->at, now);
     else if (e == r->at || !endpoint_usable(e, now))
         e = NULL;
     return e && e->lag == 0 ? e : NULL;

@@ -110,6 +110,8 @@ struct node {
     int64_t wake_ms; /* when units will be there for what could not be sent; 0: nothing waits so */
     int64_t live_ms; /* when a caller last asked for the head */
     int64_t heads_ms, heads_every_ms; /* comparing heads: when last, how often */
+    uint64_t units; /* sent by this node, to all */
+    int64_t elsewhere_ms;
     struct budget budget;
     bool day_told[LANES];
     struct node_notice notices[NOTICES];
@@ -130,16 +132,16 @@ void request_fault(struct node *n, struct request *r, enum fault fault, const ch
 /* Takes r's transfer off the wire; r is QUEUED then. */
 void request_recall(struct node *n, struct request *r);
 /* Something a person wants to know once: the oldest unread is lost when nobody reads them. */
-void notice(struct node *n, const struct endpoint *e, const char *message, const char *why);
+void node_tell(struct node *n, const struct endpoint *e, const char *message, const char *why);
 
 /* ---- place.c: what goes where, and when ---- */
 
-bool dispatch(struct node *n, int64_t now); /* true: something was sent */
-void expire_all(struct node *n, int64_t now);
+bool place_dispatch(struct node *n, int64_t now); /* true: something was sent */
+void place_expire(struct node *n, int64_t now);
 /* When something can change without the network. */
-int64_t next_change(const struct node *n, int64_t now);
+int64_t place_next_change(const struct node *n, int64_t now);
 /* The best endpoint for r, or for anything (NULL), that may be asked now; not `not`. NULL if none. */
-struct endpoint *choose(struct node *n, const struct request *r, const struct endpoint *not,
+struct endpoint *place_choose(struct node *n, const struct request *r, const struct endpoint *not,
                         int64_t now);
 
 /* ---- check.c: the node's own questions ---- */
@@ -148,6 +150,8 @@ struct endpoint *choose(struct node *n, const struct request *r, const struct en
 void checks_begin(struct node *n, int64_t now);
 void checks_submit(struct node *n, int64_t now);
 void check_done(struct node *n, struct request *r, int64_t now);
+/* Something looks late: the heads are compared soon. */
+void heads_soon(struct node *n, int64_t now);
 /* A header that answers "the newest" came from e. */
 void head_told(struct node *n, struct endpoint *e, uint64_t number, uint64_t timestamp,
                int64_t asked_ms, int64_t now);

@@ -2,12 +2,17 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/internal.h"
+#include "proc/counters.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILTER_CEILING = 256 * 1024 };
+enum {
+    FILTER_CEILING = 256 * 1024,
+    EMPTY_BLOCKS = 1000, /* more of them without a log are asked about twice */
+};
 
 static void add_filter(struct buf *b, const struct log_filter *f)
 {
@@ -124,10 +129,24 @@ static bool stopped(struct err *err)
     return true;
 }
 
-int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
-                    enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+/* What one endpoint left out and another showed. */
+static void count_missed(struct node *n, struct endpoint *e, size_t n_logs, uint64_t from,
+                         uint64_t to)
 {
-    struct endpoint *e = node_best(n);
+    char why[120];
+    if (n_logs == 0)
+        return;
+    e->counters.missed_logs += n_logs;
+    for (size_t i = 0; i < n_logs; i++)
+        counters_missed_log(endpoint_number(e));
+    snprintf(why, sizeof why, "%zu of blocks %" PRIu64 " to %" PRIu64, n_logs, from, to);
+    node_tell(n, e, "endpoint left logs out of an answer", why);
+}
+
+static int ask_range(struct node *n, struct endpoint *e, const struct log_filter *f, uint64_t from,
+                     uint64_t to, enum node_lane lane, struct arena *arena, struct logs *ret,
+                     struct err *err)
+{
     struct buf logs_params = BUF_INIT(FILTER_CEILING), header_params = BUF_INIT(64);
     int which_logs = 0, which_header = 1, rc = 0;
     *ret = (struct logs){.by = e};
@@ -172,8 +191,32 @@ int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, u
     return rc;
 }
 
-static int ask_block(struct node *n, const struct log_filter *f, const struct header *h,
-                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                    enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+{
+    if (ask_range(n, node_best(n), f, from, to, lane, arena, ret, err) < 0)
+        return -1;
+    struct endpoint *other =
+        ret->n == 0 && to - from >= EMPTY_BLOCKS ? node_other(n, ret->by) : NULL;
+    struct logs second;
+    struct err why = {0};
+    if (!other || other->lag > 0)
+        return 0;
+    /* That the other cannot say (its range is narrower, it rests) does not undo the first answer.
+     */
+    if (ask_range(n, other, f, from, to, lane, arena, &second, &why) < 0)
+        return why.kind == ERR_STOPPED ? err_set(err, why.kind, "%s", why.text) : 0;
+    if (second.n > 0 && hash_equal(&second.to.at.hash, &ret->to.at.hash)) {
+        count_missed(n, ret->by, second.n, from, to);
+        *ret = second;
+    }
+    return 0;
+}
+
+/* only NULL: whoever is best. */
+static int ask_block(struct node *n, struct endpoint *only, const struct log_filter *f,
+                     const struct header *h, enum node_lane lane, struct arena *arena,
+                     struct logs *ret, struct err *err)
 {
     char hash[HASH_TEXT];
     struct buf params = BUF_INIT(FILTER_CEILING);
@@ -187,6 +230,7 @@ static int ask_block(struct node *n, const struct log_filter *f, const struct he
                              .params = params.data,
                              .params_len = params.len,
                              .lane = lane,
+                             .only = only,
                              .reply_max = LOGS_REPLY_MAX,
                              .user = ret,
                              /* It may be reorged away: no waiting for it. */
@@ -211,8 +255,22 @@ int node_logs_block(struct node *n, const struct log_filter *f, const struct hea
                     enum node_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
                     struct err *err)
 {
-    if (ask_block(n, f, h, lane, arena, ret, err) < 0)
+    if (ask_block(n, NULL, f, h, lane, arena, ret, err) < 0)
         return -1;
     *ret_doubted = ret->n == 0 && h->has_bloom && filter_may_match(f, h);
-    return *ret_doubted ? ask_block(n, f, h, lane, arena, ret, err) : 0;
+    if (!*ret_doubted)
+        return 0;
+    struct endpoint *first = ret->by, *other = node_other(n, first);
+    struct logs second;
+    struct err why = {0};
+    /* Elsewhere if there is an elsewhere, and if that can say. */
+    if (!other || ask_block(n, other, f, h, lane, arena, &second, &why) < 0) {
+        if (why.kind == ERR_STOPPED)
+            return err_set(err, why.kind, "%s", why.text);
+        if (ask_block(n, NULL, f, h, lane, arena, &second, err) < 0)
+            return -1;
+    }
+    count_missed(n, first, second.n, h->at.number, h->at.number);
+    *ret = second;
+    return 0;
 }

@@ -4,7 +4,8 @@
  * Checked of every answer: each log's block lies in the range (or has the asked hash), its contract
  * and topic are in the filter, it is not `removed`, and no (block, index) comes twice. A range
  * is asked together with the header of its last block, of the same endpoint in the same breath: a
- * backend that does not have that block would answer a short or empty list without an error.
+ * backend that does not have that block would answer a short or empty list without an error. An
+ * empty answer over more than 1,000 blocks is asked once more of another endpoint, if there is one.
  */
 #ifndef NODE_LOGS_H
 #define NODE_LOGS_H

@@ -87,7 +87,7 @@ struct endpoint *node_endpoint(struct node *n, size_t i)
 
 /* ---- notices ---- */
 
-void notice(struct node *n, const struct endpoint *e, const char *message, const char *why)
+void node_tell(struct node *n, const struct endpoint *e, const char *message, const char *why)
 {
     if (n->n_notices == NOTICES)
         memmove(n->notices, n->notices + 1, --n->n_notices * sizeof *n->notices);
@@ -123,7 +123,7 @@ bool node_may_spend(struct node *n, enum node_lane lane, int64_t *ret_wait_ms)
         snprintf(why, sizeof why,
                  "%" PRIu64 " of budget.per_day's %" PRIu64 " units are spent: %s until 00:00 UTC",
                  n->budget.spent + n->budget.others, n->budget.per_day, words[lane]);
-        notice(n, NULL, "the day's budget is short", why);
+        node_tell(n, NULL, "the day's budget is short", why);
     }
     n->day_told[lane] = day;
     return !day;
@@ -244,6 +244,8 @@ static void learn(struct node *n, struct endpoint *e, const struct request *r, i
     struct header h;
     bool found = false;
     const struct node_answer *a = &r->answer;
+    if (a->fault.fault == FAULT_BEHIND)
+        heads_soon(n, now);
     if (a->fault.fault != FAULT_NONE)
         return;
     if (r->lane == NODE_LIVE && r->check == CHECK_NONE)
@@ -389,7 +391,7 @@ int node_submit(struct node *n, const struct node_request *q, struct err *err)
     n->in_use++;
     if (r->asks_head)
         n->live_ms = now;
-    return dispatch(n, now) ? http_kick(n->http, err) : 0;
+    return place_dispatch(n, now) ? http_kick(n->http, err) : 0;
 }
 
 int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct err *err)
@@ -399,8 +401,8 @@ int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct er
     n->stop_asked = false;
     for (;;) {
         int64_t now = clock_ms();
-        expire_all(n, now);
-        if (dispatch(n, now) && http_kick(n->http, err) < 0)
+        place_expire(n, now);
+        if (place_dispatch(n, now) && http_kick(n->http, err) < 0)
             return -1;
         struct request *r = first_done(n);
         if (r) {
@@ -413,7 +415,7 @@ int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct er
         }
         if (n->in_use == 0 || n->stop_asked || (waited && now >= end))
             return 0;
-        int64_t until = next_change(n, now);
+        int64_t until = place_next_change(n, now);
         int wait = ms_until(until < end ? until : end);
         if (http_wait(n->http, wait, n->stop_fd, &n->stop_asked, err) < 0)
             return -1;

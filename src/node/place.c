@@ -11,13 +11,14 @@
 #include "base/mem.h"
 #include "node/internal.h"
 #include "node/price.h"
+#include "proc/counters.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 /* One attempt: above the slowest node's own limit on a call (besu's 30 s is the one exception), and
  * short enough that a black hole leaves time for a second try. */
-enum { ATTEMPT_MS = 20 * 1000 };
+enum { ATTEMPT_MS = 20 * 1000, ELSEWHERE_MS = 20 };
 
 static bool may_serve(const struct request *r, const struct endpoint *e)
 {
@@ -32,8 +33,8 @@ static bool can_ask(const struct request *r, const struct endpoint *e, int64_t n
 }
 
 /* By rank: not the one that just failed r, not one that lags, in order of preference. */
-struct endpoint *choose(struct node *n, const struct request *r, const struct endpoint * not,
-                        int64_t now)
+struct endpoint *place_choose(struct node *n, const struct request *r, const struct endpoint * not,
+                              int64_t now)
 {
     struct endpoint *best = NULL;
     unsigned best_rank = UINT32_MAX;
@@ -71,7 +72,7 @@ struct endpoint *node_best(struct node *n)
     int64_t now = clock_ms();
     for (size_t i = 0; i < n->n_endpoints; i++)
         endpoint_tick(&n->endpoints[i], now);
-    struct endpoint *e = choose(n, NULL, NULL, now);
+    struct endpoint *e = place_choose(n, NULL, NULL, now);
     if (!e)
         pause_end(n, NULL, &e);
     return e ? e : &n->endpoints[0];
@@ -79,7 +80,7 @@ struct endpoint *node_best(struct node *n)
 
 struct endpoint *node_other(struct node *n, const struct endpoint *e)
 {
-    return choose(n, NULL, e, clock_ms());
+    return place_choose(n, NULL, e, clock_ms());
 }
 
 /* ---- sending ---- */
@@ -119,6 +120,9 @@ static void send_to(struct node *n, struct request *r, struct endpoint *e, int64
     e->in_flight++;
     e->counters.requests++;
     e->counters.units += units;
+    n->units += units;
+    counters_cost(endpoint_number(e), units);
+    counters_cost(endpoint_number(e), units);
     pace_took(&e->pace, units, now);
     budget_take(&n->budget, units, now, wall_seconds());
 }
@@ -133,7 +137,7 @@ static struct request *next_to_send(struct node *n, int64_t now, struct endpoint
             continue;
         if (best && (r->lane > best->lane || (r->lane == best->lane && r->id > best->id)))
             continue;
-        struct endpoint *e = choose(n, r, NULL, now);
+        struct endpoint *e = place_choose(n, r, NULL, now);
         if (!e || !endpoint_has_place(e))
             continue;
         int64_t wait = units_wait(n, r, e, now);
@@ -147,13 +151,29 @@ static struct request *next_to_send(struct node *n, int64_t now, struct endpoint
     return best;
 }
 
-bool dispatch(struct node *n, int64_t now)
+/* budget.per_second is for all processes of a daemon together: what the others send is on the page
+ * of counters. Where there is none, as for a command, it is ours alone. */
+static void look_elsewhere(struct node *n, int64_t now)
+{
+    struct counters_endpoint_view v;
+    uint64_t all = 0;
+    if (n->conf->budget.per_second == 0 || now - n->elsewhere_ms < ELSEWHERE_MS)
+        return;
+    n->elsewhere_ms = now;
+    for (size_t i = 0; i < n->n_endpoints; i++)
+        if (counters_endpoint_get(i, &v))
+            all += v.cost;
+    budget_elsewhere(&n->budget, all - n->units, now);
+}
+
+bool place_dispatch(struct node *n, int64_t now)
 {
     struct endpoint *e = NULL;
     struct request *r;
     bool any = false;
     for (size_t i = 0; i < n->n_endpoints; i++)
         endpoint_tick(&n->endpoints[i], now);
+    look_elsewhere(n, now);
     checks_submit(n, now);
     hedges_submit(n, now);
     n->wake_ms = 0;
@@ -227,7 +247,7 @@ static void expire(struct node *n, struct request *r, int64_t now)
     }
 }
 
-void expire_all(struct node *n, int64_t now)
+void place_expire(struct node *n, int64_t now)
 {
     for (size_t i = 0; i < SLOTS; i++)
         if (n->requests[i].state == REQUEST_QUEUED)
@@ -241,7 +261,7 @@ static void sooner(int64_t *first, int64_t at, int64_t now)
 }
 
 /* A time too many only costs a look. */
-int64_t next_change(const struct node *n, int64_t now)
+int64_t place_next_change(const struct node *n, int64_t now)
 {
     int64_t first = INT64_MAX;
     for (size_t i = 0; i < SLOTS; i++) {

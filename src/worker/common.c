@@ -5,6 +5,8 @@
 #include "proc/stop.h"
 #include "worker/worker.h"
 
+#include <string.h>
+
 int exit_status(const struct err *err)
 {
     switch (err->kind) {
@@ -44,6 +46,13 @@ static int open_once(struct conf *conf, const char *who, struct tracker *ret, st
     return rc;
 }
 
+/* "trueup follow" is how the database knows it. */
+static const char *role_of(const char *who)
+{
+    const char *space = strchr(who, ' ');
+    return space ? space + 1 : who;
+}
+
 bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct err *err)
 {
     struct backoff backoff;
@@ -52,8 +61,10 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
         struct err why = {0};
         if (stop_asked())
             return false;
-        if (open_once(conf, who, ret, &why) == 0)
+        if (open_once(conf, who, ret, &why) == 0) {
+            worker_tend_first(ret, role_of(who));
             return true;
+        }
         if (why.kind == ERR_CHAIN || why.kind == ERR_USAGE) {
             *err = why;
             return false;

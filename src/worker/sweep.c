@@ -128,9 +128,11 @@ static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *
         int64_t next = due + conf->sweep.interval_ms;
         bool hurry = false;
         struct err ignored; /* sizes that are not kept cost some requests next time */
-        for (size_t i = 0; i < n; i++)
+        bool may = worker_may_spend(t, NODE_SWEEP, NULL);
+        for (size_t i = 0; i < n && may; i++)
             if (!tick(&rows[i], conf, due, &next, &hurry))
                 return;
+        worker_tend(t, "sweep", false);
         learned_save(t, learned, false, &ignored);
         bool paced = hurry || next < due + conf->sweep.interval_ms;
         due = hurry || (paced && next < clock_ms()) ? clock_ms() : next;
@@ -159,6 +161,7 @@ int worker_sweep(struct conf *conf, const struct worker_options *options, struct
     for (size_t i = 0; i < t.n_balances; i++)
         sweep_close(&rows[i].sweep);
     mem_free(rows);
+    worker_tend(&t, "sweep", true);
     tracker_close(&t);
     return 0;
 }

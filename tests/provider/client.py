@@ -15,8 +15,9 @@ HERE = pathlib.Path(__file__).parent
 
 
 class ScriptedProvider:
-    def __init__(self, forward=None, seed=0, path="/v2/KEYKEYKEYKEY"):
-        words = ["/usr/bin/python3", str(HERE / "provider.py"), "--seed", str(seed)]
+    def __init__(self, forward=None, seed=0, path="/v2/KEYKEYKEYKEY", port=0):
+        words = ["/usr/bin/python3", str(HERE / "provider.py"), "--seed", str(seed),
+                 "--port", str(port)]
         if forward:
             words += ["--forward", forward]
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -24,6 +25,7 @@ class ScriptedProvider:
         if line[:1] != ["listening"]:
             raise RuntimeError(f"the provider did not start: {line}")
         self.port = int(line[1])
+        self.tls_port = int(line[2])
         self.base = f"http://127.0.0.1:{self.port}"
         self.url = self.base + path
 
@@ -44,6 +46,8 @@ class ScriptedProvider:
             return [json.loads(line) for line in got.read().decode().splitlines()]
 
     def close(self):
+        if self.process.stdin.closed:
+            return
         self.process.stdin.close()
         try:
             self.process.wait(5)

@@ -394,6 +394,51 @@ async def bears(ask):
     return as_json(answer)
 
 
+def block_number(ask, block, header):
+    """The number a block parameter means; header: what its hash leads to."""
+    if isinstance(block, dict):
+        return None if header is None else int(header["number"], 16)
+    return int(block, 16) if block.startswith("0x") else None
+
+
+@play(41, "lag")
+async def lag(ask):
+    """A backend `blocks` behind: its latest is that old, and what is above it is not there: null,
+    "header not found", and no logs, without a word."""
+    top = max(0, await ask.head() - ask.args["blocks"])
+    method, params = ask.rpc.get("method"), ask.rpc.get("params") or []
+    if method == "eth_blockNumber":
+        return as_json({**await ask.answer(), "result": hex(top)})
+    place = {"eth_getBlockByNumber": 0, "eth_getBlockByHash": 0, "eth_call": 1}.get(method)
+    if method == "eth_getLogs":
+        found = await ask.answer()
+        logs = [log for log in found.get("result") or [] if int(log["blockNumber"], 16) <= top]
+        return as_json({**found, "result": logs} if "result" in found else found)
+    if place is None or len(params) <= place:
+        return await honest(ask)
+    block = params[place]
+    if block in ("latest", "pending"):
+        params[place] = block = hex(top)
+    known = block if method == "eth_getBlockByHash" else (
+        block["blockHash"] if isinstance(block, dict) else None)
+    header = await ask.other("eth_getBlockByHash", [known, False]) if known else None
+    number = block_number(ask, {} if known else block, header)
+    if number is None or number <= top:
+        return await honest(ask)
+    if method == "eth_call":
+        return as_json(rpc_error(ask.rpc, -32000, "header not found"))
+    return as_json({"jsonrpc": "2.0", "id": ask.rpc.get("id"), "result": None})
+
+
+@play(42, "other-genesis")
+async def other_genesis(ask):
+    """Block 0 has another hash: the same chain id, another chain."""
+    answer = await ask.answer()
+    if (ask.rpc.get("params") or [None])[0] == "0x0" and isinstance(answer.get("result"), dict):
+        answer["result"]["hash"] = "0x" + "5a" * 32
+    return as_json(answer)
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())

@@ -1,0 +1,93 @@
+/*
+ * What a worker does beside its work: says once what a person should know of the endpoints, and
+ * keeps the account of the day's budget where a restart finds it.
+ *
+ * Each process keeps its own text in trueup_state and adds up the others' once a minute. So the
+ * day's limit may be passed by what all of them spend within a minute, and never by more.
+ */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/budget.h"
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000 };
+
+static const char *const spenders[] = {"follow", "sweep", "command"};
+
+static void say(struct tracker *t)
+{
+    struct node_notice n;
+    while (node_take_notice(t->node, &n)) {
+        if (n.endpoint)
+            log_warn(n.message, LOG_STR("endpoint", n.endpoint), LOG_STR("why", n.why));
+        else
+            log_warn(n.message, LOG_STR("why", n.why));
+    }
+}
+
+static void key_of(const char *role, char out[48])
+{
+    snprintf(out, 48, "budget.spent.%.20s", role);
+}
+
+static int exchange(struct tracker *t, const char *role, bool load_mine, struct err *err)
+{
+    struct arena arena;
+    char key[48], mine[BUDGET_TEXT];
+    const char *texts[COUNT_OF(spenders)] = {NULL};
+    int rc = 0;
+    arena_init(&arena);
+    for (size_t i = 0; rc == 0 && i < COUNT_OF(spenders); i++) {
+        key_of(spenders[i], key);
+        rc = store_state_get(t->store, key, &arena, &texts[i], err);
+        if (strcmp(spenders[i], role) != 0)
+            continue;
+        if (rc == 0 && load_mine && texts[i])
+            node_spent_import(t->node, texts[i]);
+        texts[i] = NULL;
+    }
+    if (rc == 0)
+        node_spent_others(t->node, texts, COUNT_OF(texts));
+    arena_free(&arena);
+    if (rc < 0 || load_mine)
+        return rc;
+    node_spent_export(t->node, mine);
+    key_of(role, key);
+    return store_state_set(t->store, key, mine, err);
+}
+
+void worker_tend_first(struct tracker *t, const char *role)
+{
+    struct err err = {0};
+    say(t);
+    if (t->conf->budget.per_day > 0 && exchange(t, role, true, &err) < 0)
+        log_warn_err("the day's account cannot be read", &err);
+    t->tended_ms = clock_ms();
+}
+
+void worker_tend(struct tracker *t, const char *role, bool last)
+{
+    struct err err = {0};
+    say(t);
+    if (t->conf->budget.per_day == 0 || (!last && clock_ms() - t->tended_ms < EVERY_MS))
+        return;
+    t->tended_ms = clock_ms();
+    if (exchange(t, role, false, &err) < 0)
+        log_warn_err("the day's account cannot be kept", &err);
+}
+
+bool worker_may_spend(struct tracker *t, enum node_lane lane, int64_t *ret_pause_ms)
+{
+    int64_t wait;
+    if (node_may_spend(t->node, lane, &wait))
+        return true;
+    say(t);
+    if (ret_pause_ms)
+        *ret_pause_ms = wait < SHORT_MS ? wait : SHORT_MS;
+    return false;
+}
