@@ -79,6 +79,7 @@ struct chunk *chunk_again(const struct chunk *c)
 {
     struct chunk *again = chunk_part(c, 0, c->n);
     again->kind = c->kind;
+    again->learnt = c->learnt;
     return again;
 }
 
@@ -249,6 +250,8 @@ static int choose(struct read *read, const struct chunk *c, struct read_learnt *
     struct endpoint *best = node_best(read->engine->node);
     if (c->kind == CHUNK_CANARY) {
         *ret = c->learnt;
+    } else if (read->by_hash) {
+        *ret = read->by_hash; /* one canary speaks for one endpoint */
     } else {
         if (!may_ask(read->engine, best, read->ask.shape))
             return 0;

@@ -71,10 +71,10 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
 
 /* How many wallets one request carries now, for sizing a sweep's batch. */
 size_t reads_batch_size(struct reads *r, const struct read_shape *shape);
-/* What was learnt, for keeping across restarts: a short text for an endpoint and the terms of a balance,
- * and the name of the reader it holds for; NULL if there is nothing worth keeping yet. Import comes
- * before the first read and takes back what export gave; anything else is ignored. The endpoint is
- * asked all the same which reader it bears. */
+/* What was learnt, for keeping across restarts: a short text for an endpoint and the terms of a
+ * balance, and the name of the reader it holds for; NULL if there is nothing worth keeping yet.
+ * Import comes before the first read and takes back what export gave; anything else is ignored. The
+ * endpoint is asked all the same which reader it bears. */
 const char *reads_learnt_export(struct reads *r, const struct endpoint *e,
                                 const struct read_shape *shape, struct buf *out);
 void reads_learnt_import(struct reads *r, const struct endpoint *e, const struct read_shape *shape,

@@ -102,6 +102,12 @@ static bool proof_holds(const struct read *read, const struct read_proof *p)
            p->chain_id == read->ask.chain_id && hash_equal(&p->parent, &at->parent);
 }
 
+static void fail(struct read *read, enum read_end end, const char *what, const char *words)
+{
+    err_set(&read->report.why, ERR_FAILED, "%s%s%s", what, *words ? ": " : "", words);
+    read_stop(read, end);
+}
+
 static void lied(struct chunk *c, const char *words)
 {
     struct read *read = c->read;
@@ -117,29 +123,29 @@ static void lied(struct chunk *c, const char *words)
  */
 static bool held_to_hash(struct chunk *c)
 {
-    struct read *read = c->read;
-    if (endpoint_pins_hash(c->learnt->endpoint) != CAP_YES ||
-        (read->by_hash && read->by_hash != c->learnt))
+    if (endpoint_pins_hash(c->learnt->endpoint) != CAP_YES) {
+        lied(c, "does not look at the block it is asked for, and proves none");
         return false;
-    read->by_hash = c->learnt;
+    }
+    if (c->read->by_hash && c->read->by_hash != c->learnt) {
+        fail(c->read, READ_END_FAILED, "the endpoint changed in the middle of a read", "");
+        return false;
+    }
+    c->read->by_hash = c->learnt;
     return true;
 }
 
 static bool check_proof(struct chunk *c, const struct read_result *res)
 {
     char words[96];
-    if (res->proof.present ? proof_holds(c->read, &res->proof) : held_to_hash(c))
+    if (!res->proof.present)
+        return held_to_hash(c);
+    if (proof_holds(c->read, &res->proof))
         return true;
     snprintf(words, sizeof words, "answered from block %llu (chain %llu)",
              (unsigned long long)res->proof.number, (unsigned long long)res->proof.chain_id);
-    lied(c, res->proof.present ? words : "proves no block");
+    lied(c, words);
     return false;
-}
-
-static void fail(struct read *read, enum read_end end, const char *what, const char *words)
-{
-    err_set(&read->report.why, ERR_FAILED, "%s%s%s", what, *words ? ": " : "", words);
-    read_stop(read, end);
 }
 
 /* The same question without a wallet was answered: it is about the wallet. */
