@@ -37,6 +37,8 @@ int pg_headers_put(struct store *store, const struct anchor *h, size_t n, struct
     }
     struct pg_command c[] = {
         {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
+        /* The log is kept in order: whatever is written at a header is lost before the header is. */
+        {.sql = "SET LOCAL synchronous_commit = off"},
         {.sql = "UPDATE trueup_blocks b SET canonical = false FROM unnest($1, $2) u(number, hash) "
                 "WHERE b.number = u.number AND b.hash <> u.hash AND b.canonical",
          .params.arena = &arena,
@@ -49,12 +51,12 @@ int pg_headers_put(struct store *store, const struct anchor *h, size_t n, struct
          .prepare = true},
         {.sql = "COMMIT"},
     };
-    pg_p_array(&c[1].params, &number);
-    pg_p_array(&c[1].params, &hash);
     pg_p_array(&c[2].params, &number);
     pg_p_array(&c[2].params, &hash);
-    pg_p_array(&c[2].params, &parent);
-    pg_p_array(&c[2].params, &time);
+    pg_p_array(&c[3].params, &number);
+    pg_p_array(&c[3].params, &hash);
+    pg_p_array(&c[3].params, &parent);
+    pg_p_array(&c[3].params, &time);
     int rc = pg_run(s, c, COUNT_OF(c), NULL, err);
     arena_free(&arena);
     return rc;

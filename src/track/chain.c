@@ -42,7 +42,8 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
     return rc;
 }
 
-/* ---- positions ------------------------------------------------------------------------------------ */
+/* ---- positions
+ * ------------------------------------------------------------------------------------ */
 
 int positions_save(struct tracker *t, const struct positions *p, struct err *err)
 {
@@ -134,7 +135,8 @@ int chain_open(struct tracker *t, struct chain *ret, struct err *err)
     return 0;
 }
 
-/* ---- settled -------------------------------------------------------------------------------------- */
+/* ---- settled
+ * -------------------------------------------------------------------------------------- */
 
 static int header_by_depth(struct tracker *t, const struct header *head, uint64_t depth,
                            struct anchor *ret, struct err *err)
@@ -187,7 +189,8 @@ static int poll_settled(struct tracker *t, struct chain *c, const struct header 
     return 0;
 }
 
-/* ---- the break -------------------------------------------------------------------------------------- */
+/* ---- the break
+ * -------------------------------------------------------------------------------------- */
 
 static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *ret, bool *ret_there,
                          struct err *err)
@@ -200,8 +203,9 @@ static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *r
 }
 
 /* Walks down the stored headers to the newest one that the chain still has. The settled one must be
- * reached: a chain that differs there is another chain. `was` is what we knew before this look: while
- * we were away the chain may have settled above the last header we stored, on another branch. */
+ * reached: a chain that differs there is another chain. `was` is what we knew before this look:
+ * while we were away the chain may have settled above the last header we stored, on another branch.
+ */
 static int find_common(struct tracker *t, const struct chain *was, uint64_t head,
                        uint64_t *ret_first_bad, struct err *err)
 {
@@ -225,8 +229,8 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
         }
         if (!there && list[i].number <= head) {
             /* Not an answer: a backend that lags, or whose database is not whole. */
-            rc = err_set(err, ERR_FAILED, "the node has head %" PRIu64 " but not block %" PRIu64, head,
-                         list[i].number);
+            rc = err_set(err, ERR_FAILED, "the node has head %" PRIu64 " but not block %" PRIu64,
+                         head, list[i].number);
             break;
         }
         if (was->settled_known && list[i].number <= was->settled.number) {
@@ -239,7 +243,8 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
     return rc;
 }
 
-/* ---- growing -------------------------------------------------------------------------------------- */
+/* ---- growing
+ * -------------------------------------------------------------------------------------- */
 
 static void keep_near(struct chain *c, const struct header *h)
 {
@@ -273,7 +278,8 @@ static int walk_down(struct tracker *t, const struct header *head, uint64_t belo
         *--list = h;
         n++;
     }
-    *ret_linked = top && list->at.number == top->number + 1 && hash_equal(&list->at.parent, &top->hash);
+    *ret_linked =
+        top && list->at.number == top->number + 1 && hash_equal(&list->at.parent, &top->hash);
     memmove(ret, list, n * sizeof *ret);
     *ret_n = n;
     return 0;
@@ -281,7 +287,8 @@ static int walk_down(struct tracker *t, const struct header *head, uint64_t belo
 
 /* Far from what is stored, only the headers above settled are walked: below, logs are asked for by
  * range. At the very first start the head alone will do, for nothing is covered before it. */
-static uint64_t far_below(const struct chain *c, const struct header *head, const struct anchor *top)
+static uint64_t far_below(const struct chain *c, const struct header *head,
+                          const struct anchor *top)
 {
     uint64_t low = head->at.number > CHAIN_NEAR ? head->at.number - CHAIN_NEAR : 0;
     if (!top)
@@ -304,8 +311,8 @@ static int store_headers(struct tracker *t, struct chain *c, const struct header
     return store_headers_put(t->store, anchors, k, err);
 }
 
-/* Connects a head that is above the stored top. Near: every header between is walked. Far: the top is
- * compared with the chain by number, and only the newest headers are stored. */
+/* Connects a head that is above the stored top. Near: every header between is walked. Far: the top
+ * is compared with the chain by number, and only the newest headers are stored. */
 static int grow(struct tracker *t, struct chain *c, const struct chain *was,
                 const struct header *head, const struct anchor *top, enum chain_news *ret,
                 uint64_t *ret_first_bad, struct err *err)
@@ -365,6 +372,24 @@ static int not_above(struct tracker *t, struct chain *c, const struct header *he
     return find_common(t, c, head->at.number, ret_first_bad, err);
 }
 
+static bool keeps_up(const struct chain *c, const struct header *head, const struct anchor *top)
+{
+    return c->known && c->settled_known && top && head->at.number <= top->number + CHAIN_LIVE;
+}
+
+static int settle_at(struct tracker *t, struct chain *c, const struct header *head, struct err *err)
+{
+    if (poll_settled(t, c, head, err) < 0)
+        return -1;
+    c->settle_due = false;
+    return 0;
+}
+
+int chain_settle(struct tracker *t, struct chain *c, struct err *err)
+{
+    return c->settle_due && c->known ? settle_at(t, c, &c->head, err) : 0;
+}
+
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
                struct err *err)
 {
@@ -388,7 +413,8 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
         rc = not_above(t, c, &head, ret, ret_first_bad, err);
     } else {
         struct chain before = *c;
-        rc = poll_settled(t, c, &head, err);
+        c->settle_due = true;
+        rc = keeps_up(c, &head, have_top ? &top : NULL) ? 0 : settle_at(t, c, &head, err);
         if (rc == 0 && have_top && head.at.number == top.number) {
             keep_near(c, &head);
             *ret = CHAIN_GREW; /* the first look after a restart */

@@ -13,6 +13,7 @@
 enum {
     CHAIN_NEAR = 64,   /* closer than this to the head, every header is walked and stored */
     CHAIN_DEPTH = 64,  /* the depth that stands in for a missing or stalled `finalized` */
+    CHAIN_LIVE = 4,    /* behind by no more: the settled block is asked for after covering */
     CHAIN_STALE = 256, /* a `finalized` further behind than this is not waited for */
     CHAIN_KEEP = 1024, /* headers kept below settled */
     CHAIN_BEHIND_MS = 20000, /* a node behind us for longer has not lagged: its chain was cut */
@@ -23,6 +24,7 @@ struct chain {
     struct header head;
     bool settled_known;
     struct anchor settled; /* the block the chain will not take back */
+    bool settle_due;       /* the chain grew since it was asked for */
     bool settle_stands_in; /* the depth is used because the tag is missing or stale */
     struct header near[CHAIN_NEAR + 1]; /* the newest headers with their blooms, oldest first */
     size_t n_near;
@@ -44,6 +46,10 @@ enum chain_news {
  * caller rewinds and asks again. */
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
                struct err *err);
+
+/* Asks for the settled block, if the head moved since; the head's own news do not wait for it while we
+ * keep up. */
+int chain_settle(struct tracker *t, struct chain *c, struct err *err);
 
 /* The header of a block near the head with its bloom, or NULL. */
 const struct header *chain_near(const struct chain *c, uint64_t number);

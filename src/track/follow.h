@@ -35,6 +35,7 @@ struct follow {
     uint64_t from;
     uint64_t pruned_at; /* head when old headers were dropped last */
     bool announced;   /* the catch-up under way was logged */
+    bool begun;       /* first is known */
     bool moved;       /* positions have, since they were saved */
     uint64_t settled_to; /* marks up to here have been read again (settle.h) */
     bool settle_due; /* the chain grew since we looked for more of them */

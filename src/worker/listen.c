@@ -31,8 +31,8 @@ enum {
     PARAMS_MAX = 64 * 1024,
     PING_S = 15, /* the WebSocket's own */
     ASK_EVERY_MS =
-        30000,         /* some count only JSON as a sign of life (RPC folklore), and end the rest */
-    ANSWER_MS = 10000, /* for whatever was asked, connecting included */
+        30000,        /* some count only JSON as a sign of life (RPC folklore), and end the rest */
+    ANSWER_MS = 5000, /* for whatever was asked, connecting included */
     RECONNECT_LEAST_MS = 1000,
     RECONNECT_MOST_MS = 60000,
     /* No head for three block times and this: stalled. Another three seconds are left to connect

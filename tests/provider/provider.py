@@ -21,6 +21,7 @@ from aiohttp import web
 import reply as wire
 from answers import Answers, Toy
 from faults import FAULTS
+from provider_ws import Sockets
 
 TLS = pathlib.Path(__file__).parent / "tls"  # for localhost, by an authority of the tests' own
 REQUEST_MAX = 64 << 20
@@ -94,18 +95,22 @@ class Provider:
         self.log = log
         self.started = time.monotonic()
         self.connections, self.to_drop = {}, set()
+        self.sockets = Sockets(self)
 
     # ---- steering
 
     def control(self, order):
         """Does what an order says; unknown words are an error, so that a typo cannot pass a test."""
-        known = {"reset", "rules", "add", "answers", "toy", "forward", "clear_log"}
+        known = {"reset", "rules", "add", "answers", "toy", "forward", "clear_log", "ws"}
         if set(order) - known:
             raise ValueError(f"unknown order {sorted(set(order) - known)}")
         if order.get("reset"):
+            self.sockets.control({})
             self.rules, self.records, self.answers.script = [], [], []
         if order.get("clear_log"):
             self.records = []
+        if "ws" in order:
+            self.sockets.control(order["ws"])
         if "rules" in order:
             self.rules = [Rule(row) for row in order["rules"]]
         self.rules += [Rule(row) for row in order.get("add", [])]
@@ -116,6 +121,7 @@ class Provider:
                 raise ValueError(f"the toy chain has no {name}")
             setattr(self.answers.toy, name, value)
         return {"requests": len(self.records), "connections": len(self.connections),
+                "ws": self.sockets.state(),
                 "rules": [r.state() for r in self.rules]}
 
     # ---- serving
@@ -197,6 +203,7 @@ class Provider:
         app.router.add_post("/_control", self.on_control)
         app.router.add_get("/_log", self.on_log)
         app.router.add_post("/{path:.*}", self.on_rpc)
+        app.router.add_get("/{path:.*}", self.sockets.serve)
         return app
 
 
