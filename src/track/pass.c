@@ -18,7 +18,7 @@ enum {
     WRITERS = 2, /* as many cores as a database can be expected to spare */
     WINDOW_FIRST = 2,
     WINDOW_MOST = 8,
-    FLIGHTS = WINDOW_MOST + WRITERS,
+    FLIGHTS = WINDOW_MOST + WRITERS_SLOTS(WRITERS),
     LOOK_MS = 200, /* how long a wait may keep us from noticing that we are to stop */
 };
 

@@ -6,18 +6,22 @@
 #include <stdio.h>
 #include <time.h>
 
-enum slot_state { SLOT_FREE, SLOT_GIVEN, SLOT_DONE };
+enum slot_state { SLOT_FREE, SLOT_GIVEN, SLOT_BEING_WRITTEN, SLOT_DONE };
 
-/* One thread, one connection, one step at a time. */
+/* A step that was given. Each thread has one to write and one to go on with, so that it does not
+ * wait for who gives them. */
 struct slot {
-    struct writers *all;
-    struct store *store;
-    pthread_t thread;
-    bool running;
     enum slot_state state;
     struct step_work *work;
     int rc;
     struct err err;
+};
+
+struct thread {
+    struct writers *all;
+    struct store *store;
+    pthread_t id;
+    bool running;
 };
 
 struct writers {
@@ -25,8 +29,9 @@ struct writers {
     pthread_cond_t given, done;
     bool closing;
     struct store *own; /* with no threads: the tracker's */
-    size_t n;          /* slots; at least one */
-    struct slot slots[WRITERS_MAX];
+    size_t n_threads, n_slots;
+    struct thread threads[WRITERS_MAX];
+    struct slot slots[WRITERS_SLOTS(WRITERS_MAX)];
 };
 
 static void write_now(struct slot *s, struct store *store)
@@ -35,18 +40,29 @@ static void write_now(struct slot *s, struct store *store)
     s->rc = step_write(s->work, store, &s->err);
 }
 
+static struct slot *find(struct writers *w, enum slot_state state)
+{
+    for (size_t i = 0; i < w->n_slots; i++)
+        if (w->slots[i].state == state)
+            return &w->slots[i];
+    return NULL;
+}
+
+/* What is being written is finished when the end has come; nothing more is begun. */
 static void *run(void *arg)
 {
-    struct slot *s = arg;
-    struct writers *w = s->all;
+    struct thread *t = arg;
+    struct writers *w = t->all;
+    struct slot *s;
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        while (s->state != SLOT_GIVEN && !w->closing)
+        while (!(s = find(w, SLOT_GIVEN)) && !w->closing)
             pthread_cond_wait(&w->given, &w->lock);
-        if (s->state != SLOT_GIVEN)
+        if (w->closing)
             break;
+        s->state = SLOT_BEING_WRITTEN;
         pthread_mutex_unlock(&w->lock);
-        write_now(s, s->store);
+        write_now(s, t->store);
         pthread_mutex_lock(&w->lock);
         s->state = SLOT_DONE;
         pthread_cond_signal(&w->done);
@@ -55,7 +71,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int start(struct slot *s, const struct tracker *t, const char *who, size_t number,
+static int start(struct thread *s, const struct tracker *t, const char *who, size_t number,
                  struct err *err)
 {
     char name[64];
@@ -66,7 +82,7 @@ static int start(struct slot *s, const struct tracker *t, const char *who, size_
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    s->running = pthread_create(&s->thread, NULL, run, s) == 0;
+    s->running = pthread_create(&s->id, NULL, run, s) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return s->running ? 0 : err_set(err, ERR_FAILED, "no thread is to be had");
 }
@@ -79,16 +95,15 @@ int writers_open(struct tracker *t, const char *who, size_t n, struct writers **
     pthread_cond_init(&w->given, NULL);
     pthread_cond_init(&w->done, NULL);
     w->own = t->store;
-    w->n = n > WRITERS_MAX ? WRITERS_MAX : n;
-    for (size_t i = 0; i < w->n; i++) {
-        w->slots[i].all = w;
-        if (start(&w->slots[i], t, who, i, err) < 0) {
+    w->n_threads = n > WRITERS_MAX ? WRITERS_MAX : n;
+    w->n_slots = WRITERS_SLOTS(w->n_threads);
+    for (size_t i = 0; i < w->n_threads; i++) {
+        w->threads[i].all = w;
+        if (start(&w->threads[i], t, who, i, err) < 0) {
             writers_close(w);
             return -1;
         }
     }
-    if (w->n == 0)
-        w->n = 1;
     *ret = w;
     return 0;
 }
@@ -101,10 +116,10 @@ void writers_close(struct writers *w)
     w->closing = true;
     pthread_cond_broadcast(&w->given);
     pthread_mutex_unlock(&w->lock);
-    for (size_t i = 0; i < w->n; i++) {
-        if (w->slots[i].running)
-            pthread_join(w->slots[i].thread, NULL);
-        store_close(w->slots[i].store);
+    for (size_t i = 0; i < w->n_threads; i++) {
+        if (w->threads[i].running)
+            pthread_join(w->threads[i].id, NULL);
+        store_close(w->threads[i].store);
     }
     pthread_cond_destroy(&w->given);
     pthread_cond_destroy(&w->done);
@@ -116,14 +131,14 @@ void writers_close(struct writers *w)
 size_t writers_busy(const struct writers *w)
 {
     size_t busy = 0;
-    for (size_t i = 0; i < w->n; i++)
+    for (size_t i = 0; i < w->n_slots; i++)
         busy += w->slots[i].work != NULL;
     return busy;
 }
 
 size_t writers_free(const struct writers *w)
 {
-    return w->n - writers_busy(w);
+    return w->n_slots - writers_busy(w);
 }
 
 void writers_give(struct writers *w, struct step_work *work)
@@ -132,7 +147,7 @@ void writers_give(struct writers *w, struct step_work *work)
     while (s->work)
         s++;
     s->work = work;
-    if (!s->running) {
+    if (w->n_threads == 0) {
         write_now(s, w->own);
         s->state = SLOT_DONE;
         return;
@@ -141,14 +156,6 @@ void writers_give(struct writers *w, struct step_work *work)
     s->state = SLOT_GIVEN;
     pthread_cond_broadcast(&w->given);
     pthread_mutex_unlock(&w->lock);
-}
-
-static struct slot *find_done(struct writers *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        if (w->slots[i].state == SLOT_DONE)
-            return &w->slots[i];
-    return NULL;
 }
 
 struct step_work *writers_take(struct writers *w, int timeout_ms, int *ret_rc, struct err *err)
@@ -165,7 +172,7 @@ struct step_work *writers_take(struct writers *w, int timeout_ms, int *ret_rc, s
     }
     pthread_mutex_lock(&w->lock);
     int rc = 0;
-    while (!(s = find_done(w)) && rc == 0 && timeout_ms > 0 && writers_busy(w) > 0)
+    while (!(s = find(w, SLOT_DONE)) && rc == 0 && timeout_ms > 0 && writers_busy(w) > 0)
         rc = pthread_cond_clockwait(&w->done, &w->lock, CLOCK_MONOTONIC, &until);
     if (s) {
         work = s->work;

@@ -15,6 +15,8 @@
 #include "track/step.h"
 
 enum { WRITERS_MAX = 4 };
+/* Steps that so many threads have at once. */
+#define WRITERS_SLOTS(threads) ((threads) ? 2 * (threads) : 1)
 
 struct writers;
 
