@@ -177,6 +177,20 @@ static void block_param(const struct chunk *c, const struct endpoint *e, struct 
     endpoint_block_param(e, &at, out);
 }
 
+/* Faults that come back at once. A block that is not there may have been reorged away: who asked
+ * looks at the chain again, rather than that we wait for it here. What an endpoint cannot serve
+ * now, another one may (read_answer.c). */
+static uint32_t straight(const struct chunk *c)
+{
+    uint32_t faults = NODE_STRAIGHT(FAULT_BEHIND);
+    if (c->kind == CHUNK_CANARY)
+        faults |= NODE_STRAIGHT(FAULT_UNKNOWN);
+    if (node_endpoints(c->read->engine->node) > 1)
+        faults |=
+            NODE_STRAIGHT(FAULT_DOWN) | NODE_STRAIGHT(FAULT_RATE) | NODE_STRAIGHT(FAULT_BILLING);
+    return faults;
+}
+
 static int submit(struct chunk *c, const struct buf *params, struct err *err)
 {
     struct read *read = c->read;
@@ -189,10 +203,7 @@ static int submit(struct chunk *c, const struct buf *params, struct err *err)
         .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
         .only = c->learnt->endpoint,
         .bytes = true,
-        /* A block that is not there may have been reorged away: who asked looks at the chain again,
-         * rather than that we wait for it here. */
-        .straight = NODE_STRAIGHT(FAULT_BEHIND) |
-                    (c->kind == CHUNK_CANARY ? NODE_STRAIGHT(FAULT_UNKNOWN) : 0),
+        .straight = straight(c),
         .user = c,
     };
     if (node_submit(read->engine->node, &q, err) < 0)

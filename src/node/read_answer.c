@@ -319,6 +319,16 @@ static void reverted(struct chunk *c, const struct node_answer *a)
         too_much(c, a);
 }
 
+/* Another endpoint may be up. Which one is asked is chosen anew; one that fails a few times is
+ * paused by the node, and so no longer the best. */
+static void not_served(struct chunk *c, const struct node_answer *a)
+{
+    if (node_endpoints(c->read->engine->node) > 1 && c->moves < READ_MOVES)
+        chunk_again(c)->moves = c->moves + 1;
+    else
+        request_failed(c->read, a);
+}
+
 void chunk_answered(struct chunk *c, const struct node_answer *a)
 {
     struct read *read = c->read;
@@ -357,7 +367,7 @@ void chunk_answered(struct chunk *c, const struct node_answer *a)
     case FAULT_BILLING:
     case FAULT_DOWN:
     case FAULT_GARBLED:
-        request_failed(read, a);
+        not_served(c, a);
         break;
     case FAULT_WINDOW:
     case FAULT_BATCH:

@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "node/read.h"
 
-enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_LEARNT = 128 };
+enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_MOVES = 12, READ_LEARNT = 128 };
 
 /* What is known of an endpoint, for the terms of one balance: a wallet of another one costs another
  * amount of gas. */
@@ -59,6 +59,7 @@ struct chunk {
     enum chunk_kind kind;
     struct trial *half_of;      /* NULL: of no trial */
     unsigned nulls;             /* times the answer was a JSON null */
+    unsigned moves;             /* times its endpoint did not serve it, and there were others */
     struct read_learnt *learnt; /* as it was sent */
     struct read_chunk sent;
 };

@@ -2,6 +2,7 @@
 the same table of the same world, and none believes an answer from another block."""
 
 import json
+import random
 
 import pytest
 
@@ -238,6 +239,42 @@ def test_probed_again_when_it_starts_to_fail(chain, store, trueup, provider, tmp
     trueup.until(lambda: proven(store) == truth,
                  "the rows by another reader")
     assert kinds(provider)[-1] == "create"
+
+
+@pytest.mark.parametrize("reader", ["override", "multicall3"])
+def test_asked_for_alone_and_refused_in_unknown_words(chain, trueup, provider, store, tmp_path,  # noqa: F811
+                                                      reader):
+    """Nothing else was answered in this read: a question without the wallet tells whose fault it is."""
+    chain.world.mint_all(WALLETS[:2], random.Random(1))
+    chain.anvil.mine(4)
+    trueup.config = configured_for(provider, store, chain, tmp_path, reader)
+    odd = {"fault": "error", "method": "eth_call", "args": {"text": "the planets are not aligned"}}
+    provider.rules({**odd, "match": WALLETS[0][2:]})
+    done = trueup.run("read", WALLETS[0], code=None)
+    assert "reverted" in done.stdout + done.stderr
+    provider.rules(odd)
+    done = trueup.run("read", WALLETS[0], code=None)
+    assert done.returncode != 0 and "planets" in done.stderr and "reverted" not in done.stdout
+
+
+def test_another_endpoint_in_the_middle(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
+    """The first goes down during a pass, and the second, which bears another reader, is not known yet."""
+    chain.world.mint_all(WALLETS, rng)
+    chain.anvil.mine(4)
+    trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+        chain.world, provider.url, store.url, wallets="listed", sweep={"interval": "100ms", "batch": 10},
+        chain={"endpoints": [
+            {"name": "first", "url": provider.url, "ws": "off"},
+            {"name": "second", "url": provider.base + "/other", "ws": "off"}]}))
+    placed(trueup, store, WALLETS)
+    provider.rules({"fault": "no-override", "path": "/other"})
+    trueup.start()
+    trueup.until(lambda: len(proven(store)) >= 40, "some rows")
+    provider.rules({"fault": "http-503", "path": "/v2"}, {"fault": "no-override", "path": "/other"})
+    trueup.until(lambda: len(proven(store)) == len(WALLETS), "the others", 30)
+    assert proven(store) == chain.truth.read(WALLETS)
+    used = {(r["path"][:3], kind_of(r)) for r in provider.log() if r["method"] == "eth_call"}
+    assert ("/v2", "override") in used and ("/ot", "create") in used
 
 
 # ---- answers from another block ---------------------------------------------------------------------------
