@@ -124,7 +124,6 @@ const struct setting settings[] = {
      .help = "rows read per tick; auto: as many as one request carries"},
     {.path = "sweep.max_age", .kind = &kind_duration, IN(conf, sweep.max_age_ms), .min = MINUTE,
      .max = 3650 * DAY, .zero = "off", .def = "off", .workers = FOR_SWEEP | FOR_WEB,
-     .inactive = "[0-9]*", .inactive_note = "the sweep keeps to interval and batch",
      .help = "the promise that no row is older; the sweep speeds up to hold it"},
 
     {.path = "budget", .kind = &kind_section, .workers = FOR_FOLLOW | FOR_SWEEP,
