@@ -25,7 +25,7 @@ enum {
     ASIDE_MS = 60 * 1000, /* between looks at one that is on another chain */
     HEAD_MS = 60 * 1000,
     HEADS_LEAST_MS = 2 * 1000,
-    HEADS_MOST_MS = 30 * 1000,
+    HEADS_MOST_MS = 20 * 1000,
     HEADS_SOON_MS = 500,
     HEAD_FRESH_MS = 60 * 1000,
     CALM_MS = 60 * 1000, /* nobody asked for the head for so long: nobody needs it */
@@ -155,29 +155,46 @@ static void set_lag(struct node *n, struct endpoint *e, uint64_t lag, int64_t no
     e->lag = lag;
 }
 
+/* Lag is found whenever two heads can be compared; that it is over, only by a new head of e's own.
+ */
+static void compare(struct node *n, struct endpoint *e, bool fresh, int64_t now)
+{
+    uint64_t most = 0;
+    bool compared = false;
+    for (size_t i = 0; i < n->n_endpoints; i++) {
+        const struct endpoint *o = &n->endpoints[i];
+        if (o == e || o->breaker != BREAKER_CLOSED ||
+            !head_comparable(&e->head, &o->head, HEAD_FRESH_MS))
+            continue;
+        uint64_t lag = head_lag(&e->head, &o->head);
+        most = lag > most ? lag : most;
+        compared = true;
+    }
+    if (most > 0 || (fresh && compared))
+        set_lag(n, e, most, now);
+}
+
+/* Standing still while it is asked again and again may be the chain, or may be lag. */
+static void note_growth(struct node *n, struct endpoint *e, uint64_t number, int64_t now)
+{
+    if (!e->head.known || number > e->head.number) {
+        int64_t each = e->head.known ? (now - e->grew_ms) / (int64_t)(number - e->head.number) : 0;
+        e->usual_ms = e->usual_ms ? (e->usual_ms * 7 + each) / 8 : each;
+        e->grew_ms = now;
+    } else if (now - e->grew_ms > 3 * e->usual_ms) {
+        heads_soon(n, now);
+    }
+}
+
 void head_told(struct node *n, struct endpoint *e, uint64_t number, uint64_t timestamp,
                int64_t asked_ms, int64_t now)
 {
-    uint64_t most = 0;
-    /* Standing still while it was asked again and again may be the chain, or may be lag. */
-    if (e->head.known && number <= e->head.number && e->grew_ms &&
-        now - e->grew_ms > 3 * e->usual_ms)
-        heads_soon(n, now);
-    if (e->head.known && number > e->head.number) {
-        int64_t each = (now - e->grew_ms) / (int64_t)(number - e->head.number);
-        e->usual_ms = e->usual_ms ? (e->usual_ms * 7 + each) / 8 : each;
-    }
-    if (!e->head.known || number > e->head.number)
-        e->grew_ms = now;
-    e->head = (struct head_seen){true, number, timestamp, now};
-    for (size_t i = 0; i < n->n_endpoints; i++) {
-        const struct endpoint *o = &n->endpoints[i];
-        if (o == e || o->breaker != BREAKER_CLOSED)
-            continue;
-        uint64_t lag = head_lag(&e->head, asked_ms, &o->head, HEAD_FRESH_MS);
-        most = lag > most ? lag : most;
-    }
-    set_lag(n, e, most, now);
+    note_growth(n, e, number, now);
+    e->head = (struct head_seen){true, number, timestamp, asked_ms, now};
+    compare(n, e, true, now);
+    for (size_t i = 0; i < n->n_endpoints; i++)
+        if (&n->endpoints[i] != e)
+            compare(n, &n->endpoints[i], false, now);
 }
 
 void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp)
@@ -185,8 +202,8 @@ void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp)
     int64_t now = clock_ms();
     if (e->head.known && number <= e->head.number)
         return;
-    e->head = (struct head_seen){true, number, timestamp, now};
-    e->grew_ms = now;
+    note_growth(e->node, e, number, now);
+    e->head = (struct head_seen){true, number, timestamp, now, now};
 }
 
 static void ask_heads(struct node *n, int64_t now)

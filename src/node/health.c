@@ -79,11 +79,15 @@ int64_t latency_p95(const struct latency *l)
 
 /* ---- the head ---- */
 
-uint64_t head_lag(const struct head_seen *mine, int64_t asked_ms, const struct head_seen *other,
-                  int64_t fresh_ms)
+bool head_comparable(const struct head_seen *mine, const struct head_seen *other, int64_t fresh_ms)
 {
-    if (!mine->known || !other->known || other->at_ms > asked_ms ||
-        asked_ms - other->at_ms > fresh_ms || other->number < mine->number + LAG_BLOCKS ||
+    return mine->known && other->known && other->asked_ms <= mine->asked_ms &&
+           mine->asked_ms - other->asked_ms <= fresh_ms;
+}
+
+uint64_t head_lag(const struct head_seen *mine, const struct head_seen *other)
+{
+    if (other->number < mine->number + LAG_BLOCKS ||
         other->timestamp < mine->timestamp + LAG_SECONDS)
         return 0;
     return other->number - mine->number;

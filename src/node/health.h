@@ -66,13 +66,14 @@ enum { LAG_BLOCKS = 3, LAG_SECONDS = 2 };
 struct head_seen {
     bool known;
     uint64_t number, timestamp;
-    int64_t at_ms; /* when it was seen: it had this block then at the latest */
+    int64_t asked_ms, at_ms;
 };
 
-/* How far mine, asked at asked_ms, is behind what another showed before that; 0 when it does not
- * lag, or what is known is older than fresh_ms. A chain of fast blocks lags by many of them in a
- * moment: so it takes both, blocks and seconds. */
-uint64_t head_lag(const struct head_seen *mine, int64_t asked_ms, const struct head_seen *other,
-                  int64_t fresh_ms);
+/* May the two be compared: was the other asked no later than mine, and lately? Both at once is as
+ * near as it gets, and a block between them is less than what counts as lag. */
+bool head_comparable(const struct head_seen *mine, const struct head_seen *other, int64_t fresh_ms);
+/* How far mine is behind the other; 0 when it does not lag. A chain of fast blocks lags by many of
+ * them in a moment: so it takes both, blocks and seconds. */
+uint64_t head_lag(const struct head_seen *mine, const struct head_seen *other);
 
 #endif

@@ -221,8 +221,8 @@ def test_the_day_is_spent(chain, store, trueup, with_endpoints, two):
     """The sweep stops first and says so once, live goes on; a restart does not give the units again;
     in the end nothing is asked, and that is said once too."""
     one, _ = two
-    with_endpoints({"one": one.url}, sweep={"interval": "100ms"}, chain={"poll": "200ms"},
-                   budget={"per_day": 300})
+    with_endpoints({"one": one.url}, sweep={"interval": "100ms"}, chain={"poll": "100ms"},
+                   budget={"per_day": 140})
     mint_and_wait(chain, store, trueup, WALLETS[0], 20)
     chain.anvil.mine(4)
     trueup.until_log("the sweep stops until 00:00 UTC", 40)

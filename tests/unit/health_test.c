@@ -66,38 +66,43 @@ static void the_slow_twentieth(void **state)
     assert_in_range(l.mean_us, 7000, 20000);
 }
 
-static struct head_seen seen(uint64_t number, uint64_t timestamp, int64_t at_ms)
+static uint64_t lag(uint64_t number, uint64_t timestamp, uint64_t other, uint64_t others_time)
 {
-    return (struct head_seen){true, number, timestamp, at_ms};
+    struct head_seen mine = {true, number, timestamp, 0, 0}, o = {true, other, others_time, 0, 0};
+    return head_lag(&mine, &o);
 }
 
 static void lag_takes_blocks_and_seconds(void **state)
 {
-    struct head_seen other = seen(100, 1000, 5000), mine;
     (void)state;
-    mine = seen(95, 940, 5100);
-    assert_int_equal(head_lag(&mine, 5050, &other, 60000), 5);
-    mine = seen(98, 976, 5100);
-    assert_int_equal(head_lag(&mine, 5050, &other, 60000), 0); /* two blocks are everyday */
-    mine = seen(90, 999, 5100);
-    assert_int_equal(head_lag(&mine, 5050, &other, 60000), 0); /* ten within a second, too */
-    mine = seen(105, 1060, 5100);
-    assert_int_equal(head_lag(&mine, 5050, &other, 60000), 0);
-    /* Only against what was known when it was asked, and not for ever. */
-    mine = seen(95, 940, 5100);
-    assert_int_equal(head_lag(&mine, 4999, &other, 60000), 0);
-    assert_int_equal(head_lag(&mine, 70000, &other, 60000), 0);
+    assert_int_equal(lag(95, 940, 100, 1000), 5);
+    assert_int_equal(lag(98, 976, 100, 1000), 0); /* two blocks are everyday */
+    assert_int_equal(lag(90, 999, 100, 1000), 0); /* ten within a second, too */
+    assert_int_equal(lag(105, 1060, 100, 1000), 0);
+}
+
+/* Who is asked later has later news. */
+static void only_like_is_compared(void **state)
+{
+    struct head_seen mine = {true, 95, 940, 5050, 5060}, other = {true, 100, 1000, 5050, 5090};
+    (void)state;
+    assert_true(head_comparable(&mine, &other, 60000));
+    other.asked_ms = 5051;
+    assert_false(head_comparable(&mine, &other, 60000));
+    mine.asked_ms = 5051 + 60001;
+    assert_false(head_comparable(&mine, &other, 60000));
+    mine.asked_ms--;
+    assert_true(head_comparable(&mine, &other, 60000));
     other.known = false;
-    assert_int_equal(head_lag(&mine, 5050, &other, 60000), 0);
+    assert_false(head_comparable(&mine, &other, 60000));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_absence_and_a_return),
-        cmocka_unit_test(every_way_out_of_every_state),
-        cmocka_unit_test(the_slow_twentieth),
-        cmocka_unit_test(lag_takes_blocks_and_seconds),
+        cmocka_unit_test(an_absence_and_a_return), cmocka_unit_test(every_way_out_of_every_state),
+        cmocka_unit_test(the_slow_twentieth),      cmocka_unit_test(lag_takes_blocks_and_seconds),
+        cmocka_unit_test(only_like_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
