@@ -122,7 +122,6 @@ static void send_to(struct node *n, struct request *r, struct endpoint *e, int64
     e->counters.units += units;
     n->units += units;
     counters_cost(endpoint_number(e), units);
-    counters_cost(endpoint_number(e), units);
     pace_took(&e->pace, units, now);
     budget_take(&n->budget, units, now, wall_seconds());
 }
