@@ -865,8 +865,7 @@ static void test_inactive_settings_are_told(void **state)
     struct conf *c = load_good_file("full.yaml", environ_);
     (void)state;
     conf_inactive(c, &out);
-    static const char *const told[] = {"chain.endpoints: ", "[1].price: ", "budget.per_day: ",
-                                       "http.listen: ", "http.token: "};
+    static const char *const told[] = {"chain.endpoints: ", "[1].price: ", "budget.per_day: "};
     for (size_t i = 0; i < COUNT_OF(told); i++)
         assert_non_null(strstr(buf_str(&out), told[i]));
     assert_null(strstr(buf_str(&out), "[0].reader"));
