@@ -86,11 +86,11 @@ int pg_view_top(struct store *store, const struct store_balance *b, size_t limit
                 struct arena *arena, struct view_row **ret, size_t *ret_n, struct err *err)
 {
     struct pg *s = pg_of(store);
-    struct pg_command c = {.sql = arena_printf(arena,
-                                               "SELECT " ROW_COLUMNS
-                                               " FROM %s ORDER BY balance DESC, wallet LIMIT $1",
-                                               pg_table(s, b->table, arena)),
-                           .params.arena = arena};
+    struct pg_command c = {
+        .sql = arena_printf(
+            arena, "SELECT " ROW_COLUMNS " FROM %s t ORDER BY t.balance DESC, t.wallet LIMIT $1",
+            pg_table(s, b->table, arena)),
+        .params.arena = arena};
     pg_p_int(&c.params, true, limit);
     PGresult *res = scan(s, &c, err);
     if (!res)
@@ -242,6 +242,9 @@ int pg_view_drift_causes(struct store *store, struct arena *arena, struct view_c
     return 0;
 }
 
+/* A max_age that is off: a thousand years, which a timestamp bears. */
+#define NEVER_MS INT64_C(31536000000000)
+
 /* ---- ages ----------------------------------------------------------------------------------- */
 
 static const char *age_sql(struct pg *s, const struct store_balance *b, const uint32_t *limits,
@@ -256,8 +259,7 @@ static const char *age_sql(struct pg *s, const struct store_balance *b, const ui
         "0)::float8, ARRAY[%s]::float8[])::int8, count(*), count(observed_block), min(updated_at), "
         "max(updated_at), count(*) FILTER (WHERE updated_at < localtimestamp - interval '%" PRId64
         " milliseconds') FROM %s GROUP BY 1",
-        buf_str(&list), max_age_ms > 0 ? max_age_ms : INT64_C(315360000000000),
-        pg_table(s, b->table, arena));
+        buf_str(&list), max_age_ms > 0 ? max_age_ms : NEVER_MS, pg_table(s, b->table, arena));
     buf_free(&list);
     return sql;
 }
@@ -273,7 +275,7 @@ static int small_counts(struct pg *s, const struct store_balance *b, int64_t max
             "NULL), count(*) FILTER (WHERE t.updated_at < localtimestamp - interval '%" PRId64
             " milliseconds'), localtimestamp FROM trueup_quarantine q JOIN %s t ON t.wallet = "
             "q.wallet WHERE q.balance = $1",
-            max_age_ms > 0 ? max_age_ms : INT64_C(315360000000000), pg_table(s, b->table, arena)),
+            max_age_ms > 0 ? max_age_ms : NEVER_MS, pg_table(s, b->table, arena)),
         .params.arena = arena};
     pg_p_text(&c.params, b->name);
     PGresult *res = pg_query(s, &c, err);

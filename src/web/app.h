@@ -44,7 +44,7 @@ struct app {
     struct top tops[KNOWN_BALANCES];
     struct stream streams[SERVER_STREAMS];
     bool feed_asked;
-    int64_t feed_at_ms;
+    int64_t feed_at_ms, tell_at_ms;
 };
 
 /* ---- answers ---- */

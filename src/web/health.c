@@ -88,8 +88,8 @@ void health_take(struct health *h, struct knowledge *k, bool has_daemon)
         h->settled = h->known.settled;
     }
     for (size_t i = 0; !has_daemon && i < h->known.n_balances; i++)
-        if (h->covered == 0 || h->known.balances[i].checkpoint < h->covered)
-            h->covered = h->known.balances[i].checkpoint;
+        if (h->covered == 0 || h->known.balances[i].covered < h->covered)
+            h->covered = h->known.balances[i].covered;
     if (has_daemon)
         judge_connection(h);
 }
@@ -187,6 +187,8 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
         health_ready(h, &all);
     else
         add(&all, RED, "no daemon is running here: the rows stand still");
+    if (h->known.scan_error[0] && h->known.store_ok)
+        add(&all, AMBER, "the rows could not be looked at: %.200s", h->known.scan_error);
     for (size_t i = 0; i < h->known.n_balances; i++)
         if (h->known.store_seen)
             judge_rows(h, &h->known.balances[i], &all);

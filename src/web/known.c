@@ -9,10 +9,10 @@
 
 enum {
     LOOK_MS = 500,
-    SCAN_LEAST_MS = 2000,
-    SCAN_MOST_MS = 60000, /* and never more than a twentieth of the time */
+    SCAN_MS = 60000, /* and never more than a twentieth of the time */
     SCAN_SHARE = 20,
-    SCAN_CHEAP = 1000, /* times its cost: 2 ms make 2 s, 60 ms make a minute */
+    SMALL_MS = 2000, /* where all rows are as quickly read as a few */
+    SMALL_ROWS = 10000,
 };
 
 const uint32_t known_limits[KNOWN_LIMITS] = {
@@ -36,6 +36,7 @@ void knowledge_init(struct knowledge *k, const struct conf *conf)
                                                 .tracking = STORE_SEEN,
                                                 .terms_print = c->terms_print,
                                                 .rules_print = c->rules_print};
+        k->tracked[i] = (struct tracked){.conf = c, .store = k->balances[i]};
         k->now.balances[i].name = c->name;
         k->now.balances[i].table = c->table;
     }
@@ -59,26 +60,21 @@ int knowledge_balance(const struct knowledge *k, const char *name, size_t n)
 /* ---- positions --------------------------------------------------------------------------------
  */
 
-static bool next_number(const char **s, uint64_t *ret)
+static int look_at_positions(struct knowledge *k, struct store *s, struct known *ret,
+                             struct arena *arena, struct err *err)
 {
-    size_t n = strcspn(*s, " ");
-    if (!parse_u64(*s, n, ret))
-        return false;
-    *s += n;
-    *s += strspn(*s, " ");
-    return true;
-}
-
-static int look_at_state(struct store *s, struct known *k, struct arena *arena, struct err *err)
-{
-    const char *positions, *id;
-    if (store_state_get(s, "positions", arena, &positions, err) < 0 ||
-        store_state_get(s, "chain.id", arena, &id, err) < 0)
+    struct tracker t = {.store = s, .balances = k->tracked, .n_balances = k->n_balances};
+    struct positions p;
+    const char *id;
+    if (positions_load(&t, &p, err) < 0 || store_state_get(s, "chain.id", arena, &id, err) < 0)
         return -1;
-    k->has_positions = positions && next_number(&positions, &k->head) &&
-                       next_number(&positions, &k->settled) && next_number(&positions, &k->first);
-    if (!id || !parse_u64(id, strlen(id), &k->chain_id))
-        k->chain_id = 0;
+    ret->has_positions = p.known;
+    ret->head = p.head;
+    ret->settled = p.settled;
+    for (size_t i = 0; i < k->n_balances && i < POSITIONS_BALANCES; i++)
+        ret->balances[i].covered = p.covered[i];
+    if (!id || !parse_u64(id, strlen(id), &ret->chain_id))
+        ret->chain_id = 0;
     return 0;
 }
 
@@ -98,7 +94,7 @@ static int look(struct knowledge *k, struct store *s, struct known *ret, struct 
 {
     struct arena arena;
     arena_init(&arena);
-    int rc = look_at_state(s, ret, &arena, err);
+    int rc = look_at_positions(k, s, ret, &arena, err);
     for (size_t i = 0; i < k->n_balances && rc == 0; i++)
         rc = look_at_balance(s, &k->balances[i], &ret->balances[i], &arena, err);
     arena_free(&arena);
@@ -131,11 +127,11 @@ int64_t knowledge_look(void *ctx, struct store *s)
     now->has_positions = fresh.has_positions;
     now->head = fresh.head;
     now->settled = fresh.settled;
-    now->first = fresh.first;
     now->chain_id = fresh.chain_id;
     for (size_t i = 0; i < k->n_balances; i++) {
         now->balances[i].has_checkpoint = fresh.balances[i].has_checkpoint;
         now->balances[i].checkpoint = fresh.balances[i].checkpoint;
+        now->balances[i].covered = fresh.balances[i].covered;
         now->balances[i].rescanning = fresh.balances[i].rescanning;
     }
     pthread_mutex_unlock(&k->lock);
@@ -147,8 +143,10 @@ int64_t knowledge_look(void *ctx, struct store *s)
 
 void knowledge_scan_failed(void *ctx, const struct err *err)
 {
-    (void)ctx; /* the look says so, sooner and more often */
-    (void)err;
+    struct knowledge *k = ctx;
+    pthread_mutex_lock(&k->lock);
+    snprintf(k->now.scan_error, sizeof k->now.scan_error, "%.255s", err->text);
+    pthread_mutex_unlock(&k->lock);
 }
 
 static int scan_drift(struct knowledge *k, struct store *s, struct err *err)
@@ -176,25 +174,32 @@ int64_t knowledge_scan(void *ctx, struct store *s)
     struct knowledge *k = ctx;
     struct err err = {0};
     int64_t started = clock_us();
+    uint64_t rows = 0;
     for (size_t i = 0; i < k->n_balances; i++) {
         struct view_ages ages;
         if (view_ages(s, &k->balances[i], known_limits, KNOWN_LIMITS, k->conf->sweep.max_age_ms,
-                      &ages, &err) < 0)
+                      &ages, &err) < 0) {
+            knowledge_scan_failed(k, &err);
             return -1;
+        }
+        rows += ages.rows;
         pthread_mutex_lock(&k->lock);
         k->now.balances[i].has_ages = true;
         k->now.balances[i].ages = ages;
         k->now.balances[i].ages_at_ms = clock_ms();
         pthread_mutex_unlock(&k->lock);
     }
-    if (scan_drift(k, s, &err) < 0)
+    if (scan_drift(k, s, &err) < 0) {
+        knowledge_scan_failed(k, &err);
         return -1;
-    int64_t took_ms = (clock_us() - started) / 1000, pause = took_ms * SCAN_CHEAP;
-    if (pause < SCAN_LEAST_MS)
-        return SCAN_LEAST_MS;
-    if (pause > SCAN_MOST_MS)
-        pause = SCAN_MOST_MS;
-    return took_ms * SCAN_SHARE > pause ? took_ms * SCAN_SHARE : pause;
+    }
+    pthread_mutex_lock(&k->lock);
+    k->now.scan_error[0] = '\0';
+    pthread_mutex_unlock(&k->lock);
+    int64_t took_ms = (clock_us() - started) / 1000;
+    if (rows <= SMALL_ROWS)
+        return SMALL_MS;
+    return took_ms * SCAN_SHARE > SCAN_MS ? took_ms * SCAN_SHARE : SCAN_MS;
 }
 
 double known_quantile(const struct view_ages *a, double share)

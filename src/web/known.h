@@ -5,13 +5,14 @@
  *
  * Positions and checkpoints are fetched twice a second. Figures over all rows cost a pass over the
  * table, so they are taken at most once a minute, and even less often when a pass takes seconds; a
- * small table, where it takes less than a request does, is looked at more often.
+ * table of a few thousand rows, where that is as quick as any request, is looked at more often.
  */
 #ifndef WEB_KNOWN_H
 #define WEB_KNOWN_H
 
 #include "conf/conf.h"
 #include "store/view.h"
+#include "track/chain.h"
 
 #include <pthread.h>
 
@@ -22,7 +23,7 @@ extern const uint32_t known_limits[KNOWN_LIMITS]; /* seconds: bounds of the buck
 struct known_balance {
     const char *name, *table; /* the settings' */
     bool has_checkpoint, rescanning;
-    uint64_t checkpoint;
+    uint64_t checkpoint, covered;
     bool has_ages;
     struct view_ages ages;
     int64_t ages_at_ms; /* monotonic */
@@ -31,9 +32,10 @@ struct known_balance {
 struct known {
     bool store_ok, store_seen; /* seen: it was ok once */
     char store_error[256];
-    int64_t store_at_ms; /* monotonic: when it last answered */
+    char scan_error[256]; /* why the rows could not be looked at; "" */
+    int64_t store_at_ms;  /* monotonic: when it last answered */
     bool has_positions;
-    uint64_t head, settled, first;
+    uint64_t head, settled;
     uint64_t chain_id; /* 0: not learnt yet */
     size_t n_balances;
     struct known_balance balances[KNOWN_BALANCES];
@@ -50,6 +52,7 @@ struct knowledge {
     struct known now; /* under the lock */
     const struct conf *conf;
     struct store_balance balances[KNOWN_BALANCES]; /* unchanged after init */
+    struct tracked tracked[KNOWN_BALANCES];        /* only what positions_load() wants */
     size_t n_balances;
 };
 

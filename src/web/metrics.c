@@ -122,6 +122,11 @@ static void write_age(const struct metric *m, const struct health *h, struct buf
             label(out, "quantile", shares[q].name, false);
             buf_addf(out, "} %.3f\n", known_quantile(&b->ages, shares[q].share));
         }
+        if (!b->has_ages)
+            continue;
+        buf_addf(out, "%s_count", m->name);
+        label(out, "balance", b->name, true);
+        buf_addf(out, "} %" PRIu64 "\n", b->ages.rows);
     }
 }
 
@@ -270,7 +275,7 @@ static const struct metric metrics[] = {
      "Rows without observed_block: not read at a proven block yet.", write_unproven, 0},
     {"trueup_oldest_row_age_seconds", "gauge", "balance",
      "Age of the row that was read longest ago (placeholders of 1970 included).", write_oldest, 0},
-    {"trueup_row_age_seconds", "gauge", "balance, quantile",
+    {"trueup_row_age_seconds", "summary", "balance, quantile",
      "Age below which this share of the rows lies, from a histogram.", write_age, 0},
     {"trueup_refreshed_rows_total", "counter", "path",
      "Rows written with a value read from the chain, by what caused the read.", write_refreshed, 0},

@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+enum { TELL_MS = 1000 };
+
 /* Whoever waited too long for a clerk is answered without. */
 static void answer_overdue(struct app *a)
 {
@@ -21,9 +23,24 @@ static void answer_overdue(struct app *a)
     }
 }
 
+/* The clerks do not log: they have threads of their own. */
+static void tell_troubles(struct app *a)
+{
+    struct known now;
+    if (clock_ms() < a->tell_at_ms)
+        return;
+    a->tell_at_ms = clock_ms() + TELL_MS;
+    knowledge_copy(&a->knowledge, &now);
+    if (!now.store_ok && now.store_seen)
+        log_warn("the database does not answer", LOG_STR("error", now.store_error));
+    else if (now.scan_error[0])
+        log_warn("the rows could not be looked at", LOG_STR("error", now.scan_error));
+}
+
 static void on_tick(void *ctx)
 {
     struct app *a = ctx;
+    tell_troubles(a);
     answer_overdue(a);
     history_sample(&a->history, wall_ms());
     feed_tick(a);

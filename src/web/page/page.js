@@ -162,7 +162,7 @@
     say("head-note", c.head_time ? `mined ${ago(c.head_time, s.time)}` : "newest block known");
     say("covered-note", c.head === null ? "events answered up to here" : behind(c.covered) > 0 ? `${whole(behind(c.covered))} blocks behind the head` : "at the head");
     say("settled-note", c.head === null ? "the chain will not take it back" : `${whole(behind(c.settled))} blocks behind the head`);
-    say("checkpoint-note", "durable; a restart goes on here");
+    say("checkpoint-note", "durable; follows what is settled");
     say("about", `${s.version} · chain ${c.id === null ? "unknown" : c.id} · ${c.mode === "polling" ? "polling" : "subscribed"} · ${s.store.kind === "sqlite" ? "SQLite" : "PostgreSQL"}`);
   }
   function drawRows(s, b) {
