@@ -85,8 +85,12 @@ static void read_error(const struct request *r, const struct endpoint *e,
         buf_addf(&words, " (code %" PRId64 ")", rpc->code);
     set_text(a, e, &words);
     buf_free(&words);
-    if (r->bytes && a->fault.fault == FAULT_REVERT)
-        rpc_revert_bytes(rpc, &a->bytes, &a->n_bytes);
+    bool data = r->bytes && a->fault.fault == FAULT_REVERT &&
+                rpc_revert_bytes(rpc, &a->bytes, &a->n_bytes) && a->n_bytes > 0;
+    if (data && r->reverts) {
+        set_fault(a, FAULT_NONE, "");
+        a->text[0] = '\0';
+    }
 }
 
 /* No JSON-RPC: a page of a proxy, a cut reply, another request's. What a 2xx body says in JSON is

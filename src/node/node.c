@@ -359,6 +359,7 @@ struct request *request_new(struct node *n, const struct node_request *q, int64_
         .lane = q->lane,
         .once = q->once,
         .bytes = q->bytes,
+        .reverts = q->reverts,
         .asks_head = is_latest(q),
         .straight = q->straight,
         .reply_max = q->reply_max && q->reply_max < NODE_REPLY_MAX ? q->reply_max : NODE_REPLY_MAX,

@@ -47,6 +47,7 @@ struct node_request {
     int64_t deadline_ms; /* monotonic; 0: as node_patience() says */
     size_t reply_max;    /* 0: NODE_REPLY_MAX */
     bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time */
+    bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
     bool once;           /* no retry of anything but a refused connection */
     struct endpoint *only; /* NULL: the node chooses */
     struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for word,

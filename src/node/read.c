@@ -203,6 +203,7 @@ static int submit(struct chunk *c, const struct buf *params, struct err *err)
         .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
         .only = c->learnt->endpoint,
         .bytes = true,
+        .reverts = c->learnt->reader->by_revert,
         .straight = straight(c),
         .user = c,
     };

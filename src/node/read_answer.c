@@ -311,14 +311,6 @@ static void not_understood(struct chunk *c, const struct node_answer *a)
     request_failed(c->read, a);
 }
 
-static void reverted(struct chunk *c, const struct node_answer *a)
-{
-    if (a->bytes && c->learnt->reader->by_revert && c->kind != CHUNK_CANARY)
-        decoded(c, a);
-    else /* aggregate3 itself: its own gas ran out, or it is no Multicall3 */
-        too_much(c, a);
-}
-
 /* Another endpoint may be up. Which one is asked is chosen anew; one that fails a few times is
  * paused by the node, and so no longer the best. */
 static void not_served(struct chunk *c, const struct node_answer *a)
@@ -344,9 +336,7 @@ void chunk_answered(struct chunk *c, const struct node_answer *a)
     case FAULT_GAS:
         gas_refused(c, a);
         break;
-    case FAULT_REVERT:
-        reverted(c, a);
-        break;
+    case FAULT_REVERT: /* aggregate3 itself: its own gas ran out, or it is no Multicall3 */
     case FAULT_DENSITY:
     case FAULT_FILTER:
     case FAULT_RANGE:

@@ -101,8 +101,7 @@ static int learn_gas(struct reads *r, struct read_learnt *l, uint64_t gas, struc
     return 0;
 }
 
-/* ---- the lens
- * ------------------------------------------------------------------------------------------ */
+/* ---- the lens ---- */
 
 enum verdict { DOES_NOT = 0, DOES = 1, NOBODY_ANSWERED = -1, LESS_GAS = 2 };
 
@@ -111,18 +110,14 @@ static enum verdict judge_lens(const struct reader *reader, const struct read_ch
                                struct err *err)
 {
     struct read_result res = {0};
-    bool answered =
-        a->fault.fault == FAULT_NONE || (a->fault.fault == FAULT_REVERT && reader->by_revert);
-    if (!answered) {
+    if (a->fault.fault != FAULT_NONE) {
         err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a->text);
         if (!a->endpoint || tells_nothing(a->fault.fault))
             return NOBODY_ANSWERED;
         return a->fault.fault == FAULT_GAS && gas_below(chunk->gas) ? LESS_GAS : DOES_NOT;
     }
     if (!a->bytes) {
-        err_set(err, ERR_FAILED, "%s",
-                reader->by_revert ? "the data of a revert is not passed on"
-                                  : "eth_call answered null");
+        err_set(err, ERR_FAILED, "eth_call answered null");
         return DOES_NOT;
     }
     if (reader->decode(chunk, a->bytes, a->n_bytes, &res, err) < 0)
@@ -147,6 +142,7 @@ static enum verdict ask_lens(struct reads *r, struct endpoint *e, const struct r
                              .params = params.data,
                              .params_len = params.len,
                              .bytes = true,
+                             .reverts = reader->by_revert,
                              .only = e};
     if (node_ask(r->node, &q, &a, err) == 0) {
         v = judge_lens(reader, &chunk, &a, ret, err);
@@ -196,8 +192,7 @@ static enum verdict try_lens(struct reads *r, struct endpoint *e, const struct r
     return v;
 }
 
-/* ---- the choice
- * ---------------------------------------------------------------------------------------- */
+/* ---- the choice ---- */
 
 static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
                                    const struct read_shape *shape, struct read_learnt *ret,
