@@ -70,9 +70,9 @@ def test_a_silent_change_is_found_by_the_sweep(chain, store, trueup, configured,
 
 
 def test_an_upgrade_makes_every_row_due(chain, store, trueup, configured, rng):
-    """A long sweep interval, so that only the Upgraded trigger can be what read them."""
+    """A slow sweep, one row a tick: only the Upgraded trigger can be what read them all."""
     world = chain.world
-    trueup.config = configured(sweep={"interval": "1h"})
+    trueup.config = configured(sweep={"interval": "2s", "batch": 1})
     trueup.start()
     trueup.until(lambda: store.checkpoint("audio_transfers") is not None, "the first checkpoint")
     world.mint_all(WALLETS[:50], rng)
