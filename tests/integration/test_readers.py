@@ -109,10 +109,14 @@ def troubled(world, rng):
     return bad
 
 
-@pytest.mark.parametrize("reader", READERS)
-def test_all_readers_leave_the_same_table(chain, store, trueup, provider, tmp_path, reader, rng):  # noqa: F811
+@pytest.mark.parametrize("reader, rule", [*((r, None) for r in READERS),
+                                          ("create", "no-revert-data")])
+def test_all_readers_leave_the_same_table(chain, store, trueup, provider, tmp_path, reader, rule,  # noqa: F811
+                                          rng):
+    """`create` answers by revert where its data is passed on, else as code."""
     bad = troubled(chain.world, rng)
     chain.anvil.mine(4)
+    provider.rules(*([{"fault": rule}] if rule else []))
     trueup.config = configured_for(provider, store, chain, tmp_path, reader)
     placed(trueup, store, WALLETS)
     trueup.run("sweep")
