@@ -27,7 +27,7 @@ AUDIO = {"held": "0x18aAA7115705e8be94bfFEBDE57Af9BFc265B998",
          "delegated": "0x4d7968ebfD390D5E7926Cb3587C39eFf2F9FB225"}
 # A database as an operator would run it: durable. What else is set is printed with each result.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on",
-           "shared_buffers": "512MB", "max_wal_size": "4GB"}
+           "shared_buffers": "2GB", "max_wal_size": "4GB"}
 
 
 def build_folder():

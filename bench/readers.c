@@ -88,8 +88,12 @@ static size_t begin(struct bench *b, const struct anchor *at, size_t first)
     struct read *read;
     size_t n = reads_batch_size(b->reads, &b->shape);
     n = n < b->n - first ? n : b->n - first;
-    struct read_ask ask = {.shape = &b->shape, .at = *at, .chain_id = b->chain_id,
-                           .wallets = b->wallets + first, .n = n, .lane = NODE_SWEEP};
+    struct read_ask ask = {.shape = &b->shape,
+                           .at = *at,
+                           .chain_id = b->chain_id,
+                           .wallets = b->wallets + first,
+                           .n = n,
+                           .lane = NODE_SWEEP};
     if (reads_begin(b->reads, &ask, b->readings + first, &read, &err) < 0)
         die("read", err.text);
     return first + n;

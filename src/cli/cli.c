@@ -76,8 +76,9 @@ static bool spelled_out(const char *arg, const char *name)
            (arg[2 + n] == '\0' || arg[2 + n] == '=');
 }
 
-/* A URL may carry a key, and anybody on the machine may look at our arguments (ps). Between the start
- * and this line it is there to be seen; a file or the environment is the better place for it. */
+/* A URL may carry a key, and anybody on the machine may look at our arguments (ps). Between the
+ * start and this line it is there to be seen; a file or the environment is the better place for it.
+ */
 static void hide_argument(const char *value)
 {
     char *at = (char *)(uintptr_t)value; /* argv is ours to write to (C17 5.1.2.2.1) */

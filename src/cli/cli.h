@@ -92,7 +92,8 @@ int command_version(struct cli *cli);
 int command_wallets(struct cli *cli);
 int command_worker(struct cli *cli);
 
-extern const struct cli_option config_options[], doctor_options[], status_options[], migrate_options[], read_options[], run_options[],
-    sweep_options[], wallets_options[], worker_options_[];
+extern const struct cli_option config_options[], doctor_options[], status_options[],
+    migrate_options[], read_options[], run_options[], sweep_options[], wallets_options[],
+    worker_options_[];
 
 #endif

@@ -118,8 +118,8 @@ static void print_wallet(const struct tracked *b, const struct anchor *at,
 }
 
 static int read_balance(struct tracker *t, const struct tracked *b, const struct anchor *at,
-                        const address *wallets, size_t n, const struct cli *cli,
-                        size_t *unread, struct err *err)
+                        const address *wallets, size_t n, const struct cli *cli, size_t *unread,
+                        struct err *err)
 {
     struct reading *sum = mem_alloc(n * sizeof *sum);
     struct reading *terms[READ_TERMS_MAX] = {0};

@@ -1,6 +1,6 @@
 /*
- * trueup worker follow|listen|sweep|web|prepare: one process of `run`. Started by the supervisor it has
- * its settings on fd 3; by hand it reads them like any command.
+ * trueup worker follow|listen|sweep|web|prepare: one process of `run`. Started by the supervisor it
+ * has its settings on fd 3; by hand it reads them like any command.
  */
 #include "worker/worker.h"
 #include "base/log.h"
@@ -154,9 +154,8 @@ int command_worker(struct cli *cli)
     else if (strcmp(role, "web") == 0)
         status = web_run(conf, &err) < 0 ? cli_fail(&err) : 0;
     else
-        status =
-            cli_usage(cli, "worker: unknown role \"%s\"; follow, listen, sweep, web or prepare",
-                      role);
+        status = cli_usage(
+            cli, "worker: unknown role \"%s\"; follow, listen, sweep, web or prepare", role);
     conf_free(conf);
     return status;
 }

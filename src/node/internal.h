@@ -3,9 +3,9 @@
  *
  * A request is a slot in a fixed array, so that nothing is allocated per request but the answer's
  * document. Its way is QUEUED → SENT → (QUEUED again, to retry) → DONE → FREE, changed only in
- * node.c. Three kinds of requests share the slots: the caller's; the node's own questions (check.c),
- * whose answers nobody is handed; and hedges (hedge.c), second tries of a caller's request that
- * is slow. Only the caller's count as in flight.
+ * node.c. Three kinds of requests share the slots: the caller's; the node's own questions
+ * (check.c), whose answers nobody is handed; and hedges (hedge.c), second tries of a caller's
+ * request that is slow. Only the caller's count as in flight.
  */
 #ifndef NODE_INTERNAL_H
 #define NODE_INTERNAL_H
@@ -52,11 +52,11 @@ struct request {
     struct endpoint *avoid; /* who failed it last */
     struct http_transfer *transfer;
     uint64_t done_order;
-    enum check check;     /* the node's own question; NONE: a caller's, or a hedge */
-    bool is_hedge;        /* of twin */
-    bool hedged;          /* had one */
-    bool parked;          /* failed for good, and waits for what its hedge brings */
-    struct request *twin; /* each other's, while both are there */
+    enum check check;         /* the node's own question; NONE: a caller's, or a hedge */
+    bool is_hedge;            /* of twin */
+    bool hedged;              /* had one */
+    bool parked;              /* failed for good, and waits for what its hedge brings */
+    struct request *twin;     /* each other's, while both are there */
     struct endpoint *accused; /* CHECK_CONFIRM: of having answered from another block than … */
     struct anchor believed;
     const char *accusation;
@@ -74,11 +74,11 @@ struct endpoint {
     int64_t not_before_ms; /* nothing is sent here until then */
     int64_t judged_ms;     /* when that was last set: older requests' failures tell nothing new */
     int64_t lied_ms;
-    enum fault pause;      /* why, and in whose words */
+    enum fault pause; /* why, and in whose words */
     char pause_text[256];
     struct latency latency[FAULT_CALL + 1]; /* per kind of method: live requests alone */
     struct head_seen head;
-    uint64_t lag; /* blocks behind another endpoint; 0: none */
+    uint64_t lag;              /* blocks behind another endpoint; 0: none */
     int64_t grew_ms, usual_ms; /* when the head last rose; how long a block usually takes */
     struct pace pace;
     struct endpoint_abilities abilities;
@@ -99,7 +99,7 @@ struct node {
     const struct conf *conf;
     struct http *http;
     int64_t patience_ms; /* for requests without a deadline of their own */
-    int stop_fd; /* −1: none */
+    int stop_fd;         /* −1: none */
     bool stop_asked;
     bool identified;
     bool expects_id, expects_genesis; /* as configured or stored; chain_id and genesis hold them */
@@ -110,7 +110,7 @@ struct node {
     int64_t wake_ms; /* when units will be there for what could not be sent; 0: nothing waits so */
     int64_t live_ms; /* when a caller last asked for the head */
     int64_t heads_ms, heads_every_ms; /* comparing heads: when last, how often */
-    uint64_t units; /* sent by this node, to all */
+    uint64_t units;                   /* sent by this node, to all */
     int64_t elsewhere_ms;
     struct budget budget;
     bool day_told[LANES];
@@ -140,13 +140,15 @@ bool place_dispatch(struct node *n, int64_t now); /* true: something was sent */
 void place_expire(struct node *n, int64_t now);
 /* When something can change without the network. */
 int64_t place_next_change(const struct node *n, int64_t now);
-/* The best endpoint for r, or for anything (NULL), that may be asked now; not `not`. NULL if none. */
-struct endpoint *place_choose(struct node *n, const struct request *r, const struct endpoint *not,
-                        int64_t now);
+/* The best endpoint for r, or for anything (NULL), that may be asked now; not `not`. NULL if none.
+ */
+struct endpoint *place_choose(struct node *n, const struct request *r, const struct endpoint * not,
+                              int64_t now);
 
 /* ---- check.c: the node's own questions ---- */
 
-/* The chain is known now: who is elsewhere is set aside, who was not there is asked when it comes. */
+/* The chain is known now: who is elsewhere is set aside, who was not there is asked when it comes.
+ */
 void checks_begin(struct node *n, int64_t now);
 void checks_submit(struct node *n, int64_t now);
 void check_done(struct node *n, struct request *r, int64_t now);
@@ -180,6 +182,11 @@ void endpoint_slow(struct endpoint *e, int64_t sent_ms, int64_t now);
 size_t endpoint_number(const struct endpoint *e);
 /* url and ws taken out of text. */
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room);
+
+/* ---- probe.c ---- */
+
+/* The hash of the newest block it has. */
+int endpoint_latest(struct node *n, struct endpoint *e, hash32 *ret, struct err *err);
 
 /* ---- answer.c: what came back, in our terms ---- */
 

@@ -1,12 +1,14 @@
 /*
  * "The node" as verbs: many endpoints behind one asynchronous object.
  *
- * node_submit() queues a request and returns at once; node_next() drives the transport and hands out
- * finished answers in the order in which they finish. Retries (back-off with jitter, Retry-After) of
- * rate limits, lag and transport faults happen inside, until the request's deadline; what comes out
- * is the final answer. Requests in flight are bounded: node_submit() refuses above the ceiling.
+ * node_submit() queues a request and returns at once; node_next() drives the transport and hands
+ * out finished answers in the order in which they finish. Retries (back-off with jitter,
+ * Retry-After) of rate limits, lag and transport faults happen inside, until the request's
+ * deadline; what comes out is the final answer. Requests in flight are bounded: node_submit()
+ * refuses above the ceiling.
  *
- * A node is used by one thread. Requests hold no pointer to the caller's memory after node_submit().
+ * A node is used by one thread. Requests hold no pointer to the caller's memory after
+ * node_submit().
  */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
@@ -34,7 +36,8 @@ enum {
 int node_open(const struct conf *conf, struct node **ret, struct err *err);
 void node_close(struct node *n);
 
-/* How long a request without a deadline of its own is tried: 30 s unless set. A person waits less. */
+/* How long a request without a deadline of its own is tried: 30 s unless set. A person waits less.
+ */
 void node_patience(struct node *n, int64_t ms);
 
 enum node_lane { NODE_LIVE, NODE_CATCHUP, NODE_SWEEP }; /* first in line first */
@@ -46,30 +49,31 @@ struct node_request {
     enum node_lane lane;
     int64_t deadline_ms; /* monotonic; 0: as node_patience() says */
     size_t reply_max;    /* 0: NODE_REPLY_MAX */
-    bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time */
+    bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time
+                 */
     bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
-    bool once;           /* no retry of anything but a refused connection */
-    struct endpoint *only; /* NULL: the node chooses */
-    struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for word,
-                                when `only` is slow. NULL: nobody */
-    uint32_t straight;     /* faults not to retry, each as NODE_STRAIGHT(fault), or-ed */
-    void *user;            /* comes back in the answer */
+    bool once;    /* no retry of anything but a refused connection */
+    struct endpoint *only;   /* NULL: the node chooses */
+    struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for
+                                word, when `only` is slow. NULL: nobody */
+    uint32_t straight;       /* faults not to retry, each as NODE_STRAIGHT(fault), or-ed */
+    void *user;              /* comes back in the answer */
 };
 #define NODE_STRAIGHT(fault) (UINT32_C(1) << (fault))
 
 struct node_answer {
     void *user;
-    struct endpoint *endpoint;  /* who gave it; NULL if none was reached */
-    struct fault_info fault;    /* FAULT_NONE: result is set. Of FAULT_RATE and FAULT_BILLING,
-                                   retry_after_ms is how long the endpoint will be left alone */
-    struct json *doc;           /* owns result; the answer's, freed by node_answer_free() */
-    const struct json *result;  /* may be a JSON null: that is "ask again", never "empty" */
-    uint8_t *bytes;             /* with request.bytes: the result decoded, the answer's; result is NULL
-                                   then. A null result is still given as result, and bytes is NULL.
-                                   With FAULT_REVERT the revert's data, where the node passes it on */
+    struct endpoint *endpoint; /* who gave it; NULL if none was reached */
+    struct fault_info fault;   /* FAULT_NONE: result is set. Of FAULT_RATE and FAULT_BILLING,
+                                  retry_after_ms is how long the endpoint will be left alone */
+    struct json *doc;          /* owns result; the answer's, freed by node_answer_free() */
+    const struct json *result; /* may be a JSON null: that is "ask again", never "empty" */
+    uint8_t *bytes; /* with request.bytes: the result decoded, the answer's; result is NULL
+                       then. A null result is still given as result, and bytes is NULL.
+                       With FAULT_REVERT the revert's data, where the node passes it on */
     size_t n_bytes;
-    int status;                 /* HTTP, of the last attempt; 0 if none came */
-    char text[512];             /* the fault in words, masked; "" when there is none */
+    int status;      /* HTTP, of the last attempt; 0 if none came */
+    char text[512];  /* the fault in words, masked; "" when there is none */
     int64_t took_ms; /* since it was submitted … */
     int64_t wire_ms; /* … and since the last attempt was sent; 0 if none was */
 };
@@ -89,15 +93,16 @@ void node_abandon_all(struct node *n);
 void node_stop_on(struct node *n, int fd);
 bool node_stop_asked(const struct node *n); /* was that why the last node_next() gave 0? */
 
-/* ---- blocking verbs, for one question at a time. Nothing else may be in flight. ------------------ */
+/* ---- blocking verbs, for one question at a time. Nothing else may be in flight.
+ * ------------------ */
 
 /* The answer, whatever its fault; the caller's to node_answer_free(). */
 int node_ask(struct node *n, const struct node_request *q, struct node_answer *ret,
              struct err *err);
 
-/* *ret_doc is the caller's to json_free(); *ret_result lies in it. A fault is an error: ERR_UNREACHABLE
- * when no endpoint answered, else ERR_FAILED with the node's words; *ret_fault (may be NULL) has the
- * class in both cases. */
+/* *ret_doc is the caller's to json_free(); *ret_result lies in it. A fault is an error:
+ * ERR_UNREACHABLE when no endpoint answered, else ERR_FAILED with the node's words; *ret_fault (may
+ * be NULL) has the class in both cases. */
 int node_call(struct node *n, const struct node_request *q, struct json **ret_doc,
               const struct json **ret_result, struct fault_info *ret_fault, struct err *err);
 
@@ -105,10 +110,10 @@ int node_call(struct node *n, const struct node_request *q, struct json **ret_do
  * the store. NULL: not known. */
 void node_expect(struct node *n, const uint64_t *chain_id, const hash32 *genesis);
 /* The identity: eth_chainId and the genesis block's hash, asked of every endpoint. One that tells
- * another chain than is expected is set aside (and asked again now and then); when all that answer do,
- * the first one's chain is returned, for the caller to refuse. Where nothing is expected they must
- * agree with each other: ERR_CHAIN when they do not. One that does not answer is identified when it
- * comes, and asked nothing before. */
+ * another chain than is expected is set aside (and asked again now and then); when all that answer
+ * do, the first one's chain is returned, for the caller to refuse. Where nothing is expected they
+ * must agree with each other: ERR_CHAIN when they do not. One that does not answer is identified
+ * when it comes, and asked nothing before. */
 int node_identify(struct node *n, uint64_t *ret_chain_id, hash32 *ret_genesis, struct err *err);
 
 enum node_tag { TAG_LATEST, TAG_SAFE, TAG_FINALIZED };
@@ -125,7 +130,8 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
               const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
               struct err *err);
 
-/* ---- endpoints ------------------------------------------------------------------------------------ */
+/* ---- endpoints
+ * ------------------------------------------------------------------------------------ */
 
 size_t node_endpoints(const struct node *n);
 struct endpoint *node_endpoint(struct node *n, size_t i);
@@ -141,33 +147,32 @@ uint64_t endpoint_chain_id(const struct endpoint *e); /* 0 until identified */
 
 /* How it is doing, for doctor and status. */
 struct endpoint_state {
-    const char *breaker;   /* "closed": asked as it comes; "resting", "open", "half open", "aside" */
-    const char *why;       /* unless closed, masked; "" */
-    int64_t pause_ms;      /* left of it */
-    uint64_t lag;          /* blocks behind another endpoint */
-    int64_t latency_us;    /* moving average of live requests; 0: none yet */
+    const char *breaker; /* "closed": asked as it comes; "resting", "open", "half open", "aside" */
+    const char *why;     /* unless closed, masked; "" */
+    int64_t pause_ms;    /* left of it */
+    uint64_t lag;        /* blocks behind another endpoint */
+    int64_t latency_us;  /* moving average of live requests; 0: none yet */
     int64_t latency_p95_ms; /* −1: too few */
-    uint64_t pace;         /* units a second it is held to; 0: none */
-    uint64_t head;         /* the newest block it told of; 0: none yet */
+    uint64_t pace;          /* units a second it is held to; 0: none */
+    uint64_t head;          /* the newest block it told of; 0: none yet */
 };
 void endpoint_state(const struct endpoint *e, struct endpoint_state *ret);
 
 enum capability { CAP_UNKNOWN, CAP_YES, CAP_NO };
-/* Does eth_call honour {"blockHash":…}? Probed once with a made-up hash, which must be refused. Until
- * then CAP_UNKNOWN; endpoint_probe() asks. */
+/* Does eth_call honour {"blockHash":…}? Probed once with a made-up hash, which must be refused.
+ * Until then CAP_UNKNOWN; endpoint_probe() asks. */
 enum capability endpoint_pins_hash(const struct endpoint *e);
 int endpoint_probe(struct node *n, struct endpoint *e, struct err *err);
 
 /* All that is known of it; endpoint_probe_all() asks for what is not known yet, a few requests. */
 struct endpoint_abilities {
     enum capability pins_hash;
-    enum capability state_override; /* eth_call takes code in its third parameter */
-    enum capability create;         /* eth_call without `to` runs its data and answers */
-    enum capability multicall3;     /* there is code at chain.multicall */
+    enum capability state_override;  /* eth_call takes code in its third parameter */
+    enum capability create;          /* eth_call without `to` runs its data and answers */
+    enum capability multicall3;      /* there is code at chain.multicall */
     enum capability finalized, safe; /* the tags */
-    enum capability logs_by_hash;   /* eth_getLogs with blockHash */
-    enum capability batch;          /* an array of two is answered by an array of two */
-    char client[96];                /* web3_clientVersion; "" when it does not say */
+    enum capability logs_by_hash;    /* eth_getLogs with blockHash */
+    char client[96];                 /* web3_clientVersion; "" when it does not say */
 };
 const struct endpoint_abilities *endpoint_abilities(const struct endpoint *e);
 int endpoint_probe_all(struct node *n, struct endpoint *e, struct err *err);
@@ -178,23 +183,24 @@ void endpoint_block_param(const struct endpoint *e, const struct anchor *at, str
 /* Counters, for logs and metrics; since start. */
 struct endpoint_counters {
     uint64_t requests, faults, retries, blamed, bytes_out, bytes_in;
-    uint64_t units;         /* what was sent, as priced */
+    uint64_t units;          /* what was sent, as priced */
     uint64_t hedges, beaten; /* second tries sent here; those that beat this endpoint */
-    uint64_t missed_logs;   /* left out by it, shown by another */
-    uint64_t lagged;        /* times it was found to lag */
+    uint64_t missed_logs;    /* left out by it, shown by another */
+    uint64_t lagged;         /* times it was found to lag */
     uint64_t by_fault[FAULT_UNKNOWN + 1];
 };
 const struct endpoint_counters *endpoint_counters(const struct endpoint *e);
 /* An answer that shows by itself that it is wrong: counts against the endpoint. */
 void endpoint_blame(struct endpoint *e, const char *why);
-/* A read answered from another block than asked, or so it seems: `believed` is the header we hold to
- * be the chain's. Another endpoint is asked for it, and if it says the same, it counts; where there is
- * no other, it counts at once. why is kept by pointer: a literal. */
+/* A read answered from another block than asked, or so it seems: `believed` is the header we hold
+ * to be the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
+ * there is no other, it counts at once. why is kept by pointer: a literal. */
 void endpoint_accuse(struct endpoint *e, const struct anchor *believed, const char *why);
 /* A push or another source told that e has this block. */
 void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp);
 
-/* ---- notices: what a person should be told once -------------------------------------------------- */
+/* ---- notices: what a person should be told once
+ * -------------------------------------------------- */
 
 struct node_notice {
     const char *message;  /* the same words for the same thing */
@@ -204,14 +210,15 @@ struct node_notice {
 /* The oldest not yet taken; false when there is none. */
 bool node_take_notice(struct node *n, struct node_notice *ret);
 
-/* ---- the budget ----------------------------------------------------------------------------------- */
+/* ---- the budget
+ * ----------------------------------------------------------------------------------- */
 
-/* False: the day's units that this lane may spend are spent; *ret_wait_ms (may be NULL) until the next
- * day. Says so once in a notice. */
+/* False: the day's units that this lane may spend are spent; *ret_wait_ms (may be NULL) until the
+ * next day. Says so once in a notice. */
 bool node_may_spend(struct node *n, enum node_lane lane, int64_t *ret_wait_ms);
-/* What this process spent today, as a short text to keep ("DAY UNITS", at most 47 letters), and back
- * after a restart; and what other processes kept: n texts, NULL ones left out, in place of those told
- * before. */
+/* What this process spent today, as a short text to keep ("DAY UNITS", at most 47 letters), and
+ * back after a restart; and what other processes kept: n texts, NULL ones left out, in place of
+ * those told before. */
 void node_spent_export(const struct node *n, char out[48]);
 void node_spent_import(struct node *n, const char *mine);
 void node_spent_others(struct node *n, const char *const *texts, size_t n_texts);

@@ -46,7 +46,7 @@ static bool refused_as_unknown(enum fault f)
     return f == FAULT_BEHIND || f == FAULT_PRUNED || f == FAULT_NOT_CANONICAL;
 }
 
-static int latest_hash(struct node *n, struct endpoint *e, hash32 *ret, struct err *err)
+int endpoint_latest(struct node *n, struct endpoint *e, hash32 *ret, struct err *err)
 {
     static const char params[] = "[\"latest\",false]";
     struct node_request q = {.method = "eth_getBlockByNumber",
@@ -80,7 +80,7 @@ int endpoint_probe(struct node *n, struct endpoint *e, struct err *err)
                      &null, &why);
     bool refused = rc < 0 && refused_as_unknown(fault.fault);
     if (refused) {
-        if (latest_hash(n, e, &at, err) < 0)
+        if (endpoint_latest(n, e, &at, err) < 0)
             return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
         rc = call_at(n, e, &at, 0, &fault, &null, &why);
     }

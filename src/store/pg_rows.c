@@ -37,7 +37,8 @@ int pg_headers_put(struct store *store, const struct anchor *h, size_t n, struct
     }
     struct pg_command c[] = {
         {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
-        /* The log is kept in order: whatever is written at a header is lost before the header is. */
+        /* The log is kept in order: whatever is written at a header is lost before the header is.
+         */
         {.sql = "SET LOCAL synchronous_commit = off"},
         {.sql = "UPDATE trueup_blocks b SET canonical = false FROM unnest($1, $2) u(number, hash) "
                 "WHERE b.number = u.number AND b.hash <> u.hash AND b.canonical",

@@ -396,12 +396,12 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
     struct header head;
     struct anchor top;
     bool found, have_top;
+    *ret = CHAIN_SAME;
     if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
     if (c->known && hash_equal(&head.at.hash, &c->head.at.hash)) {
-        *ret = CHAIN_SAME;
         c->behind_since_ms = 0;
         return 0;
     }

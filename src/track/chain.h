@@ -11,21 +11,21 @@
 #include "track/tracker.h"
 
 enum {
-    CHAIN_NEAR = 64,   /* closer than this to the head, every header is walked and stored */
-    CHAIN_DEPTH = 64,  /* the depth that stands in for a missing or stalled `finalized` */
-    CHAIN_LIVE = 4,    /* behind by no more: the settled block is asked for after covering */
-    CHAIN_STALE = 256, /* a `finalized` further behind than this is not waited for */
-    CHAIN_KEEP = 1024, /* headers kept below settled */
+    CHAIN_NEAR = 64,         /* closer than this to the head, every header is walked and stored */
+    CHAIN_DEPTH = 64,        /* the depth that stands in for a missing or stalled `finalized` */
+    CHAIN_LIVE = 4,          /* behind by no more: the settled block is asked for after covering */
+    CHAIN_STALE = 256,       /* a `finalized` further behind than this is not waited for */
+    CHAIN_KEEP = 1024,       /* headers kept below settled */
     CHAIN_BEHIND_MS = 20000, /* a node behind us for longer has not lagged: its chain was cut */
 };
 
 struct chain {
-    bool known;            /* a head has been seen */
+    bool known; /* a head has been seen */
     struct header head;
     bool settled_known;
-    struct anchor settled; /* the block the chain will not take back */
-    bool settle_due;       /* the chain grew since it was asked for */
-    bool settle_stands_in; /* the depth is used because the tag is missing or stale */
+    struct anchor settled;              /* the block the chain will not take back */
+    bool settle_due;                    /* the chain grew since it was asked for */
+    bool settle_stands_in;              /* the depth is used because the tag is missing or stale */
     struct header near[CHAIN_NEAR + 1]; /* the newest headers with their blooms, oldest first */
     size_t n_near;
     int64_t behind_since_ms; /* monotonic; 0 when the node is not behind us */
@@ -35,10 +35,10 @@ struct chain {
 int chain_open(struct tracker *t, struct chain *ret, struct err *err);
 
 enum chain_news {
-    CHAIN_SAME,    /* nothing new */
-    CHAIN_GREW,    /* head and headers are stored and canonical */
-    CHAIN_BEHIND,  /* the node is behind what we already know: wait */
-    CHAIN_BROKE,   /* headers from *ret_first_bad on are no longer the chain's */
+    CHAIN_SAME,   /* nothing new */
+    CHAIN_GREW,   /* head and headers are stored and canonical */
+    CHAIN_BEHIND, /* the node is behind what we already know: wait */
+    CHAIN_BROKE,  /* headers from *ret_first_bad on are no longer the chain's */
 };
 
 /* Asks for the head and the settled block and connects them to what is stored. ERR_CHAIN when the
@@ -47,8 +47,8 @@ enum chain_news {
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
                struct err *err);
 
-/* Asks for the settled block, if the head moved since; the head's own news do not wait for it while we
- * keep up. */
+/* Asks for the settled block, if the head moved since; the head's own news do not wait for it while
+ * we keep up. */
 int chain_settle(struct tracker *t, struct chain *c, struct err *err);
 
 /* The header of a block near the head with its bloom, or NULL. */
@@ -63,8 +63,9 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
  * `first`, the block at which this store began. */
 uint64_t chain_sweep_block(uint64_t head, uint64_t settled, uint64_t covered, uint64_t first);
 
-/* Positions that other processes need, in trueup_state: head, settled, first, and what is covered of
- * each of the tracker's balances. Written at the end of a turn, so they may lag, but never lead. */
+/* Positions that other processes need, in trueup_state: head, settled, first, and what is covered
+ * of each of the tracker's balances. Written at the end of a turn, so they may lag, but never lead.
+ */
 enum { POSITIONS_BALANCES = 16 };
 struct positions {
     bool known;

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "proc/counters.h"
 #include "track/all_due.h"
 #include "track/settle.h"
 #include "track/step.h"
@@ -405,11 +406,15 @@ static int cover_block(struct follow *f, const struct header *h, struct arena *a
 {
     struct logs logs;
     bool doubted;
-    if (h->has_bloom && !filter_may_match(&f->filter.filter, h))
+    if (h->has_bloom && !filter_may_match(&f->filter.filter, h) &&
+        !pushed_any(&f->pushed, &h->at.hash)) {
+        pushed_answered(&f->pushed, h, NULL);
         return 0;
+    }
     if (node_logs_block(f->t->node, &f->filter.filter, h, NODE_LIVE, arena, &logs, &doubted, err) <
         0)
         return -1;
+    pushed_answered(&f->pushed, h, &logs);
     mark_all(f, &logs);
     return 0;
 }
@@ -492,6 +497,35 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
 /* ---- settling
  * -------------------------------------------------------------------------------------------- */
 
+bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index)
+{
+    pushed_heard(&f->pushed, block, hash, index);
+    return pushed_lacks(&f->pushed);
+}
+
+static void count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
+{
+    for (size_t i = 0; i < node_endpoints(f->t->node); i++)
+        for (size_t k = 0; k < n_logs && node_endpoint(f->t->node, i) == by; k++)
+            counters_missed_log(i);
+}
+
+/* A block whose answer lacks pushed logs is covered again. In memory only: it is a second chance.
+ */
+static void cover_again(struct follow *f, struct follow_report *ret)
+{
+    const struct pushed_block *b = pushed_missing(&f->pushed, &ret->missed, &ret->missed_again);
+    if (!b)
+        return;
+    ret->missed_at = b->number;
+    count_missed(f, b->by, ret->missed);
+    if (!ret->missed_again || !chain_near(&f->chain, b->number))
+        return;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (f->balances[i].covered >= b->number)
+            f->balances[i].covered = b->number - 1;
+}
+
 /* The checkpoint follows what has settled meanwhile, where no event carried it along. */
 static int advance(struct follow *f, struct follow_balance *fb, const struct anchor *at,
                    struct err *err)
@@ -562,6 +596,7 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         return -1;
     if (news == CHAIN_GREW)
         f->moved = f->settle_due = true;
+    cover_again(f, ret);
     int rc = cover(f, ret, err);
     struct err why = {0};
     if (rc == 0)

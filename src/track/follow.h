@@ -1,6 +1,6 @@
 /*
- * Follow: keeps every block covered. Live head, catch-up and reorg are one loop, because they differ
- * only in how far the covered block is behind the head:
+ * Follow: keeps every block covered. Live head, catch-up and reorg are one loop, because they
+ * differ only in how far the covered block is behind the head:
  *
  *     below settled     eth_getLogs by range, with the header of its last block
  *     above settled     eth_getLogs by block hash, skipped where the header's bloom says no
@@ -13,6 +13,7 @@
 
 #include "track/chain.h"
 #include "track/events.h"
+#include "track/pushed.h"
 #include "track/range.h"
 
 struct follow {
@@ -20,25 +21,26 @@ struct follow {
     struct chain chain;
     struct range range;
     struct trigger_filter filter;
+    struct pushed pushed;
     struct follow_balance {
         struct tracked *b;
         bool started;
-        uint64_t covered;    /* every block up to here is answered for */
-        bool rescanning;     /* covered lies below the durable checkpoint after a reorg */
-        uint64_t checkpoint; /* as stored */
-        bool stored;         /* a checkpoint is */
-        struct named named;  /* since covered */
+        uint64_t covered;     /* every block up to here is answered for */
+        bool rescanning;      /* covered lies below the durable checkpoint after a reorg */
+        uint64_t checkpoint;  /* as stored */
+        bool stored;          /* a checkpoint is */
+        struct named named;   /* since covered */
         struct dirty touched; /* by blocks that a reorg dropped: to be read again */
-    } *balances;
-    uint64_t first;   /* block at which this store began */
-    bool has_from;    /* --from, for a first start */
+    } * balances;
+    uint64_t first; /* block at which this store began */
+    bool has_from;  /* --from, for a first start */
     uint64_t from;
-    uint64_t pruned_at; /* head when old headers were dropped last */
-    bool announced;   /* the catch-up under way was logged */
-    bool begun;       /* first is known */
-    bool moved;       /* positions have, since they were saved */
+    uint64_t pruned_at;  /* head when old headers were dropped last */
+    bool announced;      /* the catch-up under way was logged */
+    bool begun;          /* first is known */
+    bool moved;          /* positions have, since they were saved */
     uint64_t settled_to; /* marks up to here have been read again (settle.h) */
-    bool settle_due; /* the chain grew since we looked for more of them */
+    bool settle_due;     /* the chain grew since we looked for more of them */
 };
 
 enum follow_end {
@@ -49,10 +51,13 @@ enum follow_end {
 
 struct follow_report {
     enum follow_end end;
-    size_t updated; /* rows written from events */
-    size_t settled; /* rows read again because their block settled */
+    size_t updated;    /* rows written from events */
+    size_t settled;    /* rows read again because their block settled */
     size_t unanswered; /* views of triggers that answered no list: left to the sweep */
-    bool reorg;     /* the chain broke at reorg_at; unproven rows were made due */
+    size_t missed;     /* logs that were pushed, and left out of the answer for missed_at */
+    uint64_t missed_at;
+    bool missed_again; /* that block is asked again */
+    bool reorg;        /* the chain broke at reorg_at; unproven rows were made due */
     uint64_t reorg_at, reorg_rows;
     bool catching_up; /* a catch-up over [from, to] begins */
     uint64_t from, to;
@@ -63,7 +68,12 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
                 struct err *err);
 void follow_close(struct follow *f);
 
-/* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later. */
+/* A log was pushed: this one, of this block. True when its block was answered without it, so that a
+ * turn is due. */
+bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index);
+
+/* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later.
+ */
 int follow_once(struct follow *f, struct follow_report *ret, struct err *err);
 
 #endif

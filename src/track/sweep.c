@@ -22,7 +22,8 @@ void sweep_close(struct sweep *s)
     s->skips = NULL;
 }
 
-/* ---- the block to read at ------------------------------------------------------------------------ */
+/* ---- the block to read at
+ * ------------------------------------------------------------------------ */
 
 int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
                  struct err *err)
@@ -39,7 +40,8 @@ int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
                               ret_found, err);
 }
 
-/* ---- wallets passed by ---------------------------------------------------------------------------- */
+/* ---- wallets passed by
+ * ---------------------------------------------------------------------------- */
 
 static void drop_old_skips(struct sweep *s)
 {
@@ -71,7 +73,8 @@ static address *skipped_wallets(const struct sweep *s, struct arena *arena)
     return list;
 }
 
-/* ---- a tick ----------------------------------------------------------------------------------------- */
+/* ---- a tick
+ * ----------------------------------------------------------------------------------------- */
 
 static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
                     struct sweep_report *ret, struct err *err)
@@ -150,10 +153,10 @@ static int retry_quarantined(struct sweep *s, const struct anchor *at, struct ar
         return 0;
     dirty_clear(plan);
     for (size_t i = 0; i < n; i++)
-        dirty_add(plan, &(struct mark){.wallet = due[i],
-                                       .insert = s->b->store.tracking == STORE_LISTED
-                                                     ? INSERT_IF_LISTED
-                                                     : INSERT_ALWAYS});
+        dirty_add(plan,
+                  &(struct mark){.wallet = due[i],
+                                 .insert = s->b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED
+                                                                                : INSERT_ALWAYS});
     if (run_step(s, at, plan, &retry, err) < 0)
         return -1;
     ret->requested += n;
@@ -177,8 +180,8 @@ static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, 
         s->all_block = block;
         s->all_started = false;
     }
-    if (store_next_by_key(s->t->store, &s->b->store, s->all_started ? &s->all_after : NULL, 0, batch,
-                          arena, &rows, &n, err) < 0)
+    if (store_next_by_key(s->t->store, &s->b->store, s->all_started ? &s->all_after : NULL, 0,
+                          batch, arena, &rows, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (rows[i].unproven || rows[i].observed_block < block)

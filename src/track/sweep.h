@@ -40,9 +40,9 @@ enum sweep_end {
 struct sweep_report {
     enum sweep_end end;
     size_t requested, updated, quarantined;
-    bool lap;   /* the order of updated_at was started over */
+    bool lap;          /* the order of updated_at was started over */
     int64_t oldest_us; /* when the oldest row met was last read; 0: none was met */
-    bool hurry; /* every row is due: the next tick should follow at once */
+    bool hurry;        /* every row is due: the next tick should follow at once */
     struct err why;
 };
 

@@ -128,7 +128,8 @@ static int same_as_stored(struct tracker *t, const char *key, const char *name, 
     return rc;
 }
 
-/* What the store remembers, so that an endpoint that is elsewhere is told from those that are not. */
+/* What the store remembers, so that an endpoint that is elsewhere is told from those that are not.
+ */
 static int expect_as_stored(struct tracker *t, struct err *err)
 {
     struct arena arena;

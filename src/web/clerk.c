@@ -218,7 +218,8 @@ void clerk_collect(struct clerk *c)
     struct clerk_job *list[CLERK_QUEUE * 2];
     pthread_mutex_lock(&c->lock);
     size_t n = c->n_finished;
-    memcpy(list, c->finished, n * sizeof list[0]);
+    for (size_t i = 0; i < n; i++)
+        list[i] = c->finished[i];
     c->n_finished = 0;
     pthread_mutex_unlock(&c->lock);
     for (size_t i = 0; i < n; i++)

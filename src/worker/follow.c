@@ -1,4 +1,5 @@
-/* Worker follow: polls the head, covers blocks, owns the checkpoint. The work itself is track/follow. */
+/* Worker follow: polls the head, covers blocks, owns the checkpoint. The work itself is
+ * track/follow. */
 #include "track/follow.h"
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -15,7 +16,7 @@ enum { EVENT_BLOCKS = 3 }; /* a step further behind than this is no live one */
 enum {
     FALLBACK_LEAST_MS = 3000, /* hints come: the poll only guards against their silence */
     FALLBACK_MOST_MS = 30000,
-    WANTED_MS = 5000,         /* a block that was announced is looked for at most so long */
+    WANTED_MS = 5000, /* a block that was announced is looked for at most so long */
     WANTED_LEAST_MS = 10,
     WANTED_MOST_MS = 500,
 };
@@ -23,14 +24,15 @@ enum {
 /* What the hints say. None is believed: each only makes us ask sooner. */
 struct heard {
     int fd;
-    bool live; /* subscribed, as far as we were told */
+    bool live;  /* subscribed, as far as we were told */
     bool wants; /* something was said that is not what we know */
     struct hint wanted;
     int64_t since_ms;
     int64_t pause_ms; /* until the node is asked for it again: it may lag behind its own pushes */
 };
 
-/* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often. */
+/* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often.
+ */
 static int64_t poll_interval(const struct follow *f)
 {
     const struct chain *c = &f->chain;
@@ -41,7 +43,8 @@ static int64_t poll_interval(const struct follow *f)
     const struct anchor *old = &c->near[0].at, *young = &c->near[c->n_near - 1].at;
     if (young->number <= old->number || young->timestamp <= old->timestamp)
         return POLL_LEAST_MS;
-    int64_t ms = (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
+    int64_t ms =
+        (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
     return ms < POLL_LEAST_MS ? POLL_LEAST_MS : ms > POLL_MOST_MS ? POLL_MOST_MS : ms;
 }
 
@@ -78,11 +81,16 @@ static void report(const struct follow *f, const struct follow_report *r)
     if (r->reorg)
         log_warn("the chain was reorganised", LOG_U64("from_block", r->reorg_at),
                  LOG_U64("rows_to_prove_again", r->reorg_rows));
+    if (r->missed > 0)
+        log_warn(r->missed_again ? "logs that were pushed are missing from the answer, asking again"
+                                 : "logs that were pushed are in no answer, left to the sweep",
+                 LOG_U64("block", r->missed_at), LOG_U64("logs", r->missed));
     if (r->catching_up)
         log_info("backfilling missed blocks", LOG_U64("from", r->from), LOG_U64("to", r->to));
     if (r->updated > 0)
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
-                 LOG_U64("covered", f->balances[0].covered), LOG_U64("head", f->chain.head.at.number));
+                 LOG_U64("covered", f->balances[0].covered),
+                 LOG_U64("head", f->chain.head.at.number));
     if (r->unanswered > 0)
         log_warn("views of triggers answered no list of wallets, left to the sweep",
                  LOG_U64("views", r->unanswered));
@@ -101,7 +109,8 @@ static void report_settle(const struct follow *f)
     }
 }
 
-/* ---- hints -------------------------------------------------------------------------------------------- */
+/* ---- hints
+ * -------------------------------------------------------------------------------------------- */
 
 /* Is what the hint says what we know? A block too old to be compared counts as known. */
 static bool is_known(const struct follow *f, const struct hint *h)
@@ -113,11 +122,13 @@ static bool is_known(const struct follow *f, const struct hint *h)
 }
 
 /* Takes what has come. True: look at once. */
-static bool take_hints(struct heard *heard, const struct follow *f)
+static bool take_hints(struct heard *heard, struct follow *f)
 {
     struct hint h;
     bool look = false;
     while (hint_receive(heard->fd, &h)) {
+        if (h.kind == HINT_LOG)
+            look |= follow_heard(f, h.block, &h.hash, h.index);
         if (h.kind == HINT_UP || h.kind == HINT_DOWN) {
             heard->live = h.kind == HINT_UP;
             look = true;
@@ -145,11 +156,13 @@ static int64_t idle_ms(struct heard *heard, const struct follow *f)
     if (!heard->live || f->t->conf->chain.poll_ms > 0)
         return poll;
     int64_t slow = poll * 5 / 2;
-    return slow < FALLBACK_LEAST_MS ? FALLBACK_LEAST_MS : slow < FALLBACK_MOST_MS ? slow : FALLBACK_MOST_MS;
+    return slow < FALLBACK_LEAST_MS  ? FALLBACK_LEAST_MS
+           : slow < FALLBACK_MOST_MS ? slow
+                                     : FALLBACK_MOST_MS;
 }
 
 /* Sleeps until the pause is over or a hint says something new; true when asked to stop. */
-static bool rest(struct heard *heard, const struct follow *f, int64_t until_ms)
+static bool rest(struct heard *heard, struct follow *f, int64_t until_ms)
 {
     while (!stop_asked() && !take_hints(heard, f) && clock_ms() < until_ms)
         hint_wait_until(heard->fd, until_ms);

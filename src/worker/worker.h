@@ -32,8 +32,8 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
 /* After an error: reopens a lost store. */
 void worker_mend(struct tracker *t, const struct err *err);
 
-/* Beside the work, in each turn: says what the node noticed, and keeps the account of the day's budget
- * under the role's name, once a minute and at the end. The first takes up what was kept. */
+/* Beside the work, in each turn: says what the node noticed, and keeps the account of the day's
+ * budget under the role's name, once a minute and at the end. The first takes up what was kept. */
 void worker_tend_first(struct tracker *t, const char *role);
 void worker_tend(struct tracker *t, const char *role, bool last);
 /* False when the day's units for this lane are spent: *ret_pause_ms (may be NULL) until it is worth

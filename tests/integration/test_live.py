@@ -209,6 +209,39 @@ def test_dropped_connections_come_back(chain, store, live, trueup, provider, how
         read_at(trueup, store, WALLETS[i], chain.rpc.number(), 20)
 
 
+# ---- logs that only the push had ------------------------------------------------------------------------
+
+
+@on_sqlite
+def test_logs_left_out_of_the_answer(chain, store, live, trueup, provider):  # noqa: F811
+    """However often an answer without it was believed: it was pushed, so its block is asked again."""
+    live(url=provider.url, sweep={"interval": "1h"})
+    trueup.until_log("subscription established")
+    chain.world.token.send("mint", WALLETS[0], 5)
+    read_at(trueup, store, WALLETS[0], chain.rpc.number())
+    assert "missing from the answer" not in trueup.output()
+    provider.rules({"fault": "omit-logs", "method": "eth_getLogs", "times": 3})
+    chain.world.token.send("mint", WALLETS[1], 5)
+    read_at(trueup, store, WALLETS[1], chain.rpc.number(), 20)
+    trueup.until_log("logs that were pushed are missing from the answer, asking again")
+
+
+@on_sqlite
+def test_logs_in_no_answer(chain, store, live, trueup, provider):  # noqa: F811
+    """It is not asked for ever: the sweep will find what it meant."""
+    live(url=provider.url, sweep={"interval": "1h"})
+    trueup.until_log("subscription established")
+    provider.rules({"fault": "omit-logs", "method": "eth_getLogs"})
+    chain.world.token.send("mint", WALLETS[1], 5)
+    trueup.until_log("logs that were pushed are in no answer, left to the sweep", 40)
+    head = chain.rpc.number()
+    trueup.until(lambda: store.covered(BALANCE) >= head, "it to go on")
+    asked = len(provider.log())
+    chain.anvil.mine(2)
+    trueup.until(lambda: store.covered(BALANCE) >= head + 2, "it to go on")
+    assert len(provider.log()) < asked + 20
+
+
 # ---- TLS and proxies ----------------------------------------------------------------------------------
 
 
