@@ -114,8 +114,7 @@ static void *hold_snapshot(void)
     return c;
 }
 
-/* ---- reading and writing back -------------------------------------------------------------------
- */
+/* ---- reading and writing back ---------------------------------------------------------------- */
 
 static uint64_t block;
 

@@ -7,8 +7,7 @@
 
 enum { GENESIS_TIME = 1600000000, BLOCK_SECONDS = 12, FINAL_DEPTH = 2, BLOOM_BYTES = 256 };
 
-/* ---- the chain: a block's hash tells its number ------------------------------------------------
- */
+/* ---- the chain: a block's hash tells its number ---------------------------------------------- */
 
 void block_hash_of(uint64_t number, hash32 *ret)
 {
@@ -58,8 +57,7 @@ static void add_block(const struct rules *r, uint64_t number, struct buf *out)
     buf_adds(out, "\"}");
 }
 
-/* ---- JSON, as much of it as our callers write ---------------------------------------------------
- */
+/* ---- JSON, as much of it as our callers write ------------------------------------------------ */
 
 /* The text after "key": and blanks, from `from` on; NULL if the key is not there. */
 static const char *value_of(const char *from, const char *key)
@@ -121,8 +119,7 @@ static bool block_of(const struct rules *r, const char *text, uint64_t *ret)
     return true;
 }
 
-/* ---- methods ------------------------------------------------------------------------------------
- */
+/* ---- methods --------------------------------------------------------------------------------- */
 
 static void add_error(struct buf *out, int code, const char *words)
 {

@@ -20,8 +20,7 @@ static const address multicall = {.b = {0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3
                                         0x2a, 0x17, 0x39, 0x76, 0xca, 0x11}};
 static const address modexp = {.b = {[19] = 5}};
 
-/* ---- the state ---------------------------------------------------------------------------------
- */
+/* ---- the state ------------------------------------------------------------------------------- */
 
 static uint64_t mixed(uint64_t x)
 {
@@ -42,8 +41,7 @@ unsigned __int128 state_of(const struct rules *r, const uint8_t wallet[20], size
                : 0;
 }
 
-/* ---- the lens ----------------------------------------------------------------------------------
- */
+/* ---- the lens -------------------------------------------------------------------------------- */
 
 static uint64_t start_gas(const struct rules *r, const struct call *c)
 {
@@ -185,8 +183,7 @@ static bool lens_answer(const struct rules *r, const struct call *c, const struc
     return true;
 }
 
-/* ---- plain views and Multicall3 ----------------------------------------------------------------
- */
+/* ---- plain views and Multicall3 -------------------------------------------------------------- */
 
 static bool view_word(const struct rules *r, const struct call *c, const address *to,
                       const uint8_t *data, size_t len, uint8_t word[WORD])

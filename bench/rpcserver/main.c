@@ -71,8 +71,7 @@ static void drop(struct conn *c)
     mem_free(c);
 }
 
-/* ---- requests -----------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* Where the body starts and how long it is. False: the header is not complete yet. */
 static bool read_head(struct conn *c, size_t *ret_start, size_t *ret_len)
@@ -189,8 +188,7 @@ static void take_connection(void)
     watch(fd, c, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-/* ---- the program --------------------------------------------------------------------------------
- */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 static void print_counts(void)
 {

@@ -54,7 +54,7 @@ int cli_number(const struct cli *cli, const char *name, uint64_t *ret, struct er
     return 0;
 }
 
-/* ---- parsing ---- */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static size_t add_long(struct option *longs, const struct cli_option **by_index, size_t n,
                        const struct cli_option *options)
@@ -168,7 +168,7 @@ int cli_main(int argc, char **argv)
     return cli.command->run(&cli);
 }
 
-/* ---- settings, node, store ---- */
+/* ---- settings, node, store ------------------------------------------------------------------- */
 
 struct conf *cli_conf(const struct cli *cli)
 {

@@ -36,8 +36,7 @@ struct findings {
     uint64_t rows; /* of the first balance, for the forecast */
 };
 
-/* ---- saying -----------------------------------------------------------------------------------
- */
+/* ---- saying ---------------------------------------------------------------------------------- */
 
 static void say_json(struct findings *f, const char *about, const char *state, const char *text)
 {
@@ -96,8 +95,7 @@ static void size_text(char out[32], double bytes)
     snprintf(out, 32, "%.*f %s", i && bytes < 10 ? 1 : 0, bytes, units[i]);
 }
 
-/* ---- the store --------------------------------------------------------------------------------
- */
+/* ---- the store ------------------------------------------------------------------------------- */
 
 static void look_at_clock(struct findings *f, const char *name, const struct view_facts *v)
 {
@@ -210,8 +208,7 @@ static void look_at_store(struct findings *f, struct conf *conf)
     store_close(s);
 }
 
-/* ---- an endpoint ------------------------------------------------------------------------------
- */
+/* ---- an endpoint ----------------------------------------------------------------------------- */
 
 struct patient { /* one endpoint, alone */
     struct tracker t;
@@ -526,8 +523,7 @@ static void compare_heads(struct findings *f, const struct conf *conf, const uin
         }
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static int conclude(struct findings *f)
 {

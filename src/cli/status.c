@@ -29,8 +29,7 @@ const struct cli_option status_options[] = {
 
 enum { WATCH_MS = 2000, ASK_MS = 3000, BAR = 30 };
 
-/* ---- asking the daemon ------------------------------------------------------------------------
- */
+/* ---- asking the daemon ----------------------------------------------------------------------- */
 
 /* Where to reach what listens there: a wildcard is this machine. */
 static bool split(const char *listen, char host[256], const char **port)
@@ -139,8 +138,7 @@ static int ask_daemon(const struct conf *conf, struct buf *ret, struct err *err)
     return rc;
 }
 
-/* ---- or the database --------------------------------------------------------------------------
- */
+/* ---- or the database ------------------------------------------------------------------------- */
 
 static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
 {
@@ -176,8 +174,7 @@ static int ask(struct conf *conf, struct buf *ret, struct err *err)
     return -1;
 }
 
-/* ---- the screen -------------------------------------------------------------------------------
- */
+/* ---- the screen ------------------------------------------------------------------------------ */
 
 struct screen {
     struct buf out;

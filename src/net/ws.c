@@ -64,8 +64,7 @@ static void ended(struct ws *w, const char *why, size_t n)
     w->happened = true;
 }
 
-/* ---- receiving
- * ------------------------------------------------------------------------------------------ */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 /* −1 ends the connection. */
 static int take_piece(struct ws *w, const char *in, size_t n)
@@ -87,8 +86,7 @@ static int take_piece(struct ws *w, const char *in, size_t n)
     return 0;
 }
 
-/* ---- sending
- * -------------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 int ws_send(struct ws *w, const char *text, size_t n, struct err *err)
 {
@@ -141,8 +139,7 @@ static int add_authorization(struct ws *w, unsigned char **at, unsigned char *en
                                         (unsigned char *)value, n, at, end);
 }
 
-/* ---- the library's events
- * ------------------------------------------------------------------------------- */
+/* ---- the library's events -------------------------------------------------------------------- */
 
 /* Of its many events those that concern us; a return other than 0 closes the connection. */
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -185,8 +182,7 @@ static const struct lws_protocols protocols[] = {
     {NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
-/* ---- opening
- * -------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* The library's built-in place for authorities is a relative one in Debian: it is always told. */
 static const char *authorities(void)
@@ -300,8 +296,7 @@ void ws_close(struct ws *w)
     mem_free(w);
 }
 
-/* ---- waiting
- * -------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void on_timer(lws_sorted_usec_list_t *timer)
 {

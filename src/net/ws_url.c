@@ -73,8 +73,7 @@ int ws_url_parse(const char *url, struct ws_url *ret, struct err *err)
     return 0;
 }
 
-/* ---- proxies
- * ---------------------------------------------------------------------------------------- */
+/* ---- proxies --------------------------------------------------------------------------------- */
 
 /* no_proxy as curl reads it: names separated by commas or blanks, "*" is everything, and a name
  * covers its subdomains, with or without a leading dot. */

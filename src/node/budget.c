@@ -23,7 +23,7 @@ static const struct {
     [NODE_SWEEP] = {2, 85},
 };
 
-/* ---- a bucket ---- */
+/* ---- a bucket -------------------------------------------------------------------------------- */
 
 static int64_t room(const struct bucket *b)
 {
@@ -71,7 +71,7 @@ int64_t bucket_wait(const struct bucket *b, enum node_lane lane, int64_t now)
     return (missing + (int64_t)b->per_second - 1) / (int64_t)b->per_second;
 }
 
-/* ---- pace ---- */
+/* ---- pace ------------------------------------------------------------------------------------ */
 
 void pace_took(struct pace *p, uint64_t units, int64_t now)
 {
@@ -125,7 +125,7 @@ void pace_content(struct pace *p, int64_t now)
     bucket_rate(&p->bucket, rate + most(rate / 20, each(p)), now);
 }
 
-/* ---- the budget ---- */
+/* ---- the budget ------------------------------------------------------------------------------ */
 
 static uint64_t day_of(int64_t wall_s)
 {

@@ -29,7 +29,7 @@ void bucket_take(struct bucket *b, uint64_t units, int64_t now);
 /* How long until a request of this lane may go; 0: now. */
 int64_t bucket_wait(const struct bucket *b, enum node_lane lane, int64_t now);
 
-/* ---- one endpoint's pace ---- */
+/* ---- one endpoint's pace --------------------------------------------------------------------- */
 
 struct pace {
     struct bucket bucket;
@@ -45,7 +45,7 @@ void pace_took(struct pace *p, uint64_t units, int64_t now);
 void pace_refused(struct pace *p, uint64_t per_second, int64_t now);
 void pace_content(struct pace *p, int64_t now);
 
-/* ---- the user's budget ---- */
+/* ---- the user's budget ----------------------------------------------------------------------- */
 
 struct budget {
     struct bucket bucket;

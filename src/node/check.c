@@ -46,7 +46,7 @@ static struct request *ask_own(struct node *n, struct endpoint *e, enum check ch
     return r;
 }
 
-/* ---- who is there ---- */
+/* ---- who is there ---------------------------------------------------------------------------- */
 
 static void ask_who(struct node *n, struct endpoint *e, int64_t now)
 {
@@ -129,7 +129,7 @@ void checks_begin(struct node *n, int64_t now)
     }
 }
 
-/* ---- heads ---- */
+/* ---- heads ----------------------------------------------------------------------------------- */
 
 void heads_soon(struct node *n, int64_t now)
 {
@@ -227,7 +227,7 @@ static void ask_heads(struct node *n, int64_t now)
         n->heads_every_ms = HEADS_MOST_MS;
 }
 
-/* ---- accusations ---- */
+/* ---- accusations ----------------------------------------------------------------------------- */
 
 void endpoint_accuse(struct endpoint *e, const struct anchor *believed, const char *why)
 {
@@ -270,7 +270,7 @@ static void take_confirmation(struct request *r)
         endpoint_blame(r->accused, r->accusation);
 }
 
-/* ---- both ways ---- */
+/* ---- both ways ------------------------------------------------------------------------------- */
 
 void checks_submit(struct node *n, int64_t now)
 {

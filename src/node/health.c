@@ -50,7 +50,7 @@ const char *breaker_name(enum breaker b)
     return names[b];
 }
 
-/* ---- latency ---- */
+/* ---- latency --------------------------------------------------------------------------------- */
 
 void latency_add(struct latency *l, int64_t took_ms)
 {
@@ -77,7 +77,7 @@ int64_t latency_p95(const struct latency *l)
     return sorted[(l->n * 95 - 1) / 100];
 }
 
-/* ---- the head ---- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 bool head_comparable(const struct head_seen *mine, const struct head_seen *other, int64_t fresh_ms)
 {

@@ -45,7 +45,7 @@ enum { HEALTH_EVENTS = HEALTH_OURS + 1 };
 enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why);
 const char *breaker_name(enum breaker b); /* "closed", "resting" … */
 
-/* ---- latency ---- */
+/* ---- latency --------------------------------------------------------------------------------- */
 
 enum { LATENCY_SAMPLES = 32, LATENCY_ENOUGH = 8 };
 
@@ -59,7 +59,7 @@ void latency_add(struct latency *l, int64_t took_ms);
 /* The 95th of a hundred, or −1 while too few were seen. */
 int64_t latency_p95(const struct latency *l);
 
-/* ---- the head ---- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 enum { LAG_BLOCKS = 3, LAG_SECONDS = 2 };
 

@@ -121,7 +121,7 @@ struct node {
     struct request requests[SLOTS];
 };
 
-/* ---- node.c ---- */
+/* ---- node.c ---------------------------------------------------------------------------------- */
 
 /* A free slot made a request of; NULL when there is none. method and params as in node_request. */
 struct request *request_new(struct node *n, const struct node_request *q, int64_t now);
@@ -134,7 +134,7 @@ void request_recall(struct node *n, struct request *r);
 /* Something a person wants to know once: the oldest unread is lost when nobody reads them. */
 void node_tell(struct node *n, const struct endpoint *e, const char *message, const char *why);
 
-/* ---- place.c: what goes where, and when ---- */
+/* ---- place.c: what goes where, and when ------------------------------------------------------ */
 
 bool place_dispatch(struct node *n, int64_t now); /* true: something was sent */
 void place_expire(struct node *n, int64_t now);
@@ -145,7 +145,7 @@ int64_t place_next_change(const struct node *n, int64_t now);
 struct endpoint *place_choose(struct node *n, const struct request *r, const struct endpoint * not,
                               int64_t now);
 
-/* ---- check.c: the node's own questions ---- */
+/* ---- check.c: the node's own questions ------------------------------------------------------- */
 
 /* The chain is known now: who is elsewhere is set aside, who was not there is asked when it comes.
  */
@@ -158,14 +158,14 @@ void heads_soon(struct node *n, int64_t now);
 void head_told(struct node *n, struct endpoint *e, uint64_t number, uint64_t timestamp,
                int64_t asked_ms, int64_t now);
 
-/* ---- hedge.c ---- */
+/* ---- hedge.c --------------------------------------------------------------------------------- */
 
 void hedges_submit(struct node *n, int64_t now);
 int64_t hedge_at(const struct node *n, const struct request *r); /* INT64_MAX: never */
 /* A hedge has ended, well or not: what that means for its twin. It is released. */
 void hedge_done(struct node *n, struct request *hedge, int64_t now);
 
-/* ---- endpoint.c: health ---- */
+/* ---- endpoint.c: health ---------------------------------------------------------------------- */
 
 void endpoint_init(struct endpoint *e, struct node *n, const struct conf_endpoint *conf,
                    uint64_t seed);
@@ -183,12 +183,12 @@ size_t endpoint_number(const struct endpoint *e);
 /* url and ws taken out of text. */
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room);
 
-/* ---- probe.c ---- */
+/* ---- probe.c --------------------------------------------------------------------------------- */
 
 /* The hash of the newest block it has. */
 int endpoint_latest(struct node *n, struct endpoint *e, hash32 *ret, struct err *err);
 
-/* ---- answer.c: what came back, in our terms ---- */
+/* ---- answer.c: what came back, in our terms -------------------------------------------------- */
 
 struct verdict {
     bool reached;   /* the endpoint answered, whatever it said */
@@ -204,7 +204,7 @@ void answer_read(const struct request *r, const struct endpoint *e, const struct
  * reached), or that nobody on our chain is left. Always −1. */
 int answer_err(const char *what, const struct node_answer *a, struct err *err);
 
-/* ---- retry.c ---- */
+/* ---- retry.c --------------------------------------------------------------------------------- */
 
 enum { RETRY_AFTER_MAX_MS = 5 * 60 * 1000 };
 

@@ -73,7 +73,7 @@ void node_close(struct node *n)
     mem_free(n);
 }
 
-/* ---- endpoints ---- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 size_t node_endpoints(const struct node *n)
 {
@@ -85,7 +85,7 @@ struct endpoint *node_endpoint(struct node *n, size_t i)
     return i < n->n_endpoints ? &n->endpoints[i] : NULL;
 }
 
-/* ---- notices ---- */
+/* ---- notices --------------------------------------------------------------------------------- */
 
 void node_tell(struct node *n, const struct endpoint *e, const char *message, const char *why)
 {
@@ -105,7 +105,7 @@ bool node_take_notice(struct node *n, struct node_notice *ret)
     return true;
 }
 
-/* ---- the budget ---- */
+/* ---- the budget ------------------------------------------------------------------------------ */
 
 bool node_may_spend(struct node *n, enum node_lane lane, int64_t *ret_wait_ms)
 {
@@ -147,7 +147,7 @@ void node_spent_others(struct node *n, const char *const *texts, size_t n_texts)
             budget_import(&n->budget, texts[i], false);
 }
 
-/* ---- a request's way ---- */
+/* ---- a request's way ------------------------------------------------------------------------- */
 
 static enum fault_method method_kind(const char *method)
 {
@@ -335,7 +335,7 @@ static void take_replies(struct node *n)
     }
 }
 
-/* ---- the verbs ---- */
+/* ---- the verbs ------------------------------------------------------------------------------- */
 
 static bool is_latest(const struct node_request *q)
 {

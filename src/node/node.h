@@ -93,8 +93,7 @@ void node_abandon_all(struct node *n);
 void node_stop_on(struct node *n, int fd);
 bool node_stop_asked(const struct node *n); /* was that why the last node_next() gave 0? */
 
-/* ---- blocking verbs, for one question at a time. Nothing else may be in flight.
- * ------------------ */
+/* ---- blocking verbs, for one question at a time. Nothing else may be in flight. -------------- */
 
 /* The answer, whatever its fault; the caller's to node_answer_free(). */
 int node_ask(struct node *n, const struct node_request *q, struct node_answer *ret,
@@ -130,8 +129,7 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
               const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
               struct err *err);
 
-/* ---- endpoints
- * ------------------------------------------------------------------------------------ */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 size_t node_endpoints(const struct node *n);
 struct endpoint *node_endpoint(struct node *n, size_t i);
@@ -199,8 +197,7 @@ void endpoint_accuse(struct endpoint *e, const struct anchor *believed, const ch
 /* A push or another source told that e has this block. */
 void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp);
 
-/* ---- notices: what a person should be told once
- * -------------------------------------------------- */
+/* ---- notices: what a person should be told once ---------------------------------------------- */
 
 struct node_notice {
     const char *message;  /* the same words for the same thing */
@@ -210,8 +207,7 @@ struct node_notice {
 /* The oldest not yet taken; false when there is none. */
 bool node_take_notice(struct node *n, struct node_notice *ret);
 
-/* ---- the budget
- * ----------------------------------------------------------------------------------- */
+/* ---- the budget ------------------------------------------------------------------------------ */
 
 /* False: the day's units that this lane may spend are spent; *ret_wait_ms (may be NULL) until the
  * next day. Says so once in a notice. */

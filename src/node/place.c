@@ -83,7 +83,7 @@ struct endpoint *node_other(struct node *n, const struct endpoint *e)
     return place_choose(n, NULL, e, clock_ms());
 }
 
-/* ---- sending ---- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* The node's own questions about who is there are not held back: without them nothing is asked. */
 static int64_t units_wait(struct node *n, const struct request *r, const struct endpoint *e,
@@ -183,7 +183,7 @@ bool place_dispatch(struct node *n, int64_t now)
     return any;
 }
 
-/* ---- what runs out of time in line ---- */
+/* ---- what runs out of time in line ----------------------------------------------------------- */
 
 /* Nobody on our chain is left to ask. */
 static bool all_aside(struct node *n, struct request *r, int64_t now)

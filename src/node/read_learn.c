@@ -45,7 +45,7 @@ static void keep_sizes(const struct read_learnt *before, struct read_learnt *l)
     l->gas_per_wallet = before->gas_per_wallet;
 }
 
-/* ---- across restarts ---- */
+/* ---- across restarts ------------------------------------------------------------------------- */
 
 enum { KEPT_NUMBERS = 4 };
 

@@ -101,7 +101,7 @@ static int learn_gas(struct reads *r, struct read_learnt *l, uint64_t gas, struc
     return 0;
 }
 
-/* ---- the lens ---- */
+/* ---- the lens -------------------------------------------------------------------------------- */
 
 enum verdict { DOES_NOT = 0, DOES = 1, NOBODY_ANSWERED = -1, LESS_GAS = 2 };
 
@@ -192,7 +192,7 @@ static enum verdict try_lens(struct reads *r, struct endpoint *e, const struct r
     return v;
 }
 
-/* ---- the choice ---- */
+/* ---- the choice ------------------------------------------------------------------------------ */
 
 static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
                                    const struct read_shape *shape, struct read_learnt *ret,

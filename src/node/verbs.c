@@ -62,7 +62,7 @@ int node_call(struct node *n, const struct node_request *q, struct json **ret_do
     return 0;
 }
 
-/* ---- headers ---- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 enum { MISSING_BLOCK = NODE_STRAIGHT(FAULT_BEHIND) | NODE_STRAIGHT(FAULT_PRUNED) };
 
@@ -151,7 +151,7 @@ int node_header_hash(struct node *n, const hash32 *hash, struct header *ret, boo
     return 0;
 }
 
-/* ---- views ---- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static void view_params(const struct endpoint *e, const address *to, const uint8_t *data,
                         size_t data_len, const struct anchor *at, struct buf *out)
@@ -212,7 +212,7 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
     return rc;
 }
 
-/* ---- identity ---- */
+/* ---- identity -------------------------------------------------------------------------------- */
 
 struct identity {
     bool chain, genesis;

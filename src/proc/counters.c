@@ -118,8 +118,7 @@ static uint64_t text_get(const struct text *t, char *ret, size_t room)
     return 0;
 }
 
-/* ---- counting ---------------------------------------------------------------------------------
- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 void counters_add(enum cell c, uint64_t n)
 {
@@ -233,8 +232,7 @@ void counters_trouble(const char *text)
     text_put(&mine->trouble, text);
 }
 
-/* ---- the page ---------------------------------------------------------------------------------
- */
+/* ---- the page -------------------------------------------------------------------------------- */
 
 static void heard(enum log_level level, const char *message, const char *error)
 {
@@ -326,8 +324,7 @@ void counters_worker_died(size_t slot, enum counters_death how, const char *word
     text_put(&w->obituary, words);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 uint64_t counters_get(enum counters_part p, enum cell c)
 {

@@ -68,8 +68,7 @@ enum cell {
 
 extern const int64_t counters_bucket_ms[COUNTERS_BUCKETS]; /* upper bounds */
 
-/* ---- counting ---------------------------------------------------------------------------------
- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 void counters_add(enum cell c, uint64_t n);
 void counters_set(enum cell c, uint64_t value);
@@ -92,8 +91,7 @@ void counters_endpoint_reader(size_t endpoint, const char *text);
 /* A failure's words, masked by whoever made them. */
 void counters_trouble(const char *text);
 
-/* ---- the page ---------------------------------------------------------------------------------
- */
+/* ---- the page -------------------------------------------------------------------------------- */
 
 /* The supervisor: makes the page. fd −1 when there is none: then nothing is shared, and all goes
  * on. */
@@ -109,8 +107,7 @@ extern const char *const counters_death_names[DEATHS];
 void counters_worker_started(size_t slot, const char *name, int pid);
 void counters_worker_died(size_t slot, enum counters_death how, const char *words);
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 uint64_t counters_get(enum counters_part p, enum cell c);
 uint64_t counters_sum(enum cell c); /* over all parts */

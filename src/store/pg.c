@@ -111,8 +111,7 @@ static int await(struct pg *s, int64_t deadline, struct err *err)
     }
 }
 
-/* ---- prepared statements ----------------------------------------------------------------------
- */
+/* ---- prepared statements --------------------------------------------------------------------- */
 
 /* Those from the n-th on. */
 static void forget_prepared(struct pg *s, size_t n)
@@ -153,8 +152,7 @@ static bool send_one(struct pg *s, const struct pg_command *c, unsigned *ret_ans
     return PQsendQueryPrepared(s->conn, name, p->n, p->values, p->lengths, p->formats, 1);
 }
 
-/* ---- the pipeline -----------------------------------------------------------------------------
- */
+/* ---- the pipeline ---------------------------------------------------------------------------- */
 
 /* The next answer; NULL in *ret at the end of one statement's answers. */
 static int next_result(struct pg *s, int64_t deadline, PGresult **ret, struct err *err)
@@ -320,8 +318,7 @@ const char *pg_table(struct pg *s, const char *table, struct arena *arena)
     return both;
 }
 
-/* ---- connecting -------------------------------------------------------------------------------
- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static int connect_server(struct pg *s, struct err *err)
 {

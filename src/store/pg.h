@@ -50,8 +50,7 @@ static inline struct pg *pg_of(struct store *s)
     return (struct pg *)(void *)s;
 }
 
-/* ---- statements -------------------------------------------------------------------------------
- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 struct pg_params {
     struct arena *arena; /* holds the values until the statement was sent */
@@ -87,8 +86,7 @@ const char *pg_last_state(const struct pg *s);
 /* The balance's table, quoted; in the arena. */
 const char *pg_table(struct pg *s, const char *table, struct arena *arena);
 
-/* ---- parameters: each appends one ---------------------------------------------------------------
- */
+/* ---- parameters: each appends one ------------------------------------------------------------ */
 
 void pg_p_text(struct pg_params *p, const char *text);
 void pg_p_int(struct pg_params *p, bool has, uint64_t v);
@@ -117,8 +115,7 @@ void pg_array_number(struct pg_array *a, const u256 *v);
 void pg_array_tid(struct pg_array *a, const uint8_t tid[PG_TID_SIZE]);
 void pg_p_array(struct pg_params *p, struct pg_array *a);
 
-/* ---- results ----------------------------------------------------------------------------------
- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 bool pg_get_address(const PGresult *r, int row, int col, address *ret);
 bool pg_get_hash(const PGresult *r, int row, int col, hash32 *ret);
@@ -130,8 +127,7 @@ bool pg_get_tid(const PGresult *r, int row, int col, uint8_t ret[PG_TID_SIZE]);
 /* A text as it lies in the result; not NUL-safe, lives as long as the result. */
 const char *pg_get_text(const PGresult *r, int row, int col); /* NULL for NULL */
 
-/* ---- shared by the pg_*.c files -----------------------------------------------------------------
- */
+/* ---- shared by the pg_*.c files -------------------------------------------------------------- */
 
 /* Names every row of own tables by (balance, …): creates and upgrades them. */
 int pg_own_tables(struct pg *s, struct err *err);

@@ -213,8 +213,7 @@ int pg_check_table(struct pg *s, const struct store_balance *b, struct arena *ar
     return 0;
 }
 
-/* ---- changing it ------------------------------------------------------------------------------
- */
+/* ---- changing it ----------------------------------------------------------------------------- */
 
 static int create_table(struct pg *s, const char *quoted, struct arena *arena, struct err *err)
 {
@@ -351,8 +350,7 @@ static int unprove_since(struct pg *s, const char *quoted, int64_t since_us, str
     return 0;
 }
 
-/* ---- questions of every start -----------------------------------------------------------------
- */
+/* ---- questions of every start ---------------------------------------------------------------- */
 
 static int fingerprint(struct pg *s, const char *what, const char *balance, const hash32 *print,
                        struct arena *arena, bool *ret_known, bool *ret_same, struct err *err)

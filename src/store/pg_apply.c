@@ -15,8 +15,7 @@
 
 enum { ATTEMPTS = 3 };
 
-/* ---- first round trip -------------------------------------------------------------------------
- */
+/* ---- first round trip ------------------------------------------------------------------------ */
 
 /* All wallets of the batch, writes and failures, in order: locks are taken in this order. */
 static void all_wallets(const struct apply *a, struct pg_array *out)
@@ -131,8 +130,7 @@ static int lock_and_read(struct apply *a, bool *ret_anchor_gone)
     return 0;
 }
 
-/* ---- deciding ---------------------------------------------------------------------------------
- */
+/* ---- deciding -------------------------------------------------------------------------------- */
 
 /* Which of the wallets without a row may have one by the list; locked, so that a removal waits. */
 static int ask_list(struct apply *a, bool *may)
@@ -191,8 +189,7 @@ static int decide(struct apply *a)
     return 0;
 }
 
-/* ---- the verb ---------------------------------------------------------------------------------
- */
+/* ---- the verb -------------------------------------------------------------------------------- */
 
 static int attempt(struct apply *a)
 {

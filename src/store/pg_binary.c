@@ -61,8 +61,7 @@ static int64_t time_in(uint64_t v)
     return us + EPOCH_2000_US;
 }
 
-/* ---- parameters -------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static void add(struct pg_params *p, Oid type, const void *value, size_t n, int format)
 {
@@ -107,8 +106,7 @@ void pg_p_hash(struct pg_params *p, const hash32 *h)
     pg_p_text(p, text);
 }
 
-/* ---- arrays -----------------------------------------------------------------------------------
- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 enum { ARRAY_HEADER = 20 };
 
@@ -222,8 +220,7 @@ void pg_p_array(struct pg_params *p, struct pg_array *a)
     add(p, type, a->data, a->n ? a->len : 12, 1);
 }
 
-/* ---- results ----------------------------------------------------------------------------------
- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static const uint8_t *bytes(const PGresult *r, int row, int col, int want)
 {

@@ -316,8 +316,7 @@ int pg_claim_stale(struct store *store, const struct store_balance *b,
     return rc;
 }
 
-/* ---- by key, by quarantine, by rule -----------------------------------------------------------
- */
+/* ---- by key, by quarantine, by rule ---------------------------------------------------------- */
 
 int pg_next_by_key(struct store *store, const struct store_balance *b, const address *after,
                    int64_t before_us, size_t limit, struct arena *arena, struct store_stale **ret,

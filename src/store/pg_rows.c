@@ -16,8 +16,7 @@ static int run_one(struct pg *s, const struct pg_command *c, struct err *err)
     return 0;
 }
 
-/* ---- headers ----------------------------------------------------------------------------------
- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 int pg_headers_put(struct store *store, const struct anchor *h, size_t n, struct err *err)
 {
@@ -156,8 +155,7 @@ int pg_headers_prune(struct store *store, uint64_t below, struct err *err)
     return rc;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 int pg_row(struct store *store, const struct store_balance *b, const address *wallet,
            struct store_row *ret, bool *ret_found, struct err *err)
@@ -221,8 +219,7 @@ int pg_count(struct store *store, const struct store_balance *b, struct store_co
     return rc;
 }
 
-/* ---- the list ---------------------------------------------------------------------------------
- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -354,8 +351,7 @@ int pg_wallets_list(struct store *store, const struct store_balance *b, const ad
     return 0;
 }
 
-/* ---- dirty marks ------------------------------------------------------------------------------
- */
+/* ---- dirty marks ----------------------------------------------------------------------------- */
 
 int pg_dirty_due(struct store *store, const struct store_balance *b, uint64_t number, size_t limit,
                  struct arena *arena, struct store_dirty **ret, size_t *ret_n, struct err *err)
@@ -409,8 +405,7 @@ int pg_dirty_drop(struct store *store, const struct store_balance *b,
     return rc;
 }
 
-/* ---- small state ------------------------------------------------------------------------------
- */
+/* ---- small state ----------------------------------------------------------------------------- */
 
 static int text_of(struct pg *s, const struct pg_command *c, struct arena *arena, const char **ret,
                    struct err *err)

@@ -245,7 +245,7 @@ int pg_view_drift_causes(struct store *store, struct arena *arena, struct view_c
 /* A max_age that is off: a thousand years, which a timestamp bears. */
 #define NEVER_MS INT64_C(31536000000000)
 
-/* ---- ages ----------------------------------------------------------------------------------- */
+/* ---- ages ------------------------------------------------------------------------------------ */
 
 static const char *age_sql(struct pg *s, const struct store_balance *b, const uint32_t *limits,
                            size_t n, int64_t max_age_ms, struct arena *arena)
@@ -331,7 +331,7 @@ int pg_view_ages(struct store *store, const struct store_balance *b, const uint3
     return rc;
 }
 
-/* ---- facts ---------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 #define FACTS                                                                                      \
     "SELECT current_setting('server_version'), to_regclass($1) IS NOT NULL, pg_is_in_recovery(), " \

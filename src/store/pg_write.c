@@ -15,8 +15,7 @@
 
 enum { WRITES_MAX = 20 };
 
-/* ---- second round trip ------------------------------------------------------------------------
- */
+/* ---- second round trip ----------------------------------------------------------------------- */
 
 struct writes { /* the statements of the second round trip, in the order of locks */
     struct pg_command c[WRITES_MAX];

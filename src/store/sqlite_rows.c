@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* ---- headers -------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 int sq_headers_put(struct store *store, const struct anchor *h, size_t n, struct err *err)
 {
@@ -119,7 +119,7 @@ int sq_headers_prune(struct store *store, uint64_t below, struct err *err)
     return sq_commit(s, err);
 }
 
-/* ---- rows ----------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 int sq_row(struct store *store, const struct store_balance *b, const address *wallet,
            struct store_row *ret, bool *ret_found, struct err *err)
@@ -172,7 +172,7 @@ int sq_count(struct store *store, const struct store_balance *b, struct store_co
     return 0;
 }
 
-/* ---- the list ------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 /* Runs a statement of (balance, wallet) for each; *ret_changed counts those that changed a row. */
 static int each_wallet(struct sq *s, const struct store_balance *b, sqlite3_stmt *st,
@@ -279,7 +279,7 @@ int sq_wallets_list(struct store *store, const struct store_balance *b, const ad
     return 0;
 }
 
-/* ---- dirty marks ---------------------------------------------------------------------------- */
+/* ---- dirty marks ----------------------------------------------------------------------------- */
 
 int sq_dirty_due(struct store *store, const struct store_balance *b, uint64_t number, size_t limit,
                  struct arena *arena, struct store_dirty **ret, size_t *ret_n, struct err *err)
@@ -330,7 +330,7 @@ int sq_dirty_drop(struct store *store, const struct store_balance *b,
     return sq_commit(s, err);
 }
 
-/* ---- small state ---------------------------------------------------------------------------- */
+/* ---- small state ----------------------------------------------------------------------------- */
 
 static int text_of(struct sq *s, sqlite3_stmt *st, struct arena *arena, const char **ret,
                    struct err *err)

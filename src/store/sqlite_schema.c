@@ -127,8 +127,7 @@ static int own_tables(struct sq *s, struct err *err)
     return version == SCHEMA_VERSION ? 0 : sq_state_set(s, "schema", text, err);
 }
 
-/* ---- a balance's table ------------------------------------------------------------------------
- */
+/* ---- a balance's table ----------------------------------------------------------------------- */
 
 static const char *const columns[] = {"wallet",     "balance",    "blocknumber",
                                       "updated_at", "created_at", "observed_block"};

@@ -298,7 +298,7 @@ int sq_view_ages(struct store *store, const struct store_balance *b, const uint3
     return 0;
 }
 
-/* ---- facts ---------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 /* A trigger without OF and WHEN fires on every refresh. */
 static int look_at_triggers(struct sq *s, const struct store_balance *b, struct view_facts *f,

@@ -55,7 +55,7 @@ bool store_is_sqlite(const struct store *s)
     return strncmp(s->url, "sqlite:", 7) == 0;
 }
 
-/* ---- schema --------------------------------------------------------------------------------- */
+/* ---- schema ---------------------------------------------------------------------------------- */
 
 int store_migrate(struct store *s, const struct store_balance *b, size_t n,
                   struct store_adopted *ret, struct err *err)
@@ -73,7 +73,7 @@ int store_reset_chain(struct store *s, const struct store_balance *b, size_t n, 
     return s->ops->reset_chain(s, b, n, err);
 }
 
-/* ---- headers -------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 int store_headers_put(struct store *s, const struct anchor *headers, size_t n, struct err *err)
 {
@@ -114,7 +114,7 @@ int store_headers_prune(struct store *s, uint64_t below, struct err *err)
     return s->ops->headers_prune(s, below, err);
 }
 
-/* ---- the batch ------------------------------------------------------------------------------ */
+/* ---- the batch ------------------------------------------------------------------------------- */
 
 /* What would deadlock two writers or vouch for what was not read is the caller's mistake. */
 static int check_batch(const struct store_batch *b, struct err *err)
@@ -180,7 +180,7 @@ int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_
     return s->ops->checkpoint_get(s, b, ret, ret_found, err);
 }
 
-/* ---- picking -------------------------------------------------------------------------------- */
+/* ---- picking --------------------------------------------------------------------------------- */
 
 int store_claim_stale(struct store *s, const struct store_balance *b, const struct store_pick *pick,
                       struct store_cursor *cursor, struct arena *arena, struct store_stale **ret,
@@ -212,7 +212,7 @@ int store_tracked(struct store *s, const struct store_balance *b, const address 
     return 0;
 }
 
-/* ---- rows, lists, small state --------------------------------------------------------------- */
+/* ---- rows, lists, small state ---------------------------------------------------------------- */
 
 int store_row(struct store *s, const struct store_balance *b, const address *wallet,
               struct store_row *ret, bool *ret_found, struct err *err)

@@ -49,7 +49,7 @@ int store_reopen(struct store *s, struct err *err); /* a fresh connection; keeps
 void store_close(struct store *s);                  /* NULL is fine */
 bool store_is_sqlite(const struct store *s);
 
-/* ---- schema --------------------------------------------------------------------------------- */
+/* ---- schema ---------------------------------------------------------------------------------- */
 
 struct store_adopted {
     bool created;       /* the table did not exist */
@@ -77,8 +77,7 @@ int store_check(struct store *s, const struct store_balance *balances, size_t n,
 int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
                       struct err *err);
 
-/* ---- headers: trueup_blocks -------------------------------------------------------------------
- */
+/* ---- headers: trueup_blocks ------------------------------------------------------------------ */
 
 /* Stores headers as canonical; another header stored at the same number stops being canonical.
  * Rows are not touched: that is store_rewind()'s. */
@@ -98,8 +97,7 @@ int store_rewind(struct store *s, const struct store_balance *balances, size_t n
 /* Drops headers below number, canonical or not, except the highest canonical one below it. */
 int store_headers_prune(struct store *s, uint64_t below, struct err *err);
 
-/* ---- the spine's end: one batch, one transaction ----------------------------------------------
- */
+/* ---- the spine's end: one batch, one transaction --------------------------------------------- */
 
 enum store_cause { /* why a wallet was read; also the `cause` of trueup_changes */
                    CAUSE_EVENT,
@@ -195,8 +193,7 @@ int store_checkpoint_advance(struct store *s, const struct store_balance *b,
 int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_t *ret,
                          bool *ret_found, struct err *err);
 
-/* ---- picking wallets ----------------------------------------------------------------------------
- */
+/* ---- picking wallets ------------------------------------------------------------------------- */
 
 /* Where a sweep stands in the order of updated_at; zero is the start of a lap. In memory only. */
 struct store_cursor {
@@ -254,8 +251,7 @@ int store_quarantine_due(struct store *s, const struct store_balance *b, size_t 
 int store_tracked(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
                   bool *ret_tracked, struct err *err);
 
-/* ---- rows, lists, small state -------------------------------------------------------------------
- */
+/* ---- rows, lists, small state ---------------------------------------------------------------- */
 
 struct store_row {
     address wallet;

@@ -97,7 +97,7 @@ struct view_facts {
 int view_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
                struct err *err);
 
-/* ---- for the two backends ---- */
+/* ---- for the two backends -------------------------------------------------------------------- */
 
 #define VIEW_VERBS(prefix)                                                                         \
     int prefix##_view_rows(struct store *s, const struct store_balance *b, const address *wallets, \

@@ -42,8 +42,7 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
     return rc;
 }
 
-/* ---- positions
- * ------------------------------------------------------------------------------------ */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 int positions_save(struct tracker *t, const struct positions *p, struct err *err)
 {
@@ -135,8 +134,7 @@ int chain_open(struct tracker *t, struct chain *ret, struct err *err)
     return 0;
 }
 
-/* ---- settled
- * -------------------------------------------------------------------------------------- */
+/* ---- settled --------------------------------------------------------------------------------- */
 
 static int header_by_depth(struct tracker *t, const struct header *head, uint64_t depth,
                            struct anchor *ret, struct err *err)
@@ -189,8 +187,7 @@ static int poll_settled(struct tracker *t, struct chain *c, const struct header 
     return 0;
 }
 
-/* ---- the break
- * -------------------------------------------------------------------------------------- */
+/* ---- the break ------------------------------------------------------------------------------- */
 
 static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *ret, bool *ret_there,
                          struct err *err)
@@ -243,8 +240,7 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
     return rc;
 }
 
-/* ---- growing
- * -------------------------------------------------------------------------------------- */
+/* ---- growing --------------------------------------------------------------------------------- */
 
 static void keep_near(struct chain *c, const struct header *h)
 {

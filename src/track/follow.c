@@ -50,8 +50,7 @@ void follow_close(struct follow *f)
     f->balances = NULL;
 }
 
-/* ---- where each balance stands
- * ---------------------------------------------------------------------- */
+/* ---- where each balance stands --------------------------------------------------------------- */
 
 static void rescan_key(const struct follow_balance *fb, char out[128])
 {
@@ -165,8 +164,7 @@ static uint64_t lowest_covered(const struct follow *f)
     return lowest;
 }
 
-/* ---- the break
- * ------------------------------------------------------------------------------------------ */
+/* ---- the break ------------------------------------------------------------------------------- */
 
 /* What is covered above the common block is not. Where that is below the checkpoint it must be
  * remembered; above, a restart begins at the checkpoint anyway. */
@@ -217,8 +215,7 @@ static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, s
     return rc;
 }
 
-/* ---- covering
- * ----------------------------------------------------------------------------------------- */
+/* ---- covering -------------------------------------------------------------------------------- */
 
 static void mark_all(struct follow *f, const struct logs *logs)
 {
@@ -494,8 +491,7 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
     return rc;
 }
 
-/* ---- settling
- * -------------------------------------------------------------------------------------------- */
+/* ---- settling -------------------------------------------------------------------------------- */
 
 bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index)
 {

@@ -70,8 +70,7 @@ int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *re
                              ret, err);
 }
 
-/* ---- flights ------------------------------------------------------------------------------------
- */
+/* ---- flights --------------------------------------------------------------------------------- */
 
 enum flight_state { FLIGHT_FREE, FLIGHT_PLANNED, FLIGHT_READING, FLIGHT_READY, FLIGHT_WRITING };
 
@@ -148,8 +147,7 @@ static int again(struct run *r, struct flight *f, struct err *err)
     return 0;
 }
 
-/* ---- plan and read ------------------------------------------------------------------------------
- */
+/* ---- plan and read --------------------------------------------------------------------------- */
 
 /* As many as one request carries, so that a step is a request and nothing is left over. */
 static size_t batch_size(const struct run *r)
@@ -275,8 +273,7 @@ static int take_read(struct run *r, int timeout_ms, struct err *err)
     return f->work.report.end == STEP_MOVED ? again(r, f, err) : 0;
 }
 
-/* ---- write --------------------------------------------------------------------------------------
- */
+/* ---- write ----------------------------------------------------------------------------------- */
 
 static void write_more(struct run *r)
 {
@@ -320,8 +317,7 @@ static int take_written(struct run *r, int timeout_ms, struct err *err)
     return 0;
 }
 
-/* ---- the pass -----------------------------------------------------------------------------------
- */
+/* ---- the pass -------------------------------------------------------------------------------- */
 
 static void count_traffic(const struct tracker *t, struct pass_progress *p, bool begin)
 {

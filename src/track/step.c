@@ -19,8 +19,7 @@ void step_close(struct step_work *w)
     arena_free(&w->arena);
 }
 
-/* ---- read ---------------------------------------------------------------------------------------
- */
+/* ---- read ------------------------------------------------------------------------------------ */
 
 static struct read_ask ask_of(const struct tracker *t, struct step_work *w)
 {
@@ -72,8 +71,7 @@ int step_judge(struct tracker *t, struct step_work *w, const struct read_report 
                                       : 0;
 }
 
-/* ---- write --------------------------------------------------------------------------------------
- */
+/* ---- write ----------------------------------------------------------------------------------- */
 
 /* Parts the readings into values and failures, both still in key order. */
 static void fill_batch(const struct step *s, const struct reading *readings, struct arena *arena,
@@ -150,8 +148,7 @@ void step_wrote(const struct step_work *w)
     remember_controls(w);
 }
 
-/* ---- the whole story ----------------------------------------------------------------------------
- */
+/* ---- the whole story ------------------------------------------------------------------------- */
 
 static int run_in(struct tracker *t, struct step_work *w, struct err *err)
 {

@@ -22,8 +22,7 @@ void sweep_close(struct sweep *s)
     s->skips = NULL;
 }
 
-/* ---- the block to read at
- * ------------------------------------------------------------------------ */
+/* ---- the block to read at -------------------------------------------------------------------- */
 
 int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
                  struct err *err)
@@ -40,8 +39,7 @@ int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
                               ret_found, err);
 }
 
-/* ---- wallets passed by
- * ---------------------------------------------------------------------------- */
+/* ---- wallets passed by ----------------------------------------------------------------------- */
 
 static void drop_old_skips(struct sweep *s)
 {
@@ -73,8 +71,7 @@ static address *skipped_wallets(const struct sweep *s, struct arena *arena)
     return list;
 }
 
-/* ---- a tick
- * ----------------------------------------------------------------------------------------- */
+/* ---- a tick ---------------------------------------------------------------------------------- */
 
 static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
                     struct sweep_report *ret, struct err *err)

@@ -47,7 +47,7 @@ struct app {
     int64_t feed_at_ms, tell_at_ms;
 };
 
-/* ---- answers ---- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 void answer_json(struct exchange *x, int status, struct buf *body);
 void answer_error(struct exchange *x, int status, const char *fmt, ...)
@@ -58,22 +58,22 @@ bool owe(struct app *a, struct exchange *x, struct owed *ret_details);
 /* It does not wait any more; NULL when it is gone, or was answered without. */
 struct exchange *pay(struct app *a, uint64_t exchange);
 
-/* ---- routes.c ---- */
+/* ---- routes.c -------------------------------------------------------------------------------- */
 
 void route(void *app, struct exchange *x);
 
-/* ---- lookup.c: balances ---- */
+/* ---- lookup.c: balances ---------------------------------------------------------------------- */
 
 void balances_route(struct app *a, struct exchange *x, const char *rest);
 void drift_route(struct app *a, struct exchange *x);
 void write_change(struct buf *out, const struct view_change *c);
 
-/* ---- feed.c: changes as they happen ---- */
+/* ---- feed.c: changes as they happen ---------------------------------------------------------- */
 
 void changes_route(struct app *a, struct exchange *x);
 void feed_tick(struct app *a);
 
-/* ---- the page, built in ---- */
+/* ---- the page, built in ---------------------------------------------------------------------- */
 
 struct page_file {
     const char *path, *type, *data;

@@ -30,8 +30,7 @@ struct clerk {
     struct err why; /* it cannot be reached */
 };
 
-/* ---- the thread -------------------------------------------------------------------------------
- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static bool reach(struct clerk *c)
 {
@@ -137,8 +136,7 @@ static void *live(void *arg)
     return NULL;
 }
 
-/* ---- its owner --------------------------------------------------------------------------------
- */
+/* ---- its owner ------------------------------------------------------------------------------- */
 
 int clerk_open(const char *url, const char *who, const struct clerk_round *round,
                void (*wake)(void *ctx), void *ctx, struct clerk **ret, struct err *err)

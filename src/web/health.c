@@ -41,8 +41,7 @@ __attribute__((format(printf, 3, 4))) static void add(struct reasons *r, enum co
     r->list[r->n++].colour = colour;
 }
 
-/* ---- gathering --------------------------------------------------------------------------------
- */
+/* ---- gathering ------------------------------------------------------------------------------- */
 
 /* Any worker's good answer counts: follow may be busy for long with what it was told. */
 static void judge_connection(struct health *h)
@@ -99,8 +98,7 @@ bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health 
     return e->answered_at > 0 && (int64_t)e->paused_until <= h->now_ms && h->connected;
 }
 
-/* ---- judging ----------------------------------------------------------------------------------
- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 void health_store(const struct health *h, struct reasons *r)
 {

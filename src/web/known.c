@@ -57,8 +57,7 @@ int knowledge_balance(const struct knowledge *k, const char *name, size_t n)
     return -1;
 }
 
-/* ---- positions --------------------------------------------------------------------------------
- */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 static int look_at_positions(struct knowledge *k, struct store *s, struct known *ret,
                              struct arena *arena, struct err *err)
@@ -138,8 +137,7 @@ int64_t knowledge_look(void *ctx, struct store *s)
     return LOOK_MS;
 }
 
-/* ---- figures over all rows --------------------------------------------------------------------
- */
+/* ---- figures over all rows ------------------------------------------------------------------- */
 
 void knowledge_scan_failed(void *ctx, const struct err *err)
 {

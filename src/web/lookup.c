@@ -31,8 +31,7 @@ struct lookup {
     int64_t as_of_us;
 };
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_block(struct buf *out, const char *name, bool has, uint64_t n)
 {
@@ -72,8 +71,7 @@ void write_change(struct buf *out, const struct view_change *c)
     buf_addc(out, '}');
 }
 
-/* ---- on the clerk's thread --------------------------------------------------------------------
- */
+/* ---- on the clerk's thread ------------------------------------------------------------------- */
 
 static int add_history(struct store *s, struct lookup *l, struct arena *arena, struct err *err)
 {
@@ -207,8 +205,7 @@ static int find_top(struct store *s, struct clerk_job *job, struct err *err)
     return rc;
 }
 
-/* ---- back on the server's ---------------------------------------------------------------------
- */
+/* ---- back on the server's -------------------------------------------------------------------- */
 
 static void free_lookup(struct lookup *l)
 {
@@ -276,8 +273,7 @@ static void top_done(struct clerk_job *job)
     free_lookup(l);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static struct lookup *new_lookup(struct app *a, struct exchange *x, int index)
 {

@@ -13,8 +13,7 @@ struct metric {
     enum cell cell; /* for those that are just one cell */
 };
 
-/* ---- one sample -------------------------------------------------------------------------------
- */
+/* ---- one sample ------------------------------------------------------------------------------ */
 
 static void label(struct buf *out, const char *name, const char *value, bool first)
 {
@@ -42,8 +41,7 @@ static void one_label(const struct metric *m, const char *name, const char *valu
     buf_addf(out, "} %" PRIu64 "\n", v);
 }
 
-/* ---- the metrics ------------------------------------------------------------------------------
- */
+/* ---- the metrics ----------------------------------------------------------------------------- */
 
 static void write_head(const struct metric *m, const struct health *h, struct buf *out)
 {

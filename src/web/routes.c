@@ -11,8 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- answers ----------------------------------------------------------------------------------
- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 void answer_json(struct exchange *x, int status, struct buf *body)
 {
@@ -60,8 +59,7 @@ struct exchange *pay(struct app *a, uint64_t exchange)
     return NULL;
 }
 
-/* ---- health -----------------------------------------------------------------------------------
- */
+/* ---- health ---------------------------------------------------------------------------------- */
 
 static void answer_reasons(struct exchange *x, const struct reasons *r)
 {
@@ -159,8 +157,7 @@ static void eth_health(struct app *a, struct exchange *x)
     answer_json(x, red ? 500 : 200, &body);
 }
 
-/* ---- the rest that needs no SQL ---------------------------------------------------------------
- */
+/* ---- the rest that needs no SQL -------------------------------------------------------------- */
 
 static void metrics(struct app *a, struct exchange *x)
 {
@@ -193,8 +190,7 @@ static void page(struct exchange *x, const struct page_file *f)
                     &body);
 }
 
-/* ---- who may ask what -------------------------------------------------------------------------
- */
+/* ---- who may ask what ------------------------------------------------------------------------ */
 
 static const struct {
     const char *path;

@@ -67,8 +67,7 @@ struct server {
     struct exchange *exchanges; /* SERVER_CONNECTIONS of them */
 };
 
-/* ---- exchanges --------------------------------------------------------------------------------
- */
+/* ---- exchanges ------------------------------------------------------------------------------- */
 
 static struct exchange *find(struct server *s, const struct lws *wsi)
 {
@@ -163,8 +162,7 @@ static void accept_all(struct server *s)
         displace_one(s);
 }
 
-/* ---- a request --------------------------------------------------------------------------------
- */
+/* ---- a request ------------------------------------------------------------------------------- */
 
 static void take_token(struct lws *wsi, enum lws_token_indexes token, char *ret, size_t room)
 {
@@ -235,8 +233,7 @@ static int on_request(struct exchange *x, const char *path)
     return n == 0 ? hand_over(x) : 0;
 }
 
-/* ---- an answer --------------------------------------------------------------------------------
- */
+/* ---- an answer ------------------------------------------------------------------------------- */
 
 static const char *const security =
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n";
@@ -387,8 +384,7 @@ void exchange_send(struct exchange *x, const char *text, size_t n)
         lws_callback_on_writable(x->wsi);
 }
 
-/* ---- libwebsockets' side ----------------------------------------------------------------------
- */
+/* ---- libwebsockets' side --------------------------------------------------------------------- */
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
@@ -459,8 +455,7 @@ static void on_timer(lws_sorted_usec_list_t *timer)
     lws_sul_schedule(s->context, 0, &s->timer, on_timer, TICK_MS * LWS_US_PER_MS);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* "[::1]:80" or "127.0.0.1:80" or ":80" into host ("" for any) and port. */
 static bool split(const char *listen, char *host, size_t room, const char **port)
@@ -612,8 +607,7 @@ void server_wake(struct server *s)
     lws_cancel_service(s->context);
 }
 
-/* ---- looking at a request ---------------------------------------------------------------------
- */
+/* ---- looking at a request -------------------------------------------------------------------- */
 
 bool exchange_is(const struct exchange *x, const char *method)
 {

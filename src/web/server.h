@@ -57,7 +57,7 @@ void server_wake(struct server *s); /* from any thread */
 /* Is the address only reachable from this machine? */
 bool server_is_local(const char *listen);
 
-/* ---- a request ---- */
+/* ---- a request ------------------------------------------------------------------------------- */
 
 bool exchange_is(const struct exchange *x, const char *method); /* HEAD counts as GET */
 const char *exchange_path(const struct exchange *x);
@@ -69,7 +69,7 @@ const struct buf *exchange_body(const struct exchange *x);
 uint64_t exchange_number(const struct exchange *x);
 struct exchange *server_exchange(struct server *s, uint64_t number); /* NULL: it is gone */
 
-/* ---- its answer ---- */
+/* ---- its answer ------------------------------------------------------------------------------ */
 
 /* Takes the body over (and leaves it empty). headers: further lines, each ended by \r\n; may be
  * NULL. */

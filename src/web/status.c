@@ -10,8 +10,7 @@
 const char *const path_names[COUNTERS_PATHS] = {"event", "sweep", "settle",
                                                 "reorg", "audit", "backfill"};
 
-/* ---- history ----------------------------------------------------------------------------------
- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 void history_sample(struct history *h, int64_t now_ms)
 {
@@ -50,8 +49,7 @@ static void write_history(const struct history *h, struct buf *out)
     buf_addc(out, ']');
 }
 
-/* ---- small things -----------------------------------------------------------------------------
- */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 void json_write_text(struct buf *out, const char *text)
 {
@@ -90,8 +88,7 @@ static void write_number(struct buf *out, const char *name, bool has, uint64_t n
         buf_addf(out, "\"%s\":null", name);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------
- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static void write_verdict(const struct health *h, struct buf *out)
 {

@@ -109,8 +109,7 @@ static void report_settle(const struct follow *f)
     }
 }
 
-/* ---- hints
- * -------------------------------------------------------------------------------------------- */
+/* ---- hints ----------------------------------------------------------------------------------- */
 
 /* Is what the hint says what we know? A block too old to be compared counts as known. */
 static bool is_known(const struct follow *f, const struct hint *h)

@@ -73,8 +73,7 @@ struct listen {
     unsigned quiet; /* stalls in a row without a head between: the chain itself may be quiet */
 };
 
-/* ---- the block time
- * --------------------------------------------------------------------------------- */
+/* ---- the block time -------------------------------------------------------------------------- */
 
 static void learn_head(struct listen *l, const struct anchor *at)
 {
@@ -101,8 +100,7 @@ static int64_t stall_ms(const struct listen *l)
     return ms < STALL_MOST_MS ? ms : STALL_MOST_MS;
 }
 
-/* ---- hints
- * -------------------------------------------------------------------------------------------- */
+/* ---- hints ----------------------------------------------------------------------------------- */
 
 static void hint(struct listen *l, enum hint_kind kind, uint64_t block, const hash32 *hash,
                  uint64_t index)
@@ -148,8 +146,7 @@ static void on_log(struct listen *l, const struct json *result)
     arena_free(&arena);
 }
 
-/* ---- the stages
- * ----------------------------------------------------------------------------------------- */
+/* ---- the stages ------------------------------------------------------------------------------ */
 
 static void over(struct listen *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void over(struct listen *l, const char *fmt, ...)
@@ -305,8 +302,7 @@ static void on_message(void *ctx, const char *text, size_t n)
     json_free(doc);
 }
 
-/* ---- one connection
- * ------------------------------------------------------------------------------------- */
+/* ---- one connection -------------------------------------------------------------------------- */
 
 static int64_t sooner(int64_t a, int64_t b)
 {
@@ -370,8 +366,7 @@ static void run_connection(struct listen *l)
     }
 }
 
-/* ---- for ever
- * ------------------------------------------------------------------------------------------- */
+/* ---- for ever -------------------------------------------------------------------------------- */
 
 /* The next endpoint that has a WebSocket, after this one; NULL if none has. */
 static const struct conf_endpoint *next_endpoint(const struct conf *conf,

@@ -132,8 +132,7 @@ static void schemas_are_accepted_or_refused_by_column(void **state)
     assert_non_null(strstr(c->err.text, "not a table"));
 }
 
-/* ---- the application is not held up -------------------------------------------------------------
- */
+/* ---- the application is not held up ---------------------------------------------------------- */
 
 static int64_t now_ms(void)
 {
@@ -248,8 +247,7 @@ static void without_an_index_the_sweep_goes_on(void **state)
     assert_int_equal(seen, 95);
 }
 
-/* ---- triggers, time zones -----------------------------------------------------------------------
- */
+/* ---- triggers, time zones -------------------------------------------------------------------- */
 
 static void triggers_of_the_application_see_real_changes_only(void **state)
 {

@@ -15,8 +15,7 @@ bool on_postgres;
 static char folder[64];
 static unsigned database_no;
 
-/* ---- a database a test --------------------------------------------------------------------------
- */
+/* ---- a database a test ----------------------------------------------------------------------- */
 
 static void admin(const char *sql)
 {
@@ -134,8 +133,7 @@ int contract_main(int argc, char **argv, const char *name, const struct CMUnitTe
     return rc;
 }
 
-/* ---- the application's own SQL ------------------------------------------------------------------
- */
+/* ---- the application's own SQL --------------------------------------------------------------- */
 
 static char answer[4096];
 
@@ -223,8 +221,7 @@ void app_release(void *held)
         sqlite3_close(held);
 }
 
-/* ---- made-up wallets and blocks -----------------------------------------------------------------
- */
+/* ---- made-up wallets and blocks -------------------------------------------------------------- */
 
 address wallet_no(unsigned i)
 {

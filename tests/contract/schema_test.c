@@ -191,8 +191,7 @@ static void reopen_goes_on(void **state)
     assert_int_equal(write_one(c, 1, 5, 6, SWEEP, CAUSE_SWEEP).outcome, OUTCOME_REFRESHED);
 }
 
-/* ---- SQLite files -------------------------------------------------------------------------------
- */
+/* ---- SQLite files ---------------------------------------------------------------------------- */
 
 static const char *file_of(struct contract *c)
 {

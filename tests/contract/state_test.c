@@ -24,8 +24,7 @@ static void fail_one(struct contract *c, unsigned wallet, uint64_t at, bool has_
     assert_int_equal(apply_failures(c, at, &f, 1).quarantined, 1);
 }
 
-/* ---- headers ------------------------------------------------------------------------------------
- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static void headers_come_back_whole_and_newest_first(void **state)
 {
@@ -114,8 +113,7 @@ static void rewind_makes_rows_unproven_and_due(void **state)
     assert_int_equal(row_of(c, 2).observed_block, 55);
 }
 
-/* ---- quarantine ---------------------------------------------------------------------------------
- */
+/* ---- quarantine ------------------------------------------------------------------------------ */
 
 static void quarantine_backs_off(void **state)
 {
@@ -243,8 +241,7 @@ static void a_checkpoint_is_never_lowered(void **state)
     assert_int_equal(last, 50);
 }
 
-/* ---- list, dirty, state -------------------------------------------------------------------------
- */
+/* ---- list, dirty, state ---------------------------------------------------------------------- */
 
 static void list_is_kept_in_key_order(void **state)
 {

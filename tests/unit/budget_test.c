@@ -14,7 +14,7 @@
 
 enum { DAY = 86400 };
 
-/* ---- a bucket ---- */
+/* ---- a bucket -------------------------------------------------------------------------------- */
 
 static void no_limit_never_waits(void **state)
 {
@@ -81,7 +81,7 @@ static void live_goes_before_catching_up_before_the_sweep(void **state)
     assert_int_equal(bucket_wait(&b, NODE_SWEEP, 100000000), 0); /* and nothing runs over */
 }
 
-/* ---- pace ---- */
+/* ---- pace ------------------------------------------------------------------------------------ */
 
 static void send(struct pace *p, unsigned n, uint64_t units, int64_t now)
 {
@@ -140,7 +140,7 @@ static void a_named_rate_is_taken(void **state)
     assert_int_equal(p.bucket.per_second, 50 * 20 / 2);
 }
 
-/* ---- the day ---- */
+/* ---- the day --------------------------------------------------------------------------------- */
 
 static int64_t wait_of(const struct budget *b, enum node_lane lane, int64_t wall, bool *day)
 {

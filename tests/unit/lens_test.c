@@ -20,8 +20,7 @@ static struct lens_shape shape_of(size_t n_terms, enum lens_mode mode, bool alon
     return (struct lens_shape){.terms = terms, .n_terms = n_terms, .mode = mode, .alone = alone};
 }
 
-/* ---- the program --------------------------------------------------------------------------------
- */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 /* What an instruction takes from the stack and leaves on it; facts of the yellow paper. */
 static void effect_of(uint8_t op, int *takes, int *leaves)
@@ -194,8 +193,7 @@ static void nobody_lives_at_its_address(void **state)
     }
 }
 
-/* ---- the reply ----------------------------------------------------------------------------------
- */
+/* ---- the reply ------------------------------------------------------------------------------- */
 
 enum { WALLETS = 600, REPLY_MAX = LENS_HEADER + WALLETS * 16 + 32 + WALLETS * 64 };
 

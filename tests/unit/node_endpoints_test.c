@@ -52,7 +52,7 @@ static void assert_notice(struct setup *s, const char *message, const char *why)
     fail_msg("nobody was told \"%s … %s\"", message, why);
 }
 
-/* ---- hedges ---- */
+/* ---- hedges ---------------------------------------------------------------------------------- */
 
 static void a_slow_answer_is_asked_for_elsewhere(void **state) /* 19 */
 {
@@ -124,7 +124,7 @@ static void only_live_requests_are_hedged(void **state) /* 19 */
     assert_int_equal(endpoint_counters(second(s))->hedges, 1);
 }
 
-/* ---- who is on which chain ---- */
+/* ---- who is on which chain ------------------------------------------------------------------- */
 
 static void the_wrong_one_is_set_aside(void **state) /* 31 */
 {
@@ -166,7 +166,7 @@ static void all_wrong_is_for_the_caller_to_refuse(void **state) /* 31 */
     assert_no_secret(err.text);
 }
 
-/* ---- who lied ---- */
+/* ---- who lied -------------------------------------------------------------------------------- */
 
 static void header_of(struct setup *s, uint64_t number, struct header *ret)
 {
@@ -213,7 +213,7 @@ static void alone_it_is_blamed_at_once_and_still_asked(void **state)
     assert_result(&a, "0x1");
 }
 
-/* ---- logs that one leaves out ---- */
+/* ---- logs that one leaves out ---------------------------------------------------------------- */
 
 #define TOPIC "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
@@ -254,7 +254,7 @@ static void logs_left_out_are_found_elsewhere(void **state) /* 35 */
     provider_order("{\"toy\":{\"head\":100},\"answers\":[]}");
 }
 
-/* ---- pace ---- */
+/* ---- pace ------------------------------------------------------------------------------------ */
 
 static void a_named_rate_is_kept_to(void **state) /* 2 */
 {
@@ -280,7 +280,7 @@ static void a_named_rate_is_kept_to(void **state) /* 2 */
     assert_true(clock_ms() - start >= 700);
 }
 
-/* ---- what it can do ---- */
+/* ---- what it can do -------------------------------------------------------------------------- */
 
 static void abilities(void **state)
 {

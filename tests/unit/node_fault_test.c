@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-/* ---- the provider says no ---- */
+/* ---- the provider says no -------------------------------------------------------------------- */
 
 static void rate_limit_waits_as_told(void **state) /* 1 */
 {
@@ -231,7 +231,7 @@ static void redirect_is_an_error(void **state) /* 8 */
     assert_null(a.endpoint);
 }
 
-/* ---- envelopes ---- */
+/* ---- envelopes ------------------------------------------------------------------------------- */
 
 static void web_pages(void **state) /* 9 */
 {
@@ -280,7 +280,7 @@ static void odd_envelopes_are_read(void **state) /* 11, 12, 13, 14 */
     assert_result(&a, NULL);
 }
 
-/* ---- the wire ---- */
+/* ---- the wire -------------------------------------------------------------------------------- */
 
 static void replies_may_be_compressed(void **state) /* 16 */
 {
@@ -472,7 +472,7 @@ static void certificates_are_verified(void **state)
     assert_int_equal(provider_requests(), 1);
 }
 
-/* ---- caps ---- */
+/* ---- caps ------------------------------------------------------------------------------------ */
 
 static void size_caps(void **state) /* 28, 29, 30 */
 {

@@ -30,7 +30,7 @@ static struct rng seeded(void)
     return (struct rng){seed};
 }
 
-/* ---- hex ---- */
+/* ---- hex ------------------------------------------------------------------------------------- */
 
 static void every_character_in_every_place(void **state)
 {
@@ -78,7 +78,7 @@ static void every_length(void **state)
     }
 }
 
-/* ---- replies ---- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static void replies_that_are_quick(void **state)
 {
@@ -204,7 +204,7 @@ static void odd_bytes_are_seen_in_every_place(void **state)
     }
 }
 
-/* ---- secrets ---- */
+/* ---- secrets --------------------------------------------------------------------------------- */
 
 static void secrets_are_found_anywhere(void **state)
 {

@@ -25,7 +25,7 @@ static void ok(int rc, const struct err *err, const char *what)
         fail_msg("%s: %s", what, err->text);
 }
 
-/* ---- verbs ---- */
+/* ---- verbs ----------------------------------------------------------------------------------- */
 
 static void identity(void **state)
 {
@@ -223,7 +223,7 @@ static void views_that_fail(void **state)
     assert_true(bytes == NULL && len == 77);
 }
 
-/* ---- the probe ---- */
+/* ---- the probe ------------------------------------------------------------------------------- */
 
 static enum capability probed(struct setup *s)
 {
@@ -275,7 +275,7 @@ static void a_silent_endpoint_proves_nothing(void **state)
     assert_int_equal(endpoint_pins_hash(e), CAP_UNKNOWN);
 }
 
-/* ---- many at a time ---- */
+/* ---- many at a time -------------------------------------------------------------------------- */
 
 static void submit(struct setup *s, const char *method, enum node_lane lane, void *user)
 {

@@ -8,7 +8,7 @@ static struct fault_info fault_of(enum fault f)
     return (struct fault_info){.fault = f, .rule = "", .retry_after_ms = -1};
 }
 
-/* ---- a provider ---- */
+/* ---- a provider ------------------------------------------------------------------------------ */
 
 struct limits {
     uint64_t blocks; /* at most so many in one answer; 0: any number */
