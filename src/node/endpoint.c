@@ -32,6 +32,7 @@ enum {
     CHECK_CEILING_MS = 5 * 1000,
     GOOD_TO_GROW = 16,
     SCRUB_MAX = 4096,
+    SILENT_MS = 1000, /* beaten while it said nothing at all for so long: it does not answer */
 };
 
 void endpoint_init(struct endpoint *e, struct node *n, const struct conf_endpoint *conf,
@@ -164,6 +165,7 @@ void endpoint_judge(struct endpoint *e, const struct fault_info *fault, bool rea
         return;
     }
     e->failures = 0;
+    e->silent_ms = 0;
     backoff_reset(&e->down_wait);
     if (fault->fault == FAULT_RATE) {
         slow_down(e, fault, text, news, now);
@@ -175,10 +177,13 @@ void endpoint_judge(struct endpoint *e, const struct fault_info *fault, bool rea
     }
 }
 
-void endpoint_slow(struct endpoint *e, int64_t sent_ms, int64_t now)
+/* One that answers others meanwhile is only slow. One that says nothing to anybody would cost every
+ * live request the patience before its hedge. */
+void endpoint_beaten(struct endpoint *e, int64_t sent_ms, int64_t now)
 {
     e->counters.beaten++;
-    failed(e, "does not answer in time", sent_ms >= e->judged_ms, now);
+    if (e->silent_ms > 0 && now - e->silent_ms >= SILENT_MS)
+        failed(e, "does not answer in time", sent_ms >= e->judged_ms, now);
 }
 
 /* Alone, it is all there is: a pause would help nobody beyond giving it time to come right. */

@@ -14,7 +14,6 @@
 enum {
     LEAST_MS = 250,
     UNKNOWN_MS = 1000, /* while too little is known of an endpoint */
-    SLOW_MS = 1000,    /* beaten after so long, it counts as no answer */
 };
 
 static int64_t patience(const struct request *r)
@@ -88,10 +87,7 @@ static void win(struct node *n, struct request *r, struct request *h, int64_t no
 {
     void *user = r->answer.user;
     if (r->state == REQUEST_SENT) {
-        if (now - r->sent_ms >= SLOW_MS && now - r->sent_ms >= 2 * patience(r))
-            endpoint_slow(r->at, r->sent_ms, now);
-        else
-            r->at->counters.beaten++;
+        endpoint_beaten(r->at, r->sent_ms, now);
         request_recall(n, r);
     }
     node_answer_free(&r->answer);

@@ -69,6 +69,7 @@ struct endpoint {
     unsigned in_flight, in_flight_max; /* the latter halves when told to slow down, then regrows */
     unsigned good;                     /* answers since in_flight_max last changed */
     unsigned failures;                 /* in a row: not reached, broken, garbled */
+    int64_t silent_ms; /* when the first request was sent that nothing has been heard since; 0 */
     struct backoff down_wait, rate_wait, lie_wait;
     enum breaker breaker;
     int64_t not_before_ms; /* nothing is sent here until then */
@@ -178,7 +179,7 @@ void endpoint_event(struct endpoint *e, enum health_event event, const char *why
 void endpoint_judge(struct endpoint *e, const struct fault_info *fault, bool reached,
                     const char *text, int64_t sent_ms, int64_t now);
 /* It let a question wait so long that another was asked, and answered first. */
-void endpoint_slow(struct endpoint *e, int64_t sent_ms, int64_t now);
+void endpoint_beaten(struct endpoint *e, int64_t sent_ms, int64_t now);
 size_t endpoint_number(const struct endpoint *e);
 /* url and ws taken out of text. */
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room);

@@ -118,6 +118,8 @@ static void send_to(struct node *n, struct request *r, struct endpoint *e, int64
     r->sent_ms = now;
     r->tries++;
     e->in_flight++;
+    if (e->silent_ms == 0)
+        e->silent_ms = now;
     e->counters.requests++;
     e->counters.units += units;
     n->units += units;

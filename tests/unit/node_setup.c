@@ -38,7 +38,8 @@ void reopen(struct setup *s, const char *const *urls, size_t n)
     node_close(s->node);
     s->conf = (struct conf){.chain.endpoints = s->endpoints, .chain.n_endpoints = n};
     for (size_t i = 0; i < n; i++) {
-        snprintf(s->urls[i], sizeof s->urls[i], "%s", urls[i]);
+        if (urls[i] != s->urls[i])
+            snprintf(s->urls[i], sizeof s->urls[i], "%s", urls[i]);
         s->endpoints[i] = (struct conf_endpoint){.name = names[i], .url = s->urls[i]};
     }
     if (node_open(&s->conf, &s->node, &err) < 0)
