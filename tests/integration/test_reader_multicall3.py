@@ -30,12 +30,14 @@ def read(chain, store, trueup, provider, tmp_path):  # noqa: F811
     settings["chain"]["endpoints"][0]["reader"] = "multicall3"
     trueup.config = configs.write(tmp_path / "trueup.yaml", settings)
 
-    def run(wallets, *arguments, code=0):
+    def run(wallets, *arguments, code=None):
         done = trueup.run("read", "--json", *arguments, *wallets, code=code)
         if code:
             return done.stderr
         rows = [json.loads(x) for x in done.stdout.splitlines()]
-        return {r["wallet"]: None if r["value"] is None else int(r["value"]) for r in rows}
+        values = {r["wallet"]: None if r["value"] is None else int(r["value"]) for r in rows}
+        assert done.returncode == (None in values.values()) and len(values) == len(wallets), done
+        return values
     return run
 
 
