@@ -1,26 +1,8 @@
-/* See pass.h. A flight is one step on its way: planned from the next keys, being read, ready to be
- * written, being written. Several are in each of these at once; who is slower, node or database, is
- * never kept waiting by the other. */
+/* See pass.h. */
 #include "track/pass.h"
-#include "base/clock.h"
-#include "base/mem.h"
 #include "track/chain.h"
-#include "track/learned.h"
-#include "track/writer.h"
 
 #include <inttypes.h>
-#include <string.h>
-
-enum {
-    ANCHOR_MS = 60000,
-    MOVED_MOST = 10,
-    BATCH_MOST = 20000,
-    WRITERS = 2, /* as many cores as a database can be expected to spare */
-    WINDOW_FIRST = 2,
-    WINDOW_MOST = 8,
-    FLIGHTS = WINDOW_MOST + WRITERS_SLOTS(WRITERS),
-    LOOK_MS = 200, /* how long a wait may keep us from noticing that we are to stop */
-};
 
 /* The header at a number, from the store if it is there, else from the node, and then stored. */
 static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *ret,
@@ -70,337 +52,65 @@ int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *re
                              ret, err);
 }
 
-/* ---- flights --------------------------------------------------------------------------------- */
+/* ---- the walk over the keys ------------------------------------------------------------------ */
 
-enum flight_state { FLIGHT_FREE, FLIGHT_PLANNED, FLIGHT_READING, FLIGHT_READY, FLIGHT_WRITING };
-
-struct flight {
-    struct step_work work; /* first: it is what the reader and the writers hand back */
-    enum flight_state state;
-    bool open; /* work is */
-    struct dirty plan;
-    struct read *read;
-    int64_t begun_ms, blocked_before_ms;
-};
-
-struct run {
+struct walk {
     const struct pass *p;
-    struct pass_progress progress;
-    struct writers *writers;
-    struct learned learned;
-    struct flight flights[FLIGHTS];
-    size_t count[FLIGHT_WRITING + 1]; /* of flights in each state */
-
-    bool has_anchor;
-    struct anchor at;
-    int64_t anchored_ms;
-    unsigned moved_in_row;
-
-    bool started, at_end; /* the walk over the keys */
+    bool started;
     address after;
     int64_t before_us;
-
-    size_t window;      /* so many may be read at once */
-    int64_t best_ms;    /* what a read takes when nothing holds it up */
-    unsigned held;      /* reads in a row that took about that long */
-    int64_t blocked_ms; /* spent waiting for the database */
+    uint64_t total;
 };
 
-static void become(struct run *r, struct flight *f, enum flight_state to)
+static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
 {
-    r->count[f->state]--;
-    r->count[to]++;
-    f->state = to;
-}
-
-static struct flight *find(struct run *r, enum flight_state state)
-{
-    for (size_t i = 0; r->count[state] && i < FLIGHTS; i++)
-        if (r->flights[i].state == state)
-            return &r->flights[i];
-    return NULL;
-}
-
-static struct flight *flight_of(struct step_work *w)
-{
-    return (struct flight *)(void *)w;
-}
-
-static void land(struct run *r, struct flight *f)
-{
-    if (f->open)
-        step_close(&f->work);
-    f->open = false;
-    dirty_clear(&f->plan);
-    become(r, f, FLIGHT_FREE);
-}
-
-/* The anchor went away under it: the same wallets again, at another one. */
-static int again(struct run *r, struct flight *f, struct err *err)
-{
-    r->has_anchor = false;
-    if (++r->moved_in_row > MOVED_MOST) {
-        *err = f->work.report.why;
-        return -1;
-    }
-    become(r, f, FLIGHT_PLANNED);
-    return 0;
-}
-
-/* ---- plan and read --------------------------------------------------------------------------- */
-
-/* As many as one request carries, so that a step is a request and nothing is left over. */
-static size_t batch_size(const struct run *r)
-{
-    size_t n = reads_batch_size(r->p->t->reads, &r->p->b->shape);
-    return n < BATCH_MOST ? n : BATCH_MOST;
-}
-
-static int plan_next(struct run *r, struct flight *f, struct err *err)
-{
+    struct walk *w = ctx;
     struct arena arena;
     struct store_stale *rows;
-    size_t want = batch_size(r), n;
+    size_t n;
     arena_init(&arena);
-    int rc = store_next_by_key(r->p->t->store, &r->p->b->store, r->started ? &r->after : NULL,
-                               r->before_us, want, &arena, &rows, &n, err);
-    if (rc == 0) {
-        for (size_t i = 0; i < n; i++)
-            dirty_add(&f->plan, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
-        dirty_settle(&f->plan);
-        if (n > 0) {
-            r->after = rows[n - 1].wallet;
-            r->started = true;
-            become(r, f, FLIGHT_PLANNED);
-        }
-        r->at_end = n < want;
+    int rc = store_next_by_key(w->p->t->store, &w->p->b->store, w->started ? &w->after : NULL,
+                               w->before_us, want, &arena, &rows, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        dirty_add(ret, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+    if (rc == 0 && n > 0) {
+        w->after = rows[n - 1].wallet;
+        w->started = true;
     }
+    *ret_end = rc == 0 && n < want;
     arena_free(&arena);
     return rc;
 }
 
-static int begin(struct run *r, struct flight *f, struct err *err)
+static int anchor(void *ctx, struct anchor *ret, struct err *err)
 {
-    struct step step = {.balance = r->p->b,
-                        .cause = CAUSE_SWEEP,
-                        .at = r->at,
-                        .marks = f->plan.list,
-                        .n = f->plan.n,
-                        .lane = NODE_SWEEP};
-    if (f->open)
-        step_close(&f->work);
-    step_open(&f->work, &step);
-    f->open = true;
-    f->begun_ms = clock_ms();
-    f->blocked_before_ms = r->blocked_ms;
-    if (step_begin(r->p->t, &f->work, &f->read, err) < 0)
-        return -1;
-    become(r, f, FLIGHT_READING);
-    return 0;
+    const struct walk *w = ctx;
+    return command_anchor(w->p->t, w->p->b, ret, err);
 }
 
-/* Choosing a block to read at takes blocking questions, which wait for the reads under way. */
-static int ensure_anchor(struct run *r, bool *ret_has, struct err *err)
+static void progress(void *ctx, const struct flights_progress *p)
 {
-    *ret_has = r->has_anchor && clock_ms() - r->anchored_ms < ANCHOR_MS;
-    if (*ret_has || r->count[FLIGHT_READING] > 0)
-        return 0;
-    if (command_anchor(r->p->t, r->p->b, &r->at, err) < 0)
-        return -1;
-    r->anchored_ms = clock_ms();
-    r->has_anchor = *ret_has = true;
-    return 0;
+    const struct walk *w = ctx;
+    if (w->p->progress)
+        w->p->progress(w->p->ctx, p, w->total);
 }
 
-static int read_more(struct run *r, struct err *err)
+int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err)
 {
-    while (r->count[FLIGHT_READING] < r->window) {
-        bool anchored;
-        struct flight *f = find(r, FLIGHT_FREE);
-        if (!r->count[FLIGHT_PLANNED] && f && !r->at_end && plan_next(r, f, err) < 0)
-            return -1;
-        f = find(r, FLIGHT_PLANNED);
-        if (!f)
-            return 0;
-        if (ensure_anchor(r, &anchored, err) < 0)
-            return -1;
-        if (!anchored)
-            return 0;
-        if (begin(r, f, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* The window grows while reads take no longer for it. What we waited for the database is not the
- * node's doing. */
-static void adapt(struct run *r, const struct flight *f)
-{
-    int64_t took = clock_ms() - f->begun_ms - (r->blocked_ms - f->blocked_before_ms);
-    took = took > 1 ? took : 1;
-    if (r->best_ms == 0 || took < r->best_ms)
-        r->best_ms = took;
-    if (took > 4 * r->best_ms + 20) {
-        r->held = 0;
-        if (r->window > WINDOW_FIRST)
-            r->window--;
-        r->best_ms += r->best_ms / 8 + 1; /* it may have become slower for good */
-    } else if (took <= 2 * r->best_ms + 10 && ++r->held >= r->window) {
-        r->held = 0;
-        if (r->window < WINDOW_MOST)
-            r->window++;
-    }
-}
-
-static int take_read(struct run *r, int timeout_ms, struct err *err)
-{
-    struct read *read;
-    struct read_report report;
-    int rc = reads_next(r->p->t->reads, timeout_ms, &read, err);
-    if (rc <= 0)
-        return rc;
-    struct flight *f = flight_of(read_user(read));
-    read_end(read, &report);
-    f->read = NULL;
-    become(r, f, FLIGHT_READY);
-    adapt(r, f);
-    if (step_judge(r->p->t, &f->work, &report, err) < 0)
-        return -1;
-    if (f->work.report.end == STEP_BROKEN) {
-        *err = f->work.report.why;
-        return -1;
-    }
-    return f->work.report.end == STEP_MOVED ? again(r, f, err) : 0;
-}
-
-/* ---- write ----------------------------------------------------------------------------------- */
-
-static void write_more(struct run *r)
-{
-    while (r->count[FLIGHT_READY] && writers_free(r->writers)) {
-        struct flight *f = find(r, FLIGHT_READY);
-        become(r, f, FLIGHT_WRITING);
-        writers_give(r->writers, &f->work);
-    }
-}
-
-static void wrote(struct run *r, struct flight *f)
-{
-    const struct step_report *done = &f->work.report;
-    struct pass_progress *p = &r->progress;
-    step_wrote(&f->work);
-    p->rows += f->work.step.n;
-    p->updated += done->applied.inserted + done->applied.changed + done->applied.refreshed;
-    p->changed += done->applied.changed;
-    p->failed += done->applied.quarantined;
-    r->moved_in_row = 0;
-    land(r, f);
-}
-
-static int take_written(struct run *r, int timeout_ms, struct err *err)
-{
-    int rc;
-    int64_t started = clock_ms();
-    struct step_work *w = writers_take(r->writers, timeout_ms, &rc, err);
-    r->blocked_ms += clock_ms() - started;
-    for (; w; w = writers_take(r->writers, 0, &rc, err)) {
-        struct flight *f = flight_of(w);
-        if (rc < 0)
-            return -1;
-        if (w->report.end == STEP_MOVED) {
-            if (again(r, f, err) < 0)
-                return -1;
-        } else {
-            wrote(r, f);
-        }
-    }
-    return 0;
-}
-
-/* ---- the pass -------------------------------------------------------------------------------- */
-
-static void count_traffic(const struct tracker *t, struct pass_progress *p, bool begin)
-{
-    uint64_t requests = 0, out = 0, in = 0;
-    for (size_t i = 0; i < node_endpoints(t->node); i++) {
-        const struct endpoint_counters *c = endpoint_counters(node_endpoint(t->node, i));
-        requests += c->requests;
-        out += c->bytes_out;
-        in += c->bytes_in;
-    }
-    p->requests = begin ? requests : requests - p->requests;
-    p->bytes_out = begin ? out : out - p->bytes_out;
-    p->bytes_in = begin ? in : in - p->bytes_in;
-}
-
-static void show(struct run *r, const struct pass_progress *at_start)
-{
-    r->progress.requests = at_start->requests;
-    r->progress.bytes_out = at_start->bytes_out;
-    r->progress.bytes_in = at_start->bytes_in;
-    count_traffic(r->p->t, &r->progress, false);
-    if (r->p->progress)
-        r->p->progress(r->p->ctx, &r->progress);
-}
-
-/* One turn: everything that can be begun is, then a wait for whoever is slower. When the database
- * is, replies wait in the system's buffers; now and then the reads are looked after all the same.
- */
-static int turn(struct run *r, struct err *err)
-{
-    if (read_more(r, err) < 0)
-        return -1;
-    write_more(r);
-    bool database_is_slower = r->count[FLIGHT_READY] || !r->count[FLIGHT_READING];
-    if (r->count[FLIGHT_WRITING] && take_written(r, database_is_slower ? LOOK_MS : 0, err) < 0)
-        return -1;
-    return r->count[FLIGHT_READING] ? take_read(r, database_is_slower ? 0 : LOOK_MS, err) : 0;
-}
-
-static int fly(struct run *r, struct err *err)
-{
+    struct walk w = {.p = p};
     struct store_counts counts;
-    struct tracker *t = r->p->t;
-    struct pass_progress at_start;
-    count_traffic(t, &at_start, true);
-    if (store_count(t->store, &r->p->b->store, &counts, err) < 0)
+    struct flights flights = {.t = p->t,
+                              .b = p->b,
+                              .cause = CAUSE_SWEEP,
+                              .lane = NODE_SWEEP,
+                              .who = "trueup sweep",
+                              .ctx = &w,
+                              .plan = plan,
+                              .anchor = anchor,
+                              .progress = progress};
+    if (store_count(p->t->store, &p->b->store, &counts, err) < 0)
         return -1;
-    r->progress.total = counts.rows;
-    r->before_us = r->p->max_age_ms ? counts.now_us - r->p->max_age_ms * 1000 : 0;
-    int rc = 0;
-    while (rc == 0 && (!r->at_end || r->count[FLIGHT_FREE] < FLIGHTS)) {
-        rc = t->stop && t->stop()
-                 ? err_set(err, ERR_STOPPED, "stopped after %" PRIu64 " rows", r->progress.rows)
-                 : turn(r, err);
-        show(r, &at_start);
-    }
-    return rc;
-}
-
-int pass_run(const struct pass *p, struct pass_progress *ret, struct err *err)
-{
-    struct run *r = mem_zero(1, sizeof *r);
-    r->p = p;
-    r->window = WINDOW_FIRST;
-    r->count[FLIGHT_FREE] = FLIGHTS;
-    size_t writers = store_is_sqlite(p->t->store) ? 0 : WRITERS;
-    int rc = learned_load(p->t, &r->learned, err);
-    if (rc == 0)
-        rc = writers_open(p->t, "trueup sweep", writers, &r->writers, err);
-    if (rc == 0)
-        rc = fly(r, err);
-    writers_close(r->writers);
-    for (size_t i = 0; i < FLIGHTS; i++) {
-        struct flight *f = &r->flights[i];
-        if (f->state == FLIGHT_READING)
-            read_abandon(f->read);
-        if (f->open)
-            step_close(&f->work);
-        dirty_free(&f->plan);
-    }
-    struct err ignored;
-    learned_save(p->t, &r->learned, true, &ignored);
-    *ret = r->progress;
-    mem_free(r);
-    return rc;
+    w.total = counts.rows;
+    w.before_us = p->max_age_ms ? counts.now_us - p->max_age_ms * 1000 : 0;
+    return flights_run(&flights, ret, err);
 }

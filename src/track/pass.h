@@ -6,24 +6,19 @@
 #ifndef TRACK_PASS_H
 #define TRACK_PASS_H
 
-#include "track/step.h"
-
-struct pass_progress {
-    uint64_t rows, updated, changed, failed;
-    uint64_t requests, bytes_out, bytes_in; /* HTTP headers included */
-    uint64_t total;                         /* rows to be expected; 0 unknown */
-};
+#include "track/flights.h"
 
 struct pass {
     struct tracker *t;
     struct tracked *b;
-    int64_t max_age_ms;                                         /* only rows older; 0: all */
-    void (*progress)(void *ctx, const struct pass_progress *p); /* after each batch; may be NULL */
+    int64_t max_age_ms; /* only rows older; 0: all */
+    /* Often; total: rows to be expected. May be NULL. */
+    void (*progress)(void *ctx, const struct flights_progress *p, uint64_t total);
     void *ctx;
 };
 
 /* ERR_STOPPED when t->stop said so: a rerun starts over, rows already read are simply fresher. */
-int pass_run(const struct pass *p, struct pass_progress *ret, struct err *err);
+int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err);
 
 /* A block to read at for a command: max(settled, head − 64), not above covered while a daemon keeps
  * up; its header is stored. Never makes a stored header non-canonical. */

@@ -57,6 +57,7 @@ static int take_report(struct step_work *w, const struct read_report *read, stru
     case READ_END_PRUNED:
     case READ_END_LIED:
         w->report.end = STEP_MOVED;
+        w->report.pruned = read->end == READ_END_PRUNED;
         break;
     }
     return 0;

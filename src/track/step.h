@@ -36,6 +36,7 @@ struct step_report {
     enum step_end end;
     struct store_applied applied; /* counts; olds is NULL */
     size_t requests;
+    bool pruned;    /* MOVED, and no other try at this block will do: its state is gone */
     struct err why; /* unless DONE */
 };
 
