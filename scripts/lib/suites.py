@@ -208,7 +208,8 @@ def sources():
 
 def lint():
     result = Result()
-    for check in (lint_layers, lint_sizes, lint_tools, lint_format, lint_tidy, lint_shell):
+    for check in (lint_layers, lint_sizes, lint_tools, lint_bench, lint_format, lint_tidy,
+                  lint_shell):
         result.add(check())
     return result
 
@@ -235,6 +236,11 @@ def lint_sizes():
 def lint_tools():
     """The checkers and the counting of this script, each on a seeded bad example."""
     return from_tap("test-tools", quiet(["tools/test-tools"], cwd=ROOT).stdout)
+
+
+def lint_bench():
+    """The tables of bench/README.md say what bench/results/ does."""
+    return one("bench/table", ["bench/table", "--check"])
 
 
 def lint_format():
