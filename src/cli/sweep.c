@@ -38,8 +38,8 @@ static void print_result(const struct tracked *b, const struct flights_progress 
                b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, took);
 }
 
-static int sweep_balance(struct tracker *t, struct tracked *b, int64_t max_age_ms, bool json,
-                         struct err *err)
+static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lease,
+                         int64_t max_age_ms, bool json, struct err *err)
 {
     struct progress progress;
     struct flights_progress done = {0};
@@ -47,8 +47,12 @@ static int sweep_balance(struct tracker *t, struct tracked *b, int64_t max_age_m
     int64_t started = clock_ms();
     snprintf(what, sizeof what, "sweep %s", b->conf->name);
     progress_start(&progress, what);
-    struct pass pass = {
-        .t = t, .b = b, .max_age_ms = max_age_ms, .progress = show, .ctx = &progress};
+    struct pass pass = {.t = t,
+                        .b = b,
+                        .lease = lease,
+                        .max_age_ms = max_age_ms,
+                        .progress = show,
+                        .ctx = &progress};
     int rc = pass_run(&pass, &done, err);
     progress_end(&progress);
     if (rc == 0 || err->kind == ERR_STOPPED)
@@ -76,6 +80,7 @@ int command_sweep(struct cli *cli)
     struct err err = {0};
     struct store_adopted adopted;
     struct learned learned;
+    struct lease lease = {0};
     struct err ignored; /* sizes are found again */
     int64_t max_age = 0;
     const char *text = cli_value(cli, "max-age");
@@ -91,10 +96,13 @@ int command_sweep(struct cli *cli)
     if (rc == 0)
         learned_load(&t, &learned, &ignored);
     bool begun = rc == 0;
+    if (rc == 0)
+        rc = lease_take(&lease, &t, "sweep", &err);
     for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = sweep_balance(&t, &t.balances[i], max_age, cli_has(cli, "json"), &err);
+        rc = sweep_balance(&t, &t.balances[i], &lease, max_age, cli_has(cli, "json"), &err);
     if (begun)
         learned_save(&t, &learned, true, &ignored);
+    lease_release(&lease);
     cli_close(&t, conf);
     return rc < 0 ? cli_fail(&err) : 0;
 }

@@ -91,6 +91,12 @@ struct backend {
     int (*state_get)(struct store *s, const char *key, struct arena *arena, const char **ret,
                      struct err *err);
     int (*state_set)(struct store *s, const char *key, const char *value, struct err *err);
+    /* The value is the time it ends, a space, and the holder. */
+    int (*lease_take)(struct store *s, const char *key, const char *holder, const char *instead_of,
+                      unsigned seconds, struct err *err);
+    int (*lease_drop)(struct store *s, const char *key, const char *holder, struct err *err);
+    int (*lease_holder)(struct store *s, const char *key, struct arena *arena, const char **ret,
+                        struct err *err);
     int (*learned_get)(struct store *s, const char *endpoint, const char *reader,
                        struct arena *arena, const char **ret, struct err *err);
     int (*learned_put)(struct store *s, const char *endpoint, const char *reader, const char *sizes,

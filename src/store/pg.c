@@ -396,6 +396,9 @@ static const struct backend pg_backend = {
     .dirty_drop = pg_dirty_drop,
     .state_get = pg_state_read,
     .state_set = pg_state_write,
+    .lease_take = pg_lease_take,
+    .lease_drop = pg_lease_drop,
+    .lease_holder = pg_lease_holder,
     .learned_get = pg_learned_get,
     .learned_put = pg_learned_put,
 };

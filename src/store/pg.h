@@ -184,6 +184,11 @@ int pg_dirty_drop(struct store *s, const struct store_balance *b, const struct s
 int pg_state_read(struct store *s, const char *key, struct arena *arena, const char **ret,
                   struct err *err);
 int pg_state_write(struct store *s, const char *key, const char *value, struct err *err);
+int pg_lease_take(struct store *s, const char *key, const char *holder, const char *instead_of,
+                  unsigned seconds, struct err *err);
+int pg_lease_drop(struct store *s, const char *key, const char *holder, struct err *err);
+int pg_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
+                    struct err *err);
 int pg_learned_get(struct store *s, const char *endpoint, const char *reader, struct arena *arena,
                    const char **ret, struct err *err);
 int pg_learned_put(struct store *s, const char *endpoint, const char *reader, const char *sizes,

@@ -311,6 +311,9 @@ static const struct backend sqlite_backend = {
     .dirty_drop = sq_dirty_drop,
     .state_get = sq_state_read,
     .state_set = sq_state_write,
+    .lease_take = sq_lease_take,
+    .lease_drop = sq_lease_drop,
+    .lease_holder = sq_lease_holder,
     .learned_get = sq_learned_get,
     .learned_put = sq_learned_put,
 };

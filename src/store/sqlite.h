@@ -104,6 +104,11 @@ int sq_dirty_drop(struct store *s, const struct store_balance *b, const struct s
 int sq_state_read(struct store *s, const char *key, struct arena *arena, const char **ret,
                   struct err *err);
 int sq_state_write(struct store *s, const char *key, const char *value, struct err *err);
+int sq_lease_take(struct store *s, const char *key, const char *holder, const char *instead_of,
+                  unsigned seconds, struct err *err);
+int sq_lease_drop(struct store *s, const char *key, const char *holder, struct err *err);
+int sq_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
+                    struct err *err);
 int sq_learned_get(struct store *s, const char *endpoint, const char *reader, struct arena *arena,
                    const char **ret, struct err *err);
 int sq_learned_put(struct store *s, const char *endpoint, const char *reader, const char *sizes,

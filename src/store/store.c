@@ -277,6 +277,28 @@ int store_state_set(struct store *s, const char *key, const char *value, struct 
     return s->ops->state_set(s, key, value, err);
 }
 
+int store_lease_take(struct store *s, const char *key, const char *holder, const char *instead_of,
+                     unsigned seconds, struct arena *arena, const char **ret_other, struct err *err)
+{
+    const char *has = NULL;
+    if (s->ops->lease_take(s, key, holder, instead_of, seconds, err) < 0 ||
+        s->ops->lease_holder(s, key, arena, &has, err) < 0)
+        return -1;
+    *ret_other = !has ? "nobody" : strcmp(has, holder) == 0 ? NULL : has;
+    return 0;
+}
+
+int store_lease_drop(struct store *s, const char *key, const char *holder, struct err *err)
+{
+    return s->ops->lease_drop(s, key, holder, err);
+}
+
+int store_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
+                       struct err *err)
+{
+    return s->ops->lease_holder(s, key, arena, ret, err);
+}
+
 int store_learned_get(struct store *s, const char *endpoint, const char *reader,
                       struct arena *arena, const char **ret, struct err *err)
 {

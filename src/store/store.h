@@ -295,6 +295,17 @@ int store_state_get(struct store *s, const char *key, struct arena *arena, const
                     struct err *err); /* *ret NULL if there is none */
 int store_state_set(struct store *s, const char *key, const char *value, struct err *err);
 
+/* A lease: a state key held by one holder until a time by the database's clock. Takes it when it is
+ * free, run out, already this holder's (then it is renewed), or held by `instead_of` (may be NULL);
+ * else *ret_other (in the arena) names who has it; NULL: taken. */
+int store_lease_take(struct store *s, const char *key, const char *holder, const char *instead_of,
+                     unsigned seconds, struct arena *arena, const char **ret_other,
+                     struct err *err);
+int store_lease_drop(struct store *s, const char *key, const char *holder, struct err *err);
+/* Who has it now; *ret NULL when nobody has. */
+int store_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
+                       struct err *err);
+
 /* trueup_learned: sizes by endpoint and reader, as a short text of the caller's. */
 int store_learned_get(struct store *s, const char *endpoint, const char *reader,
                       struct arena *arena, const char **ret, struct err *err);

@@ -219,8 +219,7 @@ static int take_read(struct run *r, int timeout_ms, struct err *err)
     return f->work.report.end == STEP_MOVED ? again(r, f, err) : 0;
 }
 
-/* ---- write or show
- * ----------------------------------------------------------------------------------- */
+/* ---- write or show --------------------------------------------------------------------------- */
 
 static void write_more(struct run *r)
 {
@@ -331,7 +330,11 @@ static int fly(struct run *r, struct err *err)
     while (rc == 0 && (!r->at_end || r->count[FLIGHT_FREE] < FLIGHTS)) {
         rc = t->stop && t->stop()
                  ? err_set(err, ERR_STOPPED, "stopped after %" PRIu64 " rows", r->progress.rows)
-                 : turn(r, err);
+                 : 0;
+        if (rc == 0 && r->p->lease)
+            rc = lease_renew(r->p->lease, err);
+        if (rc == 0)
+            rc = turn(r, err);
         tell(r, &at_start);
     }
     return rc;

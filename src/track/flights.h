@@ -9,6 +9,7 @@
 #ifndef TRACK_FLIGHTS_H
 #define TRACK_FLIGHTS_H
 
+#include "track/lease.h"
 #include "track/step.h"
 
 struct flights_progress {
@@ -21,7 +22,8 @@ struct flights {
     struct tracked *b;
     enum store_cause cause;
     enum node_lane lane;
-    const char *who; /* names the connections of those who write */
+    const char *who;     /* names the connections of those who write */
+    struct lease *lease; /* renewed on the way; NULL: none */
     void *ctx;
 
     /* Adds the next wallets, about `want` of them, each once in the whole run; *ret_end when none

@@ -104,6 +104,7 @@ int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err
                               .cause = CAUSE_SWEEP,
                               .lane = NODE_SWEEP,
                               .who = "trueup sweep",
+                              .lease = p->lease,
                               .ctx = &w,
                               .plan = plan,
                               .anchor = anchor,

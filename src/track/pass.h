@@ -11,7 +11,8 @@
 struct pass {
     struct tracker *t;
     struct tracked *b;
-    int64_t max_age_ms; /* only rows older; 0: all */
+    struct lease *lease; /* renewed on the way; NULL: none */
+    int64_t max_age_ms;  /* only rows older; 0: all */
     /* Often; total: rows to be expected. May be NULL. */
     void (*progress)(void *ctx, const struct flights_progress *p, uint64_t total);
     void *ctx;

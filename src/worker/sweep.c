@@ -10,6 +10,7 @@
 #include "proc/counters.h"
 #include "proc/stop.h"
 #include "track/learned.h"
+#include "track/lease.h"
 #include "track/pace.h"
 #include "worker/worker.h"
 
@@ -120,15 +121,34 @@ static void drop_missed(int64_t *due, int64_t interval)
              LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
 }
 
+/* A command that reads the same rows goes first. What cannot be asked does not hold us up. */
+static bool gives_way(struct tracker *t, bool *paused)
+{
+    struct arena arena;
+    const char *job = NULL;
+    struct err ignored;
+    arena_init(&arena);
+    if (lease_running(t, &arena, &job, &ignored) < 0)
+        job = NULL;
+    if (job && !*paused)
+        log_info("stale refresh: paused, another job reads the rows", LOG_STR("job", job));
+    else if (!job && *paused)
+        log_info("stale refresh: goes on");
+    *paused = job != NULL;
+    arena_free(&arena);
+    return *paused;
+}
+
 static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *learned, bool once)
 {
     const struct conf *conf = t->conf;
     int64_t due = clock_ms();
+    bool paused = false;
     do {
         int64_t next = due + conf->sweep.interval_ms;
         bool hurry = false;
         struct err ignored; /* sizes that are not kept cost some requests next time */
-        bool may = worker_may_spend(t, NODE_SWEEP, NULL);
+        bool may = worker_may_spend(t, NODE_SWEEP, NULL) && !gives_way(t, &paused);
         for (size_t i = 0; i < n && may; i++)
             if (!tick(&rows[i], conf, due, &next, &hurry))
                 return;

@@ -1,5 +1,7 @@
 """The sweep as a daemon's worker: picks, lists, drops, and what it must never write."""
 
+import os
+import subprocess
 import time
 
 import pytest
@@ -221,3 +223,39 @@ def test_reading_at_full_width_again_after_a_hang(chain, store, trueup, provider
         return len(asked(provider, "eth_call")) <= 6
 
     until(widest, "one or two requests a tick", 40)
+
+
+# ---- beside a command ---------------------------------------------------------------------------------
+
+
+def lease(store, holder):
+    """As another process leaves it: until when, and who."""
+    store.sql("DELETE FROM trueup_state WHERE key = 'job'")
+    if holder:
+        store.sql("INSERT INTO trueup_state VALUES ('job', ?)", f"2999-01-01 00:00:00.000000 {holder}")
+
+
+def test_it_pauses_while_a_job_reads_the_rows(chain, store, trueup, configured, rng):
+    """And only the sweep: follow goes on. A second job is refused, one whose process is gone is not
+    waited for."""
+    chain.world.mint_all(WALLETS[:5], rng)
+    trueup.config = configured(wallets="listed", sweep={"interval": "100ms"})
+    trueup.run("migrate")
+    store.list_wallets(BALANCE, WALLETS[:5])
+    started(trueup, store)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:5])
+    lease(store, "backfill, process 1 on elsewhere")
+    trueup.until_log("paused, another job reads the rows")
+    refused = trueup.run("sweep", code=1).stderr
+    assert "another job is at work on this store: backfill, process 1 on elsewhere" in refused
+    said = len(trueup.output())
+    chain.world.token.send("mint", WALLETS[0], 1)
+    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "follow to go on")
+    assert "tick complete" not in trueup.output()[said:]
+    host = os.uname().nodename
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    lease(store, f"backfill, process {dead.pid} on {host}")
+    assert trueup.run("sweep").stdout.startswith("audio: 5 rows read")
+    trueup.until_log("stale refresh: goes on", start=said)
+    assert store.sql("SELECT value FROM trueup_state WHERE key = 'job'") == []
