@@ -90,9 +90,9 @@ static void start_done(struct clerk_job *job)
     if (x && job->rc < 0) {
         answer_error(x, 503, "the database does not answer: %s", job->err.text);
     } else if (x && exchange_stream(x)) {
-        /* exchange_stream() keeps to the same ceiling, so there is a place */
+        /* exchange_stream() keeps to the same ceiling, so one is free or its reader is gone */
         for (size_t i = 0; i < SERVER_STREAMS; i++)
-            if (a->streams[i].exchange == 0) {
+            if (!server_exchange(a->server, a->streams[i].exchange)) {
                 a->streams[i] = (struct stream){l->exchange, l->after};
                 break;
             }

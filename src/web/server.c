@@ -15,7 +15,9 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,10 +26,12 @@
 enum {
     TICK_MS = 100,
     BACKLOG = 512,
+    SPARE = 64, /* places kept free, and connections accepted at a time */
     FILES = 1024,
     WRITE_CHUNK = 32 * 1024,
     ANSWER_MAX = 16 * 1024 * 1024,
     STREAM_SILENCE_MS = 15000, /* a comment then, so that a dead client shows itself */
+    UNACKNOWLEDGED_MS = 30000, /* what a peer may leave unfetched, or its machine unheard of */
 };
 
 enum exchange_state {
@@ -99,47 +103,88 @@ static void next_request(struct exchange *x)
 }
 
 /* Not at once: libwebsockets may be in the middle of it. */
+static void let_go(struct exchange *x)
+{
+    x->doomed = true;
+    lws_set_timeout(x->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
+}
+
+/* For what a client did, or left undone. */
 static void doom(struct exchange *x)
 {
     if (x->doomed)
         return;
-    x->doomed = true;
     counters_add(CELL_HTTP_REFUSED, 1);
-    lws_set_timeout(x->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
+    let_go(x);
 }
 
-/* The one that has waited longest without a whole request goes, to make room. */
-static void displace_one(struct server *s)
+static int older(const void *a, const void *b)
 {
-    struct exchange *oldest = NULL;
-    for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
-        struct exchange *x = &s->exchanges[i];
-        if (x->wsi && !x->doomed && (x->state == WAITING || x->state == BODY) &&
-            (!oldest || x->since_ms < oldest->since_ms))
-            oldest = x;
-    }
-    if (oldest)
-        doom(oldest);
+    const struct exchange *x = *(struct exchange *const *)a, *y = *(struct exchange *const *)b;
+    return (x->since_ms > y->since_ms) - (x->since_ms < y->since_ms);
 }
 
-static size_t in_use(const struct server *s)
+/* Those without a whole request, oldest first. *ret_staying: all that are not going already. */
+static size_t list_waiting(struct server *s, struct exchange **list, size_t *ret_staying)
 {
     size_t n = 0;
-    for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
-        n += s->exchanges[i].wsi != NULL;
+    *ret_staying = 0;
+    for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
+        struct exchange *x = &s->exchanges[i];
+        if (!x->wsi || x->doomed)
+            continue;
+        (*ret_staying)++;
+        if (x->state == WAITING || x->state == BODY)
+            list[n++] = x;
+    }
+    qsort(list, n, sizeof *list, older);
+    return n;
+}
+
+/* Places are made ahead of time, since who is let go goes a little later: at the cost of those that
+ * have waited longest without asking anything, and last of those whose words were not read yet. */
+static void make_room(struct server *s)
+{
+    struct exchange *list[SERVER_CONNECTIONS];
+    struct pollfd p[SERVER_CONNECTIONS];
+    size_t staying, n = list_waiting(s, list, &staying), going = 0;
+    if (staying + SPARE <= SERVER_CONNECTIONS)
+        return;
+    size_t excess = staying + SPARE - SERVER_CONNECTIONS;
+    for (size_t i = 0; i < n; i++)
+        p[i] = (struct pollfd){.fd = lws_get_socket_fd(list[i]->wsi), .events = POLLIN};
+    bool heard = poll(p, n, 0) > 0;
+    for (int unread = 0; unread < 2; unread++)
+        for (size_t i = 0; i < n && going < excess; i++)
+            if (!list[i]->doomed && (unread || !heard || !(p[i].revents & POLLIN))) {
+                doom(list[i]);
+                going++;
+            }
+}
+
+/* *ret_going: places that will be free in a moment. */
+static size_t free_places(const struct server *s, size_t *ret_going)
+{
+    size_t n = 0;
+    *ret_going = 0;
+    for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
+        n += s->exchanges[i].wsi == NULL;
+        *ret_going += s->exchanges[i].doomed;
+    }
     return n;
 }
 
 static void enter(struct server *s, int fd)
 {
     struct exchange *x = find(s, NULL);
-    int one = 1;
+    int one = 1, patience = UNACKNOWLEDGED_MS;
     if (!x) {
         close(fd);
         counters_add(CELL_HTTP_REFUSED, 1);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
     /* On failure the descriptor is closed there. */
     struct lws *wsi = lws_adopt_socket_vhost(s->vhost, fd);
     if (!wsi)
@@ -149,17 +194,18 @@ static void enter(struct server *s, int fd)
     lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, SERVER_HEADER_S);
 }
 
+/* Whoever finds no place waits in the kernel's queue while one is being made, and is turned away
+ * when none can be: then all of them are being answered. */
 static void accept_all(struct server *s)
 {
-    for (int i = 0; i < 64; i++) {
+    size_t going, places = free_places(s, &going);
+    for (size_t i = 0; i < SPARE && (places > i || going == 0); i++) {
         int fd = accept4(s->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             break;
         enter(s, fd);
     }
-    /* A few places are kept free ahead of time, since a doomed one goes a little later. */
-    for (size_t n = in_use(s); n + 32 > SERVER_CONNECTIONS; n--)
-        displace_one(s);
+    make_room(s);
 }
 
 /* ---- a request ------------------------------------------------------------------------------- */
@@ -358,7 +404,8 @@ bool exchange_stream(struct exchange *x)
 {
     size_t streams = 0;
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
-        streams += x->server->exchanges[i].wsi && x->server->exchanges[i].state == STREAMING;
+        streams += x->server->exchanges[i].wsi && x->server->exchanges[i].state == STREAMING &&
+                   !x->server->exchanges[i].doomed;
     if (streams >= SERVER_STREAMS) {
         answer_short(x, 503, "too many streams are open");
         return false;
@@ -428,6 +475,27 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     return lws_callback_http_dummy(wsi, reason, user, in, len);
 }
 
+/* Streams whose client hung up: libwebsockets does not read while it is answering, so it would
+ * learn of it with the next write only, and meanwhile they would keep the places of others. */
+static void look_for_departed(struct server *s)
+{
+    struct pollfd p[SERVER_STREAMS];
+    struct exchange *streams[SERVER_STREAMS];
+    nfds_t n = 0;
+    for (size_t i = 0; i < SERVER_CONNECTIONS && n < SERVER_STREAMS; i++) {
+        struct exchange *x = &s->exchanges[i];
+        if (!x->wsi || x->state != STREAMING || x->doomed)
+            continue;
+        p[n] = (struct pollfd){.fd = lws_get_socket_fd(x->wsi), .events = POLLRDHUP};
+        streams[n++] = x;
+    }
+    if (n == 0 || poll(p, n, 0) <= 0)
+        return;
+    for (nfds_t i = 0; i < n; i++)
+        if (p[i].revents & (POLLRDHUP | POLLHUP | POLLERR))
+            let_go(streams[i]);
+}
+
 /* Requests that take too long, streams that went silent. */
 static void look_at_clocks(struct server *s)
 {
@@ -450,6 +518,7 @@ static void look_at_clocks(struct server *s)
 static void on_timer(lws_sorted_usec_list_t *timer)
 {
     struct server *s = lws_container_of(timer, struct server, timer);
+    look_for_departed(s);
     look_at_clocks(s);
     s->hooks.tick(s->hooks.ctx);
     lws_sul_schedule(s->context, 0, &s->timer, on_timer, TICK_MS * LWS_US_PER_MS);

@@ -8,12 +8,11 @@ import pytest
 
 from harness import config as configs
 from harness.config import BALANCE, CHECKPOINT, TABLE
-from harness.wait import until
 from harness.web import Stream, listening, timed
 from harness.world import wallet
 
 pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-CONNECTIONS, HOSTILE = 256, 10_000
+CONNECTIONS, STREAMS, HOSTILE = 256, 64, 10_000
 
 
 @pytest.fixture
@@ -65,31 +64,44 @@ def memory(pid):
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
+OPENINGS = [
+    b"", b"GET /v1/st", b"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: ", b"\x16\x03\x01\x02",
+    b"POST /v1/balances/audio HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{",
+    b"POST /v1/balances/audio HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{",
+    b"NONSENSE\r\n\r\n", b"\0" * 64, b"GET /" + b"a" * 6000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 2000 + b"\r\n",
+    b"GET /v1/changes HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+]
+
+
 def test_ten_thousand_hostile_connections(chain, store, trueup, client, rng):
+    """They come as fast as they can, most stay open and say no more, some trickle a byte at a time;
+    meanwhile a block is mined now and then, and others ask for the page."""
     web = trueup.worker("web")
     before = memory(web)
-    openings = [b"", b"GET /v1/st", b"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: ", b"\x16\x03\x01\x02",
-                b"POST /v1/balances/audio HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{",
-                b"NONSENSE\r\n\r\n", b"\0" * 64]
-    held, slowest = [], 0
+    held, slowest, minted = [], 0, 0
     for i in range(HOSTILE):
-        try:
-            s = connect(client.port)
-            s.send(rng.choice(openings))
-        except OSError:
-            continue
+        s = connect(client.port)
         held.append(s)
+        try:
+            s.send(rng.choice(OPENINGS))
+            held[rng.randrange(len(held))].send(b"x")
+        except OSError:
+            pass  # it was let go: all the better
         if len(held) > 900:
             held.pop(rng.randrange(len(held))).close()
         if i % 1000 == 500:
-            (status, *_), took = timed(lambda: client.ask("/livez"))
-            assert status == 200
-            slowest = max(slowest, took)
+            for path in ("/livez", "/", "/v1/status"):
+                (status, *_), took = timed(lambda: client.ask(path))
+                assert status == 200
+                slowest = max(slowest, took)
+            chain.world.token.send("mint", wallet(1), 77)
+            minted += 77
+            trueup.until(lambda: wallet(1) in store.rows(TABLE) and
+                         store.rows(TABLE)[wallet(1)].balance == minted, "the event to be followed", 10)
     assert slowest < 3, f"another client waited {slowest:.1f} s"
-    # With hundreds still held open: a block is followed, and told.
-    chain.world.token.send("mint", wallet(1), 77)
-    trueup.until(lambda: wallet(1) in store.rows(TABLE), "the event to be followed", 10)
-    assert client.get(f"/v1/balances/{BALANCE}/{wallet(1)}")[1]["balance"] == "77"
+    # With hundreds still held open.
+    assert client.get(f"/v1/balances/{BALANCE}/{wallet(1)}")[1]["balance"] == str(minted)
     assert descriptors(web) < CONNECTIONS + 64
     assert memory(web) - before < 20_000, "kB"
     for s in held:
@@ -123,14 +135,32 @@ def test_what_is_too_large_or_malformed(client, trueup):
     trueup.alive()
 
 
-def test_too_many_streams_are_refused_and_a_slow_reader_is_let_go(client, trueup):
-    streams = [Stream(client.port) for _ in range(64)]
+def test_too_many_streams_are_refused_until_one_hangs_up(client, trueup):
+    streams = [Stream(client.port) for _ in range(STREAMS)]
     assert all(s.head[0] == "HTTP/1.1 200 OK" for s in streams)
     assert client.ask("/v1/changes")[0] == 503
     assert client.answers()
     for s in streams:
         s.close()
-    until(lambda: Stream(client.port).head[0] == "HTTP/1.1 200 OK", "a place to be free again", 20)
+    # Noticed by itself, not by the next thing there is to say to them.
+    trueup.until(lambda: Stream(client.port).head[0] == "HTTP/1.1 200 OK", "a place to be free", 5)
+
+
+def test_a_reader_that_fetches_nothing_is_let_go(client, store, trueup):
+    web = trueup.worker("web")
+    before = memory(web), client.metrics()["trueup_http_refused_total"]
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", client.port))
+    slow.sendall(b"GET /v1/changes HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert slow.recv(15) == b"HTTP/1.1 200 OK"
+    store.script(  # more than all buffers in between can take
+        "INSERT INTO trueup_changes (balance, wallet, old, new, block, cause, at) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) "
+        f"SELECT '{BALANCE}', '{wallet(1)}', '1', printf('%080d', i), 1, 'event', CURRENT_TIMESTAMP FROM n")
+    trueup.until(lambda: client.metrics()["trueup_http_refused_total"] > before[1], "it to be let go", 20)
+    assert memory(web) - before[0] < 20_000, "kB"
+    slow.close()
 
 
 def test_random_bytes(client, trueup, rng):
