@@ -30,12 +30,36 @@ static void add_filter(struct buf *b, const struct log_filter *f)
     buf_adds(b, "]]}]");
 }
 
+static bool may_log(const struct log_filter *f, const address *contract, const struct header *h)
+{
+    for (size_t t = 0; t < f->n_topics; t++)
+        if (header_may_hold(h, contract, &f->topics[t]))
+            return true;
+    return false;
+}
+
 bool filter_may_match(const struct log_filter *f, const struct header *h)
 {
     for (size_t c = 0; c < f->n_contracts; c++)
-        for (size_t t = 0; t < f->n_topics; t++)
-            if (header_may_hold(h, &f->contracts[c], &f->topics[t]))
-                return true;
+        if (may_log(f, &f->contracts[c], h))
+            return true;
+    return false;
+}
+
+static bool is_named(const struct logs *l, const address *contract)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (address_equal(&l->list[i].contract, contract))
+            return true;
+    return false;
+}
+
+/* Does the bloom speak of a contract that the answer has no log of? */
+static bool doubtful(const struct log_filter *f, const struct header *h, const struct logs *l)
+{
+    for (size_t c = 0; h->has_bloom && c < f->n_contracts; c++)
+        if (!is_named(l, &f->contracts[c]) && may_log(f, &f->contracts[c], h))
+            return true;
     return false;
 }
 
@@ -257,7 +281,7 @@ int node_logs_block(struct node *n, const struct log_filter *f, const struct hea
 {
     if (ask_block(n, NULL, f, h, lane, arena, ret, err) < 0)
         return -1;
-    *ret_doubted = ret->n == 0 && h->has_bloom && filter_may_match(f, h);
+    *ret_doubted = doubtful(f, h, ret);
     if (!*ret_doubted)
         return 0;
     struct endpoint *first = ret->by, *other = node_other(n, first);
@@ -270,7 +294,9 @@ int node_logs_block(struct node *n, const struct log_filter *f, const struct hea
         if (ask_block(n, NULL, f, h, lane, arena, &second, err) < 0)
             return -1;
     }
-    count_missed(n, first, second.n, h->at.number, h->at.number);
-    *ret = second;
+    if (second.n > ret->n) {
+        count_missed(n, first, second.n - ret->n, h->at.number, h->at.number);
+        *ret = second;
+    }
     return 0;
 }

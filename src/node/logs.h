@@ -35,8 +35,9 @@ struct logs {
 int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err);
 
-/* The logs of one block, by its hash. An empty answer although the header's bloom says that a log
- * may be there is asked once more; a second empty answer is believed (blooms give false positives).
+/* The logs of one block, by its hash. An answer without a log of a contract that the header's
+ * bloom speaks of is asked once more; a second such answer is believed (blooms give false positives),
+ * and of two the longer one.
  * *ret_doubted tells that this happened. */
 int node_logs_block(struct node *n, const struct log_filter *f, const struct header *h,
                     enum node_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,

@@ -493,10 +493,15 @@ static int cover(struct follow *f, struct follow_report *ret, struct err *err)
 
 /* ---- settling -------------------------------------------------------------------------------- */
 
+bool follow_lacks(const struct follow *f)
+{
+    return pushed_lacks(&f->pushed);
+}
+
 bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index)
 {
     pushed_heard(&f->pushed, block, hash, index);
-    return pushed_lacks(&f->pushed);
+    return follow_lacks(f);
 }
 
 static void count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)

@@ -68,8 +68,9 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
                 struct err *err);
 void follow_close(struct follow *f);
 
-/* A log was pushed: this one, of this block. True when its block was answered without it, so that a
- * turn is due. */
+/* Was a block answered without logs that were pushed? Then another turn is due. */
+bool follow_lacks(const struct follow *f);
+/* A log was pushed: this one, of this block. Answers as follow_lacks(). */
 bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index);
 
 /* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later.

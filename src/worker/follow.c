@@ -19,6 +19,7 @@ enum {
     WANTED_MS = 5000, /* a block that was announced is looked for at most so long */
     WANTED_LEAST_MS = 10,
     WANTED_MOST_MS = 500,
+    LACKING_MS = 100, /* before a block is asked again for logs that were pushed */
 };
 
 /* What the hints say. None is believed: each only makes us ask sooner. */
@@ -145,6 +146,8 @@ static bool take_hints(struct heard *heard, struct follow *f)
 static int64_t idle_ms(struct heard *heard, const struct follow *f)
 {
     int64_t poll = poll_interval(f);
+    if (follow_lacks(f))
+        return LACKING_MS < poll ? LACKING_MS : poll;
     if (heard->wants && (is_known(f, &heard->wanted) || clock_ms() - heard->since_ms > WANTED_MS))
         heard->wants = false;
     if (heard->wants) {

@@ -244,6 +244,21 @@ def test_logs_left_out_near_the_head(chain, store, follow, provider):  # noqa: F
     assert store.rows(TABLE)[WALLETS[0]].blocknumber == named
 
 
+@on_sqlite
+def test_logs_cut_off_near_the_head(chain, store, follow, provider):  # noqa: F811
+    """A block holds logs of two contracts, the first answer those of one: the other's are asked for."""
+    trueup = follow(sweep={"interval": "1h"})
+    first_checkpoint(trueup, store)
+    provider.rules({"fault": "cut-logs", "method": "eth_getLogs", "times": 1})
+    chain.anvil.automine(False)
+    chain.world.token.post("mint", WALLETS[0], 5)
+    chain.world.staking.post("stakeMany", [WALLETS[1]], [7])
+    chain.anvil.mine(1)
+    named = chain.rpc.number()
+    covered(trueup, store, named)
+    assert {store.rows(TABLE)[w].blocknumber for w in WALLETS[:2]} == {named}
+
+
 # ---- which block a row is of --------------------------------------------------------------------------
 
 

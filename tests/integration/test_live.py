@@ -227,6 +227,17 @@ def test_logs_left_out_of_the_answer(chain, store, live, trueup, provider):  # n
 
 
 @on_sqlite
+def test_logs_cut_off_an_answer(chain, store, live, trueup, provider):  # noqa: F811
+    """One of two logs of one contract, and the bloom cannot tell: but both were pushed."""
+    live(url=provider.url, sweep={"interval": "1h"})
+    trueup.until_log("subscription established")
+    provider.rules({"fault": "cut-logs", "method": "eth_getLogs", "times": 1})
+    chain.world.token.send("mintMany", WALLETS[:2], [5, 6])
+    read_at(trueup, store, WALLETS[1], chain.rpc.number(), 20)
+    assert store.rows(TABLE)[WALLETS[0]].blocknumber == chain.rpc.number()
+
+
+@on_sqlite
 def test_logs_in_no_answer(chain, store, live, trueup, provider):  # noqa: F811
     """It is not asked for ever: the sweep will find what it meant."""
     live(url=provider.url, sweep={"interval": "1h"})

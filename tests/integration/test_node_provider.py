@@ -15,6 +15,7 @@ sys.path.insert(0, str(TESTS / "provider"))
 
 from client import ScriptedProvider  # noqa: E402
 from faults import FAULTS  # noqa: E402
+from provider_ws import ACTS, SWITCHES  # noqa: E402
 
 ZERO = "0x" + "00" * 20
 
@@ -75,9 +76,26 @@ def test_the_table_is_true():
     source = {"F": (TESTS / "unit/node_fault_test.c").read_text(),
               "N": (TESTS / "unit/node_test.c").read_text()}
     for number, name, tests in rows:
+        for file in re.findall(r"`(test_\w+\.py)`", tests):
+            assert f'"{name}"' in (TESTS / "integration" / file).read_text(), f"{file}: no {name}"
         for where, test in re.findall(r"([FN]) ([a-z0-9_]+)", tests):
             # One row may stand for a family: rate_limit_*.
             bodies = re.findall(rf"static void {test}\w*\(void \*\*state\).*?\n}}\n", source[where],
                                 re.S)
             assert bodies, f"fault {number}: no test {test}"
             assert any(f"'{name}'" in body for body in bodies), f"{test} does not play {name}"
+
+
+def test_the_table_of_the_socket_is_true():
+    """Every switch has its row, and the tests that a row names play it."""
+    rows = re.findall(r"^\| W\d+ \| (.*?) \|.*\| ([^|]+) \|$",
+                      (TESTS / "provider/README.md").read_text(), re.M)
+    tests = {found[1]: block for block in (TESTS / "integration/test_live.py").read_text().split("\n\n\n")
+             if (found := re.search(r"^def test_(\w+)\(", block, re.M))}
+    described = set()
+    for named, names in rows:
+        bodies = "".join(tests[name] for name in names.split(", "))
+        for switch in re.findall(r"`([a-z-]+)`", named):
+            assert f'"{switch}"' in bodies, f"no test of {names} plays {switch}"
+            described.add(switch)
+    assert described == SWITCHES | ACTS
