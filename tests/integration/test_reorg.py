@@ -1,7 +1,7 @@
 """Random lives of a chain: traffic, silence, branches replaced, blocks cut off, processes killed, a node
 that takes its time. After each schedule, at rest, every row is right.
 
-TRUEUP_SCHEDULES says how many (25 a backend); TRUEUP_SEED replays them."""
+TRUEUP_SCHEDULES says how many (25 a database); TRUEUP_SEED replays them."""
 
 import os
 import random
@@ -30,6 +30,7 @@ class Life:
     def __init__(self, chain, store, trueup, provider, rng):  # noqa: F811
         self.chain, self.store, self.trueup, self.provider, self.rng = chain, store, trueup, provider, rng
         self.highest = 0
+        self.siblings = 0
         self.story = []
 
     def head(self):
@@ -63,7 +64,12 @@ class Life:
         other = [[{"from": "0x" + "d0" * 20, "to": mint.address, "gas": hex(10 ** 7), "gasPrice": "0x0",
                    "data": mint.data("mint", w, self.rng.randrange(10 ** 20))}, self.rng.randrange(depth)]
                  for w in self.rng.sample(WALLETS, self.rng.randrange(6))]
+        first = hex(self.head() - depth + 1)
+        before = self.chain.rpc.call("eth_getBlockByNumber", first, False)
         self.chain.anvil.reorg(depth, other)
+        after = self.chain.rpc.call("eth_getBlockByNumber", first, False)
+        self.siblings += before["hash"] != after["hash"] and all(
+            before[k] == after[k] for k in ("number", "parentHash", "timestamp"))
         return depth
 
     def rollback(self):
@@ -179,4 +185,5 @@ def test_random_schedules(life):
         except AssertionError as e:
             raise AssertionError(f"schedule {i} of seed {seed}: {life.story}\n{e}\n"
                                  f"{life.trueup.tail(60)}") from None
+    assert life.siblings or SCHEDULES < 10, "no two branches whose blocks differ in nothing but the hash"
     assert life.trueup.stop() == 0
