@@ -39,7 +39,7 @@ class FastNode:
 
     kind = "fast server"
 
-    def __init__(self, latency=0, gas_cap=50_000_000, wallet_gas=10_640, salt=0):
+    def __init__(self, latency=0, gas_cap=50_000_000, wallet_gas=10_320, salt=0):
         self.options = ["--latency", latency, "--gas-cap", gas_cap, "--wallet-gas", wallet_gas,
                         "--salt", salt]
         self.contracts = AUDIO

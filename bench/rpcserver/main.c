@@ -297,7 +297,7 @@ int main(int argc, char **argv)
     struct rules *r = &server.rules;
     uint64_t port = 0;
     *r = (struct rules){
-        .chain_id = 1, .head = 1000, .gas_cap = 50000000, .wallet_gas = 10640, .n_terms = 3};
+        .chain_id = 1, .head = 1000, .gas_cap = 50000000, .wallet_gas = 10320, .n_terms = 3};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == '?')
             return 2;
