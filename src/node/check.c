@@ -147,6 +147,7 @@ static void set_lag(struct node *n, struct endpoint *e, uint64_t lag, int64_t no
         heads_soon(n, now);
         if (e->lag == 0) {
             e->counters.lagged++;
+            counters_endpoint_pause(endpoint_number(e), PAUSE_LAGS);
             node_tell(n, e, "endpoint lags, others are asked first", why);
         }
     } else if (e->lag > 0) {

@@ -74,6 +74,16 @@ void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_
             *c = ' ';
 }
 
+static void count_pause(const struct endpoint *e, enum health_event event)
+{
+    static const enum counters_pause why[HEALTH_EVENTS] = {[HEALTH_FAILED] = PAUSE_SILENT,
+                                                           [HEALTH_TOLD] = PAUSE_TOLD,
+                                                           [HEALTH_LIED] = PAUSE_WRONG,
+                                                           [HEALTH_FOREIGN] = PAUSE_FOREIGN};
+    if (e->breaker == BREAKER_RESTING || e->breaker == BREAKER_OPEN || e->breaker == BREAKER_ASIDE)
+        counters_endpoint_pause(endpoint_number(e), why[event]);
+}
+
 /* The one door to another state. What an operator should know of is noticed; that an endpoint said
  * "slow down" is everyday. */
 void endpoint_event(struct endpoint *e, enum health_event event, const char *why)
@@ -83,6 +93,7 @@ void endpoint_event(struct endpoint *e, enum health_event event, const char *why
     e->breaker = breaker_next(before, event, &words);
     if (e->breaker == before)
         return;
+    count_pause(e, event);
     if (e->breaker == BREAKER_ASIDE)
         node_tell(e->node, e, "endpoint set aside, it is on another chain", why);
     else if (e->breaker == BREAKER_OPEN && before != BREAKER_HALF_OPEN)

@@ -30,6 +30,7 @@ struct endpoint_cells {
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, took_ms, answers, latency_us, paused_until,
         answered_at;
+    number pauses[PAUSES];
 };
 
 struct lap_cells {
@@ -207,6 +208,19 @@ void counters_cost(size_t endpoint, uint64_t units)
         more(&e->cost, units);
 }
 
+const char *const counters_pause_names[PAUSES] = {[PAUSE_TOLD] = "told to wait",
+                                                  [PAUSE_SILENT] = "no answer",
+                                                  [PAUSE_WRONG] = "wrong answer",
+                                                  [PAUSE_LAGS] = "lags",
+                                                  [PAUSE_FOREIGN] = "another chain"};
+
+void counters_endpoint_pause(size_t endpoint, enum counters_pause why)
+{
+    struct endpoint_cells *e = endpoint_of(endpoint);
+    if (e)
+        more(&e->pauses[why], 1);
+}
+
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why)
 {
     struct endpoint_cells *e = endpoint_of(endpoint);
@@ -367,6 +381,8 @@ static void add_endpoint(const struct endpoint_cells *e, struct counters_endpoin
     v->bytes_out += get(&e->bytes_out);
     v->cost += get(&e->cost);
     v->missed_logs += get(&e->missed_logs);
+    for (int why = 0; why < PAUSES; why++)
+        v->pauses[why] += get(&e->pauses[why]);
     v->took_ms += get(&e->took_ms);
     v->answers += get(&e->answers);
     if (get(&e->answered_at) > v->answered_at) {

@@ -83,9 +83,13 @@ void counters_endpoint(size_t endpoint, const char *name);
 size_t counters_method(const char *method);
 void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
                       uint64_t bytes_out, uint64_t bytes_in);
-/* What it was charged for that, in the endpoint's units. */
 void counters_missed_log(size_t endpoint); /* one that was left out of an answer */
+/* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
+/* It is asked less, or not at all, from now on. */
+enum counters_pause { PAUSE_TOLD, PAUSE_SILENT, PAUSE_WRONG, PAUSE_LAGS, PAUSE_FOREIGN, PAUSES };
+extern const char *const counters_pause_names[PAUSES];
+void counters_endpoint_pause(size_t endpoint, enum counters_pause why);
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why);
 void counters_endpoint_reader(size_t endpoint, const char *text);
 /* A failure's words, masked by whoever made them. */
@@ -127,6 +131,7 @@ struct counters_endpoint_view {
     char name[COUNTERS_NAME]; /* "" : no such endpoint */
     uint64_t requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     uint64_t bytes_in, bytes_out, cost, missed_logs, took_ms, answers;
+    uint64_t pauses[PAUSES];
     uint64_t latency_us;   /* a moving average over the last answers */
     uint64_t paused_until; /* wall ms; past: it is up */
     uint64_t answered_at;  /* wall ms of the last good answer; 0: none yet */

@@ -205,6 +205,20 @@ static void write_bytes(const struct metric *m, const struct health *h, struct b
     }
 }
 
+static void write_pauses(const struct metric *m, const struct health *h, struct buf *out)
+{
+    struct counters_endpoint_view e;
+    (void)h;
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS * PAUSES; i++) {
+        if (!counters_endpoint_get(i / PAUSES, &e))
+            continue;
+        buf_adds(out, m->name);
+        label(out, "endpoint", e.name, true);
+        label(out, "reason", counters_pause_names[i % PAUSES], false);
+        buf_addf(out, "} %" PRIu64 "\n", e.pauses[i % PAUSES]);
+    }
+}
+
 static void write_cost(const struct metric *m, const struct health *h, struct buf *out)
 {
     struct counters_endpoint_view e;
@@ -299,6 +313,8 @@ static const struct metric metrics[] = {
      "Cost units, by the endpoint's price list; flat: one a request.", write_cost, 0},
     {"trueup_endpoint_up", "gauge", "endpoint", "1 while an endpoint answers and is not paused.",
      write_up, 0},
+    {"trueup_endpoint_pauses_total", "counter", "endpoint, reason",
+     "Times an endpoint was left alone or put last, by why.", write_pauses, 0},
     {"trueup_connected", "gauge", "", "1 while any endpoint answers.", write_connected, 0},
     {"trueup_store_up", "gauge", "", "1 while the database answers.", write_store_up, 0},
     {"trueup_worker_restarts_total", "counter", "worker, reason",

@@ -1,6 +1,7 @@
 """Several endpoints: one that lags, then lies, then dies, costs neither a row nor time; one on another
 chain is set aside and named; one that was away is known again before it is asked. And the budget."""
 
+import re
 import statistics
 import time
 import urllib.request
@@ -64,6 +65,12 @@ def latencies(chain, store, trueup, n=6):
     return statistics.median(found)
 
 
+def pauses(port, name):
+    """{why: how often} of an endpoint that was left alone or put last."""
+    return {why: int(n) for why, n in re.findall(
+        rf'^trueup_endpoint_pauses_total{{endpoint="{name}",reason="([^"]+)"}} (\d+)$', metrics(port), re.M)}
+
+
 def metrics(port):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
         return got.read().decode()
@@ -98,6 +105,7 @@ def test_one_that_lags_then_lies_then_dies(chain, store, trueup, two, with_endpo
     assert 'endpoint=bad' in trueup.output()[said:]
     assert 'trueup_endpoint_up{endpoint="bad"} 0' in metrics(port)
     assert 'trueup_endpoint_up{endpoint="good"} 1' in metrics(port)
+    assert pauses(port, "bad")["lags"] > 0
 
     # It has caught up, is preferred again, and lies.
     bad.rules(*LIES)
@@ -110,11 +118,14 @@ def test_one_that_lags_then_lies_then_dies(chain, store, trueup, two, with_endpo
     trueup.until(caught, "the lie to be noticed", 60)
     assert latencies(chain, store, trueup) < bound + 0.5
     assert "endpoint left alone" in trueup.output()[said:]
+    assert pauses(port, "bad")["wrong answer"] > 0
 
     bad.close()
     said = len(trueup.output())
     trueup.until(lambda: mint_and_wait(chain, store, trueup, WALLETS[1]) < bound, "calm", 30)
     assert latencies(chain, store, trueup) < bound
+    assert re.search(r'requests_total{endpoint="bad",.*outcome="down"} [1-9]', metrics(port))
+    assert not any(pauses(port, "good").values())
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
 

@@ -171,7 +171,9 @@ def life(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
     trueup.config = configs.write(tmp_path / "trueup.yaml", settings)
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
+    # Settled before anything happens: who is named by dropped blocks alone need not have a row.
     chain.world.mint_all(WALLETS, rng)
+    chain.anvil.mine(SETTLE)
     return Life(chain, store, trueup, provider, rng)
 
 
