@@ -2,8 +2,8 @@
  * How long it takes to pick the oldest rows, and to write them, in a table of the first user's
  * size.
  *
- *     bench_pick POSTGRES-URL [ROWS [reuse]]     postgres://postgres@127.0.0.1:5432/postgres
- * 3150000 bench_pick sqlite:FILE [ROWS]
+ *     pick POSTGRES-URL [ROWS [reuse]]     such as postgres://postgres@127.0.0.1:5432/postgres
+ *     pick sqlite:FILE [ROWS [reuse]]      reuse: the file has rows, all at 1970
  *
  * The PostgreSQL cluster is a throw-away one: databases bench_pick_* are created and dropped. Each
  * scenario starts from a fresh copy of the loaded table (bench_pick_load, kept for `reuse`), claims
@@ -64,7 +64,8 @@ static void name_database(const char *name)
 {
     const char *path = strstr(cluster, "://") + 3;
     path += strcspn(path, "/?");
-    snprintf(database, sizeof database, "%.*s/%s", (int)(path - cluster), cluster, name);
+    const char *options = path + strcspn(path, "?");
+    snprintf(database, sizeof database, "%.*s/%s%s", (int)(path - cluster), cluster, name, options);
 }
 
 static struct store *open_store(const char *url)
@@ -286,12 +287,11 @@ static void postgres(long rows, bool reuse)
     sql(cluster, "DROP DATABASE bench_pick_run WITH (FORCE)");
 }
 
-static void sqlite(long rows)
+static void sqlite_load(struct store *s, long rows)
 {
     struct arena arena;
     struct err err;
     struct store_applied done;
-    struct store *s = open_store(cluster);
     struct anchor at = next_block(s);
     arena_init(&arena);
     for (long i = 0; i < rows; i += BATCH) {
@@ -309,6 +309,15 @@ static void sqlite(long rows)
         arena_clear(&arena);
     }
     arena_free(&arena);
+}
+
+static void sqlite(long rows, bool reuse)
+{
+    struct store *s = open_store(cluster);
+    if (reuse)
+        ticks(s, "all rows at 1970");
+    else
+        sqlite_load(s, rows);
     pass(s, "pass by key, nothing changes", 0);
     pass(s, "pass by key again", 0);
     ticks(s, "after full laps");
@@ -318,11 +327,11 @@ static void sqlite(long rows)
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        die("usage", "bench_pick URL [ROWS]");
+        die("usage", "pick URL [ROWS [reuse]]");
     cluster = argv[1];
     long rows = argc > 2 ? strtol(argv[2], NULL, 10) : 3150000;
     if (strncmp(cluster, "sqlite:", 7) == 0)
-        sqlite(rows);
+        sqlite(rows, argc > 3);
     else
         postgres(rows, argc > 3);
     return 0;
