@@ -40,6 +40,31 @@ static int by_ask(const void *a, const void *b)
     return c;
 }
 
+/* Each ask once, in an order of its own. */
+static void settle(struct fanout *f)
+{
+    size_t kept = 0;
+    if (f->n > 1)
+        qsort(f->list, f->n, sizeof *f->list, by_ask);
+    for (size_t i = 0; i < f->n; i++)
+        if (i == 0 || by_ask(&f->list[i], &f->list[kept - 1]) != 0)
+            f->list[kept++] = f->list[i];
+    f->n = kept;
+}
+
+bool fanout_overflows(struct fanout *f, uint64_t *ret_block)
+{
+    settle(f);
+    if (f->n <= FANOUT_ASKS_MOST)
+        return false;
+    *ret_block = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (f->list[i].block > *ret_block)
+            *ret_block = f->list[i].block;
+    fanout_clear(f);
+    return true;
+}
+
 struct marking {
     struct dirty *dirty;
     struct mark like;
@@ -85,16 +110,11 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
                    struct err *err)
 {
     *ret_unanswered = 0;
-    if (f->n > FANOUT_ASKS_MOST)
-        return err_set(err, ERR_TOO_LARGE, "%zu lists of wallets to ask for at once", f->n);
-    if (f->n > 1)
-        qsort(f->list, f->n, sizeof *f->list, by_ask);
+    settle(f);
     for (size_t i = 0; i < f->n; i++) {
         const struct fanout_ask *ask = &f->list[i];
         uint8_t *reply;
         size_t len;
-        if (i > 0 && by_ask(ask, ask - 1) == 0)
-            continue;
         if (ask_list(t, ask, at, &reply, &len, err) < 0)
             return -1;
         struct marking m = {dirty,

@@ -3,7 +3,8 @@
  * a view of the trigger's contract, called with an argument of the event, at the event's own block;
  * the addresses it answers are marked as if the event had named them.
  *
- * Bounded: asks per window and addresses per answer have ceilings. A view that reverts names
+ * Bounded: asks per window and addresses per answer have ceilings. Where there are more asks than
+ * that, every row is due instead: a catch-up must never stand still. A view that reverts names
  * nobody; what it would have named is left to the sweep.
  */
 #ifndef TRACK_FANOUT_H
@@ -13,7 +14,7 @@
 #include "track/dirty.h"
 #include "track/tracker.h"
 
-enum { FANOUT_ASKS_MOST = 20000, FANOUT_ADDRESSES_MOST = 50000 };
+enum { FANOUT_ASKS_MOST = 4096, FANOUT_ADDRESSES_MOST = 50000 };
 
 struct fanout_ask {
     address contract;
@@ -32,9 +33,14 @@ void fanout_add(struct fanout *f, const struct fanout_ask *ask);
 void fanout_clear(struct fanout *f);
 void fanout_free(struct fanout *f);
 
-/* Asks each once and marks what they answer, for the event's block. Where the node no
- * longer has the state of the event's block, the list is read at `at`. −1 when a request failed:
- * the same asks may be tried again. *ret_unanswered counts views that reverted or answered no list.
+/* More asks than may be asked: true, and the list is empty; *ret_block is the last event's block,
+ * from which on every row is due. */
+bool fanout_overflows(struct fanout *f, uint64_t *ret_block);
+
+/* Asks each (at most FANOUT_ASKS_MOST) once and marks what they answer, for the event's block.
+ * Where the node no longer has the state of the event's block, the list is read at `at`. −1 when a
+ * request failed: the same asks may be tried again. *ret_unanswered counts views that reverted or
+ * answered no list.
  */
 int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
                    enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,

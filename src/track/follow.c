@@ -268,8 +268,11 @@ static int settle_named(struct follow *f, struct follow_balance *fb, const struc
 {
     struct named *n = &fb->named;
     size_t unanswered;
+    uint64_t all = 0;
     for (size_t i = 0; i < fb->touched.n; i++)
         dirty_add(&n->dirty, &fb->touched.list[i]);
+    if (fanout_overflows(&n->fanout, &all) && all > n->all_block)
+        n->all_block = all;
     if (n->all_block > 0 && all_due_set(f->t, fb->b, n->all_block, err) < 0)
         return -1;
     if (fanout_resolve(f->t, &n->fanout, at, events_insert(fb->b), &n->dirty, &unanswered, err) < 0)
