@@ -23,6 +23,8 @@ static void print_adopted(const struct store_adopted *a)
         puts("the terms changed: every row is unproven until it is read again");
     if (a->rules_changed)
         puts("triggers or wallets rule changed: they cover from the checkpoint on");
+    if (a->foreign_checkpoint)
+        puts("another program moved the checkpoint: the blocks it passed are covered again");
     if (a->foreign_rows)
         printf("%" PRIu64 " rows were written by another program: unproven until read again\n",
                a->foreign_rows);

@@ -62,6 +62,8 @@ static void report_adopted(const struct store_adopted *a)
         log_warn("index on updated_at is missing: picking the oldest rows will be slow");
     if (a->terms_changed)
         log_warn("the terms changed: every row is unproven until it is read again");
+    if (a->foreign_checkpoint)
+        log_warn("another program moved the checkpoint: the blocks it passed are covered again");
     if (a->foreign_rows)
         log_warn("rows were written by another program: unproven until read again",
                  LOG_U64("rows", a->foreign_rows));

@@ -375,7 +375,12 @@ static int keep_fingerprint(struct pg *s, const char *what, const char *balance,
     return pg_state_put(s, key, text, err);
 }
 
-/* Rows newer than anything we wrote are another program's. */
+/* Times without a zone are a session's own, and another program's may lie behind UTC by this much.
+ */
+#define BEHIND_UTC_US (INT64_C(12) * 60 * 60 * 1000000)
+
+/* Rows newer than anything we wrote are another program's. Where one was at work for certain, for
+ * it moved the checkpoint, its clock is allowed for: a few rows of ours are then read once more. */
 static int foreign_rows(struct pg *s, const struct store_balance *b, const char *quoted,
                         struct arena *arena, struct store_adopted *ret, struct err *err)
 {
@@ -397,7 +402,9 @@ static int foreign_rows(struct pg *s, const struct store_balance *b, const char 
         return -1;
     const char *last = pg_get_text(res, 0, 0);
     bool wrote = last && time_from_text(last, strlen(last), &since_us);
-    ret->foreign_checkpoint |= pg_get_bool(res, 0, 1);
+    bool moved = pg_get_bool(res, 0, 1);
+    ret->foreign_checkpoint |= moved;
+    since_us -= moved ? BEHIND_UTC_US : 0;
     PQclear(res);
     if (wrote)
         return unprove_since(s, quoted, since_us, arena, &ret->foreign_rows, err);

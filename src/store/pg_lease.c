@@ -21,15 +21,15 @@ int pg_lease_take(struct store *store, const char *key, const char *holder, cons
 {
     struct arena arena;
     arena_init(&arena);
-    struct pg_command c = {.sql = "INSERT INTO trueup_state AS s (key, value) VALUES "
-                                  "($1, " TIME_AS_TEXT(
-                                      "(CURRENT_TIMESTAMP + $3 * interval '1 second') AT TIME ZONE "
-                                      "'UTC'") " || ' ' || $2) "
-                                               "ON CONFLICT (key) DO UPDATE SET value = "
-                                               "excluded.value WHERE substr(s.value, 1, "
-                                               "26) <= " NOW_AS_TEXT
-                                               " OR substr(s.value, 28) IN ($2, $4)",
-                           .params.arena = &arena};
+    struct pg_command c = {
+        .sql = "INSERT INTO trueup_state AS s (key, value) VALUES "
+               "($1, " TIME_AS_TEXT("(CURRENT_TIMESTAMP + $3 * interval '1 second') AT TIME ZONE "
+                                    "'UTC'") " || ' ' || $2) "
+                                             "ON CONFLICT (key) DO UPDATE SET value = "
+                                             "excluded.value WHERE substr(s.value, 1, "
+                                             "26) <= " NOW_AS_TEXT
+                                             " OR substr(s.value, 28) IN ($2, $4)",
+        .params.arena = &arena};
     pg_p_text(&c.params, key);
     pg_p_text(&c.params, holder);
     pg_p_int(&c.params, true, seconds);

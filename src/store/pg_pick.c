@@ -215,6 +215,31 @@ static int look_by_time(struct look *l, int64_t *ret_took_ms, bool *ret_cut, boo
     return 0;
 }
 
+/* At a lap's end: rows dated ahead of the database's clock. */
+static int look_ahead(struct look *l)
+{
+    PGresult *res = NULL;
+    int64_t took;
+    struct pg_command c = {.sql = arena_printf(l->arena,
+                                               "SELECT " ROW_COLUMNS " FROM %s t WHERE "
+                                               "t.updated_at > $2 AND " NOT_WAITING
+                                               " ORDER BY t.updated_at LIMIT %zu",
+                                               l->table, look_rows(l)),
+                           .params.arena = l->arena};
+    pg_p_text(&c.params, l->b->name);
+    pg_p_time(&c.params, l->now_us + AHEAD_US);
+    claim_seal(&l->claim, l->arena);
+    if (timed(l, &c, &res, &took) != 0)
+        return -1;
+    for (int i = 0; res && i < PQntuples(res); i++) {
+        struct store_stale row;
+        if (read_stale(res, i, &row))
+            claim_offer(&l->claim, &row);
+    }
+    PQclear(res);
+    return 0;
+}
+
 /* The next blocks of the heap: rows of this lap, in the order of the disk. */
 static int walk_blocks(struct look *l, bool *ret_end)
 {
@@ -302,6 +327,8 @@ int pg_claim_stale(struct store *store, const struct store_balance *b,
     l.table = pg_table(l.s, b->table, &scratch);
     claim_init(&l.claim, pick, arena);
     int rc = look(&l, &lap);
+    if (rc == 0 && lap && !claim_full(&l.claim))
+        rc = look_ahead(&l);
     if (rc == 0) {
         if (lap) {
             cursor_begin_lap(&l.cursor, l.now_us);

@@ -26,6 +26,11 @@ void claim_offer(struct claim *c, const struct store_stale *candidate);
 /* Between two ranges that may overlap: what was taken so far is not taken again. */
 void claim_seal(struct claim *c, struct arena *arena);
 
+/* Rows dated later than this are of a writer whose clock or time zone is another. No lap would come
+ * to them before their time does, so the end of each looks at them, too: they count as just read,
+ * but nothing says that they are right. Read once, they have our time. */
+enum { AHEAD_US = 60 * 1000000 };
+
 /* A lap begins: database time now. Called for a zeroed cursor and at a lap's end. */
 void cursor_begin_lap(struct store_cursor *cursor, int64_t db_now_us);
 /* Every ten minutes the lower bound goes back to the start, so that rows it has passed by (failed,

@@ -60,18 +60,10 @@ static int claim_listed(struct sq *s, const struct store_balance *b, struct clai
     return rc < 0 ? -1 : 0;
 }
 
-/* *ret_end: the range was seen to its end. */
-static int claim_placeholders(struct sq *s, const struct store_balance *b, struct claim *c,
-                              int64_t now_us, bool *ret_end, struct err *err)
+/* Rows of a range in time, which st selects. *ret_end: it was seen to its end. */
+static int claim_range(struct sq *s, const struct store_balance *b, struct claim *c, int64_t now_us,
+                       sqlite3_stmt *st, bool *ret_end, struct err *err)
 {
-    sqlite3_stmt *st =
-        sq_prepare(s, err,
-                   "SELECT t.wallet, t.updated_at, t.observed_block, " WAITS " FROM \"%w\" "
-                   "t WHERE t.updated_at < '" PLACEHOLDER_END "' ORDER BY t.updated_at, "
-                   "t.wallet LIMIT ?3",
-                   b->table);
-    if (!st)
-        return -1;
     int64_t looked = 0;
     sq_text(st, 1, b->name);
     sq_time(st, 2, now_us);
@@ -86,6 +78,34 @@ static int claim_placeholders(struct sq *s, const struct store_balance *b, struc
     sqlite3_reset(st);
     *ret_end = rc == 0 && looked < look_of(c->pick);
     return rc < 0 ? -1 : 0;
+}
+
+static int claim_placeholders(struct sq *s, const struct store_balance *b, struct claim *c,
+                              int64_t now_us, bool *ret_end, struct err *err)
+{
+    sqlite3_stmt *st =
+        sq_prepare(s, err,
+                   "SELECT t.wallet, t.updated_at, t.observed_block, " WAITS " FROM \"%w\" "
+                   "t WHERE t.updated_at < '" PLACEHOLDER_END "' ORDER BY t.updated_at, "
+                   "t.wallet LIMIT ?3",
+                   b->table);
+    return st ? claim_range(s, b, c, now_us, st, ret_end, err) : -1;
+}
+
+/* At a lap's end: rows dated ahead of the clock. */
+static int claim_ahead(struct sq *s, const struct store_balance *b, struct claim *c, int64_t now_us,
+                       struct err *err)
+{
+    bool end;
+    sqlite3_stmt *st =
+        sq_prepare(s, err,
+                   "SELECT t.wallet, t.updated_at, t.observed_block, " WAITS " FROM \"%w\" "
+                   "t WHERE t.updated_at > ?4 ORDER BY t.updated_at, t.wallet LIMIT ?3",
+                   b->table);
+    if (!st)
+        return -1;
+    sq_time(st, 4, now_us + AHEAD_US);
+    return claim_range(s, b, c, now_us, st, &end, err);
 }
 
 static void keep_text(char *to, size_t room, sqlite3_stmt *st, int col)
@@ -159,6 +179,9 @@ int sq_claim_stale(struct store *store, const struct store_balance *b,
             next.after.wallet[0] = '\0';
         }
         if (claim_by_time(s, b, &c, &next, now_us, &lap, err) != 0)
+            return -1;
+        claim_seal(&c, arena);
+        if (lap && !claim_full(&c) && claim_ahead(s, b, &c, now_us, err) != 0)
             return -1;
     }
     if (lap) {

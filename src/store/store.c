@@ -6,7 +6,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "store/backend.h"
+#include "store/rule.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -178,6 +180,21 @@ int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_
                          bool *ret_found, struct err *err)
 {
     return s->ops->checkpoint_get(s, b, ret, ret_found, err);
+}
+
+int store_checkpoint_ours(struct store *s, const struct store_balance *b, uint64_t *ret,
+                          bool *ret_found, struct err *err)
+{
+    char key[STATE_KEY];
+    const char *text;
+    struct arena arena;
+    arena_init(&arena);
+    state_key(key, "checkpoint", b->name, NULL);
+    int rc = store_state_get(s, key, &arena, &text, err);
+    if (rc == 0)
+        *ret_found = text && parse_u64(text, strlen(text), ret);
+    arena_free(&arena);
+    return rc;
 }
 
 /* ---- picking --------------------------------------------------------------------------------- */

@@ -192,6 +192,9 @@ int store_checkpoint_advance(struct store *s, const struct store_balance *b,
                              const struct anchor *at, bool *ret_anchor_gone, struct err *err);
 int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_t *ret,
                          bool *ret_found, struct err *err);
+/* The checkpoint as our last write left it. Less than what is there: another program moved it. */
+int store_checkpoint_ours(struct store *s, const struct store_balance *b, uint64_t *ret,
+                          bool *ret_found, struct err *err);
 
 /* ---- picking wallets ------------------------------------------------------------------------- */
 

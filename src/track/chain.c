@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "track/rescan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,27 +100,19 @@ int positions_load(struct tracker *t, struct positions *ret, struct err *err)
 int positions_covered(struct tracker *t, const struct tracked *b, const struct positions *p,
                       uint64_t *ret, bool *ret_found, struct err *err)
 {
-    struct arena arena;
-    const char *text;
-    char key[128];
     uint64_t covered, rescan, seen = p->covered[b - t->balances];
-    bool found;
-    if (store_checkpoint_get(t->store, &b->store, &covered, &found, err) < 0)
+    bool found = false, under_way = false;
+    if (store_checkpoint_get(t->store, &b->store, &covered, &found, err) < 0 ||
+        rescan_get(t, b, &rescan, &under_way, err) < 0)
         return -1;
     /* Another program may have moved the checkpoint past what we saw. */
     if (found && seen > covered)
         covered = seen;
-    snprintf(key, sizeof key, "rescan:%.100s", b->conf->name);
-    arena_init(&arena);
-    int rc = store_state_get(t->store, key, &arena, &text, err);
-    if (rc == 0) {
-        if (text && parse_u64(text, strlen(text), &rescan) && found && rescan < covered)
-            covered = rescan;
-        *ret = covered;
-        *ret_found = found;
-    }
-    arena_free(&arena);
-    return rc;
+    if (found && under_way && rescan < covered)
+        covered = rescan;
+    *ret = covered;
+    *ret_found = found;
+    return 0;
 }
 
 int chain_open(struct tracker *t, struct chain *ret, struct err *err)
@@ -391,7 +384,7 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
 {
     struct header head;
     struct anchor top;
-    bool found, have_top;
+    bool found, have_top = false;
     *ret = CHAIN_SAME;
     if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;

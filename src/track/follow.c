@@ -2,9 +2,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "proc/counters.h"
 #include "track/all_due.h"
+#include "track/rescan.h"
 #include "track/settle.h"
 #include "track/step.h"
 
@@ -52,41 +52,28 @@ void follow_close(struct follow *f)
 
 /* ---- where each balance stands --------------------------------------------------------------- */
 
-static void rescan_key(const struct follow_balance *fb, char out[128])
-{
-    snprintf(out, 128, "rescan:%.100s", fb->b->conf->name);
-}
-
-/* A rescan that has caught up leaves this, which is no number: were its last block to stay, it
- * would read as "covered only so far" as soon as the checkpoint has moved on. */
-static const char rescan_over[] = "none";
-
 /* The checkpoint as stored, and what is covered: less, while a rescan is under way. */
 static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_found,
                         struct err *err)
 {
-    char key[128];
-    const char *text;
-    struct arena arena;
     uint64_t at;
+    bool under_way;
     if (store_checkpoint_get(f->t->store, &fb->b->store, &fb->checkpoint, ret_found, err) < 0)
         return -1;
     if (!*ret_found)
         return 0;
     fb->covered = fb->checkpoint;
     fb->stored = true;
-    arena_init(&arena);
-    rescan_key(fb, key);
-    int rc = store_state_get(f->t->store, key, &arena, &text, err);
-    if (rc == 0 && text && parse_u64(text, strlen(text), &at) && at < fb->checkpoint) {
+    if (rescan_get(f->t, fb->b, &at, &under_way, err) < 0)
+        return -1;
+    if (under_way && at < fb->checkpoint) {
         fb->covered = at;
         fb->rescanning = true;
     }
-    arena_free(&arena);
-    return rc;
+    return 0;
 }
 
-/* Where covering goes on: a rescan left by a reorg, the checkpoint, or for a first start --from or
+/* Where covering goes on: a rescan under way, the checkpoint, or for a first start --from or
  * the head. */
 static int start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
 {
@@ -171,7 +158,6 @@ static uint64_t lowest_covered(const struct follow *f)
 static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common,
                        struct err *err)
 {
-    char key[128], text[24];
     bool found = true;
     /* Not started: a rescan that a crash cut short may be further back than this break. */
     if (!fb->started && load_covered(f, fb, &found, err) < 0)
@@ -179,9 +165,7 @@ static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t com
     if (!found || fb->covered <= common)
         return 0;
     if (common < fb->checkpoint) {
-        rescan_key(fb, key);
-        snprintf(text, sizeof text, "%" PRIu64, common);
-        if (store_state_set(f->t->store, key, text, err) < 0)
+        if (rescan_set(f->t, fb->b, common, err) < 0)
             return -1;
         fb->rescanning = true;
     }
@@ -326,14 +310,11 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
 /* The durable rescan mark follows what is covered, and goes once it has caught up. */
 static int move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
 {
-    char key[128], text[24];
     if (!fb->rescanning)
         return 0;
-    if (fb->covered >= fb->checkpoint)
-        fb->rescanning = false;
-    rescan_key(fb, key);
-    snprintf(text, sizeof text, "%" PRIu64, fb->covered);
-    return store_state_set(f->t->store, key, fb->rescanning ? text : rescan_over, err);
+    fb->rescanning = fb->covered < fb->checkpoint;
+    return fb->rescanning ? rescan_set(f->t, fb->b, fb->covered, err)
+                          : rescan_over(f->t, fb->b, err);
 }
 
 /* A balance that is held (its contract is broken, say) does not hold the others. */

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "track/rescan.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -83,6 +84,8 @@ int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *er
     struct arena arena;
     arena_init(&arena);
     int rc = store_migrate(t->store, tracker_store_balances(t, &arena), t->n_balances, ret, err);
+    if (rc == 0)
+        rc = rescan_what_others_passed(t, err);
     arena_free(&arena);
     return rc;
 }

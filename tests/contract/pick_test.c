@@ -90,6 +90,24 @@ static void poison(struct contract *c, unsigned from, unsigned to)
     ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
 }
 
+/* As a writer in another time zone leaves them: no lap may pass them by until their time comes. */
+static void rows_dated_ahead_are_read(void **state)
+{
+    struct contract *c = *state;
+    put_blocks(c, 1, 100, 0);
+    old_rows(c, 1, 3);
+    app(c, "UPDATE eth_wallet_balances SET updated_at = '2999-01-01 00:00:00' WHERE wallet = '%s'",
+        wallet_text(2));
+    struct sweep s = sweep_of(c, 10);
+    bool seen = false;
+    for (unsigned round = 0; round < 3 && !seen; round++) {
+        claim(&s);
+        seen = claimed(&s, 2);
+        answer(&s, 50);
+    }
+    assert_true(seen);
+}
+
 static void oldest_first(void **state)
 {
     struct contract *c = *state;
@@ -331,6 +349,7 @@ int main(int argc, char **argv)
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
         T(oldest_first),
+        T(rows_dated_ahead_are_read),
         T(every_row_once_a_lap),
         T(placeholders_in_the_middle_of_a_pass_are_next),
         T(one_poisoned_wallet),

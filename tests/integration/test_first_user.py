@@ -1,8 +1,10 @@
 """The first user's deployment, dropped in: their database as their service left it, their names in the
 environment, with etc/audius.yaml and without any file. The rows of DESIGN 1.5; each test says which.
 
-Rows tested elsewhere: one aggregate3 per 200 holders and its selector (test_reader_multicall3), ticks
-that are dropped (test_sweep), all orders of event and sweep (test_follow)."""
+Rows tested elsewhere, under the same words: one aggregate3 per 200 holders (test_reader_multicall3),
+selectors (unit/aggregate3), ticks that are dropped (test_sweep), an event's block in every order
+(test_follow), the subscription and its reconnecting (test_live), /eth/health (test_web_api). The
+whole of it, there and back, is test_drop_in."""
 
 import signal
 import os
@@ -13,42 +15,22 @@ import pytest
 
 from harness.checks import assert_at_rest_equal, assert_proven_rows_true, until_at_rest
 from harness.daemon import ROOT
+from harness.first_user import FIRST_DAY, SCHEMA, TABLE, names
 from harness.world import EMPTY, REVERT, wallet
 
 WALLETS = [wallet(i) for i in range(60)]
-TABLE = "eth_wallet_balances"
-
-SCHEMA = """
-CREATE TABLE users (user_id INT PRIMARY KEY, wallet TEXT, is_current BOOL NOT NULL DEFAULT true);
-CREATE TABLE associated_wallets (id SERIAL PRIMARY KEY, user_id INT, wallet TEXT, chain TEXT,
-    is_current BOOL NOT NULL, is_delete BOOL NOT NULL);
-CREATE TABLE eth_wallet_balances (
-    wallet TEXT PRIMARY KEY,
-    balance NUMERIC NOT NULL DEFAULT 0,
-    blocknumber BIGINT,
-    updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
-CREATE INDEX eth_wallet_balances_updated_at_idx ON eth_wallet_balances (updated_at);
-CREATE TABLE eth_indexer_checkpoints (
-    name TEXT PRIMARY KEY,
-    last_block BIGINT NOT NULL,
-    updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
+# Their application listens to changes.
+HEARD = """
 CREATE TABLE heard (wallet TEXT, old NUMERIC, new NUMERIC);
 CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN INSERT INTO heard VALUES (NEW.wallet, OLD.balance, NEW.balance); RETURN NULL; END';
 CREATE TRIGGER hear AFTER UPDATE OF balance ON eth_wallet_balances FOR EACH ROW EXECUTE FUNCTION hear();
 """
 
-FIRST_DAY = "1970-01-01 00:00:00"
-
 
 def their_names(chain, store, batch=50):
-    return {"ethRpcUrl": chain.anvil.url, "ethWsUrl": "",
-            "ethAudioContractAddress": chain.world.token.address,
-            "ethStakingContractAddress": chain.world.staking.address,
-            "ethDelegateManagerContractAddress": chain.world.delegation.address,
-            "writeDbUrl": store.url, "ethStaleRefreshIntervalSecs": "1",
-            "ethStaleRefreshBatchSize": str(batch)}
+    return names(chain.world, chain.anvil.url, "", store.url) | {
+        "ethStaleRefreshIntervalSecs": "1", "ethStaleRefreshBatchSize": str(batch)}
 
 
 # What only a test needs: their chain is number 1, and their port may be taken here.
@@ -59,7 +41,7 @@ FOR_A_TEST = {"TRUEUP_CHAIN_ID": "31337", "TRUEUP_CHAIN_POLL": "100ms", "TRUEUP_
 def user(request, chain, postgres, trueup, rng):
     """Their service ran until now: fifty users, rows that were seeded but never read, a checkpoint."""
     store, world = postgres, chain.world
-    store.script(SCHEMA)
+    store.script(SCHEMA + HEARD)
     store.many("INSERT INTO users VALUES (?, ?)", list(enumerate(WALLETS[:40])))
     store.many("INSERT INTO associated_wallets (user_id, wallet, chain, is_current, is_delete) "
                "VALUES (1, ?, ?, ?, ?)", [(w, "eth", True, False) for w in WALLETS[40:50]]

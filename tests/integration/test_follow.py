@@ -263,8 +263,8 @@ def test_logs_cut_off_near_the_head(chain, store, follow, provider):  # noqa: F8
 
 
 def test_sweep_and_event_in_every_order(chain, store, follow, trueup, rng):
-    """blocknumber is the event's, never the sweep's, in whichever order they come; a first insert by
-    the sweep has none."""
+    """Row of the first user: an event's block, the greatest of old and new; a sweep keeps it; a first
+    insert by the sweep has none. In whichever order they come."""
     world = chain.world
     listed, named_first, swept_first, never = WALLETS[:4]
     world.token.send("mintMany", [listed, never], [1, 1])  # before anything is followed

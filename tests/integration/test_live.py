@@ -52,7 +52,8 @@ def test_pushes_alone_keep_up(chain, store, live):
 
 @on_sqlite
 def test_what_came_while_it_was_away(chain, store, live, trueup):
-    """Listen dies and comes back: the blocks between are covered, though nobody announced them."""
+    """Row of the first user: a subscription, and catching up on what came before it; here without a
+    gap between the two. Listen dies and comes back: nobody announced the blocks between."""
     live()
     trueup.until_log("subscription established")
     said = len(trueup.output())
@@ -200,6 +201,7 @@ def test_another_chain_after_a_reconnect(chain, store, live, trueup, provider): 
 @on_sqlite
 @pytest.mark.parametrize("how", [{"close": 1001}, {"close": 1008}, {"reset": True}], ids=str)
 def test_dropped_connections_come_back(chain, store, live, trueup, provider, how):  # noqa: F811
+    """Row of the first user: it reconnects after a second, and later again."""
     live(ws=socket_of(provider))
     for i in range(3):
         trueup.until_log("subscription established", start=0 if i == 0 else said)

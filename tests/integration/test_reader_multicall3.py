@@ -61,7 +61,7 @@ def batches(provider):  # noqa: F811
 
 
 def test_row_aggregate3_of_200_holders(chain, read, provider, rng):  # noqa: F811
-    """DESIGN 1.5: one aggregate3 per 200 holders = 600 sub-calls, allowFailure on each."""
+    """Row of the first user: one aggregate3 per 200 holders = 600 sub-calls, allowFailure on each."""
     chain.world.mint_all(WALLETS[:200], rng)
     assert read(WALLETS[:200]) == chain.truth.read(WALLETS[:200])
     long_ones = [r for r in provider.log() if r["method"] == "eth_call" and r["bytes_in"] > 100_000]

@@ -51,6 +51,7 @@ def test_one_row_a_tick(chain, store, trueup, configured, rng):
 @on_sqlite
 def test_a_slow_node_drops_ticks_and_piles_up_nothing(chain, store, trueup, provider, tmp_path,  # noqa: F811
                                                       rng):
+    """Row of the first user: a tick that comes due while one runs is dropped; ours are counted."""
     chain.world.mint_all(WALLETS, rng)
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
         chain.world, provider.url, store.url, wallets="listed",

@@ -48,6 +48,7 @@ def as_time(text):
 
 
 def test_health_in_good_times(chain, store, filled):
+    """Row of the first user: /eth/health, red when no event came for so long."""
     head = chain.anvil.rpc.number()
     until(lambda: filled.get("/eth/health")[1]["data"]["checkpoint_block"] == store.checkpoint(CHECKPOINT),
           "the checkpoint to be told", 5)
@@ -284,6 +285,7 @@ def test_ipv6_and_a_warning_when_open(chain, store, trueup, tmp_path):
 
 
 def test_without_an_endpoint_it_stays_up_and_says_why(chain, postgres, trueup):
+    """Row of the first user: a missing URL leaves /eth/health up, and the error says so."""
     client = listening()[1]
     trueup.env.update({"ethAudioContractAddress": chain.world.token.address,
                        "ethStakingContractAddress": chain.world.staking.address,
