@@ -77,6 +77,24 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
     return p;
 }
 
+/* The chunk in use stays in front, unless there is none. */
+void arena_take(struct arena *a, struct arena *from)
+{
+    struct arena_chunk **end = &from->chunks;
+    if (!from->chunks)
+        return;
+    while (*end)
+        end = &(*end)->older;
+    if (a->chunks) {
+        *end = a->chunks->older;
+        a->chunks->older = from->chunks;
+    } else {
+        a->chunks = from->chunks;
+    }
+    a->total += from->total;
+    arena_init(from);
+}
+
 void arena_clear(struct arena *a)
 {
     struct arena_chunk *keep = NULL;

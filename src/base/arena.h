@@ -19,6 +19,8 @@ void *arena_zero(struct arena *a, size_t count, size_t size); /* zeroed */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_printf(struct arena *a, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
+/* Everything of `from` belongs to a now; pointers stay valid. from is empty. */
+void arena_take(struct arena *a, struct arena *from);
 void arena_clear(struct arena *a); /* everything gone, the largest chunk kept for reuse */
 void arena_free(struct arena *a);
 

@@ -126,6 +126,16 @@ static bool take_result(const struct request *r, struct rpc_reply *rpc, struct n
     return true;
 }
 
+static bool read_logs(const struct request *r, const struct http_reply *reply,
+                      struct node_answer *a)
+{
+    a->has_logs = quick_logs(reply->body, reply->body_len, r->id, NODE_LOGS_MAX, &a->arena,
+                             &a->logs, &a->n_logs);
+    if (!a->has_logs)
+        arena_free(&a->arena);
+    return a->has_logs;
+}
+
 static void read_http(const struct request *r, const struct endpoint *e,
                       const struct http_reply *reply, struct node_answer *a)
 {
@@ -136,6 +146,8 @@ static void read_http(const struct request *r, const struct endpoint *e,
     a->text[0] = '\0';
     if (r->bytes && good_status &&
         quick_bytes(reply->body, reply->body_len, r->id, &a->bytes, &a->n_bytes))
+        return;
+    if (r->logs && good_status && read_logs(r, reply, a))
         return;
     if (rpc_reply_parse(reply->body, reply->body_len, r->reply_max, r->id, &rpc, &why) < 0) {
         read_other(r, e, reply, why.text, a);

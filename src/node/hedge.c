@@ -50,6 +50,7 @@ static void hedge(struct node *n, struct request *r, struct endpoint *e, int64_t
                              .deadline_ms = r->deadline_ms,
                              .reply_max = r->reply_max,
                              .bytes = r->bytes,
+                             .logs = r->logs,
                              .once = true,
                              .only = e};
     struct request *h = request_new(n, &q, now);
@@ -80,7 +81,8 @@ void hedges_submit(struct node *n, int64_t now)
 
 static bool is_good(const struct node_answer *a)
 {
-    return a->fault.fault == FAULT_NONE && (a->bytes || (a->result && !json_is_null(a->result)));
+    return a->fault.fault == FAULT_NONE &&
+           (a->bytes || a->has_logs || (a->result && !json_is_null(a->result)));
 }
 
 static void win(struct node *n, struct request *r, struct request *h, int64_t now)
@@ -95,6 +97,7 @@ static void win(struct node *n, struct request *r, struct request *h, int64_t no
     r->answer.user = user;
     h->answer.doc = NULL; /* r's now */
     h->answer.bytes = NULL;
+    h->answer.arena = (struct arena){0};
     request_finish(n, r, now);
 }
 

@@ -40,7 +40,7 @@ struct request {
     char method_name[METHOD_TEXT];
     size_t counted; /* the method, as the counters number it */
     enum node_lane lane;
-    bool once, bytes, reverts;
+    bool once, bytes, logs, reverts;
     bool asks_head; /* the answer is the newest header */
     uint32_t straight;
     size_t reply_max;

@@ -84,12 +84,21 @@ static int by_place(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
+/* As nearly every node answers. */
+static bool in_order(const struct logs *l)
+{
+    for (size_t i = 1; i < l->n; i++)
+        if (by_place(&l->list[i - 1], &l->list[i]) > 0)
+            return false;
+    return true;
+}
+
 /* Sorts by (block, index) and checks every promise of logs.h. hash: all logs must carry it. */
 static int check_logs(const struct log_filter *f, uint64_t from, uint64_t to, const hash32 *hash,
                       struct logs *l, struct err *err)
 {
     const char *wrong = NULL;
-    if (l->n > 1)
+    if (!in_order(l))
         qsort(l->list, l->n, sizeof *l->list, by_place);
     for (size_t i = 0; i < l->n && !wrong; i++) {
         const struct event_log *log = &l->list[i];
@@ -124,6 +133,12 @@ static int take_logs(struct node_answer *a, struct arena *arena, struct logs *re
     ret->fault = a->fault;
     if (a->fault.fault != FAULT_NONE)
         return answer_err("eth_getLogs", a, err);
+    if (a->has_logs) {
+        arena_take(arena, &a->arena);
+        ret->list = a->logs;
+        ret->n = a->n_logs;
+        return 0;
+    }
     if (json_is_null(a->result)) {
         ret->fault.fault = FAULT_BEHIND;
         return err_set(err, ERR_FAILED, "eth_getLogs: the node answers null");
@@ -167,75 +182,189 @@ static void count_missed(struct node *n, struct endpoint *e, size_t n_logs, uint
     node_tell(n, e, "endpoint left logs out of an answer", why);
 }
 
-static int ask_range(struct node *n, struct endpoint *e, const struct log_filter *f, uint64_t from,
-                     uint64_t to, enum node_lane lane, struct arena *arena, struct logs *ret,
-                     struct err *err)
+/* ---- windows --------------------------------------------------------------------------------- */
+
+struct logs_window {
+    struct node *n;
+    const struct log_filter *f;
+    uint64_t from, to;
+    enum node_lane lane;
+    struct arena *arena;
+    struct logs logs, first; /* the answer that counts; while another is asked, the first one */
+    bool second;             /* it is the other one who is being asked */
+    bool has_logs, has_header, ended;
+    int rc;
+    struct err err;
+    char which_logs, which_header; /* their addresses are the requests' users */
+};
+
+static int submit_logs(struct logs_window *w, struct err *err)
 {
-    struct buf logs_params = BUF_INIT(FILTER_CEILING), header_params = BUF_INIT(64);
-    int which_logs = 0, which_header = 1, rc = 0;
-    *ret = (struct logs){.by = e};
-    buf_addf(&logs_params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", from,
-             to);
-    add_filter(&logs_params, f);
-    buf_addf(&header_params, "[\"0x%" PRIx64 "\",false]", to);
-    struct node_request logs_q = {.method = "eth_getLogs",
-                                  .params = logs_params.data,
-                                  .params_len = logs_params.len,
-                                  .lane = lane,
-                                  .only = e,
-                                  .reply_max = LOGS_REPLY_MAX,
-                                  .user = &which_logs};
-    struct node_request header_q = {.method = "eth_getBlockByNumber",
-                                    .params = header_params.data,
-                                    .params_len = header_params.len,
-                                    .lane = lane,
-                                    .only = e,
-                                    .user = &which_header};
-    if (node_submit(n, &header_q, err) < 0 || node_submit(n, &logs_q, err) < 0)
-        rc = -1;
-    for (int left = 2; rc == 0 && left > 0;) {
-        struct node_answer a;
-        int got = node_next(n, 1000, &a, err);
-        if (got < 0 || (got == 0 && node_stop_asked(n) && stopped(err)))
-            rc = -1;
-        if (got <= 0)
-            continue;
-        left--;
-        rc = a.user == &which_logs ? take_logs(&a, arena, ret, err) : take_header(&a, to, ret, err);
-        node_answer_free(&a);
-    }
-    if (rc < 0) {
-        node_abandon(n, &which_logs);
-        node_abandon(n, &which_header);
-    } else {
-        rc = check_logs(f, from, to, NULL, ret, err);
-    }
-    buf_free(&logs_params);
-    buf_free(&header_params);
+    struct buf params = BUF_INIT(FILTER_CEILING);
+    buf_addf(&params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", w->from,
+             w->to);
+    add_filter(&params, w->f);
+    struct node_request q = {.method = "eth_getLogs",
+                             .params = params.data,
+                             .params_len = params.len,
+                             .lane = w->lane,
+                             .only = w->logs.by,
+                             .reply_max = LOGS_REPLY_MAX,
+                             .logs = true,
+                             .user = &w->which_logs};
+    int rc = node_submit(w->n, &q, err);
+    buf_free(&params);
     return rc;
+}
+
+static int submit_header(struct logs_window *w, struct err *err)
+{
+    struct buf params = BUF_INIT(64);
+    buf_addf(&params, "[\"0x%" PRIx64 "\",false]", w->to);
+    struct node_request q = {.method = "eth_getBlockByNumber",
+                             .params = params.data,
+                             .params_len = params.len,
+                             .lane = w->lane,
+                             .only = w->logs.by,
+                             .user = &w->which_header};
+    int rc = node_submit(w->n, &q, err);
+    buf_free(&params);
+    return rc;
+}
+
+/* In the same breath: a backend that does not have the last block would leave out its logs. */
+static int ask(struct logs_window *w, struct endpoint *e, struct err *err)
+{
+    w->logs = (struct logs){.by = e};
+    w->has_logs = w->has_header = false;
+    if (submit_header(w, err) == 0 && submit_logs(w, err) == 0)
+        return 0;
+    node_abandon(w->n, &w->which_header);
+    return -1;
+}
+
+int logs_window_open(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                     enum node_lane lane, struct endpoint *by, struct arena *arena,
+                     struct logs_window **ret, struct err *err)
+{
+    struct logs_window *w = mem_zero(1, sizeof *w);
+    *w = (struct logs_window){.n = n, .f = f, .from = from, .to = to, .lane = lane, .arena = arena};
+    if (ask(w, by ? by : node_best(n), err) < 0) {
+        mem_free(w);
+        return -1;
+    }
+    *ret = w;
+    return 0;
+}
+
+void logs_window_close(struct logs_window *w)
+{
+    if (!w)
+        return;
+    node_abandon(w->n, &w->which_logs);
+    node_abandon(w->n, &w->which_header);
+    mem_free(w);
+}
+
+static void end_window(struct logs_window *w, int rc)
+{
+    w->ended = true;
+    w->rc = rc;
+    node_abandon(w->n, &w->which_logs);
+    node_abandon(w->n, &w->which_header);
+}
+
+/* An empty answer over many blocks is asked for elsewhere, if there is an elsewhere that has them.
+ */
+static bool ask_another(struct logs_window *w)
+{
+    struct endpoint *other =
+        w->logs.n == 0 && w->to - w->from >= EMPTY_BLOCKS ? node_other(w->n, w->logs.by) : NULL;
+    struct err ignored;
+    if (!other || other->lag > 0)
+        return false;
+    w->first = w->logs;
+    w->second = true;
+    if (ask(w, other, &ignored) == 0)
+        return true;
+    w->logs = w->first;
+    return false;
+}
+
+/* That the other cannot say (its range is narrower, it rests) does not undo the first answer. */
+static void end_second(struct logs_window *w, int rc)
+{
+    bool shows_more =
+        rc == 0 && w->logs.n > 0 && hash_equal(&w->logs.to.at.hash, &w->first.to.at.hash);
+    if (shows_more)
+        count_missed(w->n, w->first.by, w->logs.n, w->from, w->to);
+    else
+        w->logs = w->first;
+    end_window(w, 0);
+}
+
+bool logs_window_take(struct logs_window *w, struct node_answer *a)
+{
+    int rc;
+    if (w->ended || (a->user != &w->which_logs && a->user != &w->which_header))
+        return false;
+    if (a->user == &w->which_logs) {
+        rc = take_logs(a, w->arena, &w->logs, &w->err);
+        w->has_logs = true;
+    } else {
+        rc = take_header(a, w->to, &w->logs, &w->err);
+        w->has_header = true;
+    }
+    node_answer_free(a);
+    bool whole = w->has_logs && w->has_header;
+    if (rc == 0 && whole)
+        rc = check_logs(w->f, w->from, w->to, NULL, &w->logs, &w->err);
+    if (rc == 0 && !whole)
+        return true;
+    if (w->second) {
+        node_abandon(w->n, &w->which_logs);
+        node_abandon(w->n, &w->which_header);
+        end_second(w, rc);
+    } else if (rc < 0 || !ask_another(w)) {
+        end_window(w, rc);
+    }
+    return true;
+}
+
+bool logs_window_ended(const struct logs_window *w)
+{
+    return w->ended;
+}
+
+int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err)
+{
+    *ret = w->logs;
+    if (w->rc < 0)
+        *err = w->err;
+    return w->rc;
 }
 
 int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
 {
-    if (ask_range(n, node_best(n), f, from, to, lane, arena, ret, err) < 0)
-        return -1;
-    struct endpoint *other =
-        ret->n == 0 && to - from >= EMPTY_BLOCKS ? node_other(n, ret->by) : NULL;
-    struct logs second;
-    struct err why = {0};
-    if (!other || other->lag > 0)
-        return 0;
-    /* That the other cannot say (its range is narrower, it rests) does not undo the first answer.
-     */
-    if (ask_range(n, other, f, from, to, lane, arena, &second, &why) < 0)
-        return why.kind == ERR_STOPPED ? err_set(err, why.kind, "%s", why.text) : 0;
-    if (second.n > 0 && hash_equal(&second.to.at.hash, &ret->to.at.hash)) {
-        count_missed(n, ret->by, second.n, from, to);
-        *ret = second;
+    struct logs_window *w = NULL;
+    int rc = logs_window_open(n, f, from, to, lane, NULL, arena, &w, err);
+    *ret = (struct logs){.by = node_best(n)};
+    while (rc == 0 && !logs_window_ended(w)) {
+        struct node_answer a;
+        int got = node_next(n, 1000, &a, err);
+        if (got < 0 || (got == 0 && node_stop_asked(n) && stopped(err)))
+            rc = -1;
+        if (got > 0 && !logs_window_take(w, &a))
+            node_answer_free(&a);
     }
-    return 0;
+    if (rc == 0)
+        rc = logs_window_result(w, ret, err);
+    logs_window_close(w);
+    return rc;
 }
+
+/* ---- one block ------------------------------------------------------------------------------- */
 
 /* only NULL: whoever is best. */
 static int ask_block(struct node *n, struct endpoint *only, const struct log_filter *f,
@@ -256,6 +385,7 @@ static int ask_block(struct node *n, struct endpoint *only, const struct log_fil
                              .lane = lane,
                              .only = only,
                              .reply_max = LOGS_REPLY_MAX,
+                             .logs = true,
                              .user = ret,
                              /* It may be reorged away: no waiting for it. */
                              .straight = NODE_STRAIGHT(FAULT_BEHIND)};

@@ -13,7 +13,7 @@
 #include "eth/event.h"
 #include "node/node.h"
 
-enum { LOGS_MAX = 200000, LOGS_REPLY_MAX = 64 * 1024 * 1024 };
+enum { LOGS_MAX = NODE_LOGS_MAX, LOGS_REPLY_MAX = 64 * 1024 * 1024 };
 
 struct log_filter {
     const address *contracts;
@@ -35,10 +35,25 @@ struct logs {
 int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err);
 
+/* ---- the same, several windows at once -------------------------------------------------------
+ * open → its answers are taken as node_next() brings them → ended → result → close. */
+
+struct logs_window;
+/* by: whom to ask; NULL: whoever is best. The filter and the arena, in which
+ * the logs come to lie, are the window's until it is closed. */
+int logs_window_open(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                     enum node_lane lane, struct endpoint *by, struct arena *arena,
+                     struct logs_window **ret, struct err *err);
+/* True when the answer is one of this window's; it is freed then. */
+bool logs_window_take(struct logs_window *w, struct node_answer *a);
+bool logs_window_ended(const struct logs_window *w);
+/* As node_logs_range() would have answered; once it has ended. */
+int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err);
+void logs_window_close(struct logs_window *w); /* also of one under way; NULL is fine */
+
 /* The logs of one block, by its hash. An answer without a log of a contract that the header's
- * bloom speaks of is asked once more; a second such answer is believed (blooms give false positives),
- * and of two the longer one.
- * *ret_doubted tells that this happened. */
+ * bloom speaks of is asked once more; a second such answer is believed (blooms give false
+ * positives), and of two the longer one. *ret_doubted tells that this happened. */
 int node_logs_block(struct node *n, const struct log_filter *f, const struct header *h,
                     enum node_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
                     struct err *err);

@@ -359,6 +359,7 @@ struct request *request_new(struct node *n, const struct node_request *q, int64_
         .lane = q->lane,
         .once = q->once,
         .bytes = q->bytes,
+        .logs = q->logs,
         .reverts = q->reverts,
         .asks_head = is_latest(q),
         .straight = q->straight,
@@ -410,6 +411,7 @@ int node_next(struct node *n, int timeout_ms, struct node_answer *ret, struct er
             *ret = r->answer;
             r->answer.doc = NULL; /* now the caller's */
             r->answer.bytes = NULL;
+            r->answer.arena = (struct arena){0};
             request_release(n, r);
             n->in_use--;
             return 1;
@@ -431,6 +433,7 @@ void node_answer_free(struct node_answer *a)
         return;
     json_free(a->doc);
     mem_free(a->bytes);
+    arena_free(&a->arena);
     a->doc = NULL;
     a->bytes = NULL;
     a->result = NULL;

@@ -13,6 +13,7 @@
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 
+#include "base/arena.h"
 #include "base/json.h"
 #include "conf/conf.h"
 #include "eth/block.h"
@@ -25,11 +26,13 @@
 struct err;
 struct node;
 struct endpoint;
+struct event_log;
 
 enum {
     NODE_IN_FLIGHT_MAX = 64,
     NODE_REQUEST_MAX = 8 * 1024 * 1024,
     NODE_REPLY_MAX = 64 * 1024 * 1024,
+    NODE_LOGS_MAX = 200000, /* in one answer */
 };
 
 /* Keeps what it needs of conf->chain; conf must outlive the node. Connects to nothing yet. */
@@ -51,6 +54,7 @@ struct node_request {
     size_t reply_max;    /* 0: NODE_REPLY_MAX */
     bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time
                  */
+    bool logs;  /* the result is an array of logs and wanted as such, where it can be */
     bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
     bool once;    /* no retry of anything but a refused connection */
     struct endpoint *only;   /* NULL: the node chooses */
@@ -72,6 +76,11 @@ struct node_answer {
                        then. A null result is still given as result, and bytes is NULL.
                        With FAULT_REVERT the revert's data, where the node passes it on */
     size_t n_bytes;
+    bool has_logs; /* with request.logs, and unless only the careful way can read them: they are
+                      in `arena`, the answer's, and result is NULL */
+    struct event_log *logs;
+    size_t n_logs;
+    struct arena arena;
     int status;      /* HTTP, of the last attempt; 0 if none came */
     char text[512];  /* the fault in words, masked; "" when there is none */
     int64_t took_ms; /* since it was submitted … */
