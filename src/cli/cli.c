@@ -111,6 +111,17 @@ static int take_option(struct cli *cli, const struct cli_option *o, const char *
     return 0;
 }
 
+/* -y, for the commands that ask. */
+static int take_yes(struct cli *cli)
+{
+    for (const struct cli_option *o = cli->command->options; o->name; o++)
+        if (strcmp(o->name, "yes") == 0 && cli->n_given < CLI_OPTIONS) {
+            cli->given[cli->n_given++].name = o->name;
+            return 0;
+        }
+    return cli_usage(cli, "unknown option -y");
+}
+
 static int parse_options(struct cli *cli, int argc, char **argv)
 {
     struct option longs[64] = {0};
@@ -120,7 +131,7 @@ static int parse_options(struct cli *cli, int argc, char **argv)
     longs[n] = (struct option){0};
     opterr = 0;
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":c:hy", longs, NULL)) != -1;) {
         int rc = 0;
         if (c == 'c')
             cli->file = optarg;
@@ -128,6 +139,8 @@ static int parse_options(struct cli *cli, int argc, char **argv)
             cli->given[cli->n_given++].name = "help";
         else if (c == 'h')
             continue; /* said already */
+        else if (c == 'y')
+            rc = take_yes(cli);
         else if (c >= 1000)
             rc = take_option(cli, by_index[c - 1000], optarg, argc, argv);
         else if (c == ':')

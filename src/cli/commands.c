@@ -26,6 +26,12 @@ const struct command commands[] = {
      -1, command_read, false},
     {"sweep", "", "one full pass over the rows now, with progress", NULL, sweep_options, 0, 0,
      command_sweep, false},
+    {"backfill", "", "find holders from event history, read them, fill the table",
+     "Looks for the events of the triggers in blocks --from to --to (default: 0, and the last one\n"
+     "that is settled), then reads every holder at one block. First says what it will take. It may "
+     "be\n"
+     "stopped or killed at any time: a rerun goes on where it was. A daemon may run beside it.\n",
+     backfill_options, 0, 0, command_backfill, false},
     {"wallets", "add|remove|list|count [WALLET…]", "the tracked list",
      "add writes the list only: the sweep reads the wallet, and then its row appears.\n"
      "remove takes the wallet from the list and its row from the table.\n",

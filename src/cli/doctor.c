@@ -348,7 +348,8 @@ static void look_at_logs(struct findings *f, struct patient *p)
     struct trigger_filter filter;
     struct arena arena;
     struct err err = {0};
-    if (trigger_filter_init(&filter, &p->t, &err) < 0 || filter.filter.n_topics == 0)
+    if (trigger_filter_init(&filter, p->t.balances, p->t.n_balances, &err) < 0 ||
+        filter.filter.n_topics == 0)
         return;
     for (size_t i = 0; i < COUNT_OF(widths); i++) {
         struct logs logs;

@@ -12,6 +12,7 @@ enum { REDRAW_MS = 100, LINE_MS = 10000, BAR_MAX = 30 };
 void progress_start(struct progress *p, const char *what)
 {
     *p = (struct progress){.what = what,
+                           .unit = "rows",
                            .terminal = isatty(STDERR_FILENO),
                            .started_ms = clock_ms(),
                            .drawn_ms = clock_ms()};
@@ -36,9 +37,9 @@ static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t req
             duration_text(eta, (int64_t)((total > done ? total - done : 0) * 1000 / rate));
     }
     snprintf(line, sizeof line,
-             "%s%s%s%s %" PRIu64 "%s%" PRIu64 " rows, %" PRIu64 "/s, %" PRIu64 " requests, ETA %s",
+             "%s%s%s%s %" PRIu64 "%s%" PRIu64 " %s, %" PRIu64 "/s, %" PRIu64 " requests, ETA %s",
              p->what, bar[0] ? " [" : "", bar, bar[0] ? "]" : "", done, total ? " of " : " / ",
-             total ? total : done, rate, requests, eta);
+             total ? total : done, p->unit, rate, requests, eta);
     if (p->terminal)
         fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line);
     else

@@ -10,6 +10,7 @@
 
 struct progress {
     const char *what; /* "sweep audio" */
+    const char *unit; /* of what is counted: "rows" unless set */
     bool terminal;
     int64_t started_ms, drawn_ms;
     bool drawn;

@@ -19,7 +19,7 @@
 #include "store/store.h"
 
 enum {
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
     CHANGES_KEPT = 1000000,
     /* trueup_changes is pruned when its id passes a multiple of this: cheap, and seldom */
     CHANGES_STEP = 10000,

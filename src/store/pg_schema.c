@@ -38,6 +38,8 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE INDEX trueup_changes_wallet_idx ON trueup_changes (balance, wallet, id);"
     "CREATE TABLE trueup_learned (endpoint TEXT NOT NULL, reader TEXT NOT NULL,"
     " sizes TEXT NOT NULL, updated_at " NOW ", PRIMARY KEY (endpoint, reader));",
+    "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+    " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet));",
 };
 
 int pg_schema_version(struct pg *s, uint64_t *ret, struct err *err)
@@ -156,13 +158,13 @@ int pg_reset_chain(struct store *store, const struct store_balance *b, size_t n,
     arena_init(&arena);
     int rc = pg_scanning(s, true, err);
     if (rc == 0)
-        rc =
-            pg_exec(s,
-                    "BEGIN; DELETE FROM trueup_blocks; DELETE FROM trueup_dirty; DELETE FROM "
-                    "trueup_quarantine; DELETE FROM trueup_state WHERE key <> 'schema' AND key NOT "
-                    "LIKE 'terms:%' AND key NOT LIKE 'rules:%' AND key NOT LIKE 'wrote:%' AND key "
-                    "NOT LIKE 'odd:%' AND key NOT LIKE 'spent%'",
-                    err);
+        rc = pg_exec(s,
+                     "BEGIN; DELETE FROM trueup_blocks; DELETE FROM trueup_dirty; DELETE FROM "
+                     "trueup_quarantine; DELETE FROM trueup_found; DELETE FROM trueup_state WHERE "
+                     "key <> 'schema' AND key NOT "
+                     "LIKE 'terms:%' AND key NOT LIKE 'rules:%' AND key NOT LIKE 'wrote:%' AND key "
+                     "NOT LIKE 'odd:%' AND key NOT LIKE 'spent%'",
+                     err);
     for (size_t i = 0; i < n && rc == 0; i++) {
         struct pg_command c[] = {
             {.sql = "DELETE FROM eth_indexer_checkpoints WHERE name = $1", .params.arena = &arena},

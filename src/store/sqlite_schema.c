@@ -45,6 +45,8 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE TABLE trueup_learned (endpoint TEXT NOT NULL, reader TEXT NOT NULL,"
     " sizes TEXT NOT NULL, updated_at TEXT NOT NULL DEFAULT " NOW ","
     " PRIMARY KEY (endpoint, reader)) WITHOUT ROWID;",
+    "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+    " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet)) WITHOUT ROWID;",
 };
 
 int sq_state_set(struct sq *s, const char *key, const char *value, struct err *err)
@@ -374,7 +376,7 @@ int sq_reset_chain(struct store *store, const struct store_balance *b, size_t n,
         return -1;
     if (sq_exec(s, err,
                 "DELETE FROM trueup_blocks; DELETE FROM trueup_dirty;"
-                "DELETE FROM trueup_quarantine;"
+                "DELETE FROM trueup_quarantine; DELETE FROM trueup_found;"
                 "DELETE FROM trueup_state WHERE key <> 'schema' AND key NOT LIKE 'terms:%'"
                 " AND key NOT LIKE 'rules:%' AND key NOT LIKE 'wrote:%'"
                 " AND key NOT LIKE 'spent%'") != 0)

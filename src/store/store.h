@@ -71,9 +71,9 @@ int store_migrate(struct store *s, const struct store_balance *balances, size_t 
                   struct store_adopted *ret, struct err *err);
 /* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
 int store_check(struct store *s, const struct store_balance *balances, size_t n, struct err *err);
-/* Forgets headers, checkpoints, dirty marks, quarantine and all state but keys that begin with
- * terms:, rules:, wrote: or spent; makes every row unproven and due, blocknumber NULL, for it is of
- * the old chain. Keeps rows and their balances, the wallets list and drift. */
+/* Forgets headers, checkpoints, dirty marks, quarantine, found holders and all state but keys that
+ * begin with terms:, rules:, wrote: or spent; makes every row unproven and due, blocknumber NULL,
+ * for it is of the old chain. Keeps rows and their balances, the wallets list and drift. */
 int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
                       struct err *err);
 

@@ -30,13 +30,14 @@ static int add_topic(struct trigger_filter *f, const hash32 *topic, struct err *
     return 0;
 }
 
-int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struct err *err)
+int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_t n,
+                        struct err *err)
 {
     memset(f, 0, sizeof *f);
     f->filter.contracts = f->contracts;
     f->filter.topics = f->topics;
-    for (size_t b = 0; b < t->n_balances; b++) {
-        const struct conf_balance *conf = t->balances[b].conf;
+    for (size_t k = 0; k < n; k++) {
+        const struct conf_balance *conf = b[k].conf;
         for (size_t i = 0; i < conf->n_triggers; i++)
             if (add_contract(f, &conf->triggers[i].contract, err) < 0 ||
                 add_topic(f, &conf->triggers[i].event.hash, err) < 0)

@@ -12,14 +12,15 @@
 
 enum { FILTER_CONTRACTS = 64, FILTER_TOPICS = 64 };
 
-/* One filter for all balances: every trigger's contract and topic, each once. */
+/* One filter for several balances: every trigger's contract and topic, each once. */
 struct trigger_filter {
     address contracts[FILTER_CONTRACTS];
     hash32 topics[FILTER_TOPICS];
     struct log_filter filter; /* points into the arrays above: not to be copied */
 };
 
-int trigger_filter_init(struct trigger_filter *f, const struct tracker *t, struct err *err);
+int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_t n,
+                        struct err *err);
 
 /* What logs name for one balance: wallets, lists of wallets still to be asked for, and the block
  * from which every row is due (`wallets: all`; 0 if none). */

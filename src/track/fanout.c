@@ -16,6 +16,37 @@ void fanout_add(struct fanout *f, const struct fanout_ask *ask)
     f->list[f->n++] = *ask;
 }
 
+static int by_question(const struct fanout_ask *x, const struct fanout_ask *y)
+{
+    int c = address_compare(&x->contract, &y->contract);
+    if (c == 0)
+        c = memcmp(x->selector, y->selector, sizeof x->selector);
+    return c == 0 ? address_compare(&x->argument, &y->argument) : c;
+}
+
+static int by_ask(const void *a, const void *b)
+{
+    const struct fanout_ask *x = a, *y = b;
+    int c = by_question(x, y);
+    if (c == 0)
+        c = x->block < y->block ? -1 : x->block > y->block;
+    return c;
+}
+
+void fanout_latest(struct fanout *f)
+{
+    size_t kept = 0;
+    if (f->n < 2)
+        return;
+    qsort(f->list, f->n, sizeof *f->list, by_ask);
+    for (size_t i = 1; i < f->n; i++) {
+        if (by_question(&f->list[kept], &f->list[i]) != 0)
+            kept++;
+        f->list[kept] = f->list[i];
+    }
+    f->n = kept + 1;
+}
+
 void fanout_clear(struct fanout *f)
 {
     f->n = 0;
@@ -25,19 +56,6 @@ void fanout_free(struct fanout *f)
 {
     mem_free(f->list);
     *f = (struct fanout){0};
-}
-
-static int by_ask(const void *a, const void *b)
-{
-    const struct fanout_ask *x = a, *y = b;
-    int c = address_compare(&x->contract, &y->contract);
-    if (c == 0)
-        c = memcmp(x->selector, y->selector, sizeof x->selector);
-    if (c == 0)
-        c = address_compare(&x->argument, &y->argument);
-    if (c == 0)
-        c = x->block < y->block ? -1 : x->block > y->block;
-    return c;
 }
 
 /* Each ask once, in an order of its own. */

@@ -30,6 +30,9 @@ struct fanout {
 };
 
 void fanout_add(struct fanout *f, const struct fanout_ask *ask);
+/* Leaves each question once, for its highest block: enough to find everybody it names. Who left a
+ * list before that block was named by the event by which he left. */
+void fanout_latest(struct fanout *f);
 void fanout_clear(struct fanout *f);
 void fanout_free(struct fanout *f);
 

@@ -27,7 +27,8 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     ret->has_from = has_from;
     ret->from = from;
     range_init(&ret->range);
-    if (trigger_filter_init(&ret->filter, t, err) < 0 || chain_open(t, &ret->chain, err) < 0)
+    if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0 ||
+        chain_open(t, &ret->chain, err) < 0)
         return -1;
     ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
     for (size_t i = 0; i < t->n_balances; i++)

@@ -24,7 +24,12 @@ static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *
     return 0;
 }
 
-int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err)
+/* Where a command finds the chain. */
+struct view {
+    uint64_t head, settled, first, covered;
+};
+
+static int look(struct tracker *t, const struct tracked *b, struct view *ret, struct err *err)
 {
     struct header head, settled;
     struct positions p;
@@ -38,18 +43,40 @@ int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *re
         positions_load(t, &p, err) < 0 ||
         positions_covered(t, b, &p, &checkpoint, &have_checkpoint, err) < 0)
         return -1;
-    uint64_t settled_at = found && settled.at.number <= head.at.number &&
-                                  settled.at.number + CHAIN_STALE >= head.at.number
-                              ? settled.at.number
-                              : 0;
-    bool kept_up = have_checkpoint && checkpoint + CHAIN_DEPTH >= head.at.number;
+    ret->head = head.at.number;
+    ret->settled =
+        found && settled.at.number <= ret->head && settled.at.number + CHAIN_STALE >= ret->head
+            ? settled.at.number
+            : 0;
+    bool kept_up = have_checkpoint && checkpoint + CHAIN_DEPTH >= ret->head;
+    ret->covered = kept_up ? checkpoint : UINT64_MAX;
     /* Nothing was covered yet: the store begins here, at the head. */
-    uint64_t first = p.known ? p.first : head.at.number;
-    return header_to_read_at(t,
-                             chain_sweep_block(head.at.number, settled_at,
-                                               kept_up ? checkpoint : UINT64_MAX,
-                                               first < head.at.number ? first : head.at.number),
-                             ret, err);
+    ret->first = p.known && p.first < ret->head ? p.first : ret->head;
+    return 0;
+}
+
+static int read_block(struct tracker *t, const struct view *v, struct anchor *ret, struct err *err)
+{
+    return header_to_read_at(t, chain_sweep_block(v->head, v->settled, v->covered, v->first), ret,
+                             err);
+}
+
+int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err)
+{
+    struct view v;
+    return look(t, b, &v, err) < 0 ? -1 : read_block(t, &v, ret, err);
+}
+
+int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, struct anchor *ret_at,
+                  struct err *err)
+{
+    struct view v;
+    if (look(t, b, &v, err) < 0 || read_block(t, &v, ret_at, err) < 0)
+        return -1;
+    uint64_t settled = v.settled ? v.settled : v.head > CHAIN_DEPTH ? v.head - CHAIN_DEPTH : 0;
+    uint64_t reach = v.covered != UINT64_MAX && v.first > settled ? v.first : settled;
+    *ret = reach < ret_at->number ? reach : ret_at->number;
+    return 0;
 }
 
 /* ---- the walk over the keys ------------------------------------------------------------------ */

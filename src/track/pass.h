@@ -24,5 +24,9 @@ int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err
 /* A block to read at for a command: max(settled, head − 64), not above covered while a daemon keeps
  * up; its header is stored. Never makes a stored header non-canonical. */
 int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err);
+/* The highest block whose logs a command may take for final and has to see to: max(settled, the
+ * block at which the daemon began), at most the block it would read at. *ret_at is that one. */
+int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, struct anchor *ret_at,
+                  struct err *err);
 
 #endif

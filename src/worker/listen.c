@@ -408,7 +408,7 @@ int worker_listen(struct conf *conf, const struct worker_options *options, struc
     l.endpoint = next_endpoint(conf, NULL);
     if (tracker_open(conf, "trueup listen", 0, &l.tracker, err) < 0)
         return exit_status(err);
-    if (trigger_filter_init(&l.filter, &l.tracker, err) < 0) {
+    if (trigger_filter_init(&l.filter, l.tracker.balances, l.tracker.n_balances, err) < 0) {
         tracker_close(&l.tracker);
         return exit_status(err);
     }

@@ -1,0 +1,77 @@
+/*
+ * Holders found in event history, on their way to the table: trueup_found. A backfill leaves each
+ * here with the highest block whose event named it, together with the note how far it has looked,
+ * in one transaction; so a backfill that was killed goes on from there, and its memory need not
+ * hold them all.
+ *
+ * Beside it what else a command needs that goes through all wallets: rows by key, and all that a
+ * balance's query names.
+ */
+#ifndef STORE_FOUND_H
+#define STORE_FOUND_H
+
+#include "store/store.h"
+
+struct found {
+    address wallet;
+    uint64_t block;
+};
+
+/* Adds holders, sorted by wallet and unique; the block of one that is known is raised, never
+ * lowered. The state `key` becomes `value` in the same transaction (NULL: no state). */
+int store_found_put(struct store *s, const struct store_balance *b, const struct found *list,
+                    size_t n, const char *key, const char *value, struct err *err);
+
+enum found_which {
+    FOUND_UNREAD, /* no row answers the event: its blocknumber and observed_block are below it */
+    FOUND_WITHOUT_ROW, /* the table has no row */
+};
+/* In key order after `after` (NULL: from the start); fewer than limit means the end. */
+int store_found_next(struct store *s, const struct store_balance *b, enum found_which which,
+                     const address *after, size_t limit, struct arena *arena, struct found **ret,
+                     size_t *ret_n, struct err *err);
+int store_found_count(struct store *s, const struct store_balance *b, uint64_t *ret,
+                      struct err *err);
+int store_found_clear(struct store *s, const struct store_balance *b, struct err *err);
+
+/* The wallets of all rows in key order, quarantined ones too, after `after` (NULL: from the start).
+ * Fewer than limit means the end. What is no wallet of ours is left out. */
+int store_keys(struct store *s, const struct store_balance *b, const address *after, size_t limit,
+               struct arena *arena, address **ret, size_t *ret_n, struct err *err);
+
+/* Which of these have no row; sorted and unique. */
+int store_without_row(struct store *s, const struct store_balance *b, const address *wallets,
+                      size_t n, bool *ret_without, struct err *err);
+
+/* Everything the balance's query names when $1 is NULL, handed over in pages, in no order. What is
+ * no wallet is passed by and counted. ERR_STORE on SQLite, which has no query. */
+int store_query_all(struct store *s, const struct store_balance *b,
+                    void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
+                    uint64_t *ret_odd, struct err *err);
+
+/* ---- for the two backends -------------------------------------------------------------------- */
+
+#define FOUND_VERBS(prefix)                                                                        \
+    int prefix##_found_put(struct store *s, const struct store_balance *b,                         \
+                           const struct found *list, size_t n, const char *key, const char *value, \
+                           struct err *err);                                                       \
+    int prefix##_found_next(struct store *s, const struct store_balance *b,                        \
+                            enum found_which which, const address *after, size_t limit,            \
+                            struct arena *arena, struct found **ret, size_t *ret_n,                \
+                            struct err *err);                                                      \
+    int prefix##_found_count(struct store *s, const struct store_balance *b, uint64_t *ret,        \
+                             struct err *err);                                                     \
+    int prefix##_found_clear(struct store *s, const struct store_balance *b, struct err *err);     \
+    int prefix##_keys(struct store *s, const struct store_balance *b, const address *after,        \
+                      size_t limit, struct arena *arena, address **ret, size_t *ret_n,             \
+                      struct err *err);                                                            \
+    int prefix##_without_row(struct store *s, const struct store_balance *b,                       \
+                             const address *wallets, size_t n, bool *ret_without, struct err *err)
+
+FOUND_VERBS(sq);
+FOUND_VERBS(pg);
+int pg_query_all(struct store *s, const struct store_balance *b,
+                 void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
+                 uint64_t *ret_odd, struct err *err);
+
+#endif
