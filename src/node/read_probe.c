@@ -255,7 +255,9 @@ int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape 
     enum conf_reader wanted = endpoint_reader_setting(e);
     struct buf reasons = BUF_INIT(700);
     enum verdict v = DOES_NOT;
-    if ((again || endpoint_pins_hash(e) == CAP_UNKNOWN) && endpoint_probe(r->node, e, err) < 0)
+    /* That hashes are not honoured is asked anew each time: one backend's bad moment would else be
+     * held against the endpoint for good. */
+    if ((again || endpoint_pins_hash(e) != CAP_YES) && endpoint_probe(r->node, e, err) < 0)
         return -1;
     for (const struct reader *const *at = readers; *at && v == DOES_NOT; at++) {
         if (wanted != READER_AUTO && (*at)->kind != wanted)

@@ -14,8 +14,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -231,23 +234,75 @@ static void drop(struct sq *s)
     s->db = NULL;
 }
 
-/* Creates the file ourselves, so that nobody else can read balances from the first byte on. */
+/* Creates the file ourselves, so that nobody else can read balances from the first byte on. A file
+ * that is there is never opened here: to close it would drop every lock that the other connections
+ * of this process hold on it (fcntl(2)), and then somebody's last goodbye deletes the log that they
+ * still read and write. */
 static int create_file(struct sq *s, const char *file, struct err *err)
 {
-    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        int e = errno;
-        err_set(err, e == ENOSPC || e == EIO || e == EMFILE ? ERR_STORE_LOST : ERR_STORE,
-                "%s: cannot open the file: %s", s->base.masked, strerror(e));
-        return err_hint(err, "the store needs a file it may write, in a directory it may write");
+    struct stat st;
+    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        close(fd);
+        return 0;
     }
-    close(fd);
-    return 0;
+    if (errno == EEXIST && stat(file, &st) == 0 && access(file, R_OK | W_OK) == 0) {
+        if (!S_ISDIR(st.st_mode))
+            return 0;
+        errno = EISDIR;
+    }
+    int e = errno;
+    err_set(err, e == ENOSPC || e == EIO || e == EMFILE ? ERR_STORE_LOST : ERR_STORE,
+            "%s: cannot open the file: %s", s->base.masked, strerror(e));
+    return err_hint(err, "the store needs a file it may write, in a directory it may write");
+}
+
+/* SQLite tells of a lack of memory in many small ways: a parameter not bound, a column that reads
+ * as NULL. Here it is told once, in the way of base/mem. */
+static void *sq_malloc(int n)
+{
+    return mem_alloc((size_t)n);
+}
+
+static void *sq_realloc(void *p, int n)
+{
+    return mem_grow(p, 1, (size_t)n);
+}
+
+static int sq_size(void *p)
+{
+    return p ? (int)malloc_usable_size(p) : 0;
+}
+
+static int sq_roundup(int n)
+{
+    return (n + 7) & ~7;
+}
+
+static int sq_memory_init(void *ctx)
+{
+    (void)ctx;
+    return SQLITE_OK;
+}
+
+static void sq_memory_shutdown(void *ctx)
+{
+    (void)ctx;
+}
+
+static void own_memory(void)
+{
+    static const sqlite3_mem_methods methods = {
+        sq_malloc,  mem_free,       sq_realloc,         sq_size,
+        sq_roundup, sq_memory_init, sq_memory_shutdown, NULL};
+    sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
 }
 
 static int connect_file(struct sq *s, struct err *err)
 {
     const char *file = s->base.url + strlen("sqlite:");
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, own_memory);
     if (create_file(s, file, err) != 0)
         return -1;
     if (sqlite3_open_v2(file, &s->db,

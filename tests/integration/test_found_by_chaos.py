@@ -1,0 +1,58 @@
+"""What scripts/chaos found, each as the shortest story that shows it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import config as configs
+from harness.checks import assert_at_rest_equal, until_at_rest
+from harness.config import CHECKPOINT
+from harness.provider import provider  # noqa: F401
+from harness.web import listening
+from harness.world import wallet
+
+WALLETS = [wallet(i) for i in range(10)]
+
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
+def holders(path):
+    """Pids that hold a lock on the file, as SQLite does for as long as it reads or writes by the log."""
+    inode = os.stat(path).st_ino
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return {int(r[4]) for r in rows if "->" not in r and r[5].endswith(f":{inode}")}
+
+
+@on_sqlite
+def test_every_process_keeps_its_lock_on_the_file(chain, store, trueup, configured):
+    """A second connection of the web process opened and closed the file beside SQLite: with that went all
+    locks of the process, and whoever closed the database last deleted the log that web was still
+    reading. It served old balances from then on."""
+    http, web = listening()
+    trueup.config = configured(http=http)
+    trueup.start()
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
+    chain.world.token.send("mintMany", WALLETS, [5] * 10)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    trueup.until(lambda: web.answers() and web.ask(f"/v1/balances/audio/{WALLETS[0]}")[0] == 200,
+                 "a balance to be served")
+    web.ask("/v1/balances/audio?order=balance&limit=5")  # by the other connection
+    assert holders(store.path) >= set(trueup.workers().values())
+
+
+@on_sqlite
+def test_a_bad_moment_at_the_first_look_is_not_for_good(chain, store, trueup, provider, tmp_path):  # noqa: F811
+    """One backend of the endpoint ignores block hashes when they are tried; with a reader that needs them
+    nothing was read by that process ever after."""
+    settings = configs.settings(chain.world, provider.url, store.url)
+    settings["chain"]["endpoints"][0]["reader"] = "single"
+    trueup.config = configs.write(tmp_path / "trueup.yaml", settings)
+    provider.rules({"fault": "ignore-pin", "method": "eth_call"})
+    trueup.start()
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
+    chain.world.token.send("mintMany", WALLETS, [5] * 10)
+    trueup.until_log("bears no reader")
+    provider.reset()
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
