@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void die_out_of_memory(void)
+void mem_out(void)
 {
     static const char words[] = "trueup: out of memory\n";
     ssize_t ignored = write(STDERR_FILENO, words, sizeof words - 1);
@@ -16,7 +16,7 @@ static size_t checked_product(size_t count, size_t size)
 {
     size_t n;
     if (__builtin_mul_overflow(count, size, &n))
-        die_out_of_memory();
+        mem_out();
     return n ? n : 1;
 }
 
@@ -24,7 +24,7 @@ void *mem_alloc(size_t n)
 {
     void *p = malloc(n ? n : 1);
     if (!p)
-        die_out_of_memory();
+        mem_out();
     return p;
 }
 
@@ -32,7 +32,7 @@ void *mem_zero(size_t count, size_t size)
 {
     void *p = calloc(1, checked_product(count, size));
     if (!p)
-        die_out_of_memory();
+        mem_out();
     return p;
 }
 
@@ -40,7 +40,7 @@ void *mem_grow(void *p, size_t count, size_t size)
 {
     void *q = realloc(p, checked_product(count, size));
     if (!q)
-        die_out_of_memory();
+        mem_out();
     return q;
 }
 

@@ -18,6 +18,9 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 void mem_free(void *p); /* NULL is fine */
 
+/* The last words, for libraries that tell of it in their own way. */
+_Noreturn void mem_out(void);
+
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -304,6 +304,8 @@ static void syntax_error(struct builder *b)
 {
     const yaml_parser_t *p = b->parser;
     struct place at = mark_place(b, &p->problem_mark);
+    if (p->error == YAML_MEMORY_ERROR)
+        mem_out(); /* not the text's fault: a worker that refuses its settings ends the daemon */
     if (p->error == YAML_READER_ERROR) {
         problem_add(b->problems, &(struct place){b->source, 0, 0}, "",
                     "not UTF-8 text at byte %zu; expected YAML", p->problem_offset);
@@ -343,10 +345,8 @@ struct node *tree_parse(struct arena *arena, const char *source, const char *tex
         problem_add(problems, &start, "", "file is too long; expected at most 1 MiB");
         return NULL;
     }
-    if (!yaml_parser_initialize(&parser)) {
-        problem_add(problems, &start, "", "out of memory");
-        return NULL;
-    }
+    if (!yaml_parser_initialize(&parser))
+        mem_out();
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     walk(&b);
