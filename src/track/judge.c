@@ -1,5 +1,6 @@
 #include "track/judge.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +121,12 @@ static void weigh(const struct step *s, int term, const struct reading *again, s
         answered += r && r->status == READ_OK;
     }
     if (answered == 0) {
-        broken(s, term, "wallets that were read well lately fail too", report);
+        const struct reading *one = find_reading(again, n, &witnesses[0]);
+        char wallet[ADDRESS_TEXT], because[160];
+        address_text(&witnesses[0], wallet);
+        snprintf(because, sizeof because, "wallets that were read well lately fail too, %s: %s",
+                 wallet, one ? reading_status_name(one->status) : "not read");
+        broken(s, term, because, report);
         return;
     }
     for (size_t i = 0; i < s->n; i++) {
