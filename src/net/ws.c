@@ -17,6 +17,7 @@
 
 #include <fcntl.h>
 #include <libwebsockets.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,7 +301,8 @@ void ws_close(struct ws *w)
 
 static void on_timer(lws_sorted_usec_list_t *timer)
 {
-    struct ws *w = lws_container_of(timer, struct ws, timer);
+    /* lws_container_of() would do, were it not for clang's -Wcast-align. */
+    struct ws *w = (struct ws *)(void *)((char *)timer - offsetof(struct ws, timer));
     w->timed_out = true;
 }
 

@@ -129,7 +129,7 @@ int endpoint_probe_all(struct node *n, struct endpoint *e, struct err *err)
     int rc = ask_client(n, e, &why);
     for (size_t i = 0; rc == 0 && i < sizeof questions / sizeof questions[0]; i++) {
         const struct question *q = &questions[i];
-        enum capability *place = (enum capability *)((char *)&e->abilities + q->place);
+        enum capability *place = (void *)((char *)&e->abilities + q->place);
         const char *percent = strstr(q->params, "%s");
         const char *text = q->params;
         if (percent) {
