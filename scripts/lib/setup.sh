@@ -23,6 +23,7 @@ header() { echo "#include <$1>" | gcc -E -x c - >/dev/null 2>&1; }
 python() { /usr/bin/python3 -c "import $1" >/dev/null 2>&1; }
 clang_runtime() { compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*.a" >/dev/null; }
 postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb; }
+fonts() { compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null; }
 certificates() { [ -s /etc/ssl/certs/ca-certificates.crt ]; }
 
 # One row a package: its name, then its probe.
@@ -63,6 +64,9 @@ clang-tidy              have clang-tidy
 clang-format            have clang-format
 valgrind                have valgrind
 shellcheck              have shellcheck
+chromium                have chromium
+fonts-dejavu-core       fonts
+prometheus              have promtool && have prometheus
 '
 
 missing_packages() {
@@ -83,6 +87,14 @@ install_line() {
         printf '%s' 'test -e /etc/postgresql-common/createcluster.conf ||' \
             ' { mkdir -p /etc/postgresql-common &&' \
             ' echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf; } && '
+        ;;
+    esac
+    case " $* " in
+    *' prometheus '*)
+        # Nor a Prometheus: a masked service is installed and not started.
+        printf '%s' 'test -e /etc/systemd/system/prometheus.service ||' \
+            ' { mkdir -p /etc/systemd/system &&' \
+            ' ln -s /dev/null /etc/systemd/system/prometheus.service; } && '
         ;;
     esac
     printf 'apt-get %s update && apt-get %s --yes --no-install-recommends install %s' \

@@ -282,6 +282,23 @@ def lint_shell():
     return one("shellcheck", ["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts])
 
 
+def browser():
+    """The page in a real browser."""
+    return beside("browser")
+
+
+def prometheus():
+    """What is told to Prometheus, by Prometheus itself; the alerts, each on its fault."""
+    return beside("prometheus")
+
+
+def beside(folder):
+    """Tests that need a program the others do without, in a folder of their own."""
+    build("build")
+    databases.env()
+    return pytest([folder], name=folder)
+
+
 def demo():
     """The demo, which judges itself by another program's reading."""
     result = Result()
@@ -311,6 +328,8 @@ SUITES = {
     "asan": asan,
     "valgrind": valgrind,
     "lint": lint,
+    "browser": browser,
+    "prometheus": prometheus,
     "demo": demo,
     "mutations": mutations,
 }

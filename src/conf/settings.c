@@ -126,14 +126,14 @@ const struct setting settings[] = {
      .max = 3650 * DAY, .zero = "off", .def = "off", .workers = FOR_SWEEP | FOR_WEB,
      .help = "the promise that no row is older; the sweep speeds up to hold it"},
 
-    {.path = "budget", .kind = &kind_section, .workers = FOR_FOLLOW | FOR_SWEEP,
+    {.path = "budget", .kind = &kind_section, .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB,
      .help = "a limit on what the nodes are asked, in cost units; 0: none"},
     {.path = "budget.per_second", .kind = &kind_number, IN(conf, budget.per_second),
-     .max = 1000000000, .def = "0", .workers = FOR_FOLLOW | FOR_SWEEP, .inactive = "[1-9]*",
+     .max = 1000000000, .def = "0", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB, .inactive = "[1-9]*",
      .inactive_note = "requests are not limited",
      .help = "units in a second"},
     {.path = "budget.per_day", .kind = &kind_number, IN(conf, budget.per_day),
-     .max = 1000000000000000, .def = "0", .workers = FOR_FOLLOW | FOR_SWEEP, .inactive = "[1-9]*",
+     .max = 1000000000000000, .def = "0", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB, .inactive = "[1-9]*",
      .inactive_note = "requests are not limited",
      .help = "units in a day (UTC)"},
 

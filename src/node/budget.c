@@ -176,6 +176,8 @@ void budget_elsewhere(struct budget *b, uint64_t units, int64_t now)
     b->elsewhere = units;
 }
 
+const char *const budget_spenders[BUDGET_SPENDERS] = {"follow", "sweep", "command"};
+
 void budget_export(const struct budget *b, char out[BUDGET_TEXT])
 {
     snprintf(out, BUDGET_TEXT, "%" PRIu64 " %" PRIu64, b->day, b->spent);

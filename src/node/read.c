@@ -466,15 +466,24 @@ size_t reads_batch_size(struct reads *r, const struct read_shape *shape)
     return size > LEAST ? size : LEAST;
 }
 
-void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out)
+bool reads_size(const struct reads *r, const struct endpoint *e, struct read_size *ret)
 {
     for (size_t i = 0; i < r->n_learnt; i++) {
         const struct read_learnt *l = &r->learnt[i];
         if (l->endpoint != e)
             continue;
-        buf_addf(out, "%s, %zu wallets a call, %llu gas", l->reader->name, l->size,
-                 (unsigned long long)(l->granted ? l->granted : l->gas));
-        return;
+        *ret = (struct read_size){l->reader->name, l->size, l->granted ? l->granted : l->gas};
+        return true;
     }
-    buf_adds(out, "not asked yet");
+    return false;
+}
+
+void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out)
+{
+    struct read_size size;
+    if (reads_size(r, e, &size))
+        buf_addf(out, "%s, %zu wallets a call, %llu gas", size.reader, size.wallets,
+                 (unsigned long long)size.gas);
+    else
+        buf_adds(out, "not asked yet");
 }

@@ -80,7 +80,14 @@ const char *reads_learnt_export(struct reads *r, const struct endpoint *e,
 void reads_learnt_import(struct reads *r, const struct endpoint *e, const struct read_shape *shape,
                          const char *reader, const char *text);
 
-/* What was learnt of an endpoint, as a short line: "multicall3, 400 wallets a call, 50000000 gas".
+/* How an endpoint is read from, as far as it was asked: false when it was not yet. */
+struct read_size {
+    const char *reader; /* static */
+    size_t wallets;     /* a call */
+    uint64_t gas;       /* a call: what it was seen to grant, else what is asked for */
+};
+bool reads_size(const struct reads *r, const struct endpoint *e, struct read_size *ret);
+/* The same as a short line: "multicall3, 400 wallets a call, 50000000 gas".
  */
 void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out);
 

@@ -29,7 +29,7 @@ struct endpoint_cells {
     struct text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, took_ms, answers, latency_us, paused_until,
-        answered_at;
+        answered_at, batch, gas;
     number pauses[PAUSES];
 };
 
@@ -230,15 +230,17 @@ void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char
     text_put(&e->paused_why, why);
 }
 
-void counters_endpoint_reader(size_t endpoint, const char *text)
+void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batch, uint64_t gas)
 {
     struct endpoint_cells *e = endpoint_of(endpoint);
     char now[COUNTERS_TEXT];
     if (!e)
         return;
     text_get(&e->reader, now, sizeof now);
-    if (strncmp(now, text, sizeof now - 1) != 0)
-        text_put(&e->reader, text);
+    if (strncmp(now, reader, sizeof now - 1) != 0)
+        text_put(&e->reader, reader);
+    put(&e->batch, batch);
+    put(&e->gas, gas);
 }
 
 void counters_trouble(const char *text)
@@ -394,8 +396,11 @@ static void add_endpoint(const struct endpoint_cells *e, struct counters_endpoin
         text_get(&e->paused_why, v->paused_why, sizeof v->paused_why);
     }
     text_get(&e->reader, text, sizeof text);
-    if (text[0])
+    if (text[0] && get(&e->batch) >= v->batch) {
         snprintf(v->reader, sizeof v->reader, "%s", text);
+        v->batch = get(&e->batch);
+        v->gas = get(&e->gas);
+    }
 }
 
 bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret)
@@ -408,6 +413,15 @@ bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret)
     /* One worker's pause does not outlive another's good answer. */
     if (ret->answered_at > ret->paused_until)
         ret->paused_until = 0;
+    return ret->name[0] != '\0';
+}
+
+bool counters_endpoint_part(enum counters_part p, size_t endpoint,
+                            struct counters_endpoint_view *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (endpoint < COUNTERS_ENDPOINTS)
+        add_endpoint(&page->parts[p].endpoints[endpoint], ret);
     return ret->name[0] != '\0';
 }
 

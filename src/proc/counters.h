@@ -91,7 +91,8 @@ enum counters_pause { PAUSE_TOLD, PAUSE_SILENT, PAUSE_WRONG, PAUSE_LAGS, PAUSE_F
 extern const char *const counters_pause_names[PAUSES];
 void counters_endpoint_pause(size_t endpoint, enum counters_pause why);
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why);
-void counters_endpoint_reader(size_t endpoint, const char *text);
+/* How it is read from; batch: wallets a call. */
+void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batch, uint64_t gas);
 /* A failure's words, masked by whoever made them. */
 void counters_trouble(const char *text);
 
@@ -136,10 +137,14 @@ struct counters_endpoint_view {
     uint64_t paused_until; /* wall ms; past: it is up */
     uint64_t answered_at;  /* wall ms of the last good answer; 0: none yet */
     char paused_why[COUNTERS_TEXT];
-    char reader[COUNTERS_TEXT];
+    char reader[COUNTERS_TEXT]; /* "": not asked yet */
+    uint64_t batch, gas;        /* of a call by that reader */
 };
 /* Summed over all parts; false when there is no such endpoint. */
 bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret);
+/* One part's share alone. */
+bool counters_endpoint_part(enum counters_part p, size_t endpoint,
+                            struct counters_endpoint_view *ret);
 
 struct counters_worker_view {
     char name[COUNTERS_NAME];

@@ -21,14 +21,6 @@ const char *colour_name(enum colour c)
     return names[c];
 }
 
-const char *colour_words(enum colour c)
-{
-    static const char *const words[] = {"The table equals the chain.",
-                                        "The table is catching up with the chain.",
-                                        "The table cannot be trusted right now."};
-    return words[c];
-}
-
 __attribute__((format(printf, 3, 4))) static void add(struct reasons *r, enum colour colour,
                                                       const char *fmt, ...)
 {
@@ -200,4 +192,55 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
                 worst = worst == GREEN ? (enum colour)c : worst;
             }
     return worst;
+}
+
+void health_notes(const struct health *h, struct reasons *r)
+{
+    struct counters_endpoint_view e;
+    for (size_t i = 0; i < h->known.n_balances; i++) {
+        const struct known_balance *b = &h->known.balances[i];
+        uint64_t n = b->has_ages ? b->ages.quarantined : 0;
+        if (n > 0)
+            add(r, GREEN, "%s: %" PRIu64 " wallet%s cannot be read and wait%s in quarantine",
+                b->name, n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+    }
+    for (size_t i = 0; h->has_daemon && h->connected && i < COUNTERS_ENDPOINTS; i++)
+        if (counters_endpoint_get(i, &e) && !endpoint_is_up(&e, h))
+            add(r, GREEN, "endpoint %.60s does not serve, others do%s%.150s", e.name,
+                e.paused_why[0] ? ": " : "", e.paused_why);
+}
+
+static void good_sentence(const struct health *h, char ret[REASON_TEXT])
+{
+    uint64_t rows = 0, excused = 0;
+    int64_t oldest_us = 0;
+    char age[CLOCK_TEXT], oldest[CLOCK_TEXT + 32] = "";
+    for (size_t i = 0; i < h->known.n_balances; i++) {
+        const struct view_ages *a = &h->known.balances[i].ages;
+        rows += a->rows - a->excused_unproven; /* those in quarantine are told of apart */
+        excused += a->quarantined;
+        if (a->rows > 0 && a->now_us - a->oldest_us > oldest_us)
+            oldest_us = a->now_us - a->oldest_us;
+    }
+    duration_text(age, oldest_us / 1000);
+    if (excused == 0) /* else it would be one of theirs */
+        snprintf(oldest, sizeof oldest, ", the oldest %s ago", age);
+    if (rows == 0)
+        snprintf(ret, REASON_TEXT, "It equals the chain: it has no row yet.");
+    else
+        snprintf(ret, REASON_TEXT,
+                 "It equals the chain: each of %" PRIu64 " row%s was read at a proven block%s.",
+                 rows, rows == 1 ? "" : "s", oldest);
+}
+
+void health_sentence(const struct health *h, enum colour c, char ret[REASON_TEXT])
+{
+    if (c == GREEN)
+        good_sentence(h, ret);
+    else if (c == AMBER)
+        snprintf(ret, REASON_TEXT,
+                 "It is catching up with the chain. What is not right yet, and why:");
+    else
+        snprintf(ret, REASON_TEXT,
+                 "What changes on the chain does not reach it: rows may be out of date.");
 }

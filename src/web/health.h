@@ -46,8 +46,10 @@ void health_fresh(const struct health *h, struct reasons *ret);
 
 /* The whole: the worst colour, and all reasons, worst first. */
 enum colour health_verdict(const struct health *h, struct reasons *ret);
+/* What should be known, and is no reason to distrust a row that is not named in it. */
+void health_notes(const struct health *h, struct reasons *ret);
 const char *colour_name(enum colour c);
-/* One sentence for a person. */
-const char *colour_words(enum colour c);
+/* The verdict as one sentence for a person: with the evidence when it is good. */
+void health_sentence(const struct health *h, enum colour c, char ret[REASON_TEXT]);
 
 #endif

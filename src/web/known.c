@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "node/budget.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -77,6 +78,23 @@ static int look_at_positions(struct knowledge *k, struct store *s, struct known 
     return 0;
 }
 
+static int look_at_budget(const struct conf *conf, struct store *s, struct known *ret,
+                          struct arena *arena, struct err *err)
+{
+    struct budget account;
+    budget_init(&account, 0, conf->budget.per_day, clock_ms(), wall_seconds());
+    for (size_t i = 0; conf->budget.per_day > 0 && i < BUDGET_SPENDERS; i++) {
+        const char *text;
+        if (store_state_get(s, arena_printf(arena, BUDGET_KEY "%s", budget_spenders[i]), arena,
+                            &text, err) < 0)
+            return -1;
+        if (text)
+            budget_import(&account, text, false);
+    }
+    ret->spent_today = account.others;
+    return 0;
+}
+
 static int look_at_balance(struct store *s, const struct store_balance *b, struct known_balance *k,
                            struct arena *arena, struct err *err)
 {
@@ -94,6 +112,8 @@ static int look(struct knowledge *k, struct store *s, struct known *ret, struct 
     struct arena arena;
     arena_init(&arena);
     int rc = look_at_positions(k, s, ret, &arena, err);
+    if (rc == 0)
+        rc = look_at_budget(k->conf, s, ret, &arena, err);
     for (size_t i = 0; i < k->n_balances && rc == 0; i++)
         rc = look_at_balance(s, &k->balances[i], &ret->balances[i], &arena, err);
     arena_free(&arena);
@@ -127,6 +147,7 @@ int64_t knowledge_look(void *ctx, struct store *s)
     now->head = fresh.head;
     now->settled = fresh.settled;
     now->chain_id = fresh.chain_id;
+    now->spent_today = fresh.spent_today;
     for (size_t i = 0; i < k->n_balances; i++) {
         now->balances[i].has_checkpoint = fresh.balances[i].has_checkpoint;
         now->balances[i].checkpoint = fresh.balances[i].checkpoint;

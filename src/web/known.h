@@ -36,7 +36,8 @@ struct known {
     int64_t store_at_ms;  /* monotonic: when it last answered */
     bool has_positions;
     uint64_t head, settled;
-    uint64_t chain_id; /* 0: not learnt yet */
+    uint64_t chain_id;    /* 0: not learnt yet */
+    uint64_t spent_today; /* of budget.per_day, as far as written down: up to a minute old */
     size_t n_balances;
     struct known_balance balances[KNOWN_BALANCES];
     struct {

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { DAY_S = 86400 };
+
 const char *const path_names[COUNTERS_PATHS] = {"event", "sweep", "settle",
                                                 "reorg", "audit", "backfill"};
 
@@ -94,8 +96,10 @@ static void write_verdict(const struct health *h, struct buf *out)
 {
     struct reasons r;
     enum colour c = health_verdict(h, &r);
+    char sentence[REASON_TEXT];
+    health_sentence(h, c, sentence);
     buf_addf(out, "\"verdict\":{\"state\":\"%s\",\"text\":", colour_name(c));
-    json_write_text(out, colour_words(c));
+    json_write_text(out, sentence);
     buf_adds(out, ",\"reasons\":[");
     for (size_t i = 0; i < r.n; i++) {
         buf_adds(out, i ? ",{\"state\":" : "{\"state\":");
@@ -103,6 +107,13 @@ static void write_verdict(const struct health *h, struct buf *out)
         buf_adds(out, ",\"text\":");
         json_write_text(out, r.list[i].text);
         buf_addc(out, '}');
+    }
+    r = (struct reasons){0};
+    health_notes(h, &r);
+    buf_adds(out, "],\"notes\":[");
+    for (size_t i = 0; i < r.n; i++) {
+        buf_adds(out, i ? "," : "");
+        json_write_text(out, r.list[i].text);
     }
     buf_adds(out, "]}");
 }
@@ -154,6 +165,39 @@ static void write_ages(const struct known_balance *b, struct buf *out)
     json_write_time(out, a->now_us);
 }
 
+/* What the sweep has asked and moved for a row, so far: the base of the forecast. */
+struct per_row {
+    bool known;
+    double units, bytes;
+};
+
+static struct per_row sweep_per_row(void)
+{
+    struct counters_endpoint_view e;
+    struct per_row ret = {0};
+    uint64_t rows = 0;
+    for (int i = 0; i < COUNTERS_PATHS; i++)
+        rows += counters_get(PART_SWEEP, (enum cell)(CELL_REFRESHED + i));
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS && rows > 0; i++)
+        if (counters_endpoint_part(PART_SWEEP, i, &e)) {
+            ret.known = true;
+            ret.units += (double)e.cost / (double)rows;
+            ret.bytes += (double)(e.bytes_in + e.bytes_out) / (double)rows;
+        }
+    return ret;
+}
+
+static void write_forecast(uint64_t rows, struct buf *out)
+{
+    uint64_t batch = counters_get(PART_SWEEP, CELL_BATCH);
+    struct per_row cost = sweep_per_row();
+    write_number(out, "full_pass_requests", batch > 0, batch ? (rows + batch - 1) / batch : 0);
+    buf_addc(out, ',');
+    write_number(out, "full_pass_units", cost.known, (uint64_t)(cost.units * (double)rows + 0.5));
+    buf_addc(out, ',');
+    write_number(out, "full_pass_bytes", cost.known, (uint64_t)(cost.bytes * (double)rows + 0.5));
+}
+
 /* How far the lap is, and when at this rate every row will have been read once. */
 static void write_lap(const struct health *h, size_t i, const struct history *history,
                       struct buf *out)
@@ -163,19 +207,16 @@ static void write_lap(const struct health *h, size_t i, const struct history *hi
     counters_lap_get(i, &lap);
     double rate = history ? history_sweep_rate(history, h->now_ms) : 0;
     /* Several balances share the sweep by their rows. */
-    uint64_t all = 0, batch = counters_get(PART_SWEEP, CELL_BATCH);
+    uint64_t all = 0;
     for (size_t k = 0; k < h->known.n_balances; k++)
         all += h->known.balances[k].ages.rows;
     buf_addf(out, ",\"lap\":{\"number\":%" PRIu64 ",\"rows\":%" PRIu64 ",", lap.laps + 1, lap.rows);
     write_wall(out, "started", lap.started);
     if (rate > 0 && all > 0)
-        buf_addf(out, ",\"full_pass_seconds\":%.0f", (double)all / rate);
+        buf_addf(out, ",\"full_pass_seconds\":%.0f,", (double)all / rate);
     else
-        buf_adds(out, ",\"full_pass_seconds\":null");
-    if (batch > 0)
-        buf_addf(out, ",\"full_pass_requests\":%" PRIu64, (a->rows + batch - 1) / batch);
-    else
-        buf_adds(out, ",\"full_pass_requests\":null");
+        buf_adds(out, ",\"full_pass_seconds\":null,");
+    write_forecast(a->rows, out);
     buf_addc(out, '}');
 }
 
@@ -217,6 +258,25 @@ static void write_sweep(const struct health *h, const struct conf *conf,
         buf_addf(out, "%s\"%s\":%" PRIu64, i ? "," : "", path_names[i],
                  counters_sum(CELL_REFRESHED + i));
     buf_addf(out, "},\"changed\":%" PRIu64, counters_sum(CELL_CHANGED));
+}
+
+static void write_budget(const struct health *h, const struct conf *conf, struct buf *out)
+{
+    struct counters_endpoint_view e;
+    uint64_t spent = 0;
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++)
+        if (counters_endpoint_get(i, &e))
+            spent += e.cost;
+    buf_addf(out,
+             ",\"budget\":{\"per_second\":%" PRIu64 ",\"per_day\":%" PRIu64
+             ",\"spent_since_start\":%" PRIu64 ",",
+             conf->budget.per_second, conf->budget.per_day, spent);
+    /* The account is written down once a minute only. */
+    bool all_today = counters_started() / DAY_S == (uint64_t)h->now_ms / 1000 / DAY_S;
+    uint64_t today = h->known.spent_today;
+    write_number(out, "spent_today", conf->budget.per_day > 0,
+                 all_today && spent > today ? spent : today);
+    buf_addc(out, '}');
 }
 
 static void write_drift(const struct health *h, struct buf *out)
@@ -269,7 +329,12 @@ static void write_endpoints(const struct health *h, struct buf *out)
         json_write_text(out, up ? NULL : e.paused_why[0] ? e.paused_why : NULL);
         buf_adds(out, ",\"reader\":");
         json_write_text(out, e.reader[0] ? e.reader : NULL);
-        buf_addf(out, ",\"latency_ms\":%.1f", (double)e.latency_us / 1000);
+        buf_addc(out, ',');
+        write_number(out, "batch", e.batch > 0, e.batch);
+        buf_addc(out, ',');
+        write_number(out, "gas", e.gas > 0, e.gas);
+        buf_addf(out, ",\"missed_logs\":%" PRIu64 ",\"latency_ms\":%.1f", e.missed_logs,
+                 (double)e.latency_us / 1000);
         write_faults(&e, out);
         buf_addf(out, ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"cost\":%" PRIu64 ",",
                  e.bytes_in, e.bytes_out, e.cost);
@@ -327,6 +392,7 @@ void status_write(const struct health *health, const struct conf *conf,
     buf_addc(out, '}');
     write_balances(health, history, out);
     write_sweep(health, conf, history, out);
+    write_budget(health, conf, out);
     write_drift(health, out);
     write_endpoints(health, out);
     write_workers(out);

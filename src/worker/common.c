@@ -88,9 +88,8 @@ void worker_mend(struct tracker *t, const struct err *err)
 void worker_note_readers(struct tracker *t)
 {
     for (size_t i = 0; i < node_endpoints(t->node); i++) {
-        struct buf text = BUF_INIT(COUNTERS_TEXT);
-        reads_describe(t->reads, node_endpoint(t->node, i), &text);
-        counters_endpoint_reader(i, buf_str(&text));
-        buf_free(&text);
+        struct read_size size;
+        if (reads_size(t->reads, node_endpoint(t->node, i), &size))
+            counters_endpoint_reader(i, size.reader, size.wallets, size.gas);
     }
 }

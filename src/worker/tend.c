@@ -17,8 +17,6 @@
 
 enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000 };
 
-static const char *const spenders[] = {"follow", "sweep", "command"};
-
 static void say(struct tracker *t)
 {
     struct node_notice n;
@@ -32,20 +30,20 @@ static void say(struct tracker *t)
 
 static void key_of(const char *role, char out[48])
 {
-    snprintf(out, 48, "budget.spent.%.20s", role);
+    snprintf(out, 48, BUDGET_KEY "%.20s", role);
 }
 
 static int exchange(struct tracker *t, const char *role, bool load_mine, struct err *err)
 {
     struct arena arena;
     char key[48], mine[BUDGET_TEXT];
-    const char *texts[COUNT_OF(spenders)] = {NULL};
+    const char *texts[BUDGET_SPENDERS] = {NULL};
     int rc = 0;
     arena_init(&arena);
-    for (size_t i = 0; rc == 0 && i < COUNT_OF(spenders); i++) {
-        key_of(spenders[i], key);
+    for (size_t i = 0; rc == 0 && i < BUDGET_SPENDERS; i++) {
+        key_of(budget_spenders[i], key);
         rc = store_state_get(t->store, key, &arena, &texts[i], err);
-        if (strcmp(spenders[i], role) != 0)
+        if (strcmp(budget_spenders[i], role) != 0)
             continue;
         if (rc == 0 && load_mine && texts[i])
             node_spent_import(t->node, texts[i]);
