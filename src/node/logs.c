@@ -27,7 +27,14 @@ static void add_filter(struct buf *b, const struct log_filter *f)
         hash_text(&f->topics[i], text);
         buf_addf(b, "%s\"%s\"", i ? "," : "", text);
     }
-    buf_adds(b, "]]}]");
+    buf_adds(b, "]");
+    for (int i = 1; f->n_words && i < f->position; i++)
+        buf_adds(b, ",null");
+    for (size_t i = 0; i < f->n_words; i++) {
+        hash_text(&f->words[i], text);
+        buf_addf(b, "%s\"%s\"", i ? "," : ",[", text);
+    }
+    buf_adds(b, f->n_words ? "]]}]" : "]}]");
 }
 
 static bool may_log(const struct log_filter *f, const address *contract, const struct header *h)
@@ -63,6 +70,14 @@ static bool doubtful(const struct log_filter *f, const struct header *h, const s
     return false;
 }
 
+static bool has_word(const struct log_filter *f, const struct event_log *log)
+{
+    bool has = f->n_words == 0;
+    for (size_t i = 0; i < f->n_words && !has && log->n_topics > f->position; i++)
+        has = hash_equal(&f->words[i], &log->topics[f->position]);
+    return has;
+}
+
 static bool in_filter(const struct log_filter *f, const struct event_log *log)
 {
     bool contract = false;
@@ -72,7 +87,7 @@ static bool in_filter(const struct log_filter *f, const struct event_log *log)
         return false;
     for (size_t i = 0; i < f->n_topics; i++)
         if (hash_equal(&f->topics[i], &log->topics[0]))
-            return true;
+            return has_word(f, log);
     return false;
 }
 
@@ -344,12 +359,13 @@ int logs_window_result(const struct logs_window *w, struct logs *ret, struct err
     return w->rc;
 }
 
-int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
-                    enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+int node_logs_of(struct node *n, struct endpoint *by, const struct log_filter *f, uint64_t from,
+                 uint64_t to, enum node_lane lane, struct arena *arena, struct logs *ret,
+                 struct err *err)
 {
     struct logs_window *w = NULL;
-    int rc = logs_window_open(n, f, from, to, lane, NULL, arena, &w, err);
-    *ret = (struct logs){.by = node_best(n)};
+    int rc = logs_window_open(n, f, from, to, lane, by, arena, &w, err);
+    *ret = (struct logs){.by = by ? by : node_best(n)};
     while (rc == 0 && !logs_window_ended(w)) {
         struct node_answer a;
         int got = node_next(n, 1000, &a, err);
@@ -362,6 +378,12 @@ int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, u
         rc = logs_window_result(w, ret, err);
     logs_window_close(w);
     return rc;
+}
+
+int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                    enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+{
+    return node_logs_of(n, NULL, f, from, to, lane, arena, ret, err);
 }
 
 /* ---- one block ------------------------------------------------------------------------------- */

@@ -20,6 +20,9 @@ struct log_filter {
     size_t n_contracts;
     const hash32 *topics; /* any of them as topic0 */
     size_t n_topics;
+    const hash32 *words; /* if any: one of them as the topic at `position`, 1 to 3 */
+    size_t n_words;
+    int position;
 };
 
 struct logs {
@@ -34,6 +37,11 @@ struct logs {
  * answer. */
 int node_logs_range(struct node *n, const struct log_filter *f, uint64_t from, uint64_t to,
                     enum node_lane lane, struct arena *arena, struct logs *ret, struct err *err);
+
+/* The same of this endpoint; NULL: whoever is best. */
+int node_logs_of(struct node *n, struct endpoint *by, const struct log_filter *f, uint64_t from,
+                 uint64_t to, enum node_lane lane, struct arena *arena, struct logs *ret,
+                 struct err *err);
 
 /* ---- the same, several windows at once -------------------------------------------------------
  * open → its answers are taken as node_next() brings them → ended → result → close. */

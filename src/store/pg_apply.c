@@ -31,7 +31,7 @@ static void all_wallets(const struct apply *a, struct pg_array *out)
             pg_array_address(out, &b->failures[f++].wallet);
 }
 
-static int compare_write(const void *wallet, const void *write)
+int pg_compare_write(const void *wallet, const void *write)
 {
     return address_compare(wallet, &((const struct store_write *)write)->wallet);
 }
@@ -65,9 +65,9 @@ static void take_debts(struct apply *a, const PGresult *res)
         if (!pg_get_address(res, i, 0, &wallet))
             continue;
         pg_get_int(res, i, 1, &failures);
-        const struct store_write *w =
-            b->n_writes ? bsearch(&wallet, b->writes, b->n_writes, sizeof *b->writes, compare_write)
-                        : NULL;
+        const struct store_write *w = b->n_writes ? bsearch(&wallet, b->writes, b->n_writes,
+                                                            sizeof *b->writes, pg_compare_write)
+                                                  : NULL;
         if (w) {
             struct write_debt *debt = &a->rows[w - b->writes].debt;
             debt->waiting = true;
@@ -158,7 +158,7 @@ static int ask_list(struct apply *a, bool *may)
         if (!pg_get_address(res, i, 0, &wallet))
             continue;
         const struct store_write *w =
-            bsearch(&wallet, b->writes, b->n_writes, sizeof *b->writes, compare_write);
+            bsearch(&wallet, b->writes, b->n_writes, sizeof *b->writes, pg_compare_write);
         if (w)
             may[w - b->writes] = true;
     }
@@ -184,6 +184,8 @@ static int decide(struct apply *a)
             plan.outcome = OUTCOME_ABSENT;
         a->done.olds[i].outcome = plan.outcome;
         a->rows[i].plan = plan;
+        a->done.olds[i].drifted = write_is_drift(b, &a->done.olds[i], &a->rows[i].debt);
+        a->done.drifted += a->done.olds[i].drifted;
         ++*counts[plan.outcome];
     }
     return 0;

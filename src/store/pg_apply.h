@@ -22,6 +22,9 @@ struct apply {
     struct err *err;
 };
 
+/* For bsearch(): a wallet among the writes. */
+int pg_compare_write(const void *wallet, const void *write);
+
 /* Writes what a->rows[].plan says, with all that goes with the batch, and commits. */
 int pg_write_and_commit(struct apply *a);
 

@@ -1,5 +1,6 @@
 /* PostgreSQL: what people look at. */
 #include "store/pg.h"
+#include "store/prove.h"
 #include "store/times.h"
 #include "store/view.h"
 
@@ -185,16 +186,13 @@ int pg_view_changes_latest(struct store *store, const struct store_balance *b,
     return take_changes(pg_of(store), &c, arena, ret, ret_n, err);
 }
 
-int pg_view_drift_latest(struct store *store, size_t limit, struct arena *arena,
-                         struct view_drift **ret, size_t *ret_n, struct err *err)
+#define DRIFT_COLUMNS                                                                              \
+    "id, balance, wallet, stored::text, actual::text, block, cause, endpoint, age, found_at"
+
+static int take_drift(struct pg *s, const struct pg_command *c, struct arena *arena,
+                      struct view_drift **ret, size_t *ret_n, struct err *err)
 {
-    struct pg_command c = {.sql = "SELECT id, balance, wallet, stored::text, actual::text, block, "
-                                  "cause, endpoint, age, found_at FROM trueup_drift ORDER BY id "
-                                  "DESC LIMIT $1",
-                           .params.arena = arena,
-                           .prepare = true};
-    pg_p_int(&c.params, true, limit);
-    PGresult *res = pg_query(pg_of(store), &c, err);
+    PGresult *res = pg_query(s, c, err);
     if (!res)
         return -1;
     int n = PQntuples(res);
@@ -219,6 +217,30 @@ int pg_view_drift_latest(struct store *store, size_t limit, struct arena *arena,
     *ret = list;
     *ret_n = found;
     return 0;
+}
+
+int pg_view_drift_latest(struct store *store, size_t limit, struct arena *arena,
+                         struct view_drift **ret, size_t *ret_n, struct err *err)
+{
+    struct pg_command c = {.sql = "SELECT " DRIFT_COLUMNS
+                                  " FROM trueup_drift ORDER BY id DESC LIMIT $1",
+                           .params.arena = arena,
+                           .prepare = true};
+    pg_p_int(&c.params, true, limit);
+    return take_drift(pg_of(store), &c, arena, ret, ret_n, err);
+}
+
+int pg_prove_drift_of(struct store *store, const struct store_balance *b, const address *wallet,
+                      size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
+                      struct err *err)
+{
+    struct pg_command c = {.sql = "SELECT " DRIFT_COLUMNS " FROM trueup_drift WHERE balance = $2 "
+                                  "AND wallet = $3 ORDER BY id DESC LIMIT $1",
+                           .params.arena = arena};
+    pg_p_int(&c.params, true, limit);
+    pg_p_text(&c.params, b->name);
+    pg_p_address(&c.params, wallet);
+    return take_drift(pg_of(store), &c, arena, ret, ret_n, err);
 }
 
 int pg_view_drift_causes(struct store *store, struct arena *arena, struct view_cause **ret,

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Taken last in a transaction that adds to trueup_changes, so that ids are handed out in the order
@@ -286,6 +287,49 @@ static void add_changes(struct apply *a, struct writes *out)
     pg_p_text(p, store_cause_name(b->cause));
 }
 
+static void add_drift(struct apply *a, struct writes *out)
+{
+    const struct store_batch *b = a->batch;
+    struct pg_array wallet, stored, actual, updated;
+    pg_array_begin(&wallet, a->scratch, PG_TEXT, a->done.drifted);
+    pg_array_begin(&stored, a->scratch, PG_NUMERIC, a->done.drifted);
+    pg_array_begin(&actual, a->scratch, PG_NUMERIC, a->done.drifted);
+    pg_array_begin(&updated, a->scratch, PG_TIMESTAMPTZ, a->done.drifted);
+    for (size_t i = 0; i < b->n_writes; i++) {
+        if (!a->done.olds[i].drifted)
+            continue;
+        pg_array_address(&wallet, &b->writes[i].wallet);
+        pg_array_number(&stored, &a->done.olds[i].balance);
+        pg_array_number(&actual, &b->writes[i].value);
+        pg_array_time(&updated, a->done.olds[i].updated_us);
+    }
+    struct pg_params *p = statement(
+        a, out,
+        "INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, age) SELECT $1, "
+        "u.w, u.s, u.a, $6, 'unknown', greatest(0, extract(epoch FROM CURRENT_TIMESTAMP - "
+        "u.t))::bigint FROM unnest($2, $3, $4, $5) u(w, s, a, t) RETURNING id, wallet");
+    pg_p_text(p, b->balance->name);
+    pg_p_array(p, &wallet);
+    pg_p_array(p, &stored);
+    pg_p_array(p, &actual);
+    pg_p_array(p, &updated);
+    pg_p_int(p, true, b->at.number);
+}
+
+static void take_drift(struct apply *a, const PGresult *res)
+{
+    const struct store_batch *b = a->batch;
+    for (int i = 0; i < PQntuples(res); i++) {
+        address wallet;
+        if (!pg_get_address(res, i, 1, &wallet))
+            continue;
+        const struct store_write *w =
+            bsearch(&wallet, b->writes, b->n_writes, sizeof *b->writes, pg_compare_write);
+        if (w)
+            pg_get_int(res, i, 0, &a->done.olds[w - b->writes].drift_id);
+    }
+}
+
 /* Outside of the transaction, and passing by what another process is pruning. A refusal waits for
  * the next time. */
 static void prune_changes(struct apply *a, uint64_t newest, size_t added)
@@ -351,6 +395,9 @@ int pg_write_and_commit(struct apply *a)
     size_t added = a->done.inserted + a->done.changed;
     if (may_be_lost(a))
         statement(a, &out, "SELECT set_config('synchronous_commit', 'off', true)");
+    size_t drift_at = out.n;
+    if (a->done.drifted)
+        add_drift(a, &out);
     size_t changes_at = out.n; /* the answer with the newest id, where anything changed */
     if (added) {
         add_changes(a, &out);
@@ -360,6 +407,8 @@ int pg_write_and_commit(struct apply *a)
     if (pg_run(a->s, out.c, out.n, res, a->err) != 0)
         return -1;
     uint64_t newest = 0;
+    if (a->done.drifted)
+        take_drift(a, res[drift_at]);
     if (added && PQntuples(res[changes_at]) > 0)
         pg_get_int(res[changes_at], 0, 0, &newest);
     pg_clear(res, out.n);

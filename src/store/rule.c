@@ -42,6 +42,16 @@ struct write_plan write_decide(const struct store_write *w, const struct store_o
     return plan;
 }
 
+bool write_is_drift(const struct store_batch *b, const struct store_old *old,
+                    const struct write_debt *debt)
+{
+    if (!b->files_drift || old->outcome != OUTCOME_CHANGED || !old->has_observed || old->odd)
+        return false;
+    bool due = old->observed_block < b->explained_below;
+    bool awaited = old->has_blocknumber && old->blocknumber > old->observed_block;
+    return !due && !awaited && !debt->waiting;
+}
+
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng)
 {
     const int64_t minute = INT64_C(60000000), day = 24 * 60 * minute;

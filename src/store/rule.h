@@ -27,6 +27,12 @@ struct write_debt {
 struct write_plan write_decide(const struct store_write *w, const struct store_old *old,
                                const struct write_debt *debt, uint64_t read_at);
 
+/* Is this change one that no event explains? Rows that were not proven before (placeholders,
+ * adopted or rewound ones), that could not be read for a while, or that an event still waits for
+ * are not called drift: a false record is worse than none. */
+bool write_is_drift(const struct store_batch *b, const struct store_old *old,
+                    const struct write_debt *debt);
+
 /* The wait after the n-th failure in a row, n >= 1: 1 min doubling to 24 h, up to a quarter more by
  * chance, so that wallets which failed together do not come back together. */
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng);

@@ -232,6 +232,33 @@ static int write_change(struct apply *a, const struct store_write *w, const stru
     return sq_run(a->s, st, a->err);
 }
 
+static int write_drift(struct apply *a, const struct store_write *w, struct store_old *old)
+{
+    char value[U256_DEC_ROOM];
+    sqlite3_stmt *st = sq_prepare(a->s, a->err,
+                                  "INSERT INTO trueup_drift (balance, wallet, stored, actual, "
+                                  "block, cause, age, found_at) VALUES (?1, ?2, ?3, ?4, ?5, "
+                                  "'unknown', ?6, ?7)");
+    if (!st)
+        return -1;
+    sq_text(st, 1, a->batch->balance->name);
+    sq_address(st, 2, &w->wallet);
+    u256_to_dec(&old->balance, value);
+    sq_text(st, 3, value);
+    u256_to_dec(&w->value, value);
+    sq_text(st, 4, value);
+    sq_number(st, 5, true, a->batch->at.number);
+    int64_t age_us = a->now_us - old->updated_us;
+    sq_number(st, 6, true, age_us > 0 ? (uint64_t)age_us / 1000000 : 0);
+    sq_time(st, 7, a->now_us);
+    if (sq_run(a->s, st, a->err) != 0)
+        return -1;
+    old->drifted = true;
+    old->drift_id = (uint64_t)sqlite3_last_insert_rowid(a->s->db);
+    a->done.drifted++;
+    return 0;
+}
+
 static int apply_write(struct apply *a, const struct store_write *w, struct store_old *old)
 {
     struct write_debt debt;
@@ -259,6 +286,8 @@ static int apply_write(struct apply *a, const struct store_write *w, struct stor
         return -1;
     if (a->any_pending && w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
         no_longer_pending(a, &w->wallet) != 0)
+        return -1;
+    if (write_is_drift(a->batch, old, &debt) && write_drift(a, w, old) != 0)
         return -1;
     if (plan.outcome == OUTCOME_INSERTED || plan.outcome == OUTCOME_CHANGED)
         return write_change(a, w, old);

@@ -1,4 +1,5 @@
 /* SQLite: what people look at. Readers never wait for a writer here (WAL). */
+#include "store/prove.h"
 #include "store/sqlite.h"
 #include "store/times.h"
 #include "store/view.h"
@@ -170,20 +171,14 @@ int sq_view_changes_latest(struct store *store, const struct store_balance *b,
     return take_changes(s, st, limit, arena, ret, ret_n, err);
 }
 
-int sq_view_drift_latest(struct store *store, size_t limit, struct arena *arena,
-                         struct view_drift **ret, size_t *ret_n, struct err *err)
+#define DRIFT_COLUMNS "id, balance, wallet, stored, actual, block, cause, endpoint, age, found_at"
+
+static int take_drift(struct sq *s, sqlite3_stmt *st, size_t limit, struct arena *arena,
+                      struct view_drift **ret, size_t *ret_n, struct err *err)
 {
-    struct sq *s = sq_of(store);
     struct view_drift *list = arena_zero(arena, limit + 1, sizeof *list);
     size_t n = 0;
     int rc;
-    sqlite3_stmt *st = sq_prepare(s, err,
-                                  "SELECT id, balance, wallet, stored, actual, block, cause, "
-                                  "endpoint, age, found_at FROM trueup_drift ORDER BY id DESC "
-                                  "LIMIT ?1");
-    if (!st)
-        return -1;
-    sq_number(st, 1, true, limit);
     while ((rc = sq_step(s, st, err)) == 1 && n < limit) {
         struct view_drift *d = &list[n];
         if (!sq_get_address(st, 2, &d->wallet))
@@ -205,6 +200,34 @@ int sq_view_drift_latest(struct store *store, size_t limit, struct arena *arena,
     *ret = list;
     *ret_n = n;
     return 0;
+}
+
+int sq_view_drift_latest(struct store *store, size_t limit, struct arena *arena,
+                         struct view_drift **ret, size_t *ret_n, struct err *err)
+{
+    struct sq *s = sq_of(store);
+    sqlite3_stmt *st =
+        sq_prepare(s, err, "SELECT " DRIFT_COLUMNS " FROM trueup_drift ORDER BY id DESC LIMIT ?1");
+    if (!st)
+        return -1;
+    sq_number(st, 1, true, limit);
+    return take_drift(s, st, limit, arena, ret, ret_n, err);
+}
+
+int sq_prove_drift_of(struct store *store, const struct store_balance *b, const address *wallet,
+                      size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
+                      struct err *err)
+{
+    struct sq *s = sq_of(store);
+    sqlite3_stmt *st = sq_prepare(s, err,
+                                  "SELECT " DRIFT_COLUMNS " FROM trueup_drift WHERE balance = ?2 "
+                                  "AND wallet = ?3 ORDER BY id DESC LIMIT ?1");
+    if (!st)
+        return -1;
+    sq_number(st, 1, true, limit);
+    sq_text(st, 2, b->name);
+    sq_address(st, 3, wallet);
+    return take_drift(s, st, limit, arena, ret, ret_n, err);
 }
 
 int sq_view_drift_causes(struct store *store, struct arena *arena, struct view_cause **ret,

@@ -149,6 +149,10 @@ struct store_batch {
     size_t n_dirty;
     bool has_checkpoint; /* last_block = max(old, checkpoint) */
     uint64_t checkpoint;
+    /* Every event up to `at` has been answered for this balance: a difference without an event is
+     * drift, and filed in trueup_drift with the cause "unknown" (store/prove.h tells it later). */
+    bool files_drift;
+    uint64_t explained_below; /* rows observed before this block are due anyway: no drift */
 };
 
 enum store_outcome {
@@ -170,11 +174,13 @@ struct store_old { /* what a write met; parallel to batch.writes */
     bool has_blocknumber;
     uint64_t blocknumber;
     int64_t updated_us;
+    bool drifted;
+    uint64_t drift_id; /* its row of trueup_drift */
 };
 
 struct store_applied {
     bool anchor_gone; /* the header is stored no more or not canonical: nothing was written */
-    size_t inserted, changed, refreshed, older, absent, quarantined;
+    size_t inserted, changed, refreshed, older, absent, quarantined, drifted;
     struct store_old *olds; /* n_writes of them, in the arena; NULL if anchor_gone */
 };
 

@@ -40,8 +40,9 @@ struct run {
     struct flight flights[FLIGHTS];
     size_t count[FLIGHT_WRITING + 1]; /* of flights in each state */
 
-    bool has_anchor;
+    bool has_anchor, finds_drift;
     struct anchor at;
+    struct drifts drifts; /* filed, their causes still to be found */
     int64_t anchored_ms;
     unsigned moved_in_row;
 
@@ -130,6 +131,8 @@ static int begin(struct run *r, struct flight *f, struct err *err)
                         .marks = f->plan.list,
                         .n = f->plan.n,
                         .lane = r->p->lane};
+    if (r->finds_drift && step_files_drift(r->p->t, &step, err) < 0)
+        return -1;
     if (f->open)
         step_close(&f->work);
     step_open(&f->work, &step);
@@ -148,15 +151,34 @@ static int ensure_anchor(struct run *r, bool *ret_has, struct err *err)
     *ret_has = r->has_anchor && (r->p->fixed || clock_ms() - r->anchored_ms < ANCHOR_MS);
     if (*ret_has || r->count[FLIGHT_READING] > 0)
         return 0;
-    if (r->p->anchor(r->p->ctx, &r->at, err) < 0)
+    r->finds_drift = false;
+    if (r->p->anchor(r->p->ctx, &r->at, err) < 0 ||
+        (r->p->finds_drift && r->p->finds_drift(r->p->ctx, &r->at, &r->finds_drift, err) < 0))
         return -1;
     r->anchored_ms = clock_ms();
     r->has_anchor = *ret_has = true;
     return 0;
 }
 
+/* So, too, does finding out why rows had drifted: at the end, or when a list is full. */
+static bool many_drifted(const struct run *r)
+{
+    return r->drifts.n >= DRIFT_AT_ONCE / 2;
+}
+
+static void settle_drift(struct run *r)
+{
+    struct err ignored = {0}; /* then their records say that it is not known */
+    if (r->count[FLIGHT_READING] == 0)
+        drift_settle(r->p->t, r->p->b, &r->drifts, &ignored);
+}
+
 static int read_more(struct run *r, struct err *err)
 {
+    if (many_drifted(r))
+        settle_drift(r);
+    if (many_drifted(r))
+        return 0;
     while (r->count[FLIGHT_READING] < r->window) {
         bool anchored;
         struct flight *f = find(r, FLIGHT_FREE);
@@ -239,6 +261,9 @@ static void wrote(struct run *r, struct flight *f)
     p->updated += done->applied.inserted + done->applied.changed + done->applied.refreshed;
     p->changed += done->applied.changed;
     p->failed += done->applied.quarantined;
+    p->drifted += done->applied.drifted;
+    for (size_t i = 0; i < f->work.drifts.n; i++)
+        drifts_add(&r->drifts, &f->work.drifts.list[i]);
     r->moved_in_row = 0;
     land(r, f);
 }
@@ -356,6 +381,8 @@ int flights_run(const struct flights *p, struct flights_progress *ret, struct er
     r->window = WINDOW_FIRST;
     r->count[FLIGHT_FREE] = FLIGHTS;
     int rc = open_and_fly(r, err);
+    if (rc == 0)
+        settle_drift(r);
     writers_close(r->writers);
     for (size_t i = 0; i < FLIGHTS; i++) {
         struct flight *f = &r->flights[i];
@@ -365,6 +392,7 @@ int flights_run(const struct flights *p, struct flights_progress *ret, struct er
             step_close(&f->work);
         dirty_free(&f->plan);
     }
+    drifts_free(&r->drifts);
     struct err ignored;
     learned_save(p->t, &r->learned, true, &ignored);
     *ret = r->progress;

@@ -13,8 +13,8 @@
 #include "track/step.h"
 
 struct flights_progress {
-    uint64_t rows, updated, changed, failed; /* updated, changed, failed: of what was written */
-    uint64_t requests, bytes_out, bytes_in;  /* of this run; HTTP headers included */
+    uint64_t rows, updated, changed, failed, drifted; /* all but rows: of what was written */
+    uint64_t requests, bytes_out, bytes_in;           /* of this run; HTTP headers included */
 };
 
 struct flights {
@@ -33,6 +33,8 @@ struct flights {
      * `fixed` only once, and then a block that cannot be read ends the run. */
     int (*anchor)(void *ctx, struct anchor *ret, struct err *err);
     bool fixed;
+    /* May differences at this block be called drift (step_files_drift())? NULL: never. */
+    int (*finds_drift)(void *ctx, const struct anchor *at, bool *ret, struct err *err);
     /* NULL: each step is written. Else nothing is, and each step is shown, in the order of the
      * plan: w->step.marks, w->readings and w->step.at. */
     int (*show)(void *ctx, const struct step_work *w, struct err *err);

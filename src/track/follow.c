@@ -112,7 +112,7 @@ static int save_positions(struct follow *f, struct err *err)
         .head = f->chain.head.at.number, .settled = f->chain.settled.number, .first = f->first};
     for (size_t i = 0; i < f->t->n_balances; i++)
         p.covered[i] = f->balances[i].covered;
-    if (positions_save(f->t, &p, err) < 0)
+    if (answered_save(f->t, &f->answered, err) < 0 || positions_save(f->t, &p, err) < 0)
         return -1;
     f->moved = false;
     return 0;
@@ -129,17 +129,31 @@ static int prune(struct follow *f, struct err *err)
     return 0;
 }
 
+/* What lies between where we left off and a checkpoint that another program moved was answered to
+ * that program. */
+static void note_gap(struct follow *f, const struct follow_balance *fb, const struct positions *p)
+{
+    uint64_t seen = p->covered[fb->b - f->t->balances];
+    if (fb->checkpoint > seen)
+        answered_by(&f->answered, seen + 1, NULL);
+}
+
 static int start(struct follow *f, struct err *err)
 {
     struct positions p;
-    if (!f->begun && positions_load(f->t, &p, err) < 0)
+    if (!f->begun &&
+        (positions_load(f->t, &p, err) < 0 || answered_load(f->t, &f->answered, err) < 0))
         return -1;
     if (!f->begun)
         f->first = p.known ? p.first : f->chain.head.at.number;
-    f->begun = true;
-    for (size_t i = 0; i < f->t->n_balances; i++)
-        if (!f->balances[i].started && start_balance(f, &f->balances[i], err) < 0)
+    for (size_t i = 0; i < f->t->n_balances; i++) {
+        bool started = f->balances[i].started;
+        if (!started && start_balance(f, &f->balances[i], err) < 0)
             return -1;
+        if (!started && !f->begun)
+            note_gap(f, &f->balances[i], &p);
+    }
+    f->begun = true;
     return 0;
 }
 
@@ -263,6 +277,8 @@ static int settle_named(struct follow *f, struct follow_balance *fb, const struc
     if (fanout_resolve(f->t, &n->fanout, at, events_insert(fb->b), &n->dirty, &unanswered, err) < 0)
         return -1;
     ret->unanswered += unanswered;
+    if (unanswered > 0) /* whom they would have named is not the endpoint's fault */
+        answered_by(&f->answered, fb->covered + 1, NULL);
     return events_keep_tracked(f->t, fb->b, &n->dirty, err);
 }
 
@@ -364,6 +380,7 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
             return err_set(err, ERR_FAILED,
                            "the logs up to block %" PRIu64 " are of another branch", to);
         range_answered(&f->range, to - from, logs.n);
+        answered_by(&f->answered, from, endpoint_name(logs.by));
         mark_all(f, &logs);
         *ret_ok = true;
         return 0;
@@ -397,6 +414,7 @@ static int cover_block(struct follow *f, const struct header *h, struct arena *a
         0)
         return -1;
     pushed_answered(&f->pushed, h, &logs);
+    answered_by(&f->answered, h->at.number, endpoint_name(logs.by));
     mark_all(f, &logs);
     return 0;
 }
@@ -550,6 +568,7 @@ static int settle(struct follow *f, struct follow_report *ret, struct err *err)
         if (settle_page(f->t, f->balances[i].b, &at, settled, &r, err) < 0)
             return -1;
         ret->settled += r.updated;
+        ret->drifted += r.drifted;
         more |= r.more;
         put_off |= r.put_off;
     }

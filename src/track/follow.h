@@ -11,6 +11,7 @@
 #ifndef TRACK_FOLLOW_H
 #define TRACK_FOLLOW_H
 
+#include "track/answered.h"
 #include "track/chain.h"
 #include "track/events.h"
 #include "track/pushed.h"
@@ -22,6 +23,7 @@ struct follow {
     struct range range;
     struct trigger_filter filter;
     struct pushed pushed;
+    struct answered answered;
     struct follow_balance {
         struct tracked *b;
         bool started;
@@ -53,6 +55,7 @@ struct follow_report {
     enum follow_end end;
     size_t updated;    /* rows written from events */
     size_t settled;    /* rows read again because their block settled */
+    size_t drifted;    /* of those settled: differed without an event (drift.h) */
     size_t unanswered; /* views of triggers that answered no list: left to the sweep */
     size_t missed;     /* logs that were pushed, and left out of the answer for missed_at */
     uint64_t missed_at;

@@ -115,6 +115,24 @@ static int anchor(void *ctx, struct anchor *ret, struct err *err)
     return command_anchor(w->p->t, w->p->b, ret, err);
 }
 
+int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
+                        bool *ret, struct err *err)
+{
+    struct positions p;
+    uint64_t covered;
+    bool found;
+    if (positions_load(t, &p, err) < 0 || positions_covered(t, b, &p, &covered, &found, err) < 0)
+        return -1;
+    *ret = p.known && found && at->number <= covered;
+    return 0;
+}
+
+static int finds_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
+{
+    const struct walk *w = ctx;
+    return command_finds_drift(w->p->t, w->p->b, at, ret, err);
+}
+
 static void progress(void *ctx, const struct flights_progress *p)
 {
     const struct walk *w = ctx;
@@ -135,6 +153,7 @@ int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err
                               .ctx = &w,
                               .plan = plan,
                               .anchor = anchor,
+                              .finds_drift = finds_drift,
                               .progress = progress};
     if (store_count(p->t->store, &p->b->store, &counts, err) < 0)
         return -1;

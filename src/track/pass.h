@@ -29,4 +29,8 @@ int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *re
 int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, struct anchor *ret_at,
                   struct err *err);
 
+/* Has a daemon answered every event up to that block, so that a difference there is drift? */
+int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
+                        bool *ret, struct err *err);
+
 #endif

@@ -24,7 +24,7 @@ static int read_again(struct tracker *t, struct tracked *b, const struct anchor 
                      .marks = plan.list,
                      .n = plan.n,
                      .lane = NODE_CATCHUP};
-    int rc = step_run(t, &s, ret, err);
+    int rc = step_files_drift(t, &s, err) < 0 ? -1 : step_run(t, &s, ret, err);
     dirty_free(&plan);
     return rc;
 }
@@ -50,6 +50,7 @@ static int settle_in(struct tracker *t, struct tracked *b, const struct anchor *
         return 0;
     }
     ret->updated = r.applied.changed + r.applied.refreshed;
+    ret->drifted = r.applied.drifted;
     ret->more = n == PAGE;
     return store_dirty_drop(t->store, &b->store, marks, n, err);
 }

@@ -18,6 +18,7 @@ uint64_t settle_checkpoint(uint64_t to, uint64_t settled, uint64_t before);
 
 struct settle_report {
     size_t updated; /* rows read again */
+    size_t drifted; /* of them: differed without an event (drift.h) */
     bool more;      /* there are further marks: go on at once */
     bool put_off;   /* they could not be read at this block (why): try at another one */
     struct err why;

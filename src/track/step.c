@@ -3,6 +3,7 @@
 #include "track/step.h"
 #include "base/mem.h"
 #include "proc/counters.h"
+#include "track/all_due.h"
 #include "track/judge.h"
 
 #include <inttypes.h>
@@ -17,6 +18,13 @@ void step_open(struct step_work *w, const struct step *s)
 void step_close(struct step_work *w)
 {
     arena_free(&w->arena);
+    drifts_free(&w->drifts);
+}
+
+int step_files_drift(struct tracker *t, struct step *s, struct err *err)
+{
+    s->files_drift = all_due_get(t, s->balance, &s->explained_below, err) == 0;
+    return s->files_drift ? 0 : -1;
 }
 
 /* ---- read ------------------------------------------------------------------------------------ */
@@ -107,6 +115,18 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
     b->dirty = dirty;
 }
 
+static void note_drift(struct step_work *w, const struct store_batch *b,
+                       const struct store_old *olds)
+{
+    for (size_t i = 0; i < b->n_writes; i++)
+        if (olds[i].drifted)
+            drifts_add(&w->drifts, &(struct drift){.wallet = b->writes[i].wallet,
+                                                   .id = olds[i].drift_id,
+                                                   .observed = olds[i].observed_block,
+                                                   .at = b->at.number,
+                                                   .has_blocknumber = olds[i].has_blocknumber});
+}
+
 int step_write(struct step_work *w, struct store *store, struct err *err)
 {
     const struct step *s = &w->step;
@@ -114,10 +134,14 @@ int step_write(struct step_work *w, struct store *store, struct err *err)
                                 .cause = s->cause,
                                 .at = s->at,
                                 .has_checkpoint = s->has_checkpoint,
-                                .checkpoint = s->checkpoint};
+                                .checkpoint = s->checkpoint,
+                                .files_drift = s->files_drift,
+                                .explained_below = s->explained_below};
     fill_batch(s, w->readings, &w->arena, &batch);
     if (store_apply(store, &batch, &w->arena, &w->report.applied, err) < 0)
         return -1;
+    if (w->report.applied.drifted > 0)
+        note_drift(w, &batch, w->report.applied.olds);
     w->report.applied.olds = NULL; /* goes with the arena */
     if (w->report.applied.anchor_gone) {
         w->report.end = STEP_MOVED;
@@ -163,6 +187,9 @@ static int run_in(struct tracker *t, struct step_work *w, struct err *err)
     if (w->report.end == STEP_DONE && step_write(w, t->store, err) < 0)
         return -1;
     step_wrote(w);
+    /* Written is written: where the cause cannot be found out, the record says so. */
+    struct err ignored = {0};
+    drift_settle(t, w->step.balance, &w->drifts, &ignored);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "track/dirty.h"
+#include "track/drift.h"
 #include "track/tracker.h"
 
 struct step {
@@ -23,6 +24,8 @@ struct step {
     uint64_t checkpoint;
     bool
         unsettled; /* `at` may be taken back: the wallets are marked, to be read again (settle.h) */
+    bool files_drift; /* set by step_files_drift() */
+    uint64_t explained_below;
 };
 
 enum step_end {
@@ -40,6 +43,10 @@ struct step_report {
     struct err why; /* unless DONE */
 };
 
+/* For a step without events, at a block up to which all events of this balance are answered: what
+ * it finds changed is drift (drift.h). */
+int step_files_drift(struct tracker *t, struct step *s, struct err *err);
+
 /* −1: a request or the store failed; nothing was written, the same step may be tried again. */
 int step_run(struct tracker *t, const struct step *s, struct step_report *ret, struct err *err);
 
@@ -53,6 +60,7 @@ struct step_work {
     struct arena arena;
     struct reading *readings;
     struct step_report report;
+    struct drifts drifts; /* filed by step_write(), their causes still to be found */
 };
 
 void step_open(struct step_work *w, const struct step *s);

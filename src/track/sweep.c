@@ -84,10 +84,11 @@ static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan
                         .n = plan->n,
                         .lane = NODE_SWEEP};
     struct step_report r;
-    if (step_run(s->t, &step, &r, err) < 0)
+    if (step_files_drift(s->t, &step, err) < 0 || step_run(s->t, &step, &r, err) < 0)
         return -1;
     switch (r.end) {
     case STEP_DONE:
+        ret->drifted += r.applied.drifted;
         ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
         ret->quarantined += r.applied.quarantined;
         if (ret->updated > 0)
@@ -158,6 +159,7 @@ static int retry_quarantined(struct sweep *s, const struct anchor *at, struct ar
         return -1;
     ret->requested += n;
     ret->updated += retry.updated;
+    ret->drifted += retry.drifted;
     return 0;
 }
 

@@ -85,6 +85,13 @@ void worker_mend(struct tracker *t, const struct err *err)
         log_warn_err("the store cannot be reached", &again);
 }
 
+void worker_tell_drift(size_t rows)
+{
+    if (rows > 0)
+        log_warn("drift: rows differed from the chain and no event had said so",
+                 LOG_U64("rows", rows));
+}
+
 void worker_note_readers(struct tracker *t)
 {
     for (size_t i = 0; i < node_endpoints(t->node); i++) {

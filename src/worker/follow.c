@@ -92,6 +92,7 @@ static void report(const struct follow *f, const struct follow_report *r)
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
                  LOG_U64("covered", f->balances[0].covered),
                  LOG_U64("head", f->chain.head.at.number));
+    worker_tell_drift(r->drifted);
     if (r->unanswered > 0)
         log_warn("views of triggers answered no list of wallets, left to the sweep",
                  LOG_U64("views", r->unanswered));

@@ -62,6 +62,7 @@ static void report(const struct tracked *b, const struct sweep_report *r)
         log_info("stale refresh: tick complete", LOG_STR("balance", b->conf->name),
                  LOG_U64("requested", r->requested), LOG_U64("updated", r->updated),
                  LOG_U64("quarantined", r->quarantined));
+        worker_tell_drift(r->drifted);
         break;
     case SWEEP_EMPTY:
         log_debug("stale refresh: nothing due", LOG_STR("balance", b->conf->name));

@@ -40,6 +40,9 @@ void worker_tend(struct tracker *t, const char *role, bool last);
  * asking again. It has been said. */
 bool worker_may_spend(struct tracker *t, enum node_lane lane, int64_t *ret_pause_ms);
 
+/* Says that so many rows were found to have drifted; nothing for 0. */
+void worker_tell_drift(size_t rows);
+
 /* Tells the counters how each endpoint is read. */
 void worker_note_readers(struct tracker *t);
 

@@ -316,9 +316,14 @@ async def logs_cap(ask):
 
 @play(35, "omit-logs")
 async def omit_logs(ask):
-    """eth_getLogs answers an empty list, as a backend that has not indexed yet."""
+    """eth_getLogs answers an empty list, as a backend that has not indexed yet; with naming, a list
+    that lacks those logs alone that have this word among their topics."""
     answer = await ask.answer()
-    return as_json({**answer, "result": []} if "result" in answer else answer)
+    if not isinstance(answer.get("result"), list):
+        return as_json(answer)
+    word = ask.args.get("naming", "").removeprefix("0x").lower()
+    kept = [log for log in answer["result"] if word not in "".join(log["topics"]).lower()]
+    return as_json({**answer, "result": kept})
 
 
 @play(36, "no-override")

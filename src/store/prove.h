@@ -1,0 +1,81 @@
+/*
+ * The store for those who prove: a fair sample of the rows, rows as they stand beside what was
+ * read, and the ledger of drift. These verbs have the rules of store.h.
+ */
+#ifndef STORE_PROVE_H
+#define STORE_PROVE_H
+
+#include "store/store.h"
+#include "store/view.h"
+
+enum { PROVE_SAMPLE_MOST = 100000, DRIFT_KEPT = 1000000, DRIFT_DAYS = 30 };
+
+/* `want` rows of the table (all, if it has no more), each set of that size as likely as any other;
+ * in key order, in the arena. How it stays cheap is the backend's: see there. Rows whose wallet is
+ * not canonical are none. want: at most PROVE_SAMPLE_MOST. */
+int prove_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
+                 address **ret, size_t *ret_n, struct err *err);
+
+struct prove_row {
+    bool found;
+    bool odd; /* the balance is no u256; 0 here */
+    bool has_observed, has_blocknumber;
+    bool waiting; /* in quarantine */
+    u256 balance;
+    uint64_t observed_block, blocknumber;
+    int64_t updated_us, created_us;
+};
+/* The rows of these wallets (sorted, unique) as they stand now; ret is parallel to them. */
+int prove_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+               struct prove_row *ret, struct err *err);
+
+/* Did another block stand at this number before, as far as headers are kept? */
+int prove_replaced(struct store *s, uint64_t number, bool *ret, struct err *err);
+
+/* Tells the cause of records that were filed as "unknown". endpoint may be NULL. */
+int prove_drift_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
+                      const char *endpoint, struct err *err);
+/* Takes back records that turned out to be none. */
+int prove_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err);
+/* Records older than DRIFT_DAYS, and all but the newest DRIFT_KEPT; a bounded number a call. */
+int prove_drift_prune(struct store *s, struct err *err);
+/* The newest first, of one wallet of a balance. */
+int prove_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
+                   size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
+                   struct err *err);
+
+/* ---- for the two backends -------------------------------------------------------------------- */
+
+/* A fair choice from a stream of unknown length: each row has the same chance to be kept. */
+struct reservoir {
+    address *kept;
+    size_t want, n;
+    uint64_t seen;
+    struct rng *rng;
+};
+/* For the next row of the stream: the place it takes, or NULL. */
+address *reservoir_place(struct reservoir *r);
+
+/* Sorts, and drops what came twice; the new number. */
+size_t addresses_settle(address *list, size_t n);
+
+#define PROVE_VERBS(prefix)                                                                        \
+    int prefix##_prove_sample(struct store *s, const struct store_balance *b, size_t want,         \
+                              struct arena *arena, address **ret, size_t *ret_n, struct err *err); \
+    int prefix##_prove_rows(struct store *s, const struct store_balance *b,                        \
+                            const address *wallets, size_t n, struct prove_row *ret,               \
+                            struct err *err);                                                      \
+    int prefix##_prove_replaced(struct store *s, uint64_t number, bool *ret, struct err *err);     \
+    int prefix##_prove_drift_cause(struct store *s, const uint64_t *ids, size_t n,                 \
+                                   const char *cause, const char *endpoint, struct err *err);      \
+    int prefix##_prove_drift_drop(struct store *s, const uint64_t *ids, size_t n,                  \
+                                  struct err *err);                                                \
+    int prefix##_prove_drift_prune(struct store *s, struct err *err);                              \
+    int prefix##_prove_drift_of(struct store *s, const struct store_balance *b,                    \
+                                const address *wallet, size_t limit, struct arena *arena,          \
+                                struct view_drift **ret, size_t *ret_n, struct err *err)
+
+PROVE_VERBS(sq);
+PROVE_VERBS(pg);
+
+#endif
