@@ -6,6 +6,9 @@ all: build/build.ninja
 build/build.ninja:
 	@meson setup build
 
+# To another place: make install DESTDIR=/tmp/root, or `meson setup --prefix /usr build` first.
+install: all ; @meson install -C build --no-rebuild
+
 test: ; @scripts/test
 all-tests: ; @scripts/test --all
 demo: ; @scripts/demo
@@ -25,6 +28,9 @@ fuzz: ; @scripts/fuzz $(T)
 fmt: ; @clang-format -i $$(git ls-files '*.c' '*.h')
 lint: ; @scripts/test lint
 
+# After a change to the tables of commands, settings or metrics: the files that repeat them.
+reference: all ; @tools/reference
+
 clean: ; @rm -rf build build-*
 
-.PHONY: all test all-tests demo asan valgrind mutants fuzz fmt lint clean
+.PHONY: all install test all-tests demo asan valgrind mutants fuzz fmt lint reference clean

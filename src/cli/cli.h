@@ -86,6 +86,7 @@ int command_doctor(struct cli *cli);
 int command_help(struct cli *cli);
 int command_migrate(struct cli *cli);
 int command_read(struct cli *cli);
+int command_reference(struct cli *cli);
 int command_run(struct cli *cli);
 int command_status(struct cli *cli);
 int command_sweep(struct cli *cli);

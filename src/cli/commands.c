@@ -52,6 +52,8 @@ const struct command commands[] = {
     {"version", "", "print the version", NULL, none, 0, 0, command_version, false},
     {"worker", "follow|listen|sweep|prepare", "one process of `run`, in the foreground", NULL,
      worker_options_, 1, 1, command_worker, true},
+    {"reference", "WHAT [NAME]", "what these tables say, for files that repeat it", NULL, none, 1,
+     2, command_reference, true},
     {0},
 };
 

@@ -11,7 +11,6 @@
 #include "proc/counters.h"
 #include "proc/hint.h"
 #include "proc/stop.h"
-#include "web/metrics.h"
 #include "web/web.h"
 
 #include <inttypes.h>
@@ -115,24 +114,12 @@ static int ended(int status, const struct err *err)
     return status ? cli_fail(err) : 0;
 }
 
-/* docs/metrics.md */
-static int print_metrics_reference(void)
-{
-    struct buf text = BUF_INIT(METRICS_MAX);
-    metrics_document(&text);
-    fputs(buf_str(&text), stdout);
-    buf_free(&text);
-    return 0;
-}
-
 int command_worker(struct cli *cli)
 {
     struct worker_options options = {.once = cli_has(cli, "once"),
                                      .hint_fd = child_has_settings() ? hint_attach() : -1};
     struct err err = {0};
     const char *role = cli->args[0];
-    if (strcmp(role, "metrics-reference") == 0)
-        return print_metrics_reference();
     if (cli_number(cli, "from", &options.from, &err) < 0)
         return cli_fail(&err);
     options.has_from = cli_has(cli, "from");

@@ -347,7 +347,7 @@ void metrics_document(struct buf *out)
 {
     buf_adds(out, "# Metrics\n\n"
                   "`GET /metrics` in Prometheus' text format. This page is written by\n"
-                  "`trueup worker metrics-reference` from the definition in the program.\n\n"
+                  "`trueup reference metrics` from the definition in the program.\n\n"
                   "Figures over all rows are taken at most once a minute on a large table.\n"
                   "Alerts that use these: `contrib/prometheus/alerts.yml`; a dashboard:\n"
                   "`contrib/grafana/trueup.json`.\n\n"
