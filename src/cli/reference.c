@@ -16,6 +16,12 @@ static void list_commands(struct buf *out)
             buf_addf(out, "%s\t%s\n", c->name, c->summary);
 }
 
+static void text_of(const struct command *c, struct buf *out)
+{
+    buf_adds(out, c->text ? c->text : c->summary);
+    buf_adds(out, c->text ? "" : "\n");
+}
+
 static const struct {
     const char *name;
     void (*write)(struct buf *out);
@@ -24,7 +30,7 @@ static const struct {
     {"commands", list_commands, NULL},       {"metrics", metrics_document, NULL},
     {"man-commands", manual_commands, NULL}, {"man-common", manual_common, NULL},
     {"man-settings", manual_settings, NULL}, {"man-head", NULL, manual_head},
-    {"man-options", NULL, manual_options},
+    {"man-options", NULL, manual_options},   {"text", NULL, text_of},
 };
 
 static bool write_kind(const char *what, const char *name, struct buf *out)
