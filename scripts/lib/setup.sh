@@ -64,6 +64,7 @@ clang-tidy              have clang-tidy
 clang-format            have clang-format
 valgrind                have valgrind
 shellcheck              have shellcheck
+mandoc                  have mandoc
 chromium                have chromium
 fonts-dejavu-core       fonts
 prometheus              have promtool && have prometheus

@@ -209,7 +209,7 @@ def sources():
 def lint():
     result = Result()
     for check in (lint_layers, lint_sizes, lint_tools, lint_bench, lint_format, lint_tidy,
-                  lint_shell):
+                  lint_shell, lint_manual):
         result.add(check())
     return result
 
@@ -297,6 +297,11 @@ def beside(folder):
     build("build")
     databases.env()
     return pytest([folder], name=folder)
+
+
+def lint_manual():
+    pages = sorted((ROOT / "man").glob("*.[15]"))
+    return one("mandoc", ["mandoc", "-Tlint", "-Wwarning", *pages])
 
 
 def demo():

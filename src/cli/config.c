@@ -34,7 +34,6 @@ static int config_check(struct cli *cli, struct err *err)
         return 2;
     struct buf out = BUF_INIT(TEXT_MAX);
     buf_addf(&out, "%s: ok\n", conf_file(conf) ? conf_file(conf) : "no file");
-    conf_inactive(conf, &out);
     int rc = print(&out, err);
     buf_free(&out);
     conf_free(conf);

@@ -163,7 +163,4 @@ struct conf *conf_load_text(const char *text, size_t n, struct conf_problems *pr
 /* The commented starter file of `config init`, in full. */
 void conf_write_starter(struct buf *out);
 
-/* Settings given that this version accepts but does not act on yet, one line each. */
-void conf_inactive(const struct conf *c, struct buf *out);
-
 #endif

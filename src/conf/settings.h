@@ -44,10 +44,6 @@ struct setting {
     bool required, secret;
     bool may_be_empty; /* though required: present and empty is "none" */
     unsigned workers;
-    /* Not acted on in this version: values that match one of these patterns (fnmatch, a blank
-     * between), and what happens instead. For a list: items from number `active_items` on. */
-    const char *inactive, *inactive_note;
-    size_t active_items;
     const char *help;
     const char *example; /* in the starter file; written out, not as a comment, if required */
 };

@@ -1,13 +1,11 @@
 /*
  * Settings as text: for a worker (its part, to be read back), for the user (all, secrets masked,
- * where each came from), the starter file, the reference, and what this version does not act on
- * yet.
+ * where each came from), the starter file, and the reference.
  */
 #include "base/mem.h"
 #include "conf/loaded.h"
 #include "conf/value.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -145,36 +143,6 @@ void conf_write(const struct conf *c, enum conf_for who, struct buf *out)
 {
     struct writer w = {(const struct loaded *)(const void *)c, who, out};
     write_scope(&w, "", "", c, 0, false, out);
-}
-
-/* --- not active yet --- */
-
-static bool matches(const char *patterns, const char *text)
-{
-    char one[64];
-    for (const char *p = patterns; *p;) {
-        size_t n = strcspn(p, " ");
-        snprintf(one, sizeof one, "%.*s", (int)n, p);
-        if (fnmatch(one, text, 0) == 0)
-            return true;
-        p += n + (p[n] == ' ');
-    }
-    return false;
-}
-
-void conf_inactive(const struct conf *c, struct buf *out)
-{
-    const struct loaded *l = (const struct loaded *)(const void *)c;
-    for (const struct given *g = l->given; g; g = g->next) {
-        bool list = g->row->active_items && g->node->count > g->row->active_items;
-        if (!list && !(g->row->inactive && matches(g->row->inactive, g->text)))
-            continue;
-        const struct place *at = &g->node->place;
-        buf_adds(out, at->source);
-        if (at->line)
-            buf_addf(out, ":%zu:%zu", at->line, at->column);
-        buf_addf(out, ": %s: accepted, not active yet: %s\n", g->path, g->row->inactive_note);
-    }
 }
 
 /* --- starter file --- */

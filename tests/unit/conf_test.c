@@ -838,7 +838,6 @@ static void test_rows_are_complete(void **state)
         assert_int_equal(leaf, row->kind->read_text != NULL || row->kind->read_node != NULL);
         if (leaf && !row->required && !row->def && !row->derived)
             fail_msg("%s has no default", row->path);
-        assert_int_equal(row->inactive || row->active_items, row->inactive_note != NULL);
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(row->path, settings[k].path);
     }
@@ -856,30 +855,6 @@ static void test_edit_distance(void **state)
     assert_int_equal(edit_distance("abc", "xyz", 2), 3);
     assert_string_equal(setting_nearest("sweep", "intrval")->path, "sweep.interval");
     assert_null(setting_nearest("sweep", "url"));
-}
-
-static void test_inactive_settings_are_told(void **state)
-{
-    char *environ_[] = {secret, NULL};
-    struct buf out = BUF_INIT(1 << 16);
-    struct conf *c = load_good_file("full.yaml", environ_);
-    (void)state;
-    conf_inactive(c, &out);
-    static const char *const told[] = {"chain.endpoints: ", "[1].price: ", "budget.per_day: "};
-    for (size_t i = 0; i < COUNT_OF(told); i++)
-        assert_non_null(strstr(buf_str(&out), told[i]));
-    assert_null(strstr(buf_str(&out), "[0].reader"));
-    assert_null(strstr(buf_str(&out), "[1].ws"));
-    assert_null(strstr(buf_str(&out), "reader"));
-    assert_null(strstr(buf_str(&out), "triggers"));
-    assert_null(strstr(buf_str(&out), "chain.settle"));
-    conf_free(c);
-    buf_clear(&out);
-    c = load_good_file("least.yaml", NULL);
-    conf_inactive(c, &out);
-    assert_string_equal(buf_str(&out), "");
-    conf_free(c);
-    buf_free(&out);
 }
 
 /* --- what people read --- */
@@ -970,7 +945,6 @@ int main(void)
         cmocka_unit_test(test_environment_names),
         cmocka_unit_test(test_rows_are_complete),
         cmocka_unit_test(test_edit_distance),
-        cmocka_unit_test_setup(test_inactive_settings_are_told, in_good),
         cmocka_unit_test_setup(test_starter_file_loads, in_empty_folder),
         cmocka_unit_test(test_docs_agree_with_the_table),
     };
