@@ -7,7 +7,7 @@ import pytest
 
 from harness.daemon import binary
 
-COMMANDS = ["run", "read", "sweep", "wallets", "status", "doctor", "config", "migrate", "help", "version"]
+COMMANDS = ["run", "read", "sweep", "backfill", "wallets", "status", "doctor", "config", "migrate", "help", "version"]
 
 
 @pytest.fixture(scope="module")
