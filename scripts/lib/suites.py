@@ -78,9 +78,10 @@ def meson_suite(suite, folder="build", extra=(), env=None, root=ROOT, names=(), 
 def unit():
     build("build")
     result = meson_suite("unit")
+    result.add(meson_suite("processes"))
     # A suite that nobody runs would be a suite that is missing.
     listed = json.loads(quiet(["meson", "introspect", "--tests", ROOT / "build"]).stdout)
-    known = {"unit", "node", "contract-sqlite", "contract-postgres"}
+    known = {"unit", "processes", "node", "contract-sqlite", "contract-postgres"}
     for suite in {s.partition(":")[2] or s for t in listed for s in t["suite"]} - known:
         result.fail(f"scripts/test does not know the suite {suite!r}")
     return result
@@ -188,7 +189,7 @@ def asan():
     databases.env()
     build("build-asan")
     result = Result()
-    for suite in ("unit", "node", "contract-sqlite", "contract-postgres"):
+    for suite in ("unit", "processes", "node", "contract-sqlite", "contract-postgres"):
         result.add(meson_suite(suite, "build-asan", ["--timeout-multiplier", "5"], SANITIZED))
     return result
 

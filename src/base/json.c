@@ -1,11 +1,18 @@
 #include "base/json.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/parse.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <string.h>
+
+/* Else a text for which there was no memory would read as one that is no JSON. */
+__attribute__((constructor)) static void take_our_memory(void)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = mem_alloc, .free_fn = mem_free});
+}
 
 /* struct json is never defined: a value is a cJSON item behind another name. */
 static const cJSON *item(const struct json *v)

@@ -4,12 +4,16 @@
 #include "base/err.h"
 #include "base/json_write.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_CEILING = 8192, REPEAT_SLOTS = 64, REPEAT_MS = 10000 };
+enum { LINE_CEILING = 8192, REPEAT_SLOTS = 64, REPEAT_MS = 10000, READER_MS = 500 };
 
 static struct {
     enum log_level level;
@@ -17,8 +21,7 @@ static struct {
     const char *who;
 } setup = {LOG_INFO, false, NULL};
 
-/* A line seen lately, by hash. Two lines that share a slot only cost the hold-back, never a line.
- */
+/* Lines seen lately, by hash; the one that is free the soonest makes room for another. */
 static struct {
     uint64_t hash;
     int64_t until_ms;
@@ -111,7 +114,10 @@ static uint64_t hash_line(enum log_level level, const char *message, const struc
 static bool hold_back(uint64_t hash, uint64_t *ret_held)
 {
     int64_t now = clock_ms();
-    size_t slot = hash % REPEAT_SLOTS;
+    size_t slot = 0;
+    for (size_t i = 0; i < REPEAT_SLOTS && repeats[slot].hash != hash; i++)
+        if (repeats[i].hash == hash || repeats[i].until_ms < repeats[slot].until_ms)
+            slot = i;
     if (repeats[slot].hash == hash && now < repeats[slot].until_ms) {
         repeats[slot].held++;
         return true;
@@ -141,6 +147,31 @@ static void tell_watcher(enum log_level level, const char *message, const struct
         watcher(level, message, error);
 }
 
+static uint64_t lost; /* lines that nobody took; told with the next one */
+static int to = -1;
+
+/* Whoever reads our log may have stopped reading, and waiting for it would stop us, too. A pipe is
+ * opened anew, so that it does not block for us alone: others hold the same end. */
+static int destination(void)
+{
+    struct stat st;
+    if (to < 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+        to = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (to < 0)
+        to = STDERR_FILENO;
+    return to;
+}
+
+static void write_line(const struct buf *b)
+{
+    struct pollfd p = {.fd = destination(), .events = POLLOUT};
+    if (poll(&p, 1, lost ? 0 : READER_MS) == 0 ||
+        (write(to, b->data, b->len) < 0 && errno == EAGAIN))
+        lost++;
+    else
+        lost = 0;
+}
+
 void log_write(enum log_level level, const char *message, const struct log_field *fields, int n)
 {
     uint64_t held = 0;
@@ -163,12 +194,13 @@ void log_write(enum log_level level, const char *message, const struct log_field
         add_field(&b, &fields[i]);
     if (held)
         add_field(&b, &LOG_U64("repeated", held));
+    if (lost)
+        add_field(&b, &LOG_U64("lost_lines", lost));
     /* An overlong line loses its last fields, not its end. */
     b.overflow = false;
     b.ceiling += 2;
     buf_adds(&b, setup.json ? "}\n" : "\n");
-    ssize_t ignored = write(STDERR_FILENO, b.data, b.len);
-    (void)ignored;
+    write_line(&b);
     buf_free(&b);
 }
 

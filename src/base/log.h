@@ -4,7 +4,9 @@
  *
  *     log_info("stale refresh: tick complete", LOG_U64("requested", n), LOG_STR("balance", name));
  *
- * A line is written with one write(2), so lines of several processes do not mix. The same message
+ * A line is written with one write(2), so lines of several processes do not mix. Where nobody reads
+ * them (a pipe that is full), lines are lost and counted ("lost_lines": n on the next one), rather
+ * than that a process waits. The same message
  * repeated within ten seconds is held back and counted ("repeated": n on the next one), warnings
  * and errors included, unless it carries other words or numbers.
  *

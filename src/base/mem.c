@@ -9,7 +9,7 @@ void mem_out(void)
     static const char words[] = "trueup: out of memory\n";
     ssize_t ignored = write(STDERR_FILENO, words, sizeof words - 1);
     (void)ignored;
-    _exit(70);
+    _exit(MEM_EXIT_STATUS);
 }
 
 static size_t checked_product(size_t count, size_t size)

@@ -11,15 +11,18 @@
 
 #include <stddef.h>
 
+enum { MEM_EXIT_STATUS = 70 }; /* how a process ends that got no memory */
+
+/* Ends the process with that status. For who hears from a library that it got none: the library may
+ * go on failing for ever, a fresh process does not. */
+_Noreturn void mem_out(void);
+
 void *mem_alloc(size_t n);                          /* uninitialised */
 void *mem_zero(size_t count, size_t size);          /* zeroed; count * size is checked */
 void *mem_grow(void *p, size_t count, size_t size); /* realloc; count * size is checked */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 void mem_free(void *p); /* NULL is fine */
-
-/* The last words, for libraries that tell of it in their own way. */
-_Noreturn void mem_out(void);
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -8,11 +8,11 @@
 #include "base/parse.h"
 #include "base/url.h"
 #include "cli/cli.h"
+#include "cli/services.h"
 #include "proc/child.h"
 #include "proc/counters.h"
 #include "proc/hint.h"
 #include "proc/stop.h"
-#include "proc/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,13 +101,15 @@ static int prepare(struct conf *conf, bool *ret_stopped, struct err *err)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
     char result[RESULT_MAX], words[80];
-    char *argv[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
-                    (char *)(uintptr_t) "prepare", NULL};
+    struct child_ask ask = {.role = "prepare"};
     int fd, status = 0, exit_code;
     pid_t pid;
     conf_write(conf, CONF_FOR_FOLLOW, &text);
     stop_install();
-    int rc = child_start(argv, buf_str(&text), text.len, &fd, &pid, err);
+    signal(SIGHUP, SIG_IGN); /* the settings are just being read */
+    ask.text = buf_str(&text);
+    ask.n = text.len;
+    int rc = child_start(&ask, &fd, &pid, err);
     buf_free(&text);
     if (rc < 0)
         return 1;
@@ -127,57 +129,26 @@ static int prepare(struct conf *conf, bool *ret_stopped, struct err *err)
     return exit_code < 0 ? 1 : exit_code;
 }
 
-static bool has_socket(const struct conf *conf)
-{
-    for (size_t i = 0; i < conf->chain.n_endpoints; i++)
-        if (conf->chain.endpoints[i].ws)
-            return true;
-    return false;
-}
-
-enum { SERVICES = 4 };
-
-/* The services that are wanted, each with the settings it needs; texts are the caller's to free. */
-static size_t choose_services(const struct conf *conf, const struct cli *cli,
-                              struct service services[SERVICES], struct buf texts[SERVICES])
-{
-    const bool configured = conf->chain.n_endpoints > 0;
-    const struct {
-        const char *name;
-        enum conf_for who;
-        bool wanted;
-    } kinds[SERVICES] = {{"follow", CONF_FOR_FOLLOW, configured},
-                         {"sweep", CONF_FOR_SWEEP, configured},
-                         {"listen", CONF_FOR_LISTEN, has_socket(conf)},
-                         {"web", CONF_FOR_WEB, conf->http.listen != NULL}};
-    size_t n = 0;
-    for (size_t i = 0; i < SERVICES; i++) {
-        if (!kinds[i].wanted)
-            continue;
-        buf_init(&texts[n], CHILD_TEXT_MAX);
-        if (kinds[i].who == CONF_FOR_FOLLOW && cli_has(cli, "from"))
-            buf_addf(&texts[n], "# from %s\n", cli_value(cli, "from"));
-        conf_write(conf, kinds[i].who, &texts[n]);
-        services[n] = (struct service){kinds[i].name, buf_str(&texts[n]), texts[n].len};
-        n++;
-    }
-    return n;
-}
-
 static int run_workers(struct conf *conf, const struct cli *cli, struct err *err)
 {
     struct service services[SERVICES];
-    struct buf texts[SERVICES] = {{0}};
+    struct buf again = BUF_INIT(CHILD_TEXT_MAX);
     struct err unshared = {0};
     if (counters_create(&unshared) < 0)
         log_warn_err("nothing is counted", &unshared);
     counters_set(CELL_ENDPOINTS, conf->chain.n_endpoints);
     if (hint_create(&unshared) < 0)
         log_warn_err("new blocks are found by polling", &unshared);
-    size_t n = choose_services(conf, cli, services, texts);
-    int status = supervise(services, n, err);
-    for (size_t i = 0; i < SERVICES; i++)
-        buf_free(&texts[i]);
+    services_choose(conf, cli_value(cli, "from"), services);
+    reload_ask(cli, conf, &again);
+    struct supervision ask = {.services = services,
+                              .n = SERVICES,
+                              .reload = buf_str(&again),
+                              .reload_len = again.len,
+                              .on_part = reload_part_taken};
+    int status = supervise(&ask, err);
+    buf_free(&again);
+    services_free(services);
     return status;
 }
 

@@ -362,10 +362,15 @@ static void draw_workers(struct screen *s, const struct json *doc)
                  "restarts", "last words", paint(s, "plain"));
     for (; w; w = json_next(w)) {
         bool runs = json_bool(json_get(w, "running"), false);
+        bool parked = json_bool(json_get(w, "parked"), false);
         const char *words = text_of(w, "last_words");
         buf_addf(&s->out, "%-16.16s %s%-10s%s %9" PRId64 "  %.90s\n", text_of(w, "name"),
-                 paint(s, runs ? "green" : "red"), runs ? "runs" : "down", paint(s, "plain"),
-                 number_of(w, "restarts"), words[0] ? words : text_of(w, "died_of"));
+                 paint(s, runs && !parked ? "green" : "red"),
+                 parked ? (runs ? "on trial" : "parked")
+                 : runs ? "runs"
+                        : "down",
+                 paint(s, "plain"), number_of(w, "restarts"),
+                 words[0] ? words : text_of(w, "died_of"));
     }
 }
 

@@ -7,13 +7,17 @@
 #include "base/parse.h"
 #include "cli/cli.h"
 #include "cli/naming.h"
+#include "cli/services.h"
+#include "proc/alive.h"
 #include "proc/child.h"
 #include "proc/counters.h"
 #include "proc/hint.h"
+#include "proc/last_words.h"
 #include "proc/stop.h"
 #include "web/web.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -116,10 +120,13 @@ static int ended(int status, const struct err *err)
 
 int command_worker(struct cli *cli)
 {
+    const bool supervised = child_has_settings();
     struct worker_options options = {.once = cli_has(cli, "once"),
-                                     .hint_fd = child_has_settings() ? hint_attach() : -1};
+                                     .hint_fd = supervised ? hint_attach() : -1};
     struct err err = {0};
     const char *role = cli->args[0];
+    if (strcmp(role, "reload") == 0 && supervised)
+        return reload_work();
     if (cli_number(cli, "from", &options.from, &err) < 0)
         return cli_fail(&err);
     options.has_from = cli_has(cli, "from");
@@ -128,7 +135,11 @@ int command_worker(struct cli *cli)
         return 2;
     log_setup((enum log_level)conf->log.level, conf->log.json, role);
     counters_attach(role);
+    last_words_install();
+    alive_begin();
     stop_install();
+    if (supervised)
+        signal(SIGHUP, SIG_IGN); /* is for the supervisor, whoever else it is sent to */
     int status;
     if (strcmp(role, "prepare") == 0)
         status = prepare(conf);

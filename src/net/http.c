@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "proc/alive.h"
 
 #include <curl/curl.h>
 #include <netinet/in.h>
@@ -221,6 +222,13 @@ static struct http_transfer *transfer_get(struct http *h, struct err *err)
     return t;
 }
 
+static int refused(CURLMcode rc, struct err *err)
+{
+    if (rc == CURLM_OUT_OF_MEMORY)
+        mem_out();
+    return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+}
+
 static void set_url(struct http_transfer *t, const char *url)
 {
     if (t->url && strcmp(t->url, url) == 0)
@@ -257,7 +265,7 @@ int http_post(struct http *h, const struct http_post *post, struct http_transfer
     CURLMcode rc = curl_multi_add_handle(h->multi, t->easy);
     if (rc != CURLM_OK) {
         make_idle(h, t);
-        return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+        return refused(rc, err);
     }
     t->next_live = h->live;
     if (h->live)
@@ -291,6 +299,8 @@ static void collect(struct http *h)
         struct http_transfer *t = NULL;
         CURLcode result = m->data.result; /* m is gone once the handle is removed */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        if (result == CURLE_OUT_OF_MEMORY)
+            mem_out();
         t->result = result;
         live_remove(h, t);
         t->next = NULL;
@@ -304,7 +314,7 @@ int http_kick(struct http *h, struct err *err)
     int running;
     CURLMcode rc = curl_multi_perform(h->multi, &running);
     if (rc != CURLM_OK)
-        return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+        return refused(rc, err);
     collect(h);
     return 0;
 }
@@ -323,9 +333,10 @@ int http_wait(struct http *h, int timeout_ms, int wake_fd, bool *ret_woken, stru
             return 0;
         struct curl_waitfd wake = {.fd = wake_fd, .events = CURL_WAIT_POLLIN};
         int ready = 0;
-        CURLMcode rc = curl_multi_poll(h->multi, &wake, wake_fd >= 0 ? 1 : 0, left, &ready);
+        CURLMcode rc =
+            curl_multi_poll(h->multi, &wake, wake_fd >= 0 ? 1 : 0, alive_slice(left), &ready);
         if (rc != CURLM_OK)
-            return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
+            return refused(rc, err);
         if (wake_fd >= 0 && wake.revents) {
             *ret_woken = true;
             return 0;

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/url.h"
 #include "net/ws_url.h"
+#include "proc/alive.h"
 
 #include <fcntl.h>
 #include <libwebsockets.h>
@@ -299,11 +300,14 @@ void ws_close(struct ws *w)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
+/* lws_service() runs timers before it waits, and then waits for the next one: told to, it does not.
+ */
 static void on_timer(lws_sorted_usec_list_t *timer)
 {
     /* lws_container_of() would do, were it not for clang's -Wcast-align. */
     struct ws *w = (struct ws *)(void *)((char *)timer - offsetof(struct ws, timer));
     w->timed_out = true;
+    lws_cancel_service(w->context);
 }
 
 void ws_wait(struct ws *w, int64_t deadline_ms)
@@ -312,7 +316,7 @@ void ws_wait(struct ws *w, int64_t deadline_ms)
     if (w->state == WS_CLOSED)
         return;
     lws_sul_schedule(w->context, 0, &w->timer, on_timer,
-                     (lws_usec_t)ms_until(deadline_ms) * 1000 + 1);
+                     (lws_usec_t)alive_slice(ms_until(deadline_ms)) * 1000 + 1);
     while (!w->happened && !w->timed_out && lws_service(w->context, 0) >= 0)
         ;
     lws_sul_cancel(&w->timer);

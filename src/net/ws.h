@@ -44,7 +44,8 @@ void ws_close(struct ws *w); /* at once, without a farewell; NULL is fine */
 /* Queues a text message; it leaves in ws_wait(). −1 above WS_SEND_MAX bytes waiting. */
 int ws_send(struct ws *w, const char *text, size_t n, struct err *err);
 
-/* Returns at the monotonic deadline at the latest; at once when the connection has ended. */
+/* Returns at the monotonic deadline at the latest, or earlier for no reason; at once when the
+ * connection has ended. */
 void ws_wait(struct ws *w, int64_t deadline_ms);
 enum ws_state ws_state(const struct ws *w);
 const char *ws_why(const struct ws *w); /* the end in words, without the URL's secrets */

@@ -78,12 +78,11 @@ static int settings_pipe(const char *settings, size_t n, int fds[2], struct err 
 
 /* From here on only exec or _exit. fds at or below 4 are moved up first, so that dup2 to 3 and 4
  * cannot overwrite one still needed. */
-static void become(char *const argv[], int settings_fd, int result_fd, pid_t parent)
+static void become(const struct child_ask *ask, int settings_fd, int result_fd, pid_t parent)
 {
     char *env[ENVIRONMENT_MAX];
-    char *args[16] = {(char *)(uintptr_t) "trueup"};
-    for (size_t i = 1; argv[i] && i < COUNT_OF(args) - 1; i++)
-        args[i] = argv[i];
+    char *args[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
+                    (char *)(uintptr_t)ask->role, NULL};
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -96,7 +95,7 @@ static void become(char *const argv[], int settings_fd, int result_fd, pid_t par
     int result_high = result_fd < 0 ? -1 : fcntl(result_fd, F_DUPFD_CLOEXEC, 10);
     int counters_high =
         counters_fd() < 0 ? -1 : fcntl(counters_fd(), F_DUPFD_CLOEXEC, COUNTERS_FD + 1);
-    int hint_fd = argv[1] && argv[2] ? hint_end_for(argv[2]) : -1;
+    int hint_fd = hint_end_for(ask->role);
     int hint_high = hint_fd < 0 ? -1 : fcntl(hint_fd, F_DUPFD_CLOEXEC, COUNTERS_FD + 1);
     if (counters_high >= 0)
         dup2(counters_high, COUNTERS_FD);
@@ -106,17 +105,19 @@ static void become(char *const argv[], int settings_fd, int result_fd, pid_t par
         _exit(1);
     if (result_high >= 0 && dup2(result_high, CHILD_RESULT_FD) < 0)
         _exit(1);
-    clean_environment(env);
-    execve("/proc/self/exe", args, env);
+    if (ask->whole_environment)
+        putenv((char *)(uintptr_t)settings_mark);
+    else
+        clean_environment(env);
+    execve("/proc/self/exe", args, ask->whole_environment ? environ : env);
     _exit(127);
 }
 
-int child_start(char *const argv[], const char *settings, size_t n, int *result_fd, pid_t *ret,
-                struct err *err)
+int child_start(const struct child_ask *ask, int *result_fd, pid_t *ret, struct err *err)
 {
     int in[2], out[2] = {-1, -1};
     pid_t parent = getpid();
-    if (settings_pipe(settings, n, in, err) < 0)
+    if (settings_pipe(ask->text, ask->n, in, err) < 0)
         return -1;
     if (result_fd && pipe2(out, O_CLOEXEC) < 0) {
         close(in[0]);
@@ -124,14 +125,18 @@ int child_start(char *const argv[], const char *settings, size_t n, int *result_
     }
     pid_t pid = fork();
     if (pid == 0)
-        become(argv, in[0], out[1], parent);
+        become(ask, in[0], out[1], parent);
+    int why = errno;
     close(in[0]);
-    if (result_fd) {
+    if (result_fd)
         close(out[1]);
-        *result_fd = out[0];
+    if (pid < 0) {
+        if (result_fd)
+            close(out[0]);
+        return err_set(err, ERR_FAILED, "fork: %s", strerror(why));
     }
-    if (pid < 0)
-        return err_set(err, ERR_FAILED, "fork: %s", strerror(errno));
+    if (result_fd)
+        *result_fd = out[0];
     *ret = pid;
     return 0;
 }

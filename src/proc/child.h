@@ -1,6 +1,7 @@
 /*
- * Starting ourselves again in another role: fork *and* exec, so that nothing is inherited — no
- * connection, no library state — and an upgraded binary is picked up at the next restart.
+ * Starting ourselves again in another role: fork *and* exec, so that nothing is inherited: no
+ * connection, no library state. It is the binary that runs, also when its file was replaced: all
+ * processes of a daemon are of one version.
  *
  * The child gets its settings as text through a pipe on fd 3 and an environment of a few harmless
  * names; secrets are neither in its arguments nor in its environment. It is in a process group of
@@ -23,10 +24,15 @@ enum {
     CHILD_TEXT_MAX = 512 * 1024,
 };
 
-/* argv[0] is replaced by our own binary. result_fd: NULL, or receives the reading end of what the
- * child writes to fd 4. */
-int child_start(char *const argv[], const char *settings, size_t n, int *result_fd, pid_t *ret,
-                struct err *err);
+struct child_ask {
+    const char *role; /* started as `trueup worker ROLE` */
+    const char *text; /* what it finds on fd 3 */
+    size_t n;
+    bool whole_environment; /* as ours, for who reads the settings again; else cleaned */
+};
+
+/* result_fd: NULL, or receives the reading end of what the child writes to fd 4. */
+int child_start(const struct child_ask *ask, int *result_fd, pid_t *ret, struct err *err);
 
 /* In the child: true when settings were handed over on fd 3, and reads them. */
 bool child_has_settings(void);

@@ -15,7 +15,7 @@
 
 enum { READ_TRIES = 100 };
 
-#define PAGE_MARK UINT64_C(0x7472756575703031)
+#define PAGE_MARK UINT64_C(0x7472756575703032)
 
 typedef _Atomic uint64_t number;
 
@@ -39,7 +39,7 @@ struct lap_cells {
 
 struct worker_cells {
     struct text name, obituary;
-    number pid, started, deaths[DEATHS];
+    number pid, started, parked_until, deaths[DEATHS];
 };
 
 struct part {
@@ -47,6 +47,8 @@ struct part {
     struct endpoint_cells endpoints[COUNTERS_ENDPOINTS];
     struct lap_cells laps[COUNTERS_BALANCES];
     struct text trouble;
+    number alive_until; /* monotonic ms */
+    char last_words[COUNTERS_WORDS];
 };
 
 struct page {
@@ -66,7 +68,7 @@ static const char *const part_names[PARTS] = {"trueup", "follow", "sweep", "list
 const int64_t counters_bucket_ms[COUNTERS_BUCKETS] = {50,   100,   250,   500,   1000,   2000,
                                                       5000, 10000, 30000, 60000, 300000, 3600000};
 
-const char *const counters_death_names[DEATHS] = {"exit", "signal", "stuck"};
+const char *const counters_death_names[DEATHS] = {"exit", "memory", "signal", "crash", "hung"};
 
 const char *const counters_methods[COUNTERS_METHODS] = {
     "other",       "eth_call",    "eth_getLogs",  "eth_getBlockByNumber", "eth_getBlockByHash",
@@ -319,8 +321,43 @@ bool counters_shared(void)
     return page != &private_page;
 }
 
+static struct part *part_of(const char *worker)
+{
+    for (int i = PART_FOLLOW; i < PARTS; i++)
+        if (strcmp(worker, part_names[i]) == 0)
+            return &page->parts[i];
+    return NULL;
+}
+
+void counters_alive(int64_t until_ms)
+{
+    put(&mine->alive_until, (uint64_t)until_ms);
+}
+
+char *counters_last_words(void)
+{
+    return counters_shared() ? mine->last_words : NULL;
+}
+
+int64_t counters_alive_of(const char *worker)
+{
+    const struct part *p = part_of(worker);
+    return p ? (int64_t)get(&p->alive_until) : 0;
+}
+
+void counters_last_words_of(const char *worker, char ret[COUNTERS_WORDS])
+{
+    const struct part *p = part_of(worker);
+    snprintf(ret, COUNTERS_WORDS, "%.*s", COUNTERS_WORDS - 1, p ? p->last_words : "");
+}
+
 void counters_worker_started(size_t slot, const char *name, int pid)
 {
+    struct part *p = part_of(name);
+    if (p) {
+        p->last_words[0] = '\0';
+        put(&p->alive_until, (uint64_t)clock_ms());
+    }
     if (slot >= COUNTERS_WORKERS)
         return;
     struct worker_cells *w = &page->workers[slot];
@@ -338,6 +375,24 @@ void counters_worker_died(size_t slot, enum counters_death how, const char *word
     put(&w->pid, 0);
     more(&w->deaths[how], 1);
     text_put(&w->obituary, words);
+}
+
+void counters_worker_stopped(size_t slot, bool gone)
+{
+    if (slot >= COUNTERS_WORKERS)
+        return;
+    struct worker_cells *w = &page->workers[slot];
+    put(&w->pid, 0);
+    if (gone) {
+        text_put(&w->name, "");
+        put(&w->started, 0);
+    }
+}
+
+void counters_worker_parked(size_t slot, int64_t until_s)
+{
+    if (slot < COUNTERS_WORKERS)
+        put(&page->workers[slot].parked_until, (uint64_t)until_s);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -434,6 +489,7 @@ bool counters_worker_get(size_t slot, struct counters_worker_view *ret)
     text_get(&w->name, ret->name, sizeof ret->name);
     ret->pid = (int)get(&w->pid);
     ret->started = get(&w->started);
+    ret->parked_until = get(&w->parked_until);
     for (int i = 0; i < DEATHS; i++)
         ret->deaths[i] = get(&w->deaths[i]);
     text_get(&w->obituary, ret->obituary, sizeof ret->obituary);

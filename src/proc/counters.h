@@ -29,6 +29,7 @@ enum {
     COUNTERS_WORKERS = 8,
     COUNTERS_NAME = 80,
     COUNTERS_TEXT = 240,
+    COUNTERS_WORDS = 1024,
     COUNTERS_PATHS = 6, /* as enum store_cause */
     COUNTERS_BUCKETS = 12,
 };
@@ -106,11 +107,31 @@ int counters_fd(void);
 void counters_attach(const char *worker);
 bool counters_shared(void);
 
+/* A worker: the monotonic ms by which it gives its next sign of life (proc/alive.h). */
+void counters_alive(int64_t until_ms);
+/* A worker: COUNTERS_WORDS bytes for what it says when it dies; a text at any moment. NULL without
+ * a page. */
+char *counters_last_words(void);
+
 /* The supervisor's own records of its workers. slot: as in its table of services. */
-enum counters_death { DEATH_EXIT, DEATH_SIGNAL, DEATH_STUCK, DEATHS };
+enum counters_death {
+    DEATH_EXIT,   /* it ended, with a status */
+    DEATH_MEMORY, /* it ended because there was no memory to be had */
+    DEATH_SIGNAL, /* killed from outside */
+    DEATH_CRASH,  /* killed by what it did itself */
+    DEATH_HUNG,   /* it gave no sign of life, and was killed for it */
+    DEATHS,
+};
 extern const char *const counters_death_names[DEATHS];
 void counters_worker_started(size_t slot, const char *name, int pid);
 void counters_worker_died(size_t slot, enum counters_death how, const char *words);
+/* Ended because it was asked to; gone: it is not wanted any more. */
+void counters_worker_stopped(size_t slot, bool gone);
+/* It died too often and waits until then (wall s) for its next try; 0: that is over. */
+void counters_worker_parked(size_t slot, int64_t until_s);
+/* What the worker of this name left behind. 0 and "" if there is none. */
+int64_t counters_alive_of(const char *worker);
+void counters_last_words_of(const char *worker, char ret[COUNTERS_WORDS]);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -148,8 +169,9 @@ bool counters_endpoint_part(enum counters_part p, size_t endpoint,
 
 struct counters_worker_view {
     char name[COUNTERS_NAME];
-    int pid;          /* 0: not running */
-    uint64_t started; /* wall s */
+    int pid;               /* 0: not running */
+    uint64_t started;      /* wall s */
+    uint64_t parked_until; /* wall s; 0: not parked */
     uint64_t deaths[DEATHS];
     char obituary[COUNTERS_TEXT]; /* how it ended last */
     char trouble[COUNTERS_TEXT];  /* its last warning or error */

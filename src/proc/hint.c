@@ -1,6 +1,7 @@
 #include "proc/hint.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "proc/alive.h"
 #include "proc/stop.h"
 
 #include <errno.h>
@@ -55,6 +56,6 @@ void hint_wait_until(int fd, int64_t deadline_ms)
     struct pollfd p[] = {{.fd = stop_fd(), .events = POLLIN}, {.fd = fd, .events = POLLIN}};
     int left;
     while (!stop_asked() && (left = ms_until(deadline_ms)) > 0)
-        if (poll(p, 2, left) > 0)
+        if (poll(p, 2, alive_slice(left)) > 0)
             return;
 }

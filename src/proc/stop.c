@@ -1,5 +1,6 @@
 #include "proc/stop.h"
 #include "base/clock.h"
+#include "proc/alive.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -46,7 +47,7 @@ bool stop_wait_until(int64_t deadline_ms)
     struct pollfd p = {.fd = wake[0], .events = POLLIN};
     int left;
     while (!asked && (left = ms_until(deadline_ms)) > 0)
-        poll(&p, 1, left);
+        poll(&p, 1, alive_slice(left));
     return stop_asked();
 }
 

@@ -1,11 +1,9 @@
 #include "proc/supervisor.h"
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "proc/child.h"
-#include "proc/counters.h"
+#include "proc/reload.h"
 #include "proc/stop.h"
 
 #include <errno.h>
@@ -18,97 +16,132 @@
 #include <unistd.h>
 
 enum {
-    RESTART_FLOOR_MS = 100,
-    RESTART_CEILING_MS = 30000,
-    HEALTHY_AFTER_MS = 60000, /* alive this long: the next death starts the back-off anew */
-    STOP_GRACE_MS = 1500,     /* then SIGKILL: all is down within two seconds */
+    STOP_GRACE_MS = 1500, /* then SIGKILL: all is down within two seconds */
+    /* Waking so much later than we wanted means that we stood still (a paused container, a laptop's
+     * lid), and then so did the others. */
+    OVERSLEPT_MS = 5000,
 };
 
-enum { EXIT_SETTINGS = 2, EXIT_CHAIN = 4 };
-
-struct running {
-    const struct service *service;
-    size_t slot; /* its place in the counters */
-    pid_t pid;   /* 0: not running */
-    int64_t started_ms;
-    int64_t start_at_ms; /* when not running */
-    unsigned long restarts;
-    struct backoff backoff;
+struct supervisor {
+    struct supervision *ask;
+    struct keeper *keepers;
+    size_t n;
+    struct reload reload;
+    int signals;
 };
 
-static void start_one(struct running *r)
+/* ---- settings that were read again ----------------------------------------------------------- */
+
+static bool same_text(const struct buf *b, const char *text, size_t n)
 {
-    struct err err = {0};
-    char *argv[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
-                    (char *)(uintptr_t)r->service->name, NULL};
-    if (child_start(argv, r->service->settings, r->service->settings_len, NULL, &r->pid, &err) <
-        0) {
-        r->pid = 0;
-        r->start_at_ms = clock_ms() + backoff_next(&r->backoff);
-        log_error_err("worker cannot be started", &err);
-        return;
+    return b->len == n && (n == 0 || memcmp(b->data, text, n) == 0);
+}
+
+static bool take_settings(struct supervisor *s, const char *name, const char *text, size_t n)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct service *service = &s->ask->services[i];
+        if (strcmp(service->name, name) != 0)
+            continue;
+        if (same_text(&service->settings, text, n))
+            return true;
+        buf_clear(&service->settings);
+        buf_add(&service->settings, text, n);
+        log_info("worker gets other settings", LOG_STR("name", name),
+                 LOG_STR("runs", n ? "yes" : "not wanted"));
+        keeper_renew(&s->keepers[i]);
+        return true;
     }
-    r->started_ms = clock_ms();
-    counters_worker_started(r->slot, r->service->name, r->pid);
-    log_info("worker started", LOG_STR("name", r->service->name), LOG_I64("pid", r->pid));
+    return false;
 }
 
-static void start_due(struct running *list, size_t n)
+static void take_answer(struct supervisor *s)
 {
-    for (size_t i = 0; i < n; i++)
-        if (list[i].pid == 0 && clock_ms() >= list[i].start_at_ms)
-            start_one(&list[i]);
+    const char *name, *text;
+    size_t at = 0, n;
+    while (reload_part(&s->reload, &at, &name, &text, &n))
+        if (!take_settings(s, name, text, n) && s->ask->on_part)
+            s->ask->on_part(name, text, n);
+    log_info("settings were read again");
 }
 
-/* Milliseconds until the next start is due; −1 when everybody runs. */
-static int next_start(const struct running *list, size_t n)
-{
-    int soonest = -1;
-    for (size_t i = 0; i < n; i++) {
-        int left = list[i].pid ? -1 : ms_until(list[i].start_at_ms);
-        if (left >= 0 && (soonest < 0 || left < soonest))
-            soonest = left;
-    }
-    return soonest;
-}
+/* ---- the loop -------------------------------------------------------------------------------- */
 
-/* One death: the obituary, and when it is started again. Returns the exit status that ends the
- * daemon, or 0. */
-static int bury(struct running *r, int status)
-{
-    char words[80];
-    int exit_code;
-    child_status_text(status, words, sizeof words, &exit_code);
-    r->pid = 0;
-    counters_worker_died(r->slot, exit_code < 0 ? DEATH_SIGNAL : DEATH_EXIT, words);
-    if (exit_code == EXIT_CHAIN || exit_code == EXIT_SETTINGS) {
-        log_error("worker ends the daemon", LOG_STR("name", r->service->name),
-                  LOG_STR("reason", words));
-        return exit_code;
-    }
-    if (clock_ms() - r->started_ms >= HEALTHY_AFTER_MS)
-        backoff_reset(&r->backoff);
-    int64_t pause = backoff_next(&r->backoff);
-    r->start_at_ms = clock_ms() + pause;
-    r->restarts++;
-    log_warn("worker died", LOG_STR("name", r->service->name), LOG_STR("reason", words),
-             LOG_U64("restarts", r->restarts), LOG_I64("restart_in_ms", pause));
-    return 0;
-}
-
-/* Reaps whoever died, orphans too: we may be PID 1. */
-static int reap(struct running *list, size_t n)
+/* Reaps whoever died, orphans too: we may be PID 1. Returns the exit status that ends the daemon,
+ * or 0. */
+static int reap(struct supervisor *s)
 {
     int ends = 0, status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        for (size_t i = 0; i < n; i++)
-            if (list[i].pid == pid) {
-                int code = bury(&list[i], status);
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == s->reload.pid) {
+            if (reload_ended(&s->reload, status))
+                take_answer(s);
+            reload_done(&s->reload);
+        }
+        for (size_t i = 0; i < s->n; i++)
+            if (s->keepers[i].pid == pid) {
+                int code = keeper_bury(&s->keepers[i], status);
                 ends = ends ? ends : code;
             }
+    }
     return ends;
 }
+
+/* Does what is due, and returns when the next thing is. */
+static int64_t tick(struct supervisor *s)
+{
+    reload_tick(&s->reload);
+    int64_t next = reload_due(&s->reload);
+    for (size_t i = 0; i < s->n; i++) {
+        keeper_tick(&s->keepers[i]);
+        int64_t due = keeper_due(&s->keepers[i]);
+        next = due < next ? due : next;
+    }
+    return next;
+}
+
+static void sleep_until(struct supervisor *s, int64_t due_ms)
+{
+    struct pollfd p[] = {{.fd = s->signals, .events = POLLIN},
+                         {.fd = s->reload.fd, .events = POLLIN}};
+    poll(p, COUNT_OF(p), due_ms == INT64_MAX ? -1 : ms_until(due_ms));
+    if (due_ms == INT64_MAX || clock_ms() - due_ms < OVERSLEPT_MS)
+        return;
+    log_warn("the processes stood still for a while", LOG_I64("late_ms", clock_ms() - due_ms));
+    for (size_t i = 0; i < s->n; i++)
+        keeper_forgive(&s->keepers[i]);
+}
+
+/* True when asked to stop. */
+static bool take_signals(struct supervisor *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            return true;
+        if (info.ssi_signo == SIGHUP && s->ask->reload)
+            reload_begin(&s->reload);
+    }
+    return false;
+}
+
+static int loop(struct supervisor *s)
+{
+    if (stop_asked()) /* before the signals were ours */
+        return 0;
+    for (;;) {
+        sleep_until(s, tick(s));
+        if (take_signals(s))
+            return 0;
+        reload_read(&s->reload);
+        int ends = reap(s);
+        if (ends)
+            return ends;
+    }
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static bool wait_gone(pid_t pid, int64_t deadline_ms)
 {
@@ -122,68 +155,53 @@ static bool wait_gone(pid_t pid, int64_t deadline_ms)
 }
 
 /* All are asked at once, last started first; those that do not go in time are killed. */
-static void stop_all(struct running *list, size_t n)
+static void stop_all(struct supervisor *s)
 {
     int64_t deadline = clock_ms() + STOP_GRACE_MS;
-    for (size_t i = n; i-- > 0;)
-        if (list[i].pid)
-            kill(list[i].pid, SIGTERM);
-    for (size_t i = n; i-- > 0;) {
-        if (!list[i].pid || wait_gone(list[i].pid, deadline))
+    if (s->reload.pid)
+        kill(s->reload.pid, SIGKILL);
+    for (size_t i = s->n; i-- > 0;)
+        if (s->keepers[i].pid)
+            kill(s->keepers[i].pid, SIGTERM);
+    for (size_t i = s->n; i-- > 0;) {
+        const struct keeper *k = &s->keepers[i];
+        if (!k->pid || wait_gone(k->pid, deadline))
             continue;
-        log_warn("worker did not stop in time, killed", LOG_STR("name", list[i].service->name));
-        kill(list[i].pid, SIGKILL);
-        waitpid(list[i].pid, NULL, 0);
+        log_warn("worker did not stop in time, killed", LOG_STR("name", k->service->name));
+        kill(k->pid, SIGKILL);
+        waitpid(k->pid, NULL, 0);
     }
 }
 
-static int take_signals(sigset_t *set, struct err *err)
+static int open_signals(struct err *err)
 {
-    sigemptyset(set);
-    sigaddset(set, SIGCHLD);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, set, NULL) < 0)
+    const int ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < COUNT_OF(ours); i++)
+        sigaddset(&set, ours[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return err_set(err, ERR_FAILED, "sigprocmask: %s", strerror(errno));
-    int fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : err_set(err, ERR_FAILED, "signalfd: %s", strerror(errno));
 }
 
-static int loop(struct running *list, size_t n, int signals)
+int supervise(struct supervision *ask, struct err *err)
 {
-    if (stop_asked()) /* before the signals were ours */
-        return 0;
-    for (;;) {
-        struct pollfd p = {.fd = signals, .events = POLLIN};
-        struct signalfd_siginfo info;
-        start_due(list, n);
-        poll(&p, 1, next_start(list, n));
-        while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
-            if (info.ssi_signo != SIGCHLD)
-                return 0;
-        int ends = reap(list, n);
-        if (ends)
-            return ends;
-    }
-}
-
-int supervise(const struct service *services, size_t n, struct err *err)
-{
-    sigset_t set;
-    int signals = take_signals(&set, err);
-    if (signals < 0)
+    struct supervisor s = {.ask = ask,
+                           .n = ask->n,
+                           .reload = {.text = ask->reload, .n = ask->reload_len, .fd = -1},
+                           .signals = open_signals(err)};
+    if (s.signals < 0)
         return 1;
-    struct running *list = mem_zero(n + 1, sizeof *list);
-    for (size_t i = 0; i < n; i++) {
-        list[i].service = &services[i];
-        list[i].slot = i;
-        backoff_init(&list[i].backoff, RESTART_FLOOR_MS, RESTART_CEILING_MS,
-                     rng_seed_from_system());
-    }
-    int status = loop(list, n, signals);
+    s.keepers = mem_zero(s.n + 1, sizeof *s.keepers);
+    for (size_t i = 0; i < s.n; i++)
+        keeper_init(&s.keepers[i], &ask->services[i], i);
+    int status = loop(&s);
     log_info("stopping");
-    stop_all(list, n);
-    close(signals);
-    mem_free(list);
+    stop_all(&s);
+    buf_free(&s.reload.answer);
+    close(s.signals);
+    mem_free(s.keepers);
     return status;
 }

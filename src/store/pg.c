@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proc/alive.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +19,8 @@
 
 /* Ours ends after the server's own, so that the server says why. */
 enum { ANSWER_MS = 40000, SCAN_ANSWER_MS = 660000 };
+/* Ten seconds for each of several hosts with several addresses, and for their names. */
+enum { CONNECT_MS = 120000 };
 #define SESSION                                                                                    \
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET statement_timeout = '30s';"                  \
     "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';"                   \
@@ -69,6 +72,8 @@ static int lost(struct pg *s, struct err *err)
     s->broken = true;
     url_scrub(text, sizeof text, PQerrorMessage(s->conn), s->base.url);
     text[strcspn(text, "\n")] = '\0';
+    if (strncmp(text, "out of memory", 13) == 0) /* libpq's own words; a server's have a level */
+        mem_out();
     return err_set(err, ERR_STORE_LOST, "%s: %s", s->base.masked,
                    text[0] ? text : "the connection was lost");
 }
@@ -98,10 +103,10 @@ static int await(struct pg *s, int64_t deadline, struct err *err)
         struct pollfd p = {.fd = PQsocket(s->conn),
                            .events = (short)(POLLIN | (flushing ? POLLOUT : 0))};
         int left = ms_until(deadline);
-        int rc = left > 0 ? poll(&p, 1, left) : 0;
+        int rc = left > 0 ? poll(&p, 1, alive_slice(left)) : 0;
         if (rc < 0 && errno != EINTR)
             return lost(s, err);
-        if (rc == 0) {
+        if (left == 0) {
             s->broken = true;
             return err_set(err, ERR_STORE_LOST, "%s: no answer in %d s", s->base.masked,
                            answer_ms(s) / 1000);
@@ -331,7 +336,9 @@ static int connect_server(struct pg *s, struct err *err)
     const char *const values[] = {"10",    "1",         "30",        "10",   "3",
                                   "30000", s->base.who, s->base.url, "UTF8", NULL};
     s->broken = s->scanning = false;
+    alive_busy(CONNECT_MS);
     s->conn = PQconnectdbParams(keys, values, 1);
+    alive_beat();
     if (PQstatus(s->conn) != CONNECTION_OK) {
         const char *why = PQerrorMessage(s->conn);
         bool for_good = strstr(why, "authentication failed") || strstr(why, "does not exist") ||

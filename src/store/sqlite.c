@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "proc/alive.h"
 #include "store/times.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 5000 };
+enum { BUSY_MS = 5000, SIGN_OPERATIONS = 1000000 };
 
 int64_t sq_now_us(void)
 {
@@ -52,8 +53,10 @@ static enum err_kind kind_of(int code)
 int sq_fail(struct sq *s, struct err *err, const char *doing)
 {
     int code = s->db ? sqlite3_extended_errcode(s->db) : SQLITE_CANTOPEN;
+    if (code == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
+        mem_out();
     err_set(err, kind_of(code), "%s: %s%s%s", s->base.masked, doing ? doing : "", doing ? ": " : "",
-            s->db ? sqlite3_errmsg(s->db) : "out of memory");
+            s->db ? sqlite3_errmsg(s->db) : "the file is not open");
     if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
         err_hint(err, "restore the file from a backup, or move it away and start anew");
     return -1;
@@ -214,11 +217,20 @@ int64_t sq_get_time(sqlite3_stmt *st, int col)
 static int on_busy(void *arg, int count)
 {
     const struct sq *s = arg;
+    alive_beat();
     if ((unsigned)count * s->patience >= BUSY_MS)
         return 0;
     struct timespec wait = {0, (long)s->patience * 1000000};
     nanosleep(&wait, NULL);
     return 1;
+}
+
+/* A statement that goes through many rows is at work, not hung. */
+static int on_progress(void *arg)
+{
+    (void)arg;
+    alive_beat();
+    return 0;
 }
 
 static void drop(struct sq *s)
@@ -311,6 +323,7 @@ static int connect_file(struct sq *s, struct err *err)
         return sq_fail(s, err, "open");
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, on_busy, s);
+    sqlite3_progress_handler(s->db, SIGN_OPERATIONS, on_progress, NULL);
     /* The first read of the file: what is no database shows itself here. */
     if (sq_exec(s, err, "SELECT count(*) FROM sqlite_master") != 0)
         return -1;

@@ -126,9 +126,29 @@ void health_following(const struct health *h, struct reasons *r)
         add(r, AMBER, "covering is held: something fails for everybody; the log says what");
 }
 
+/* A worker that died too often: it waits, or runs on trial. */
+static void judge_parked(const struct health *h, struct reasons *r)
+{
+    struct counters_worker_view w;
+    char until[CLOCK_TEXT];
+    for (size_t i = 0; i < COUNTERS_WORKERS; i++) {
+        if (!counters_worker_get(i, &w) || w.parked_until == 0)
+            continue;
+        int64_t left = (int64_t)w.parked_until * 1000 - h->now_ms;
+        duration_text(until, left > 0 ? left : 0);
+        if (w.pid)
+            add(r, AMBER, "worker %.20s died too often and runs on trial; last: %.140s", w.name,
+                w.obituary);
+        else
+            add(r, RED, "worker %.20s died too often, next try in %.20s; last: %.140s", w.name,
+                until, w.obituary);
+    }
+}
+
 void health_ready(const struct health *h, struct reasons *ret)
 {
     health_store(h, ret);
+    judge_parked(h, ret);
     health_following(h, ret);
     if (h->head > 0 && h->covered < h->head)
         add(ret, h->head - h->covered > BEHIND_BLOCKS ? AMBER : GREEN,
@@ -165,7 +185,7 @@ static void judge_workers(struct reasons *r)
 {
     struct counters_worker_view w;
     for (size_t i = 0; i < COUNTERS_WORKERS; i++)
-        if (counters_worker_get(i, &w) && w.pid == 0)
+        if (counters_worker_get(i, &w) && w.pid == 0 && w.parked_until == 0)
             add(r, AMBER, "worker %.20s is down: %.120s", w.name, w.obituary);
 }
 

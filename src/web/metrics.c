@@ -318,7 +318,9 @@ static const struct metric metrics[] = {
     {"trueup_connected", "gauge", "", "1 while any endpoint answers.", write_connected, 0},
     {"trueup_store_up", "gauge", "", "1 while the database answers.", write_store_up, 0},
     {"trueup_worker_restarts_total", "counter", "worker, reason",
-     "Deaths of a worker, each followed by a restart.", write_restarts, 0},
+     "Deaths of a worker, each followed by a restart. Reasons: exit (it ended itself), memory "
+     "(there was none), signal (killed from outside), crash, hung (no sign of life).",
+     write_restarts, 0},
     {"trueup_sweep_ticks_total", "counter", "outcome",
      "Ticks of the sweep: done, dropped because the last one still ran, failed.", write_ticks, 0},
     {"trueup_http_requests_total", "counter", "", "HTTP requests handled here.", write_cell,

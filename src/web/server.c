@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "proc/alive.h"
 #include "proc/counters.h"
 
 #include <errno.h>
@@ -520,6 +521,7 @@ static void on_timer(lws_sorted_usec_list_t *timer)
     struct server *s = lws_container_of(timer, struct server, timer);
     look_for_departed(s);
     look_at_clocks(s);
+    alive_beat();
     s->hooks.tick(s->hooks.ctx);
     lws_sul_schedule(s->context, 0, &s->timer, on_timer, TICK_MS * LWS_US_PER_MS);
 }

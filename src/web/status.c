@@ -356,7 +356,8 @@ static void write_workers(struct buf *out)
         uint64_t restarts = 0;
         buf_adds(out, any ? ",{\"name\":" : "{\"name\":");
         json_write_text(out, w.name);
-        buf_addf(out, ",\"running\":%s,\"pid\":%d,", w.pid ? "true" : "false", w.pid);
+        buf_addf(out, ",\"running\":%s,\"parked\":%s,\"pid\":%d,", w.pid ? "true" : "false",
+                 w.parked_until ? "true" : "false", w.pid);
         write_wall(out, "since", w.started);
         for (int d = 0; d < DEATHS; d++)
             restarts += w.deaths[d];

@@ -16,18 +16,30 @@ HERE = pathlib.Path(__file__).parent
 
 class ScriptedProvider:
     def __init__(self, forward=None, seed=0, path="/v2/KEYKEYKEYKEY", port=0):
-        words = ["/usr/bin/python3", str(HERE / "provider.py"), "--seed", str(seed),
-                 "--port", str(port)]
+        self.words = ["/usr/bin/python3", str(HERE / "provider.py"), "--seed", str(seed)]
         if forward:
-            words += ["--forward", forward]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.words += ["--forward", forward]
+        self.path = path
+        self.start(port)
+
+    def start(self, port=0):
+        self.process = subprocess.Popen([*self.words, "--port", str(port)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().split()
         if line[:1] != ["listening"]:
             raise RuntimeError(f"the provider did not start: {line}")
         self.port = int(line[1])
         self.tls_port = int(line[2])
         self.base = f"http://127.0.0.1:{self.port}"
-        self.url = self.base + path
+        self.url = self.base + self.path
+
+    def kill(self):
+        """-9; restart() comes back at the same port, with no rules and an empty log."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self):
+        self.start(self.port)
 
     def order(self, **order):
         """One control order, as in README.md; returns the provider's state."""

@@ -132,7 +132,7 @@ function endpointRow(e) {
 }
 
 function workerRow(w, now) {
-  const words = w.running ? state("green", `runs for ${duration(since(w.since, now))}`) : state("red", "is down");
+  const words = w.running ? state("green", `runs for ${duration(since(w.since, now))}`) : state("red", w.parked ? "is parked: it died too often" : "is down");
   const last = w.last_words || (w.died_of ? `ended with ${w.died_of}` : null);
   return [w.name, [words], whole(w.restarts), [last || el("span", { class: "muted" }, "nothing to complain about"),
     ...(w.last_words ? [muted(`${ago(w.last_words_at, now)}${w.died_of ? `; ended with ${w.died_of}` : ""}`)] : [])]];

@@ -8,10 +8,13 @@ PostgreSQL refuses to run as root, so as root it runs as the user `postgres`.
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from .wait import until
 
 # Durability of a throw-away cluster is worth nothing, its speed a lot. The odd time zone is there
 # to catch whoever leans on the server's.
@@ -83,12 +86,28 @@ class Cluster:
         if (self.data / "postmaster.pid").exists():
             self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "-s", "stop")
 
+    def kill(self):
+        """-9 of the postmaster, and until its backends have noticed."""
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(f"/{pid}/" in str(p) or parent_group(p) == pid
+                              for p in Path("/proc").glob("[0-9]*")), "the backends to be gone", 20)
+        (self.data / "postmaster.pid").unlink()
+
     def remove(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database="postgres", user="postgres"):
         return f"postgres://{user}@/{database}?host={self.folder}"
+
+
+def parent_group(entry):
+    """The session of a process: a postmaster's backends are in its own."""
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[3])
+    except (OSError, ValueError):
+        return 0
 
 
 def main(arguments):

@@ -1,0 +1,176 @@
+/*
+ * SIGHUP: the file, the environment and the flags are read again, by a process of its own, which
+ * hands each worker's settings to the supervisor. What the tables were made for cannot change while
+ * the daemon runs (conf_keep()); that is said, and the old value stays.
+ */
+#include "proc/reload.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/services.h"
+#include "proc/child.h"
+#include "proc/counters.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the question ---------------------------------------------------------------------------- */
+
+static void add_text(struct buf *out, const char *name, const char *text)
+{
+    if (text)
+        reload_text_part(out, name, text, strlen(text));
+}
+
+void reload_ask(const struct cli *cli, const struct conf *conf, struct buf *out)
+{
+    struct buf old = BUF_INIT(CHILD_TEXT_MAX);
+    conf_write(conf, CONF_FOR_FOLLOW, &old);
+    add_text(out, "old", buf_str(&old));
+    add_text(out, "file", cli->file);
+    add_text(out, "token", cli_value(cli, "token"));
+    add_text(out, "balance", cli_value(cli, "balance"));
+    add_text(out, "from", cli_value(cli, "from"));
+    for (size_t i = 0; i < cli->n_flags; i++) {
+        add_text(out, "path", cli->flags[i].path);
+        add_text(out, "flag", cli->flags[i].flag);
+        add_text(out, "value", cli->flags[i].value);
+    }
+    buf_free(&old);
+}
+
+/* ---- the helper ------------------------------------------------------------------------------ */
+
+struct question {
+    struct conf_source_set from;
+    struct conf_flag flags[CLI_FLAGS];
+    char *start_block; /* --from */
+    struct conf *old;
+};
+
+/* The texts live as long as the process, which is short. */
+static void take_part(struct question *q, const char *name, const char *text, size_t n)
+{
+    struct conf_problems problems = {0};
+    char *copy = mem_strndup(text, n);
+    size_t at = q->from.n_flags ? q->from.n_flags - 1 : 0;
+    if (strcmp(name, "old") == 0) {
+        q->old = conf_load_text(text, n, &problems);
+        conf_problems_free(&problems);
+    } else if (strcmp(name, "file") == 0) {
+        q->from.file = copy;
+    } else if (strcmp(name, "token") == 0) {
+        q->from.token = copy;
+    } else if (strcmp(name, "balance") == 0) {
+        q->from.only_balance = copy;
+    } else if (strcmp(name, "from") == 0) {
+        q->start_block = copy;
+    } else if (strcmp(name, "path") == 0 && q->from.n_flags < CLI_FLAGS) {
+        q->flags[q->from.n_flags++].path = copy;
+    } else if (strcmp(name, "flag") == 0) {
+        q->flags[at].flag = copy;
+    } else if (strcmp(name, "value") == 0) {
+        q->flags[at].value = copy;
+    }
+}
+
+static int read_question(struct question *q)
+{
+    struct reload r = {.answer = BUF_INIT(CHILD_TEXT_MAX)};
+    struct err err = {0};
+    const char *name, *text;
+    size_t at = 0, n;
+    if (child_read_settings(&r.answer, &err) < 0)
+        return cli_fail(&err);
+    while (reload_part(&r, &at, &name, &text, &n))
+        take_part(q, name, text, n);
+    buf_free(&r.answer);
+    q->from.flags = q->flags;
+    q->from.environ_ = environ;
+    return 0;
+}
+
+/* One line of the log for each problem. */
+static void tell(const char *message, const char *name, const char *lines)
+{
+    for (const char *line = lines; *line; line += *line == '\n') {
+        size_t n = strcspn(line, "\n");
+        char *one = mem_strndup(line, n);
+        log_error(message, LOG_STR(name, one));
+        mem_free(one);
+        line += n;
+    }
+}
+
+static bool write_all(const struct buf *out)
+{
+    for (size_t done = 0; done < out->len;) {
+        ssize_t n = write(CHILD_RESULT_FD, out->data + done, out->len - done);
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return !out->overflow;
+}
+
+static bool answer(const struct conf *conf, const char *from)
+{
+    struct service services[SERVICES];
+    struct buf out = BUF_INIT(SERVICES * CHILD_TEXT_MAX);
+    char text[40];
+    snprintf(text, sizeof text, "%d %d", conf->log.level, conf->log.json);
+    add_text(&out, "log", text);
+    snprintf(text, sizeof text, "%zu", conf->chain.n_endpoints);
+    add_text(&out, "endpoints", text);
+    services_choose(conf, from, services);
+    for (size_t i = 0; i < SERVICES; i++)
+        reload_text_part(&out, services[i].name, buf_str(&services[i].settings),
+                         services[i].settings.len);
+    bool whole = write_all(&out);
+    services_free(services);
+    buf_free(&out);
+    return whole;
+}
+
+int reload_work(void)
+{
+    struct question q = {0};
+    struct conf_problems problems = {0};
+    struct buf kept = BUF_INIT(1024);
+    int status = read_question(&q);
+    if (status)
+        return status;
+    if (!q.old)
+        return 1;
+    log_setup((enum log_level)q.old->log.level, q.old->log.json, "reload");
+    struct conf *conf = conf_load(&q.from, &problems);
+    if (conf) {
+        conf_keep(conf, q.old, &kept);
+        tell("this setting cannot change while the daemon runs, the old value stays", "setting",
+             buf_str(&kept));
+        status = answer(conf, q.start_block) ? 0 : 1;
+    } else {
+        tell("settings refused", "problem", buf_str(&problems.text));
+        status = 2;
+    }
+    buf_free(&kept);
+    conf_problems_free(&problems);
+    conf_free(conf);
+    conf_free(q.old);
+    return status;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+void reload_part_taken(const char *name, const char *text, size_t n)
+{
+    char *copy = mem_strndup(text, n), *rest;
+    long first = strtol(copy, &rest, 10);
+    if (strcmp(name, "log") == 0)
+        log_setup((enum log_level)first, strtol(rest, NULL, 10) != 0, "trueup");
+    else if (strcmp(name, "endpoints") == 0)
+        counters_set(CELL_ENDPOINTS, (uint64_t)first);
+    mem_free(copy);
+}

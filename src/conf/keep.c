@@ -1,0 +1,45 @@
+/* What may not change while the daemon runs: whatever its tables, its checkpoint and its place on
+ * the chain were made for. `trueup run` looks at these once, before the workers start. */
+#include "base/mem.h"
+#include "conf/loaded.h"
+
+#include <string.h>
+
+enum { TEXT_MAX = 512 * 1024 };
+
+/* With everything but the balances alike, the texts differ by the balances. */
+static bool same_balances(const struct conf *a, const struct conf *b)
+{
+    struct loaded probe = *(const struct loaded *)(const void *)a;
+    struct buf one = BUF_INIT(TEXT_MAX), other = BUF_INIT(TEXT_MAX);
+    probe.conf.balances = b->balances;
+    probe.conf.n_balances = b->n_balances;
+    conf_write(a, CONF_FOR_FOLLOW, &one);
+    conf_write(&probe.conf, CONF_FOR_FOLLOW, &other);
+    bool same = strcmp(buf_str(&one), buf_str(&other)) == 0;
+    buf_free(&one);
+    buf_free(&other);
+    return same;
+}
+
+void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
+{
+    if (old->n_balances > 0)
+        conf_name_balance(c, old->balances[0].name);
+    if (c->chain.has_id && old->chain.has_id && c->chain.id != old->chain.id)
+        buf_adds(ret_kept, "chain.id\n");
+    if (strcmp(c->store, old->store) != 0)
+        buf_adds(ret_kept, "store\n");
+    if (!same_balances(old, c))
+        buf_adds(ret_kept, "balances\n");
+    if ((c->chain.n_endpoints == 0) != (old->chain.n_endpoints == 0)) {
+        buf_adds(ret_kept, "chain.endpoints\n");
+        c->chain.endpoints = old->chain.endpoints;
+        c->chain.n_endpoints = old->chain.n_endpoints;
+    }
+    c->chain.has_id = old->chain.has_id;
+    c->chain.id = old->chain.id;
+    c->store = old->store;
+    c->balances = old->balances;
+    c->n_balances = old->n_balances;
+}

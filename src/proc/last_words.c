@@ -1,0 +1,150 @@
+#include "proc/last_words.h"
+#include "base/mem.h"
+#include "proc/counters.h"
+
+#include <execinfo.h>
+#include <link.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    MODULES = 64,
+    FRAMES = 32,
+    FRAMES_OURS = 2, /* the handler and what called it */
+    STACK_BYTES = 64 * 1024,
+    SECONDS = 3,
+};
+
+static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+
+static struct module {
+    uintptr_t base, start, end;
+    const char *name;
+} modules[MODULES];
+static size_t n_modules;
+static atomic_flag speaking = ATOMIC_FLAG_INIT;
+static char stack[STACK_BYTES]; /* a stack that overflowed has no room for a handler */
+
+/* ---- before ---------------------------------------------------------------------------------- */
+
+static int note_module(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    (void)size;
+    (void)ctx;
+    for (int i = 0; i < info->dlpi_phnum && n_modules < MODULES; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        if (h->p_type != PT_LOAD || !(h->p_flags & PF_X))
+            continue;
+        const char *slash = strrchr(info->dlpi_name, '/');
+        uintptr_t start = info->dlpi_addr + h->p_vaddr;
+        modules[n_modules++] = (struct module){info->dlpi_addr, start, start + h->p_memsz,
+                                               slash                ? slash + 1
+                                               : info->dlpi_name[0] ? info->dlpi_name
+                                                                    : "trueup"};
+    }
+    return 0;
+}
+
+/* ---- in the handler: nothing but plain stores ------------------------------------------------ */
+
+static void say(char *out, const char *text)
+{
+    size_t n = strlen(out);
+    while (*text && n < COUNTERS_WORDS - 1)
+        out[n++] = *text++;
+    out[n] = '\0';
+}
+
+static void say_hex(char *out, uintptr_t value)
+{
+    char digits[2 * sizeof value + 3];
+    char *at = digits + sizeof digits;
+    *--at = '\0';
+    do
+        *--at = "0123456789abcdef"[value & 15];
+    while (value >>= 4);
+    *--at = 'x';
+    *--at = '0';
+    say(out, at);
+}
+
+static void say_place(char *out, uintptr_t at)
+{
+    for (size_t i = 0; i < n_modules; i++)
+        if (at >= modules[i].start && at < modules[i].end) {
+            say(out, modules[i].name);
+            say(out, "+");
+            say_hex(out, at - modules[i].base);
+            return;
+        }
+    say_hex(out, at);
+}
+
+static void speak(int number, const siginfo_t *info, char *out)
+{
+    void *frames[FRAMES];
+    out[0] = '\0';
+    if (number == SIGSEGV || number == SIGBUS) {
+        say(out, "address ");
+        say_hex(out, (uintptr_t)info->si_addr);
+        say(out, " ");
+    }
+    say(out, "in"); /* said now: the next call may fail, too */
+    int n = backtrace(frames, FRAMES);
+    for (int i = FRAMES_OURS; i < n; i++) {
+        say(out, " ");
+        /* what a frame returns to; one less lies in the call itself */
+        say_place(out, (uintptr_t)frames[i] - (i > FRAMES_OURS));
+    }
+}
+
+static void on_fatal(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    signal(SIGALRM, SIG_DFL);
+    alarm(SECONDS);
+    if (!atomic_flag_test_and_set(&speaking)) {
+        char alone[COUNTERS_WORDS] = "", *shared = counters_last_words();
+        char *out = shared ? shared : alone;
+        speak(number, info, out);
+        if (!shared) {
+            say(out, "\n");
+            ssize_t ignored = write(STDERR_FILENO, out, strlen(out));
+            (void)ignored;
+        }
+    }
+    signal(number, SIG_DFL);
+    raise(number); /* and so the parent sees what it was, and a core is written if one is wanted */
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_OWN_REPORT 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_OWN_REPORT 1
+#endif
+#endif
+#ifndef HAS_OWN_REPORT
+#define HAS_OWN_REPORT 0
+#endif
+
+void last_words_install(void)
+{
+    struct sigaction act = {.sa_sigaction = on_fatal,
+                            .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_NODEFER)};
+    stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
+    void *frames[1];
+    if (HAS_OWN_REPORT)
+        return;
+    n_modules = 0;
+    dl_iterate_phdr(note_module, NULL);
+    backtrace(frames, 1); /* loads the unwinder: the handler must not */
+    sigaltstack(&alternative, NULL);
+    sigemptyset(&act.sa_mask);
+    for (size_t i = 0; i < COUNT_OF(fatal); i++)
+        sigaction(fatal[i], &act, NULL);
+}
