@@ -57,6 +57,7 @@ postgresql              postgres_server
 python3-pytest          python pytest
 python3-aiohttp         python aiohttp
 python3-psycopg2        python psycopg2
+strace                  have strace
 '
 packages[all]='
 git                     have git

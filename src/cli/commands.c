@@ -20,7 +20,8 @@ const struct command commands[] = {
     {"run", "", "the daemon: follow the head, sweep the oldest rows",
      "Follows the chain and keeps every row of the table equal to it, until stopped (SIGTERM).\n"
      "The first start begins at the head, or at --from BLOCK. Without any file,\n"
-     "`trueup run --rpc URL --token ADDR` keeps that token's balances in ./trueup.db.\n",
+     "`trueup run --rpc URL --token ADDR` keeps that token's balances in ./trueup.db.\n"
+     "SIGHUP reads the settings again and restarts the workers they change.\n",
      run_options, 0, 0, command_run, false},
     {"read", "WALLET…", "read balances from the chain now; touches no store", NULL, read_options, 1,
      -1, command_read, false},
