@@ -88,14 +88,15 @@ int command_migrate(struct cli *cli);
 int command_read(struct cli *cli);
 int command_reference(struct cli *cli);
 int command_run(struct cli *cli);
+int command_snapshot(struct cli *cli);
 int command_status(struct cli *cli);
 int command_sweep(struct cli *cli);
 int command_version(struct cli *cli);
 int command_wallets(struct cli *cli);
 int command_worker(struct cli *cli);
 
-extern const struct cli_option backfill_options[], config_options[], doctor_options[],
-    status_options[], migrate_options[], read_options[], run_options[], sweep_options[],
-    wallets_options[], worker_options_[];
+extern const struct cli_option backfill_options[], config_options[], snapshot_options[],
+    doctor_options[], status_options[], migrate_options[], read_options[], run_options[],
+    sweep_options[], wallets_options[], worker_options_[];
 
 #endif

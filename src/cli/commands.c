@@ -33,9 +33,17 @@ const struct command commands[] = {
      "be\n"
      "stopped or killed at any time: a rerun goes on where it was. A daemon may run beside it.\n",
      backfill_options, 0, 0, command_backfill, false},
-    {"wallets", "add|remove|list|count [WALLET…]", "the tracked list",
+    {"snapshot", "", "balances of all rows at a past block, as CSV or JSONL",
+     "Writes the balance of every row at block --at, sorted by wallet, below a header that names\n"
+     "chain, block and hash. The file appears under its name when it is complete. A wallet without "
+     "a\n"
+     "balance there is listed with the reason, and no number.\n",
+     snapshot_options, 0, 0, command_snapshot, false},
+    {"wallets", "add|remove|import|sync|list|count [WALLET…|FILE]", "the tracked list",
      "add writes the list only: the sweep reads the wallet, and then its row appears.\n"
-     "remove takes the wallet from the list and its row from the table.\n",
+     "remove takes the wallet from the list and its row from the table.\n"
+     "import adds a file of them: one a line, or CSV with a column \"wallet\"; - is stdin.\n"
+     "sync adds whom the balance's query names and the table does not know.\n",
      wallets_options, 1, -1, command_wallets, false},
     {"status", "", "what a running daemon is doing",
      "Asks the daemon at http.listen; when none answers, shows what the database says.\n",

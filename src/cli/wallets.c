@@ -1,12 +1,16 @@
-/* trueup wallets add|remove|list|count: the tracked list. */
+/* trueup wallets add|remove|list|count: the tracked list; import and sync are in wallets_many.c. */
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/wallets_many.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-const struct cli_option wallets_options[] = {{0}};
+const struct cli_option wallets_options[] = {
+    {"skip-bad", NULL, NULL, "import: leave out lines that are no wallets"},
+    {0},
+};
 
 enum { PAGE = 1000 };
 
@@ -93,6 +97,10 @@ static int dispatch(struct tracker *t, const struct cli *cli, struct err *err)
     bool json = cli_has(cli, "json");
     if (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0)
         return change(t, cli, verb[0] == 'a', err);
+    if (strcmp(verb, "import") == 0)
+        return wallets_import(t, cli, err);
+    if (strcmp(verb, "sync") == 0)
+        return wallets_sync(t, cli, err);
     for (size_t i = 0; i < t->n_balances; i++)
         if ((verb[0] == 'l' ? list_one : count_one)(t, &t->balances[i].store, json, err) < 0)
             return -1;
@@ -101,7 +109,7 @@ static int dispatch(struct tracker *t, const struct cli *cli, struct err *err)
 
 int command_wallets(struct cli *cli)
 {
-    static const char *const verbs[] = {"add", "remove", "list", "count"};
+    static const char *const verbs[] = {"add", "remove", "import", "sync", "list", "count"};
     struct tracker t;
     struct conf *conf;
     struct err err = {0};
@@ -110,7 +118,8 @@ int command_wallets(struct cli *cli)
     for (size_t i = 0; i < COUNT_OF(verbs); i++)
         known |= strcmp(cli->args[0], verbs[i]) == 0;
     if (!known)
-        return cli_usage(cli, "wallets: unknown verb \"%s\"; add, remove, list or count",
+        return cli_usage(cli,
+                         "wallets: unknown verb \"%s\"; add, remove, import, sync, list or count",
                          cli->args[0]);
     int status = cli_open(cli, NEEDS_STORE, &t, &conf);
     if (status)

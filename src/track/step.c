@@ -82,6 +82,12 @@ int step_judge(struct tracker *t, struct step_work *w, const struct read_report 
 
 /* ---- write ----------------------------------------------------------------------------------- */
 
+const char *step_reason(const struct tracked *b, const struct reading *r, struct arena *arena)
+{
+    const char *term = r->failed_term < 0 ? "" : b->shape.terms[r->failed_term].name;
+    return arena_printf(arena, "%s%s%s", term, term[0] ? ": " : "", reading_status_name(r->status));
+}
+
 /* Parts the readings into values and failures, both still in key order. */
 static void fill_batch(const struct step *s, const struct reading *readings, struct arena *arena,
                        struct store_batch *b)
@@ -101,14 +107,11 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
                                                          .event_block = m->event_block,
                                                          .insert = m->insert};
         else
-            failures[b->n_failures++] = (struct store_failure){
-                .wallet = m->wallet,
-                .reason = arena_printf(
-                    arena, "%s%s%s",
-                    r->failed_term < 0 ? "" : s->balance->shape.terms[r->failed_term].name,
-                    r->failed_term < 0 ? "" : ": ", reading_status_name(r->status)),
-                .has_event = m->has_event,
-                .event_block = m->event_block};
+            failures[b->n_failures++] =
+                (struct store_failure){.wallet = m->wallet,
+                                       .reason = step_reason(s->balance, r, arena),
+                                       .has_event = m->has_event,
+                                       .event_block = m->event_block};
     }
     b->writes = writes;
     b->failures = failures;

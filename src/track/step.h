@@ -73,4 +73,7 @@ int step_judge(struct tracker *t, struct step_work *w, const struct read_report 
 int step_write(struct step_work *w, struct store *store, struct err *err);
 void step_wrote(const struct step_work *w);
 
+/* Why a reading is no number: "held: reverted"; in the arena. */
+const char *step_reason(const struct tracked *b, const struct reading *r, struct arena *arena);
+
 #endif

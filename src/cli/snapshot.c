@@ -1,0 +1,165 @@
+/* trueup snapshot: balances of all rows at a past block, into a file or to stdout. */
+#include "track/snapshot.h"
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "cli/outfile.h"
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+const struct cli_option snapshot_options[] = {
+    {"at", "BLOCK", NULL, "the block (needs a node with its state)"},
+    {"out", "FILE", NULL, "FILE.csv or FILE.jsonl; - is stdout (CSV, or JSONL with --json)"},
+    {0},
+};
+
+enum { FAILURES_TOLD = 10 };
+
+struct out {
+    struct tracker *t;
+    struct outfile file;
+    bool jsonl;
+    struct progress progress;
+    uint64_t failed;
+};
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n > k && strcmp(text + n - k, end) == 0;
+}
+
+/* ---- what is written ------------------------------------------------------------------------- */
+
+static int write_header(struct out *o, const struct tracked *b, const struct anchor *at,
+                        struct err *err)
+{
+    char hash[HASH_TEXT], when[32];
+    time_t seconds = (time_t)at->timestamp;
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    hash_text(&at->hash, hash);
+    return outfile_printf(&o->file, err,
+                          o->jsonl ? "{\"snapshot\":\"%s\",\"chain\":%" PRIu64 ",\"block\":%" PRIu64
+                                     ",\"hash\":\"%s\",\"time\":\"%s\"}\n"
+                                   : "# snapshot: %s\n# chain: %" PRIu64 "\n# block: %" PRIu64
+                                     "\n# hash: %s\n# time: %s\nwallet,balance,error\n",
+                          b->conf->name, o->t->chain_id, at->number, hash, when);
+}
+
+/* A reason is made of a term's name, which is a word, and our own words: nothing to escape. */
+static int write_row(void *ctx, const struct reading *r, const char *reason, struct err *err)
+{
+    struct out *o = ctx;
+    char wallet[ADDRESS_TEXT], dec[U256_DEC_ROOM];
+    address_text(&r->wallet, wallet);
+    if (reason) {
+        if (o->failed++ < FAILURES_TOLD)
+            fprintf(stderr, "trueup: %s has no balance there (%s)\n", wallet, reason);
+        return outfile_printf(&o->file, err,
+                              o->jsonl ? "{\"wallet\":\"%s\",\"balance\":null,\"error\":\"%s\"}\n"
+                                       : "%s,,%s\n",
+                              wallet, reason);
+    }
+    u256_to_dec(&r->sum, dec);
+    return outfile_printf(&o->file, err,
+                          o->jsonl ? "{\"wallet\":\"%s\",\"balance\":\"%s\"}\n" : "%s,%s,\n",
+                          wallet, dec);
+}
+
+static void show(void *ctx, const struct flights_progress *p, uint64_t total)
+{
+    struct out *o = ctx;
+    progress_show(&o->progress, p->rows, total, p->requests);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static int find_block(struct tracker *t, uint64_t number, struct anchor *ret, struct err *err)
+{
+    struct header h, settled;
+    bool found, has_settled;
+    if (node_header_number(t->node, number, &h, &found, err) < 0 ||
+        node_header_tag(t->node, TAG_FINALIZED, &settled, &has_settled, err) < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
+    if (has_settled && settled.at.number < number)
+        fprintf(stderr,
+                "trueup: block %" PRIu64 " is not settled: the chain may still take it back\n",
+                number);
+    *ret = h.at;
+    return 0;
+}
+
+static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
+                     struct flights_progress *ret, struct err *err)
+{
+    char what[80];
+    struct snapshot s = {
+        .t = o->t, .b = b, .at = *at, .row = write_row, .progress = show, .ctx = o};
+    snprintf(what, sizeof what, "snapshot %s", b->conf->name);
+    progress_start(&o->progress, what);
+    int rc = write_header(o, b, at, err);
+    if (rc == 0)
+        rc = snapshot_run(&s, ret, err);
+    progress_end(&o->progress);
+    return rc;
+}
+
+static int take(struct tracker *t, const struct cli *cli, uint64_t number, struct err *err)
+{
+    const char *name = cli_value(cli, "out");
+    struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || cli_has(cli, "json")};
+    struct flights_progress done = {0};
+    struct anchor at;
+    char took[CLOCK_TEXT];
+    int64_t started = clock_ms();
+    if (t->n_balances != 1) {
+        err_set(err, ERR_USAGE, "the file has %zu balances; a snapshot is of one", t->n_balances);
+        return err_hint(err, "say --balance NAME");
+    }
+    if (tracker_identify(t, err) < 0 || find_block(t, number, &at, err) < 0 ||
+        outfile_open(&o.file, name, err) < 0)
+        return -1;
+    if (write_all(&o, &t->balances[0], &at, &done, err) < 0 || outfile_keep(&o.file, err) < 0) {
+        outfile_drop(&o.file);
+        return -1;
+    }
+    duration_text(took, clock_ms() - started);
+    fprintf(stderr,
+            "%s: %" PRIu64 " rows at block %" PRIu64 ", %" PRIu64 " without a balance, %" PRIu64
+            " requests, %s\n",
+            t->balances[0].conf->name, done.rows, at.number, done.failed, done.requests, took);
+    return 0;
+}
+
+int command_snapshot(struct cli *cli)
+{
+    struct tracker t;
+    struct conf *conf;
+    struct err err = {0};
+    uint64_t at = 0;
+    const char *out = cli_value(cli, "out");
+    if (!cli_has(cli, "at") || !out)
+        return cli_usage(cli, "snapshot wants --at BLOCK and --out FILE");
+    if (strcmp(out, "-") != 0 && !ends_in(out, ".csv") && !ends_in(out, ".jsonl"))
+        return cli_usage(cli, "--out \"%s\" ends in neither .csv nor .jsonl", out);
+    if (cli_number(cli, "at", &at, &err) < 0)
+        return cli_fail(&err);
+    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
+    if (status)
+        return status;
+    struct arena arena;
+    arena_init(&arena);
+    int rc = store_check(t.store, tracker_store_balances(&t, &arena), t.n_balances, &err);
+    arena_free(&arena);
+    if (rc == 0)
+        rc = take(&t, cli, at, &err);
+    cli_close(&t, conf);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
