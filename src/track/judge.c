@@ -35,8 +35,25 @@ static bool among_failing(const struct step *s, const struct reading *readings, 
     return false;
 }
 
-/* Witnesses: wallets that were read well in this very step, then those remembered, then proven rows
- * of the table. None of them is one of the failing. */
+/* Proven rows of the table from a key on. */
+static int add_rows(struct tracker *t, const struct step *s, const struct reading *readings,
+                    const address *after, struct arena *arena, struct controls *found,
+                    struct err *err)
+{
+    struct store_stale *rows;
+    size_t n;
+    if (store_next_by_key(t->store, &s->balance->store, after, 0, ROWS_LOOKED_AT, arena, &rows, &n,
+                          err) < 0)
+        return -1;
+    for (size_t i = 0; i < n && found->n < CONTROLS; i++)
+        if (!rows[i].unproven && !among_failing(s, readings, &rows[i].wallet))
+            controls_remember(found, &rows[i].wallet);
+    return 0;
+}
+
+/* Witnesses: wallets that were read well in this very step, then some of those remembered, then
+ * proven rows of the table, first those behind the step's own. None of them is one of the failing.
+ * Those remembered are half of them at most: they may be few, and may have gone bad together. */
 static int find_witnesses(struct tracker *t, const struct step *s, const struct reading *readings,
                           struct arena *arena, address *ret, size_t *ret_n, struct err *err)
 {
@@ -45,19 +62,13 @@ static int find_witnesses(struct tracker *t, const struct step *s, const struct 
         if (readings[i].status == READ_OK)
             controls_remember(&found, &readings[i].wallet);
     const struct controls *known = &s->balance->controls;
-    for (size_t i = 0; i < known->n && found.n < CONTROLS; i++)
+    for (size_t i = 0; i < known->n && found.n < CONTROLS / 2; i++)
         if (!among_failing(s, readings, &known->wallets[i]))
             controls_remember(&found, &known->wallets[i]);
-    if (found.n == 0 && t->store) {
-        struct store_stale *rows;
-        size_t n;
-        if (store_next_by_key(t->store, &s->balance->store, NULL, 0, ROWS_LOOKED_AT, arena, &rows,
-                              &n, err) < 0)
-            return -1;
-        for (size_t i = 0; i < n && found.n < CONTROLS; i++)
-            if (!rows[i].unproven && !among_failing(s, readings, &rows[i].wallet))
-                controls_remember(&found, &rows[i].wallet);
-    }
+    if (found.n < CONTROLS && t->store &&
+        (add_rows(t, s, readings, &readings[0].wallet, arena, &found, err) < 0 ||
+         (found.n < CONTROLS && add_rows(t, s, readings, NULL, arena, &found, err) < 0)))
+        return -1;
     memcpy(ret, found.wallets, found.n * sizeof *ret);
     *ret_n = found.n;
     return 0;

@@ -7,10 +7,10 @@ import pytest
 
 from harness import config as configs
 from harness.checks import assert_at_rest_equal, until_at_rest
-from harness.config import CHECKPOINT
+from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import provider  # noqa: F401
 from harness.web import listening
-from harness.world import wallet
+from harness.world import LONG, wallet
 
 WALLETS = [wallet(i) for i in range(10)]
 
@@ -56,3 +56,23 @@ def test_a_bad_moment_at_the_first_look_is_not_for_good(chain, store, trueup, pr
     provider.reset()
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
+
+
+def test_witnesses_that_went_bad_together(chain, store, trueup, configured):
+    """All that the sweep had ever read were two wallets. When both went bad, each was the other's only
+    witness: it was taken for a broken contract, and what was due since an upgrade was never done."""
+    bad, good = WALLETS[:2], WALLETS[2:]
+    trueup.config = configured(chain={"settle": 10}, sweep={"interval": "100ms", "batch": 1})
+    trueup.start()
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
+    chain.world.token.send("mintMany", bad, [5] * 2)
+    trueup.until(lambda: len(store.rows(TABLE)) == 2, "two rows")
+    chain.anvil.mine(12)
+    trueup.until(lambda: trueup.output().count("requested=1 updated=1") >= 2, "the sweep to read both")
+    chain.world.mood(bad, LONG, term="staked")
+    chain.world.upgrade(chain.world.staking, "DemoStakingDoubled")
+    chain.world.token.send("mintMany", good, [5] * len(good))
+    chain.anvil.mine(12)
+    trueup.until(lambda: store.quarantined(BALANCE) == set(bad), "the bad ones to be told from the good")
+    trueup.until(lambda: store.one("SELECT value FROM trueup_state WHERE key = ?", "all_due:audio") == "0",
+                 "all that was due to be done")
