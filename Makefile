@@ -22,6 +22,9 @@ valgrind: ; @scripts/test valgrind
 # Each promise broken on purpose: the named test must see it.
 mutants: ; @scripts/test --mutations
 
+# Random lives of the whole, judged at rest: make chaos N=200
+chaos: ; @scripts/chaos --runs $(or $(N),20)
+
 # Fuzz one decoder until Ctrl-C: make fuzz T=abi
 fuzz: ; @scripts/fuzz $(T)
 
@@ -33,4 +36,4 @@ reference: all ; @tools/reference
 
 clean: ; @rm -rf build build-*
 
-.PHONY: all install test all-tests demo asan valgrind mutants fuzz fmt lint reference clean
+.PHONY: all install test all-tests demo asan valgrind mutants chaos fuzz fmt lint reference clean

@@ -317,6 +317,34 @@ def demo():
     return result
 
 
+CHAOS_SEED, CHAOS_RUNS = 20, 20  # fixed: what fails here is replayed with the same plan
+FAULTS_S = 35  # a database: a sample of all faults, another one each day is not wanted here
+
+
+def chaos():
+    """Random lives of the whole on both databases, and a sample of small failures in turn."""
+    binary = build("build-gcc", targets=["src/trueup", "tests/faults/libfaults.so"]) / "src/trueup"
+    env = {**os.environ, "TRUEUP_BIN": str(binary), "PYTHONDONTWRITEBYTECODE": "1"}
+    result = Result()
+    played = quiet([PYTHON, ROOT / "tests/chaos/chaos.py", "--seed", CHAOS_SEED, "--runs", CHAOS_RUNS,
+                    "--jobs", 3, "--length", 10, "--failures", ROOT / "build-gcc/chaos"], env=env)
+    lines = played.stdout.splitlines()
+    right = [line for line in lines if re.match(r"run \d+ \w+: ok", line)]
+    result.passed += len(right)
+    if len(right) != CHAOS_RUNS or played.returncode != 0:
+        result.failed += max(1, CHAOS_RUNS - len(right))
+        result.notes.append(played.stdout[-6000:])
+    tried = quiet([PYTHON, ROOT / "tests/chaos/faults.py", "--seed", CHAOS_SEED, "--seconds", FAULTS_S],
+                  env=env)
+    found = re.search(r"(\d+) of (\d+) faults left nothing wrong", tried.stdout)
+    if tried.returncode == 0 and found:
+        print(f"  chaos: {found.group(2)} small failures tried")
+        result.ok()
+    else:
+        result.fail(f"small failures: {tried.stdout[-3000:]}")
+    return result
+
+
 def mutations():
     import mutants
     databases.env()
@@ -337,6 +365,7 @@ SUITES = {
     "browser": browser,
     "prometheus": prometheus,
     "demo": demo,
+    "chaos": chaos,
     "mutations": mutations,
 }
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")

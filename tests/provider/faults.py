@@ -360,7 +360,9 @@ async def false_proof(ask):
     changed wherever it stands; hash or number, the block is looked up. Revert data too."""
     answer = await ask.answer()
     block = (ask.rpc.get("params") or [{}, "latest"])[1]
-    if isinstance(block, dict):
+    if "error" in answer and "data" not in answer["error"]:
+        header = None  # no proof to falsify, nor perhaps the block
+    elif isinstance(block, dict):
         header = await ask.other("eth_getBlockByHash", [block["blockHash"], False])
     else:
         header = await ask.other("eth_getBlockByNumber", [block, False])

@@ -5,6 +5,7 @@ PostgreSQL refuses to run as root, so as root it runs as the user `postgres`.
     python3 -m harness.postgres stop FOLDER
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -46,6 +47,22 @@ def binaries():
     raise FileNotFoundError("no PostgreSQL server found: install postgresql")
 
 
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(pid):
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "stat").read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(entry.name))
+    return found
+
+
 class Cluster:
     def __init__(self, folder=None):
         # A socket's path has to stay under 108 bytes, so not in pytest's own deep folders.
@@ -76,6 +93,8 @@ class Cluster:
             with open(self.data / "postgresql.conf", "a") as conf:
                 conf.writelines(f"{k} = {v}\n" for k, v in SETTINGS.items())
                 conf.write(f"unix_socket_directories = '{self.folder}'\n")
+        if self.running():
+            return self
         # pg_ctl's output must not be a pipe: the server would inherit it and keep it open.
         self._run("pg_ctl", "-D", self.data, "-l", self.folder / "log", "-w", "-t", "60", "-s",
                   "start")
@@ -87,12 +106,25 @@ class Cluster:
             self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "-s", "stop")
 
     def kill(self):
-        """-9 of the postmaster, and until its backends have noticed."""
-        pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(f"/{pid}/" in str(p) or parent_group(p) == pid
-                              for p in Path("/proc").glob("[0-9]*")), "the backends to be gone", 20)
-        (self.data / "postmaster.pid").unlink()
+        """kill -9 of the server and all of its processes: it recovers from its log when it starts."""
+        pid_file = self.data / "postmaster.pid"
+        if not pid_file.exists():
+            return
+        pid = int(pid_file.read_text().split()[0])
+        # The postmaster last: it would otherwise start to tidy up after its children.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            for child in children(pid) + [pid]:
+                os.kill(child, signal.SIGKILL)
+        until(lambda: not alive(pid), "the killed server to be gone", 10)
+        # Where nobody reaps orphans it stays a zombie, and a start would take it for a living server.
+        pid_file.unlink()
+        for lock in self.folder.glob(".s.PGSQL.*.lock"):
+            lock.unlink()
+
+    def running(self):
+        pid_file = self.data / "postmaster.pid"
+        return pid_file.exists() and alive(int(pid_file.read_text().split()[0]))
 
     def remove(self):
         self.stop()
@@ -100,14 +132,6 @@ class Cluster:
 
     def url(self, database="postgres", user="postgres"):
         return f"postgres://{user}@/{database}?host={self.folder}"
-
-
-def parent_group(entry):
-    """The session of a process: a postmaster's backends are in its own."""
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[3])
-    except (OSError, ValueError):
-        return 0
 
 
 def main(arguments):

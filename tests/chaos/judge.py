@@ -1,0 +1,204 @@
+"""Rest, and what must be true then (DESIGN's words: equality, coverage, nothing extra). Everything is
+compared with the node itself; only where the daemon stands is asked of its tables."""
+
+import re
+
+from harness.checks import assert_at_rest_equal
+from harness.wait import SLOWNESS, until
+
+from acts import calm
+from stage import BALANCE, CHECKPOINT, SETTLE, TABLE, WALLETS
+
+FIRST = "1970-01-01 00:00:00.000000"
+REST_S = 90
+
+
+def judge(s, keep_daemon):
+    last = come_to_rest(s, keep_daemon)
+    rows = assert_at_rest_equal(s.store, s.truth, wallets=expected(s))
+    check_positions(s)
+    check_headers(s)
+    check_coverage(s, rows)
+    check_extras(s, rows)
+    check_changes(s, rows)
+    check_web(s, rows)
+    let_quarantine_go(s, keep_daemon)
+    check_deaths(s)
+    if s.trueup.stop() != 0:
+        raise AssertionError("the daemon did not stop in good order")
+    return {"rows": len(rows), "block": last, "daemons": s.started_daemons}
+
+
+# ---- rest -----------------------------------------------------------------------------------------------
+
+
+def come_to_rest(s, keep_daemon):
+    last = s.head() + 1  # what was read up to here may have been read from a liar
+    s.anvil.mine(SETTLE + 1)
+    s.ledger.note()
+    head = s.anvil.rpc.block()
+    number = int(head["number"], 16)
+    lacking, wanted = "", expected(s)
+
+    def resting():
+        nonlocal lacking
+        keep_daemon(s)
+        lacking = what_lacks(s, number, head["hash"], last, wanted)
+        return not lacking
+
+    try:
+        until(resting, "rest", REST_S)
+    except AssertionError as e:
+        raise AssertionError(f"no rest at block {number}: {lacking}\n{e}\n{s.trueup.tail(50)}") from None
+    return number
+
+
+def expected(s):
+    """Who must have a row: the list, or whom an event of the chain names. A log that was withheld is no
+    event that an endpoint gave us."""
+    if s.listed:
+        return WALLETS
+    return [] if s.logs_withheld else list(s.ledger.canonical())
+
+
+def what_lacks(s, number, block_hash, last, wanted):
+    """Empty at rest; else what it waits for."""
+    store = s.store
+    known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
+    if known != block_hash:
+        return f"head {block_hash} is not known"
+    if store.covered(BALANCE) < number:
+        return f"covered {store.covered(BALANCE)}"
+    if (store.checkpoint(CHECKPOINT) or 0) < number - SETTLE:
+        return f"checkpoint {store.checkpoint(CHECKPOINT)}"
+    if store.settling(BALANCE, number - SETTLE):
+        return f"{store.settling(BALANCE, number - SETTLE)} marks to settle"
+    quarantined = store.quarantined(BALANCE)
+    rows = store.rows(TABLE)
+    missing = [w for w in wanted if w not in rows and w not in quarantined]
+    if missing:
+        return f"{len(missing)} wallets without a row: {missing[0]}"
+    old = [w for w, r in rows.items() if w not in quarantined and (r.observed_block or 0) < last]
+    return f"{len(old)} rows not read since block {last}: {rows[old[0]]}" if old else ""
+
+
+# ---- the tables ------------------------------------------------------------------------------------------
+
+
+def check_positions(s):
+    head = s.anvil.rpc.number()
+    checkpoint = s.store.checkpoint(CHECKPOINT)
+    # A first start begins at the head, and a checkpoint is never lowered.
+    right = max(head - SETTLE, s.ledger.start)
+    assert checkpoint == right, f"checkpoint {checkpoint} instead of {right}, head {head}"
+
+
+def check_headers(s):
+    """Every header that counts as canonical is the node's."""
+    mine = s.store.sql("SELECT number, hash FROM trueup_blocks WHERE canonical")
+    theirs = s.anvil.rpc.batch([("eth_getBlockByNumber", [hex(n), False]) for n, _ in mine])
+    wrong = [(n, h, b and b["hash"]) for (n, h), b in zip(mine, theirs) if not b or b["hash"] != h]
+    assert not wrong, f"headers of another branch: {wrong[:3]}"
+
+
+def debts(s):
+    return dict(s.store.sql("SELECT wallet, event_block FROM trueup_quarantine WHERE balance = ?", BALANCE))
+
+
+def tracked(s, wallets):
+    return [w for w in wallets if not s.listed or w in WALLETS]
+
+
+def check_coverage(s, rows):
+    """The highest block of the chain that names a wallet is in its row, or owed by its quarantine. Higher
+    only where a branch that is gone named it."""
+    canonical, ever, owed = s.ledger.canonical(), s.ledger.ever(), debts(s)
+    for w in tracked(s, canonical):
+        row = rows.get(w)
+        has = max(((row.blocknumber if row else None) or 0), owed.get(w) or 0)
+        assert s.logs_withheld or has >= canonical[w], (
+            f"{w}: block {canonical[w]} names it, blocknumber is {has} (row {row}, owed {owed.get(w)})")
+    for w, row in rows.items():
+        if row.blocknumber is not None:
+            assert row.blocknumber in ever.get(w, ()), (
+                f"{w}: blocknumber {row.blocknumber}, but only {sorted(ever.get(w, ()))} ever named it")
+
+
+def check_extras(s, rows):
+    ever = s.ledger.ever()
+    extra = [w for w in rows if w not in s.placed and not (w in WALLETS if s.listed else w in ever)]
+    assert not extra, f"rows that nobody asked for: {extra[:3]}"
+    quarantined = s.store.quarantined(BALANCE)
+    assert quarantined <= s.moody, f"quarantined without a cause: {sorted(quarantined - s.moody)[:3]}"
+
+
+def check_changes(s, rows):
+    """The record of changes is without a gap: each begins where the last one ended, the last is the row."""
+    at = {}
+    for w, old, new in s.store.sql("SELECT wallet, old, new FROM trueup_changes ORDER BY id"):
+        if w in s.vandalised:
+            continue
+        old = None if old is None else int(old)
+        assert w not in at or at[w] == old, f"{w}: a change from {old} after one to {at[w]}"
+        at[w] = int(new)
+    wrong = [(w, at[w], rows[w].balance) for w in at if w in rows and rows[w].balance != at[w]]
+    assert not wrong, f"rows that differ from their last change: {wrong[:3]}"
+
+
+def check_web(s, rows):
+    """What is served is the table, and everything is green again."""
+    def ready():
+        try:
+            return s.web.ask("/readyz")[0] == 200
+        except OSError:
+            return False
+    try:
+        until(ready, "/readyz to be green", 30)
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {s.web.ask('/readyz')[2]}") from None
+    for w in WALLETS[:3]:
+        if w in rows:
+            found = s.web.get(f"/v1/balances/{BALANCE}/{w}")[1]
+            assert int(found["balance"]) == s.store.rows(TABLE)[w].balance, found
+
+
+def let_quarantine_go(s, keep_daemon):
+    """All wallets answer again: nobody stays behind, and what was owed is paid."""
+    if not s.store.quarantined(BALANCE):
+        return
+    calm(s)
+    s.anvil.mine(SETTLE + 1)
+    s.ledger.note()
+
+    def free():
+        keep_daemon(s)
+        # Not to sit out the back-off; more than once, since a sweep still at an older block fails.
+        s.store.sql("UPDATE trueup_quarantine SET retry_at = ?", FIRST)
+        return not s.store.quarantined(BALANCE)
+
+    try:
+        until(free, "quarantine to be empty", 40, every=0.2)
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{s.trueup.tail(40)}") from None
+    come_to_rest(s, keep_daemon)
+    rows = assert_at_rest_equal(s.store, s.truth, wallets=expected(s))
+    check_coverage(s, rows)
+    check_changes(s, rows)
+
+
+# ---- the daemon ------------------------------------------------------------------------------------------
+
+
+def check_deaths(s):
+    """Nobody died but by our hand, and no sanitizer spoke."""
+    output = s.trueup.output()
+    for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "Assertion", "out of memory"):
+        assert bad not in output, s.trueup.tail(60)
+    died = re.findall(r"worker died.*?name=(\w+)", output)
+    for name in set(died):
+        assert died.count(name) <= s.killed.count(name), (
+            f"{name} died {died.count(name)} times, we killed it {s.killed.count(name)} times:\n"
+            + "\n".join(x for x in output.splitlines() if "worker died" in x))
+
+
+__all__ = ["judge", "SLOWNESS"]
