@@ -105,11 +105,15 @@ static bool is_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* A connection that was reset stays so: what comes after on it fails by itself. */
 static bool io_fails(int fd, bool writes)
 {
     if (!fails(IO))
         return false;
-    errno = is_socket(fd) ? ECONNRESET : writes ? ENOSPC : EIO;
+    bool socket = is_socket(fd);
+    if (socket)
+        shutdown(fd, SHUT_RDWR);
+    errno = socket ? ECONNRESET : writes ? ENOSPC : EIO;
     return true;
 }
 
