@@ -1,13 +1,14 @@
 """scripts/demo: what trueup does, in half a minute, on a chain made for it.
 
 A local node, three contracts, three hundred wallets; `trueup run` on SQLite; the table fills,
-follows, survives a kill and is put right after a change that no event announced. The last word has
-another program: viem reads every wallet and compares."""
+follows, survives a kill and blocks that are taken back, and is put right after a change that no
+event announced. The last word has another program: viem reads every wallet and compares."""
 
 import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from build import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 from harness import config as configs  # noqa: E402
-from harness.anvil import Anvil  # noqa: E402
+from harness.anvil import Anvil, free_port  # noqa: E402
 from harness.checks import until_at_rest  # noqa: E402
 from harness.config import BALANCE, CHECKPOINT, TABLE  # noqa: E402
 from harness.daemon import Trueup  # noqa: E402
@@ -55,6 +56,13 @@ class Story:
 
     def say(self, text):
         print(f"   {text}", flush=True)
+
+    def shell(self, trueup, *arguments):
+        """A command as one would type it, and what it prints."""
+        print(f"   {bold('$ trueup ' + ' '.join(arguments))}", flush=True)
+        done = trueup.run(*arguments, code=None)
+        for line in (done.stdout + done.stderr).rstrip().splitlines():
+            self.say(f"  {line}")
 
     def progress(self, text, last=False):
         """One line that changes in place; elsewhere only its last state is printed."""
@@ -135,7 +143,7 @@ def follow(story, world, store, trueup, rng):
         time.sleep(0.5)
 
 
-def survive(story, world, store, trueup, rng):
+def survive(story, world, store, trueup, rng, anvil):
     trueup.kill()
     story.say("kill -9 trueup; meanwhile the chain goes on")
     for _ in range(5):
@@ -144,6 +152,12 @@ def survive(story, world, store, trueup, rng):
     trueup.start()
     head = covered(world, store, trueup)
     story.say(f"started again: {behind} blocks caught up, covered to block {head}")
+
+    anvil.reorg(1)  # what lies two blocks deep is finalized here
+    trueup.until(lambda: "the chain was reorganised" in trueup.output(), "the fork to be noticed")
+    covered(world, store, trueup)
+    story.say(f"the node replaces block {head}, as after a fork: its rows lose their proof and are "
+              "read again")
 
 
 def silence(story, world, truth, store, trueup, anvil):
@@ -178,12 +192,17 @@ def judge(story, world, anvil, store):
     return done.returncode == 0
 
 
+def page_of(config):
+    return re.search(r"listen: '(.*)'", config.read_text()).group(1)
+
+
 def keep(anvil, trueup, folder):
     anvil.rpc.call("evm_setIntervalMining", 2)
     print(f"""
 Left running:
    node        {anvil.url}   (process {anvil.process.pid}, a block every 2 s)
    trueup      process {trueup.pid}, its log: {trueup.log}
+   page        http://{page_of(trueup.config)}/
    table       {TABLE} in {folder}/trueup.db
    settings    {trueup.config}
 
@@ -201,12 +220,14 @@ def play(story, anvil, trueup, folder):
 
     story.step("trueup run, on an empty SQLite file")
     store = SqliteStore(folder / "trueup.db")
+    page = f"127.0.0.1:{free_port()}"
     settings = configs.settings(world, anvil.url, store.url, sweep={"interval": "2s"},
-                                log={"level": "info"})
+                                http={"listen": page}, log={"level": "info"})
     trueup.config = configs.write(folder / "trueup.yaml", settings)
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "trueup to be ready")
     story.say("a balance is held + staked + delegated, read from the chain, never added up")
+    story.say(f"its page, while this runs: http://{page}/")
 
     story.step("The table fills: every wallet that an event names gets a row")
     fill(story, world, store, trueup, rng)
@@ -215,10 +236,14 @@ def play(story, anvil, trueup, folder):
     follow(story, world, store, trueup, rng)
 
     story.step("It survives")
-    survive(story, world, store, trueup, rng)
+    survive(story, world, store, trueup, rng, anvil)
 
     story.step("It finds what no event announced")
     silence(story, world, truth, store, trueup, anvil)
+
+    story.step("Ask it: what it is doing, and what the chain says of a wallet, term by term")
+    story.shell(trueup, "status")
+    story.shell(trueup, "read", "--terms", WALLETS[0])  # one that others delegate to
 
     story.step("The proof: viem reads every wallet, one call a term, and compares")
     until_at_rest(trueup, store, anvil, wallets=WALLETS)
