@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import geth as go_ethereum
 from build import ROOT, BuildFailed, build
 from results import Result, from_junit, from_meson, from_tap
 
@@ -130,13 +131,14 @@ def read(path):
 # ---- pytest -------------------------------------------------------------------------------------
 
 
-def pytest(selection=(), binary=None, root=ROOT, env=None, name="integration", options=()):
-    with tempfile.TemporaryDirectory(prefix="trueup-junit-") as folder:
-        junit = Path(folder) / "junit.xml"
+def pytest(selection=(), binary=None, root=ROOT, env=None, name="integration", options=(),
+           folder="integration"):
+    with tempfile.TemporaryDirectory(prefix="trueup-junit-") as scratch:
+        junit = Path(scratch) / "junit.xml"
         env = {**databases.env(), **(env or {}), "PYTHONDONTWRITEBYTECODE": "1",
                "TRUEUP_BIN": str(binary or root / "build/src/trueup")}
         done = quiet([PYTHON, "-m", "pytest", "-q", "--tb=short", f"--junitxml={junit}", *options,
-                      *selection], cwd=root / "tests/integration", env=env)
+                      *selection], cwd=root / "tests" / folder, env=env)
         result = from_junit(junit, name)
         if result.failed:
             result.notes.append(done.stdout[-6000:])
@@ -158,6 +160,16 @@ def integration():
     if not files:
         result.fail("no integration tests at all")
     return result
+
+
+def geth():
+    """The demo world on go-ethereum (--node geth); None where there is none and none can be built."""
+    binary, why = go_ethereum.geth()
+    if why:
+        print(f"geth: did not run: {why}")
+        return None
+    build("build")
+    return pytest(env={"TRUEUP_GETH": binary}, name="geth", folder="geth")
 
 
 # ---- the further ones of --all ------------------------------------------------------------------
@@ -368,6 +380,7 @@ SUITES = {
     "chaos": chaos,
     "mutations": mutations,
 }
+NODES = {"geth": geth}  # by --node alone: what they need takes minutes to build
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
 
 
@@ -378,12 +391,16 @@ def main():
     parser.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--mutations", action="store_true",
                         help="only: each promise broken on purpose")
+    parser.add_argument("--node", choices=NODES, help="only: the demo world on this node; geth is built "
+                                                      "from its Go module, the first time in minutes")
     chosen = parser.parse_args()
     names = list(SUITES) if chosen.all else list(chosen.suite)
+    names += [chosen.node] if chosen.node else []
     if chosen.mutations and not chosen.all:
         names.append("mutations")
     names = names or list(USUAL)
-    unknown = [n for n in names if n not in SUITES]
+    suites = {**SUITES, **NODES}
+    unknown = [n for n in names if n not in suites]
     if unknown:
         parser.error(f"no suite {unknown[0]!r}: {', '.join(SUITES)}")
 
@@ -395,10 +412,12 @@ def main():
         for name in names:
             start = time.monotonic()
             try:
-                result = SUITES[name]()
+                result = suites[name]()
             except (BuildFailed, OSError, RuntimeError) as e:
                 result = Result()
                 result.fail(f"{name} could not run: {e}")
+            if result is None:
+                continue
             if result.passed + result.failed == 0:
                 result.fail(f"{name} ran nothing")
             report(name, result, time.monotonic() - start)

@@ -63,8 +63,9 @@ class Trueup:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def tail(self, lines=40):
-        """The end of the log, without the heartbeat of an idle sweep."""
-        said = [line for line in self.output().splitlines() if "nothing due" not in line]
+        """The end of the log, without the heartbeat of the sweep."""
+        said = [line for line in self.output().splitlines()
+                if "nothing due" not in line and "tick complete" not in line]
         return "\n".join(said[-lines:])
 
     def alive(self):

@@ -73,11 +73,14 @@ class World:
         self.rpc = rpc
         self.built = artifacts()
 
-    def deploy(self):
-        # At its usual address, but put there rather than deployed: there is no key for it.
+    def put_multicall3(self):
+        """At its usual address, but put there rather than deployed: there is no key for it."""
         runtime = self.rpc.call("eth_call", {"data": self.built["Multicall3"]["bytecode"],
                                              "gas": hex(GAS_CAP)}, "latest")
         self.rpc.call("anvil_setCode", MULTICALL3, runtime)
+
+    def deploy(self):
+        self.put_multicall3()
         self.token = Contract(self, self.create("DemoToken"), "DemoToken")
         self.staking = self.behind_proxy("DemoStaking")
         self.staking.send("initialize", self.token.address)
