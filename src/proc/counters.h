@@ -49,6 +49,7 @@ enum cell {
     CELL_EVENT_AT,   /* gauge: wall s at which rows were last written from events */
     CELL_RESCANNING, /* gauge: balances whose logs are being read again after a reorg */
     CELL_HELD,       /* gauge: 1 while covering is held */
+    CELL_BROKEN,     /* gauge: balances that cannot be swept: a term fails for everybody */
     CELL_REORGS,
     CELL_TICKS_DONE,
     CELL_TICKS_DROPPED,

@@ -92,6 +92,11 @@ bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health 
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
+bool health_store_up(const struct health *h)
+{
+    return h->known.store_ok && clock_ms() - h->known.store_at_ms <= STORE_MS;
+}
+
 void health_store(const struct health *h, struct reasons *r)
 {
     const struct known *k = &h->known;
@@ -156,6 +161,14 @@ void health_ready(const struct health *h, struct reasons *ret)
             h->head - h->covered);
 }
 
+static void judge_sweep(struct reasons *r)
+{
+    if (counters_get(PART_SWEEP, CELL_BROKEN) > 0)
+        add(r, AMBER,
+            "the sweep cannot read: a term fails for everybody, so nothing is refreshed; the log "
+            "says what");
+}
+
 static void judge_rows(const struct health *h, const struct known_balance *b, struct reasons *r)
 {
     const struct view_ages *a = &b->ages;
@@ -202,8 +215,10 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
     for (size_t i = 0; i < h->known.n_balances; i++)
         if (h->known.store_seen)
             judge_rows(h, &h->known.balances[i], &all);
-    if (h->has_daemon)
+    if (h->has_daemon) {
+        judge_sweep(&all);
         judge_workers(&all);
+    }
     *ret = (struct reasons){0};
     for (int c = RED; c > GREEN; c--)
         for (size_t i = 0; i < all.n; i++)

@@ -36,6 +36,9 @@ void health_take(struct health *h, struct knowledge *k, bool has_daemon);
 
 bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h);
 
+/* It answers, and did so just now. */
+bool health_store_up(const struct health *h);
+
 /* Parts of health_ready(). */
 void health_store(const struct health *h, struct reasons *ret);
 void health_following(const struct health *h, struct reasons *ret);

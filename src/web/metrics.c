@@ -264,7 +264,7 @@ static void write_connected(const struct metric *m, const struct health *h, stru
 
 static void write_store_up(const struct metric *m, const struct health *h, struct buf *out)
 {
-    plain(m, h->known.store_ok, out);
+    plain(m, health_store_up(h), out);
 }
 
 static void write_build(const struct metric *m, const struct health *h, struct buf *out)
@@ -323,6 +323,8 @@ static const struct metric metrics[] = {
      write_restarts, 0},
     {"trueup_sweep_ticks_total", "counter", "outcome",
      "Ticks of the sweep: done, dropped because the last one still ran, failed.", write_ticks, 0},
+    {"trueup_sweep_broken", "gauge", "",
+     "Balances that cannot be swept, since a term fails for everybody.", write_cell, CELL_BROKEN},
     {"trueup_http_requests_total", "counter", "", "HTTP requests handled here.", write_cell,
      CELL_HTTP_REQUESTS},
     {"trueup_http_refused_total", "counter", "",

@@ -377,7 +377,7 @@ void status_write(const struct health *health, const struct conf *conf,
                   const struct history *history, bool with_history, struct buf *out)
 {
     uint64_t started = counters_started();
-    bool sqlite = strncmp(conf->store, "sqlite:", 7) == 0;
+    bool sqlite = strncmp(conf->store, "sqlite:", 7) == 0, up = health_store_up(health);
     buf_addf(out, "{\"version\":\"%s\",\"daemon\":%s,\"time\":", TRUEUP_VERSION,
              health->has_daemon ? "true" : "false");
     json_write_time(out, health->now_ms * 1000);
@@ -388,8 +388,10 @@ void status_write(const struct health *health, const struct conf *conf,
     write_chain(health, out);
     buf_addf(out,
              ",\"store\":{\"kind\":\"%s\",\"ok\":%s,\"error\":", sqlite ? "sqlite" : "postgres",
-             health->known.store_ok ? "true" : "false");
-    json_write_text(out, health->known.store_ok ? NULL : health->known.store_error);
+             up ? "true" : "false");
+    json_write_text(out, health->known.store_error[0] ? health->known.store_error
+                         : up                         ? NULL
+                                                      : "it has not answered lately");
     buf_addc(out, '}');
     write_balances(health, history, out);
     write_sweep(health, conf, history, out);

@@ -21,6 +21,7 @@ struct row {
     struct sweep sweep;
     struct pace pace;
     bool late;
+    bool broken; /* a term failed for everybody, and nothing was read since */
     int64_t said_ms;
 };
 
@@ -99,6 +100,7 @@ static bool tick(struct row *row, const struct conf *conf, int64_t due, int64_t 
     count(s, &r, clock_ms() - started);
     report(s->b, &r);
     tell_age(row, &r);
+    row->broken = r.end == SWEEP_BROKEN || (row->broken && r.end != SWEEP_DONE);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
     if (r.end != SWEEP_DONE)
@@ -108,6 +110,14 @@ static bool tick(struct row *row, const struct conf *conf, int64_t due, int64_t 
         *next_ms = due + wait;
     *hurry |= r.hurry || wait == 0;
     return true;
+}
+
+static void tell_broken(const struct row *rows, size_t n)
+{
+    uint64_t broken = 0;
+    for (size_t i = 0; i < n; i++)
+        broken += rows[i].broken;
+    counters_set(CELL_BROKEN, broken);
 }
 
 static void drop_missed(int64_t *due, int64_t interval)
@@ -153,6 +163,7 @@ static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *
         for (size_t i = 0; i < n && may; i++)
             if (!tick(&rows[i], conf, due, &next, &hurry))
                 return;
+        tell_broken(rows, n);
         worker_tend(t, "sweep", false);
         learned_save(t, learned, false, &ignored);
         bool paced = hurry || next < due + conf->sweep.interval_ms;
