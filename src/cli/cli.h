@@ -80,6 +80,7 @@ void cli_close(struct tracker *t, struct conf *conf);
 /* ERR_USAGE unless there is at least one endpoint. */
 int cli_need_endpoint(const struct conf *conf, struct err *err);
 
+int command_audit(struct cli *cli);
 int command_backfill(struct cli *cli);
 int command_config(struct cli *cli);
 int command_doctor(struct cli *cli);
@@ -95,8 +96,8 @@ int command_version(struct cli *cli);
 int command_wallets(struct cli *cli);
 int command_worker(struct cli *cli);
 
-extern const struct cli_option backfill_options[], config_options[], snapshot_options[],
-    doctor_options[], status_options[], migrate_options[], read_options[], run_options[],
-    sweep_options[], wallets_options[], worker_options_[];
+extern const struct cli_option audit_options[], backfill_options[], config_options[],
+    snapshot_options[], doctor_options[], status_options[], migrate_options[], read_options[],
+    run_options[], sweep_options[], wallets_options[], worker_options_[];
 
 #endif

@@ -39,6 +39,12 @@ const struct command commands[] = {
      "a\n"
      "balance there is listed with the reason, and no number.\n",
      snapshot_options, 0, 0, command_snapshot, false},
+    {"audit", "", "compare rows with the chain at one block; --fix repairs",
+     "Draws rows fairly (or takes --all), reads them at one block that is covered, and says how "
+     "many\n"
+     "are wrong, why, and what that says of the table. Reads only, unless told to --fix. The exit\n"
+     "status is 3 when drift was found, whether or not it was repaired.\n",
+     audit_options, 0, 0, command_audit, false},
     {"wallets", "add|remove|import|sync|list|count [WALLET…|FILE]", "the tracked list",
      "add writes the list only: the sweep reads the wallet, and then its row appears.\n"
      "remove takes the wallet from the list and its row from the table.\n"

@@ -280,16 +280,18 @@ static int explained(struct inquiry *q, struct drift *one)
     return 0;
 }
 
-/* Was the value that we found put there by somebody else? The newest change is ours, of just now;
- * what the one before it wrote is what should have stood there. */
+/* Was the value that we found put there by somebody else? What our last change wrote is what should
+ * have stood there; where a record was filed, the newest change is the repair. */
 static int written_by_another(struct inquiry *q, const struct drift *one, bool *ret)
 {
     struct view_change *c;
-    size_t n;
+    size_t n, last = one->id ? 1 : 0;
+    char stored[U256_DEC_ROOM];
     if (view_changes_latest(q->t->store, &q->b->store, &one->wallet, 2, q->arena, &c, &n, q->err) <
         0)
         return -1;
-    *ret = one->id != 0 && n == 2 && c[0].old && strcmp(c[0].old, c[1].new_) != 0;
+    u256_to_dec(&one->stored, stored);
+    *ret = n > last && strcmp(c[last].new_, stored) != 0;
     return 0;
 }
 

@@ -36,6 +36,7 @@ struct drift {
     uint64_t id;       /* its record; 0: none was filed */
     uint64_t observed; /* the row's block before … */
     uint64_t at;       /* … and the read's */
+    u256 stored;       /* what it held */
     bool has_blocknumber;
     enum drift_cause cause; /* found by drift_judge() */
     const char *endpoint;   /* of a missed log; in the arena */

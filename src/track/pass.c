@@ -27,29 +27,30 @@ static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *
 /* Where a command finds the chain. */
 struct view {
     uint64_t head, settled, first, covered;
+    bool has_checkpoint;
+    uint64_t checkpoint; /* what is covered, however far behind */
 };
 
 static int look(struct tracker *t, const struct tracked *b, struct view *ret, struct err *err)
 {
     struct header head, settled;
     struct positions p;
-    bool found, have_checkpoint;
-    uint64_t checkpoint = 0;
+    bool found;
     if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
     if (node_header_tag(t->node, TAG_FINALIZED, &settled, &found, err) < 0 ||
         positions_load(t, &p, err) < 0 ||
-        positions_covered(t, b, &p, &checkpoint, &have_checkpoint, err) < 0)
+        positions_covered(t, b, &p, &ret->checkpoint, &ret->has_checkpoint, err) < 0)
         return -1;
     ret->head = head.at.number;
     ret->settled =
         found && settled.at.number <= ret->head && settled.at.number + CHAIN_STALE >= ret->head
             ? settled.at.number
             : 0;
-    bool kept_up = have_checkpoint && checkpoint + CHAIN_DEPTH >= ret->head;
-    ret->covered = kept_up ? checkpoint : UINT64_MAX;
+    bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
+    ret->covered = kept_up ? ret->checkpoint : UINT64_MAX;
     /* Nothing was covered yet: the store begins here, at the head. */
     ret->first = p.known && p.first < ret->head ? p.first : ret->head;
     return 0;
@@ -77,6 +78,21 @@ int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, str
     uint64_t reach = v.covered != UINT64_MAX && v.first > settled ? v.first : settled;
     *ret = reach < ret_at->number ? reach : ret_at->number;
     return 0;
+}
+
+int command_covered_anchor(struct tracker *t, const struct tracked *b, bool newest,
+                           struct anchor *ret, struct err *err)
+{
+    struct view v;
+    if (look(t, b, &v, err) < 0)
+        return -1;
+    if (!v.has_checkpoint) {
+        err_set(err, ERR_FAILED, "no block is covered yet: what differs need not be drift");
+        return err_hint(err, "start trueup run, or fill the table with trueup backfill");
+    }
+    uint64_t covered = v.checkpoint < v.head ? v.checkpoint : v.head;
+    uint64_t at = newest ? covered : chain_sweep_block(v.head, v.settled, covered, 0);
+    return header_to_read_at(t, at, ret, err);
 }
 
 /* ---- the walk over the keys ------------------------------------------------------------------ */

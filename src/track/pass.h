@@ -29,6 +29,11 @@ int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *re
 int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, struct anchor *ret_at,
                   struct err *err);
 
+/* A block at which what differs is drift: the same, but never above what is covered, however far
+ * behind that is. newest: the last one covered. */
+int command_covered_anchor(struct tracker *t, const struct tracked *b, bool newest,
+                           struct anchor *ret, struct err *err);
+
 /* Has a daemon answered every event up to that block, so that a difference there is drift? */
 int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
                         bool *ret, struct err *err);

@@ -127,6 +127,7 @@ static void note_drift(struct step_work *w, const struct store_batch *b,
                                                    .id = olds[i].drift_id,
                                                    .observed = olds[i].observed_block,
                                                    .at = b->at.number,
+                                                   .stored = olds[i].balance,
                                                    .has_blocknumber = olds[i].has_blocknumber});
 }
 

@@ -1,0 +1,305 @@
+/* trueup audit: rows against the chain. */
+#include "track/audit.h"
+#include "base/clock.h"
+#include "base/json_write.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/progress.h"
+#include "num/interval.h"
+#include "store/prove.h"
+#include "track/learned.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SAMPLE = 1000, FOUND_DRIFT = 3 };
+
+const struct cli_option audit_options[] = {
+    {"sample", "N", NULL, "compare so many rows, drawn fairly (default: 1000)"},
+    {"all", NULL, NULL, "compare every row"},
+    {"fix", NULL, NULL, "repair what is wrong"},
+    {"supply", NULL, NULL, "with --all: also a term's sum against totalSupply()"},
+    {0},
+};
+
+/* ---- in words -------------------------------------------------------------------------------- */
+
+static const double one_sided = 0.05, two_sided = 0.025;
+
+/* Two digits that matter: "0.3 %", "0.062 %", "12 %". */
+static const char *percent(double share, char out[32])
+{
+    double p = share * 100, size = p > 0 ? floor(log10(p)) : 0;
+    snprintf(out, 32, "%.*f %%", size >= 1 ? 0 : (int)(1 - size), p);
+    char *end = strstr(out, " %"), *cut = end;
+    while (strchr(out, '.') && cut > out && cut[-1] == '0')
+        cut--;
+    if (cut > out && cut[-1] == '.')
+        cut--;
+    if (cut != end)
+        memmove(cut, end, strlen(end) + 1);
+    return out;
+}
+
+static void print_rate(const struct audit *a, const struct audit_report *r)
+{
+    char low[32], high[32], share[32];
+    double n = (double)r->compared;
+    const char *name = a->b->conf->name;
+    if (r->compared == 0)
+        printf("%s: no row could be compared at block %" PRIu64 "\n", name, r->at.number);
+    else if (a->sample == 0)
+        printf("%s: %" PRIu64 " of %" PRIu64 " rows wrong at block %" PRIu64 "\n", name, r->drifted,
+               r->compared, r->at.number);
+    else if (r->drifted == 0)
+        printf("%s: 0 of %" PRIu64 " wrong at block %" PRIu64 ": at most %s of rows, 95 %%\n", name,
+               r->compared, r->at.number, percent(interval_upper(0, r->compared, one_sided), high));
+    else
+        printf("%s: %" PRIu64 " of %" PRIu64 " wrong at block %" PRIu64
+               ": %s, between %s and %s of rows, 95 %%\n",
+               name, r->drifted, r->compared, r->at.number, percent((double)r->drifted / n, share),
+               percent(interval_lower(r->drifted, r->compared, two_sided), low),
+               percent(interval_upper(r->drifted, r->compared, two_sided), high));
+}
+
+static void print_left_out(const struct audit_report *r)
+{
+    const struct {
+        uint64_t n;
+        const char *why;
+    } left[] = {{r->unproven, "not proven yet"},
+                {r->pending, "awaited by an event or in quarantine"},
+                {r->unread, "not readable"},
+                {r->moving, "read again meanwhile"},
+                {r->gone, "gone meanwhile"}};
+    const char *before = "  not compared: ";
+    for (size_t i = 0; i < COUNT_OF(left); i++) {
+        if (left[i].n == 0)
+            continue;
+        printf("%s%" PRIu64 " %s", before, left[i].n, left[i].why);
+        before = ", ";
+    }
+    if (before[0] == ',')
+        putchar('\n');
+}
+
+static void print_causes(const struct audit_report *r)
+{
+    const char *before = "  causes: ";
+    for (enum drift_cause c = DRIFT_UNKNOWN; c <= DRIFT_REORG; c++) {
+        if (r->causes[c] == 0)
+            continue;
+        printf("%s%" PRIu64 " %s", before, r->causes[c], drift_cause_name(c));
+        before = ", ";
+    }
+    if (before[0] == ',')
+        putchar('\n');
+}
+
+static void print_worst(const struct audit_report *r)
+{
+    for (size_t i = 0; i < r->n_worst; i++) {
+        const struct audit_worst *w = &r->worst[i];
+        char wallet[ADDRESS_TEXT], stored[U256_DEC_ROOM], actual[U256_DEC_ROOM];
+        address_text(&w->wallet, wallet);
+        u256_to_dec(&w->stored, stored);
+        u256_to_dec(&w->actual, actual);
+        printf("  %s holds %s since block %" PRIu64 ", the chain says %s: %s", wallet, stored,
+               w->observed, actual, drift_cause_name(w->cause));
+        if (w->event_block > 0)
+            printf(", block %" PRIu64, w->event_block);
+        printf(w->endpoint[0] ? ", endpoint \"%s\"\n" : "\n", w->endpoint);
+    }
+    if (r->drifted > r->n_worst)
+        printf("  … and %" PRIu64 " more; these are the farthest off\n", r->drifted - r->n_worst);
+}
+
+static void print_supply(const struct audit_report *r)
+{
+    char sum[U256_DEC_ROOM], supply[U256_DEC_ROOM], off[U256_DEC_ROOM];
+    u256_to_dec(&r->supply.sum, sum);
+    u256_to_dec(&r->supply.supply, supply);
+    u256_to_dec(&r->supply.off, off);
+    switch (r->supply.end) {
+    case SUPPLY_NOT_ASKED:
+        break;
+    case SUPPLY_EQUAL:
+        printf("  the rows' \"%s\" add up to totalSupply(), %s: every holder has a row\n",
+               r->supply.term, supply);
+        break;
+    case SUPPLY_SHORT:
+        printf("  the rows' \"%s\" add up to %s of totalSupply() %s: %s is held by wallets without "
+               "a row (if the token keeps accounts; trueup backfill finds holders)\n",
+               r->supply.term, sum, supply, off);
+        break;
+    case SUPPLY_OVER:
+        printf("  the rows' \"%s\" add up to %s, more than totalSupply() %s: this token's balances "
+               "do not add up to it\n",
+               r->supply.term, sum, supply);
+        break;
+    case SUPPLY_SILENT:
+        printf("  nothing can be said of totalSupply(): %s\n", r->supply.why);
+        break;
+    }
+}
+
+static void print_report(const struct audit *a, const struct audit_report *r, int64_t ms)
+{
+    char took[CLOCK_TEXT];
+    print_rate(a, r);
+    print_causes(r);
+    print_worst(r);
+    print_left_out(r);
+    print_supply(r);
+    if (a->fix && r->drifted > 0)
+        printf("  %" PRIu64 " repaired\n", r->fixed);
+    duration_text(took, ms);
+    printf("  %" PRIu64 " requests, %s\n", r->traffic.requests, took);
+}
+
+/* ---- as JSON --------------------------------------------------------------------------------- */
+
+static const char *supply_name(enum audit_supply end)
+{
+    static const char *const names[] = {"not_asked", "equal", "short", "over", "unknown"};
+    return names[end];
+}
+
+static void print_worst_json(const struct audit_worst *w)
+{
+    char wallet[ADDRESS_TEXT], stored[U256_DEC_ROOM], actual[U256_DEC_ROOM];
+    address_text(&w->wallet, wallet);
+    u256_to_dec(&w->stored, stored);
+    u256_to_dec(&w->actual, actual);
+    printf("{\"wallet\":\"%s\",\"stored\":\"%s\",\"actual\":\"%s\",\"observed_block\":%" PRIu64
+           ",\"block\":%" PRIu64 ",\"cause\":\"%s\"",
+           wallet, stored, actual, w->observed, w->at, drift_cause_name(w->cause));
+    if (w->event_block > 0)
+        printf(",\"event_block\":%" PRIu64, w->event_block);
+    if (w->endpoint[0]) {
+        struct buf name = BUF_INIT(1024);
+        json_write_string(&name, w->endpoint, strlen(w->endpoint));
+        printf(",\"endpoint\":%s", buf_str(&name));
+        buf_free(&name);
+    }
+    putchar('}');
+}
+
+static void print_json(const struct audit *a, const struct audit_report *r, int64_t ms)
+{
+    char hash[HASH_TEXT], sum[U256_DEC_ROOM], supply[U256_DEC_ROOM];
+    bool sampled = a->sample > 0;
+    uint64_t n = r->compared, k = r->drifted;
+    double share = n ? (double)k / (double)n : 0;
+    hash_text(&r->at.hash, hash);
+    printf("{\"balance\":\"%s\",\"block\":%" PRIu64 ",\"hash\":\"%s\",\"sampled\":%s"
+           ",\"compared\":%" PRIu64 ",\"drifted\":%" PRIu64
+           ",\"share\":{\"found\":%.9f,\"low\":%.9f,\"high\":%.9f,\"confidence\":0.95}",
+           a->b->conf->name, r->at.number, hash, sampled ? "true" : "false", n, k, share,
+           sampled && n ? interval_lower(k, n, two_sided) : share,
+           sampled && n ? interval_upper(k, n, k ? two_sided : one_sided) : share);
+    printf(",\"causes\":{");
+    for (enum drift_cause c = DRIFT_UNKNOWN; c <= DRIFT_REORG; c++)
+        printf("%s\"%s\":%" PRIu64, c ? "," : "", drift_cause_name(c), r->causes[c]);
+    printf("},\"worst\":[");
+    for (size_t i = 0; i < r->n_worst; i++) {
+        printf(i ? "," : "");
+        print_worst_json(&r->worst[i]);
+    }
+    printf("],\"not_compared\":{\"unproven\":%" PRIu64 ",\"pending\":%" PRIu64
+           ",\"unread\":%" PRIu64 ",\"moving\":%" PRIu64 ",\"gone\":%" PRIu64 "}",
+           r->unproven, r->pending, r->unread, r->moving, r->gone);
+    u256_to_dec(&r->supply.sum, sum);
+    u256_to_dec(&r->supply.supply, supply);
+    printf(",\"supply\":{\"end\":\"%s\"", supply_name(r->supply.end));
+    if (r->supply.end != SUPPLY_NOT_ASKED && r->supply.end != SUPPLY_SILENT)
+        printf(",\"term\":\"%s\",\"sum\":\"%s\",\"total_supply\":\"%s\"", r->supply.term, sum,
+               supply);
+    printf("},\"fixed\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"bytes_out\":%" PRIu64
+           ",\"bytes_in\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
+           r->fixed, r->traffic.requests, r->traffic.bytes_out, r->traffic.bytes_in, ms);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static void show(void *ctx, uint64_t done, uint64_t total, uint64_t requests)
+{
+    progress_show(ctx, done, total, requests);
+}
+
+static int audit_balance(const struct cli *cli, struct audit *a, bool *drifted, struct err *err)
+{
+    struct progress progress;
+    struct audit_report report;
+    char what[80];
+    int64_t started = clock_ms();
+    snprintf(what, sizeof what, "audit %s", a->b->conf->name);
+    progress_start(&progress, what);
+    a->progress = show;
+    a->ctx = &progress;
+    int rc = audit_run(a, &report, err);
+    progress_end(&progress);
+    if (rc < 0)
+        return -1;
+    *drifted |= report.drifted > 0;
+    if (cli_has(cli, "json"))
+        print_json(a, &report, clock_ms() - started);
+    else
+        print_report(a, &report, clock_ms() - started);
+    fflush(stdout);
+    return 0;
+}
+
+static int run_all(const struct cli *cli, struct tracker *t, struct audit *a, bool *drifted,
+                   struct err *err)
+{
+    struct lease lease = {0};
+    struct learned learned;
+    struct store_adopted adopted;
+    struct err ignored; /* sizes are found again */
+    int rc = tracker_migrate(t, &adopted, err);
+    if (rc == 0)
+        rc = tracker_identify(t, err);
+    if (rc == 0 && a->fix)
+        rc = lease_take(&lease, t, "audit", err);
+    if (rc < 0)
+        return -1;
+    learned_load(t, &learned, &ignored);
+    a->t = t;
+    a->lease = a->fix ? &lease : NULL;
+    for (size_t i = 0; rc == 0 && i < t->n_balances; i++) {
+        a->b = &t->balances[i];
+        rc = audit_balance(cli, a, drifted, err);
+    }
+    lease_release(&lease);
+    a->lease = NULL;
+    return rc;
+}
+
+int command_audit(struct cli *cli)
+{
+    struct tracker t;
+    struct conf *conf;
+    struct err err = {0};
+    uint64_t sample = SAMPLE;
+    bool drifted = false, all = cli_has(cli, "all");
+    if (cli_number(cli, "sample", &sample, &err) < 0)
+        return cli_fail(&err);
+    if (sample == 0 || sample > PROVE_SAMPLE_MOST)
+        return cli_usage(cli, "--sample: 1 to %d, or --all", PROVE_SAMPLE_MOST);
+    if (all && cli_has(cli, "sample"))
+        return cli_usage(cli, "--all and --sample exclude each other");
+    if (cli_has(cli, "supply") && !all)
+        return cli_usage(cli, "--supply wants --all");
+    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
+    if (status)
+        return status;
+    struct audit a = {.sample = all ? 0 : (size_t)sample,
+                      .fix = cli_has(cli, "fix"),
+                      .supply = cli_has(cli, "supply")};
+    int rc = run_all(cli, &t, &a, &drifted, &err);
+    cli_close(&t, conf);
+    return rc < 0 ? cli_fail(&err) : drifted ? FOUND_DRIFT : 0;
+}
