@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cli/naming.h"
+#include "conf/settings.h"
 #include "proc/stop.h"
 #include "worker/worker.h"
 
@@ -122,6 +123,54 @@ static int take_yes(struct cli *cli)
     return cli_usage(cli, "unknown option -y");
 }
 
+/* ---- what is nearly right -------------------------------------------------------------------- */
+
+enum { NEAR = 2 }; /* edits */
+
+static int unknown_command(const char *name)
+{
+    const struct command *near = NULL;
+    size_t least = NEAR + 1;
+    for (const struct command *c = commands; c->name; c++) {
+        size_t d = c->hidden ? least : edit_distance(name, c->name, NEAR);
+        if (d < least && d < strlen(c->name)) {
+            near = c;
+            least = d;
+        }
+    }
+    fprintf(stderr, "trueup: unknown command \"%s\"\n", name);
+    if (near)
+        fprintf(stderr, "hint: is it `trueup %s`? `trueup help` says what there is\n", near->name);
+    else
+        fputs("hint: `trueup help` says what there is\n", stderr);
+    return 2;
+}
+
+static int unknown_option(const struct cli *cli, const char *given)
+{
+    const struct cli_option *lists[] = {cli->command->options, cli_common}, *near = NULL;
+    size_t least = NEAR + 1;
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        for (const struct cli_option *o = lists[i]; o->name; o++) {
+            size_t d = edit_distance(given + strspn(given, "-"), o->name, NEAR);
+            if (d < least && d < strlen(o->name)) {
+                near = o;
+                least = d;
+            }
+        }
+    fprintf(stderr, "trueup: unknown option %s\n", given);
+    fprintf(stderr, "hint: %s%s%s`trueup help %s` says what there is\n", near ? "is it --" : "",
+            near ? near->name : "", near ? "? " : "", cli->command->name);
+    return 2;
+}
+
+static int too_few(const struct cli *cli)
+{
+    fprintf(stderr, "trueup: %s: too few arguments\n", cli->command->name);
+    fprintf(stderr, "hint: trueup %s [options] %s\n", cli->command->name, cli->command->args);
+    return 2;
+}
+
 static int parse_options(struct cli *cli, int argc, char **argv)
 {
     struct option longs[64] = {0};
@@ -146,7 +195,7 @@ static int parse_options(struct cli *cli, int argc, char **argv)
         else if (c == ':')
             rc = cli_usage(cli, "option %s wants a value", argv[optind - 1]);
         else
-            rc = cli_usage(cli, "unknown option %s", argv[optind - 1]);
+            rc = unknown_option(cli, argv[optind - 1]);
         if (rc)
             return rc;
     }
@@ -164,7 +213,7 @@ int cli_main(int argc, char **argv)
         return command_version(&cli);
     cli.command = command_find(argv[1]);
     if (!cli.command)
-        return cli_usage(&cli, "unknown command \"%s\"", argv[1]);
+        return unknown_command(argv[1]);
     int rc = parse_options(&cli, argc - 1, argv + 1);
     if (rc)
         return rc;
@@ -174,7 +223,7 @@ int cli_main(int argc, char **argv)
         return command_help(&cli);
     }
     if (cli.n_args < cli.command->min_args)
-        return cli_usage(&cli, "%s: too few arguments", cli.command->name);
+        return too_few(&cli);
     if (cli.command->max_args >= 0 && cli.n_args > cli.command->max_args)
         return cli_usage(&cli, "%s: unexpected argument \"%s\"", cli.command->name,
                          cli.args[cli.command->max_args]);
@@ -183,7 +232,7 @@ int cli_main(int argc, char **argv)
 
 /* ---- settings, node, store ------------------------------------------------------------------- */
 
-struct conf *cli_conf(const struct cli *cli)
+static struct conf *load_conf(const struct cli *cli, bool may_be_nothing)
 {
     struct conf_problems problems = {0};
     struct conf_source_set from = {.file = cli->file,
@@ -191,7 +240,8 @@ struct conf *cli_conf(const struct cli *cli)
                                    .n_flags = cli->n_flags,
                                    .environ_ = environ,
                                    .token = cli_value(cli, "token"),
-                                   .only_balance = cli_value(cli, "balance")};
+                                   .only_balance = cli_value(cli, "balance"),
+                                   .may_be_nothing = may_be_nothing};
     struct conf *conf = conf_load(&from, &problems);
     if (!conf)
         fprintf(stderr, "%s", buf_str(&problems.text));
@@ -199,6 +249,16 @@ struct conf *cli_conf(const struct cli *cli)
         log_setup((enum log_level)conf->log.level, conf->log.json, NULL);
     conf_problems_free(&problems);
     return conf;
+}
+
+struct conf *cli_conf(const struct cli *cli)
+{
+    return load_conf(cli, false);
+}
+
+struct conf *cli_conf_or_defaults(const struct cli *cli)
+{
+    return load_conf(cli, true);
 }
 
 int cli_need_endpoint(const struct conf *conf, struct err *err)

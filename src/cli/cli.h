@@ -71,6 +71,8 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) __attribute__((format
 /* Loads the settings from file, environment and flags; NULL when refused (printed, exit status 2).
  * Sets up the log. */
 struct conf *cli_conf(const struct cli *cli);
+/* The same; where nothing is configured, the defaults with no balance and no node. */
+struct conf *cli_conf_or_defaults(const struct cli *cli);
 
 /* Settings, and then node and store as needed; names the balance of a command without a file. 0, or
  * the exit status after printing. Closed by cli_close(). */

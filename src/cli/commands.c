@@ -56,7 +56,7 @@ const struct command commands[] = {
      status_options, 0, 0, command_status, false},
     {"doctor", "", "probe the endpoints and the store: what they can do, what to change",
      "Writes nothing. The exit status says whether `trueup run` can work here: 0, or 4 when no\n"
-     "endpoint serves, 5 when the store refuses.\n",
+     "endpoint serves, 5 when the store refuses, 1 when a term has no answer.\n",
      doctor_options, 0, 0, command_doctor, false},
     {"config", "check|show|init", "validate, print the effective settings, write a starter file",
      NULL, config_options, 1, 2, command_config, false},

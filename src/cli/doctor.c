@@ -29,7 +29,8 @@ enum grade { OK, NOTE, BAD };
 
 struct findings {
     bool json, colour, bad_store;
-    bool any_node; /* one endpoint at least can serve */
+    bool silent_term; /* one has no answer for anybody */
+    bool any_node;    /* one endpoint at least can serve */
     size_t n_lines;
     char advice[ADVICE][LINE];
     size_t n_advice;
@@ -406,17 +407,26 @@ static void make_up(address *wallets, size_t n)
 static void tell_reading(struct findings *f, struct patient *p, const struct reading *readings,
                          const struct cost *cost)
 {
-    struct buf how = BUF_INIT(256);
     size_t ok = 0;
     for (size_t i = 0; i < cost->wallets; i++)
         ok += readings[i].status == READ_OK;
+    f->any_node = true;
+    if (ok == 0 && readings[0].failed_term >= 0) {
+        const struct conf_term *term = &p->conf.balances[0].terms[(size_t)readings[0].failed_term];
+        say(f, p->name, BAD, "term \"%s\" has no answer for any wallet: %s", term->name,
+            reading_status_name(readings[0].status));
+        advise(f, "%s: is the contract of term \"%s\" on this chain, and has it that view?",
+               p->name, term->name);
+        f->silent_term = true;
+        return;
+    }
+    struct buf how = BUF_INIT(256);
     reads_describe(p->t.reads, p->endpoint, &how);
     say(f, p->name, ok == cost->wallets ? OK : NOTE,
         "read %zu wallets in %" PRId64 " ms with %zu request%s: %s", ok, cost->ms, cost->requests,
         cost->requests == 1 ? "" : "s", buf_str(&how));
     buf_free(&how);
     forecast(f, p, cost);
-    f->any_node = true;
 }
 
 static void look_at_reading(struct findings *f, struct patient *p)
@@ -528,11 +538,13 @@ static void compare_heads(struct findings *f, const struct conf *conf, const uin
 
 static int conclude(struct findings *f)
 {
-    int status = !f->any_node ? 4 : f->bad_store ? 5 : 0;
-    static const char *const ends[] = {"`trueup run` can work here",
-                                       "`trueup run` cannot work: no endpoint serves",
-                                       "`trueup run` cannot work: the store refuses"};
-    const char *end = ends[status == 0 ? 0 : status - 3];
+    int status = !f->any_node ? 4 : f->bad_store ? 5 : f->silent_term ? 1 : 0;
+    static const char *const ends[] = {[0] = "`trueup run` can work here",
+                                       [1] =
+                                           "`trueup run` would find nothing: a term has no answer",
+                                       [4] = "`trueup run` cannot work: no endpoint serves",
+                                       [5] = "`trueup run` cannot work: the store refuses"};
+    const char *end = ends[status];
     if (f->json) {
         for (size_t i = 0; i < f->n_advice; i++)
             say_json(f, "advice", "note", f->advice[i]);

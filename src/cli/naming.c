@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/terms.h"
 #include "eth/abi.h"
 #include "node/node.h"
 
@@ -51,6 +52,26 @@ static int ask_symbol(const struct conf *conf, const address *token, char ret[SY
     return rc;
 }
 
+/* What answers neither symbol() nor balanceOf() is no token: nothing would ever come of it. */
+static int must_be_a_token(const struct conf *conf, struct err *err)
+{
+    const struct conf_term *term = &conf->balances[0].terms[0];
+    char text[ADDRESS_TEXT];
+    struct node *node;
+    bool silent = false;
+    if (node_open(conf, &node, err) < 0)
+        return -1;
+    node_patience(node, CLI_PATIENCE_MS);
+    int rc = term_is_silent(node, &term->contract, term->view.selector, &silent, err);
+    node_close(node);
+    if (rc < 0 || !silent)
+        return rc;
+    address_checksum(&term->contract, text);
+    err_set(err, ERR_USAGE,
+            "%s answers neither symbol() nor balanceOf(): it is no token on this chain", text);
+    return err_hint(err, "is the address right, and is the node one of the token's chain?");
+}
+
 int name_balances(struct conf *conf, struct err *err)
 {
     char symbol[SYMBOL_MAX + 1];
@@ -58,6 +79,8 @@ int name_balances(struct conf *conf, struct err *err)
         return 0;
     if (ask_symbol(conf, &conf->balances[0].terms[0].contract, symbol, err) < 0)
         return err_wrap(err, "the token's symbol cannot be asked for");
+    if (!symbol[0] && must_be_a_token(conf, err) < 0)
+        return -1;
     conf_name_balance(conf, symbol);
     return 0;
 }

@@ -42,8 +42,10 @@ static int lock_sqlite(const char *store, struct err *err)
         return 0;
     snprintf(path, sizeof path, "%s.lock", store + 7);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set(err, ERR_STORE, "cannot open \"%s\": %s", path, strerror(errno));
+    if (fd < 0) {
+        err_set(err, ERR_STORE, "cannot open \"%s\": %s", path, strerror(errno));
+        return err_hint(err, "the database's folder must be there, and be this user's to write to");
+    }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return 0; /* kept open on purpose */
     close(fd);

@@ -146,6 +146,11 @@ static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
     static struct health h;
     struct store *s;
     const char *file = strncmp(conf->store, "sqlite:", 7) == 0 ? conf->store + 7 : NULL;
+    if (conf->n_balances == 0) {
+        err_set(err, ERR_USAGE, "nothing is configured here");
+        return err_hint(err,
+                        "-c FILE names the settings, --listen ADDR where a daemon serves HTTP");
+    }
     if (file && access(file, F_OK) < 0)
         return err_set(err, ERR_STORE, "\"%s\": %s", file, strerror(errno));
     if (name_balances(conf, err) < 0 || store_open(conf->store, "trueup status", &s, err) < 0)
@@ -170,7 +175,7 @@ static int ask(struct conf *conf, struct buf *ret, struct err *err)
         return 0;
     if (ask_store(conf, ret, err) == 0)
         return 0;
-    err_wrap(err, "no daemon answers (%s), nor does the database", unheard.text);
+    err_wrap(err, "no daemon answers (%s)", unheard.text);
     return -1;
 }
 
@@ -430,7 +435,7 @@ int command_status(struct cli *cli)
 {
     struct err err = {0};
     bool watch = cli_has(cli, "watch"), json = cli_has(cli, "json");
-    struct conf *conf = cli_conf(cli);
+    struct conf *conf = cli_conf_or_defaults(cli); /* a daemon without any file answers, too */
     if (!conf)
         return 2;
     stop_install();

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/naming.h"
 #include "cli/services.h"
+#include "cli/terms.h"
 #include "proc/alive.h"
 #include "proc/child.h"
 #include "proc/counters.h"
@@ -57,7 +58,8 @@ static struct conf *load(struct cli *cli, struct worker_options *options)
 static void report_adopted(const struct store_adopted *a)
 {
     if (a->created)
-        log_info("table created");
+        log_info("table created",
+                 LOG_STR("hint", "`trueup backfill` finds the holders of the past"));
     if (a->added_column)
         log_info("existing table adopted: column observed_block added",
                  LOG_U64("unproven_rows", a->unproven_rows));
@@ -88,6 +90,22 @@ static bool knows_its_chain(struct tracker *t)
     return known;
 }
 
+/* A contract that is not there would else be silence for ever: no event, no wallet, no error. */
+static void warn_of_silent_terms(struct tracker *t, const struct conf_balance *b)
+{
+    for (size_t i = 0; i < b->n_terms; i++) {
+        const struct conf_term *term = &b->terms[i];
+        char text[ADDRESS_TEXT];
+        bool silent = false;
+        address_checksum(&term->contract, text);
+        if (term_is_silent(t->node, &term->contract, term->view.selector, &silent, NULL) == 0 &&
+            silent)
+            log_warn("a term's contract does not answer: is it on this chain?",
+                     LOG_STR("balance", b->name), LOG_STR("term", term->name),
+                     LOG_STR("contract", text));
+    }
+}
+
 static int prepare(struct conf *conf)
 {
     struct tracker t;
@@ -105,6 +123,8 @@ static int prepare(struct conf *conf)
     }
     if (rc == 0) {
         report_adopted(&adopted);
+        for (size_t i = 0; i < conf->n_balances && t.chain_id; i++)
+            warn_of_silent_terms(&t, &conf->balances[i]);
         dprintf(CHILD_RESULT_FD, "name %s\n", conf->balances[0].name);
         if (t.chain_id)
             dprintf(CHILD_RESULT_FD, "chain %" PRIu64 "\n", t.chain_id);

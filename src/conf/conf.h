@@ -129,6 +129,7 @@ struct conf_source_set {
     char *const *environ_;    /* the process' environment; NULL: none is looked at */
     const char *token;        /* --token ADDR: with no file, the one balance */
     const char *only_balance; /* --balance NAME: the others are left out; unknown is an error */
+    bool may_be_nothing;      /* nothing configured at all: the defaults, no balance, no node */
 };
 
 /* All problems of one run, one line each: "trueup.yaml:7:12: chain.settle: …". */

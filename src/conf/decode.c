@@ -179,7 +179,8 @@ static void read_default(struct decoder *d, const struct setting *row, const cha
 /* A worker's text holds only its part; what every part holds is still required of it. */
 static bool is_required(const struct decoder *d, const struct setting *row)
 {
-    if (!row->required || (d->may_be_unnamed && row->kind == &kind_name && row->derived))
+    if (!row->required || d->nothing_required ||
+        (d->may_be_unnamed && row->kind == &kind_name && row->derived))
         return false;
     return d->whole || (row->workers == FOR_ALL && !row->derived);
 }

@@ -27,6 +27,7 @@ struct decoder {
     char *const *environ_; /* for ${NAME}; NULL: none */
     bool whole;            /* the user's settings, not a worker's part: all that is required */
     bool may_be_unnamed;   /* the one balance may lack its name */
+    bool nothing_required; /* there is no configuration, and that is well */
     struct given *given, **given_tail;
 };
 

@@ -150,9 +150,15 @@ static void without_file(struct run *r)
         r->root = parse_built_in(r, "etc/audius.yaml (built in)", conf_audius_yaml, ORIGIN_FILE);
         return;
     }
+    if (r->from->may_be_nothing) {
+        r->decoder.nothing_required = true;
+        r->root = parse_built_in(r, "no file", "store: sqlite:trueup.db\n", ORIGIN_DEFAULT);
+        return;
+    }
     problem_whole(r, "no configuration",
-                  "neither ./trueup.yaml nor /etc/trueup/trueup.yaml is there; expected -c FILE, "
-                  "or --rpc URL and --token ADDRESS, or a file written by trueup config init");
+                  "neither ./trueup.yaml nor /etc/trueup/trueup.yaml is there\n"
+                  "hint: --rpc URL and --token ADDRESS are enough; `trueup config init` writes a "
+                  "file to begin with; -c FILE names one");
 }
 
 /* --- both --- */

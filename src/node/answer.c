@@ -182,6 +182,12 @@ void answer_read(const struct request *r, const struct endpoint *e, const struct
         a->fault.retry_after_ms = reply->retry_after_ms;
 }
 
+/* Something answers there, but serves us nothing: mostly a URL without its key, or with another. */
+static bool turned_away(int status)
+{
+    return status == 401 || status == 403 || status == 404;
+}
+
 int answer_err(const char *what, const struct node_answer *a, struct err *err)
 {
     const char *words = a->text[0] ? a->text : fault_name(a->fault.fault);
@@ -190,7 +196,9 @@ int answer_err(const char *what, const struct node_answer *a, struct err *err)
         return err_hint(err, "point chain.endpoints at the right chain, or run `trueup migrate "
                              "--reset-chain` to forget the old one");
     }
-    bool silent = !a->endpoint || a->fault.fault == FAULT_DOWN;
-    err_set(err, silent ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", what, words);
+    bool silent = !a->endpoint || a->fault.fault == FAULT_DOWN, away = turned_away(a->status);
+    err_set(err, silent || away ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", what, words);
+    if (away)
+        return err_hint(err, "is the node's URL right, and its key?");
     return silent ? err_hint(err, "is the node running, and is its URL right?") : -1;
 }

@@ -57,9 +57,11 @@ static int misfit(const char *table, const char *column, const struct column *is
                   const char *wanted, struct err *err)
 {
     if (!is->there)
-        return err_set(err, ERR_STORE, "table \"%s\" has no column %s (%s)", table, column, wanted);
-    return err_set(err, ERR_STORE, "table \"%s\": column %s is %s, not %s", table, column,
-                   is->shown, wanted);
+        err_set(err, ERR_STORE, "table \"%s\" has no column %s (%s)", table, column, wanted);
+    else
+        err_set(err, ERR_STORE, "table \"%s\": column %s is %s, not %s", table, column, is->shown,
+                wanted);
+    return err_hint(err, "change it, or give the balance another `table` and let trueup make it");
 }
 
 static bool is_time(const struct column *c)

@@ -215,7 +215,7 @@ int worker_follow(struct conf *conf, const struct worker_options *options, struc
     if (follow_open(&t, options->has_from, options->from, &f, err) == 0) {
         int64_t started, pause = 0;
         backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
-        log_info("following", LOG_U64("chain", t.chain_id), LOG_STR("mode", "polling"));
+        log_info("following", LOG_U64("chain", t.chain_id));
         do
             started = clock_ms();
         while (turn(&f, &heard, &backoff, &pause, err) && !options->once &&

@@ -252,6 +252,16 @@ def edited(trueup, tmp_path, world, store_url, node_url, **changes):
 
 
 @on_sqlite
+def test_a_slip_of_the_finger_is_understood(store, trueup):
+    def said(*words):
+        return trueup.run(*words, code=2).stderr.splitlines()
+
+    assert said("rnu")[1].startswith("hint: is it `trueup run`?")
+    assert said("sweep", "--max-aeg", "1h")[1].startswith("hint: is it --max-age?")
+    assert said("zzz")[1].startswith("hint: `trueup help`")
+    assert said("read") == ["trueup: read: too few arguments", "hint: trueup read [options] WALLET…"]
+
+
 def test_exit_1_failed(chain, store, trueup, configured):
     trueup.config = configured()
     said = trueup.run("read", "--at", 10 ** 9, WALLETS[0], code=1).stderr

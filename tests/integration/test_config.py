@@ -61,6 +61,7 @@ def test_init_writes_a_file_that_checks_and_overwrites_nothing(trueup, tmp_path)
 def test_without_anything_it_says_what_to_give(trueup):
     done = config(trueup, "check", code=2)
     assert done.stderr.startswith("no configuration: neither ./trueup.yaml nor ")
+    assert done.stderr.splitlines()[1].startswith("hint: ")
     assert config(trueup, "check", "--rpc", "http://localhost:1", "--token",
                   AUDIO).stdout == "no file: ok\n"
 

@@ -133,7 +133,8 @@ static void tags_that_are_not_there(void **state)
     /* A refused key is no missing tag. */
     provider_rules("{'fault':'http-503','args':{'status':401}}");
     assert_int_equal(node_header_tag(s->node, TAG_FINALIZED, &h, &found, &err), -1);
-    assert_int_equal(err.kind, ERR_FAILED);
+    assert_int_equal(err.kind, ERR_UNREACHABLE);
+    assert_non_null(strstr(err.hint, "its key?"));
 }
 
 static void another_block_than_asked(void **state)
