@@ -83,7 +83,8 @@ class Cluster:
             raise RuntimeError(f"{program} failed:\n{done.stdout}\n"
                                + (log.read_text()[-2000:] if log.exists() else ""))
 
-    def start(self):
+    def start(self, settings=()):
+        """settings: further ones, for a new cluster."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.user:
             shutil.chown(self.folder, self.user)
@@ -91,7 +92,7 @@ class Cluster:
             self._run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust",
                       "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
             with open(self.data / "postgresql.conf", "a") as conf:
-                conf.writelines(f"{k} = {v}\n" for k, v in SETTINGS.items())
+                conf.writelines(f"{k} = {v}\n" for k, v in {**SETTINGS, **dict(settings)}.items())
                 conf.write(f"unix_socket_directories = '{self.folder}'\n")
         if self.running():
             return self
@@ -104,6 +105,21 @@ class Cluster:
         """By the pid in the cluster's own pid file."""
         if (self.data / "postmaster.pid").exists():
             self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "-s", "stop")
+
+    def clone(self, primary, port, settings=()):
+        """Becomes a standby that follows the primary, and starts."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        self._run("pg_basebackup", "-D", self.data, "-h", primary.folder, "-p", str(port), "-U",
+                  "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        with open(self.data / "postgresql.conf", "a") as conf:
+            conf.writelines(f"{k} = {v}\n" for k, v in dict(settings).items())
+            conf.write(f"unix_socket_directories = '{self.folder}'\n")
+        return self.start()
+
+    def promote(self):
+        self._run("pg_ctl", "-D", self.data, "-w", "-t", "60", "-s", "promote")
 
     def kill(self):
         """kill -9 of the server and all of its processes: it recovers from its log when it starts."""
