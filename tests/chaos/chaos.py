@@ -65,6 +65,7 @@ def main():
     if chosen.seed is None:
         chosen.seed = random.SystemRandom().randrange(2 ** 32)
     print(f"seed {chosen.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the runs under way end, the clusters go
     return play_all(chosen)
 
 
@@ -86,13 +87,14 @@ def play_all(chosen):
             finally:
                 clusters.put(cluster)
 
+        pool = ThreadPoolExecutor(chosen.jobs)
         try:
-            with ThreadPoolExecutor(chosen.jobs) as pool:
-                for result in pool.map(work, runs_of(chosen)):
-                    done += 1
-                    bad += not result["ok"]
-                    tell(chosen, result)
+            for result in pool.map(work, runs_of(chosen)):
+                done += 1
+                bad += not result["ok"]
+                tell(chosen, result)
         finally:
+            pool.shutdown(cancel_futures=True)
             for c in used:
                 c.remove()
     print(f"{done - bad} of {done} runs ended equal; {time.monotonic() - began:.0f} s")
