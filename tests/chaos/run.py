@@ -20,6 +20,7 @@ from harness.postgres import Cluster  # noqa: E402
 from harness.wait import SLOWNESS  # noqa: E402
 
 EXIT_STORE, EXIT_NODE = 5, 4
+SLOW_S = 20  # such a rest is right, but worth a look
 
 
 def play_one(s, act, rng):
@@ -89,6 +90,8 @@ def main():
             calm_down(s)
             result |= judge(s, keep_daemon)
             result["rest_s"] = round(time.monotonic() - calm, 1)
+            if chosen.keep and result["rest_s"] > SLOW_S:
+                keep(s, Path(f"{chosen.keep}-slow"), {"wrong": f"rest took {result['rest_s']} s"})
             if not s.fired:
                 raise AssertionError("no fault fired: this run shows nothing")
             result["ok"] = True
