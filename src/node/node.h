@@ -137,6 +137,10 @@ int node_header_hash(struct node *n, const hash32 *hash, struct header *ret, boo
 int node_view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
               const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
               struct err *err);
+/* The same, but a block that the node does not know is not waited for: it may have been dropped. */
+int node_view_now(struct node *n, const address *to, const uint8_t *data, size_t data_len,
+                  const struct anchor *at, uint8_t **ret, size_t *ret_len,
+                  struct fault_info *ret_fault, struct err *err);
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 

@@ -186,9 +186,9 @@ static int take_view(const struct node_request *q, struct node_answer *a, uint8_
     return 0;
 }
 
-int node_view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
-              const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
-              struct err *err)
+static int view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
+                const struct anchor *at, uint32_t straight, uint8_t **ret, size_t *ret_len,
+                struct fault_info *ret_fault, struct err *err)
 {
     /* The block parameter is one endpoint's, so the question is that endpoint's too. */
     struct endpoint *e = node_best(n);
@@ -199,6 +199,7 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
                              .params = params.data,
                              .params_len = params.len,
                              .bytes = true,
+                             .straight = straight,
                              .only = e};
     if (ret_fault)
         *ret_fault = (struct fault_info){.fault = FAULT_UNKNOWN, .rule = "", .retry_after_ms = -1};
@@ -210,6 +211,21 @@ int node_view(struct node *n, const address *to, const uint8_t *data, size_t dat
     }
     buf_free(&params);
     return rc;
+}
+
+int node_view(struct node *n, const address *to, const uint8_t *data, size_t data_len,
+              const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
+              struct err *err)
+{
+    return view(n, to, data, data_len, at, 0, ret, ret_len, ret_fault, err);
+}
+
+int node_view_now(struct node *n, const address *to, const uint8_t *data, size_t data_len,
+                  const struct anchor *at, uint8_t **ret, size_t *ret_len,
+                  struct fault_info *ret_fault, struct err *err)
+{
+    return view(n, to, data, data_len, at, NODE_STRAIGHT(FAULT_BEHIND), ret, ret_len, ret_fault,
+                err);
 }
 
 /* ---- identity -------------------------------------------------------------------------------- */

@@ -76,3 +76,27 @@ def test_witnesses_that_went_bad_together(chain, store, trueup, configured):
     trueup.until(lambda: store.quarantined(BALANCE) == set(bad), "the bad ones to be told from the good")
     trueup.until(lambda: store.one("SELECT value FROM trueup_state WHERE key = ?", "all_due:audio") == "0",
                  "all that was due to be done")
+
+
+@on_sqlite
+def test_a_fork_while_delegators_are_asked_for(chain, store, trueup, provider, tmp_path):  # noqa: F811
+    """The list is asked for at a block that has been dropped. It was waited for until the
+    deadline, half a minute, as if a backend lagged; the new branch waited with it."""
+    who, delegator = WALLETS[:2]
+    chain.world.token.send("mintMany", WALLETS, [500] * 10)
+    chain.world.delegation.send("delegate", delegator, who, 100)
+    trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+        chain.world, provider.url, store.url, chain={"settle": 5}))
+    trueup.start()
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
+    asks = chain.world.delegation.selector("getDelegatorsList")[2:]
+    provider.rules({"fault": "error", "method": "eth_call", "match": asks,
+                    "args": {"text": "header not found"}})
+    chain.world.delegation.send("claimRewards", who, 40)
+    trueup.until(lambda: provider.order()["rules"][0]["played"], "the list to be asked for")
+    chain.anvil.rollback(1)
+    chain.world.token.send("mint", who, 7)
+    head = chain.rpc.number()
+    trueup.until(lambda: store.covered(BALANCE) >= head, "the new branch to be covered", 12)
+    until_at_rest(trueup, store, chain.anvil, wallets=[who])
+    assert_at_rest_equal(store, chain.truth, wallets=[who])
