@@ -176,6 +176,8 @@ def silence(story, world, truth, store, trueup, anvil):
     story.say("the sweep reads the oldest rows again and again; "
               f"{time.monotonic() - began:.1f} s later:")
     story.table(store, right)
+    filed = store.sql("SELECT cause, count(*) FROM trueup_drift GROUP BY 1")
+    story.say("and filed them in trueup_drift: " + ", ".join(f"{n} {cause}" for cause, n in filed))
 
 
 def judge(story, world, anvil, store):
@@ -241,9 +243,10 @@ def play(story, anvil, trueup, folder):
     story.step("It finds what no event announced")
     silence(story, world, truth, store, trueup, anvil)
 
-    story.step("Ask it: what it is doing, and what the chain says of a wallet, term by term")
+    story.step("Ask it: what it is doing, what a wallet holds term by term, whether any row is wrong")
     story.shell(trueup, "status")
     story.shell(trueup, "read", "--terms", WALLETS[0])  # one that others delegate to
+    story.shell(trueup, "audit", "--all")
 
     story.step("The proof: viem reads every wallet, one call a term, and compares")
     until_at_rest(trueup, store, anvil, wallets=WALLETS)

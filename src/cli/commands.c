@@ -23,10 +23,16 @@ const struct command commands[] = {
      "`trueup run --rpc URL --token ADDR` keeps that token's balances in ./trueup.db.\n"
      "SIGHUP reads the settings again and restarts the workers they change.\n",
      run_options, 0, 0, command_run, false},
-    {"read", "WALLET…", "read balances from the chain now; touches no store", NULL, read_options, 1,
-     -1, command_read, false},
-    {"sweep", "", "one full pass over the rows now, with progress", NULL, sweep_options, 0, 0,
-     command_sweep, false},
+    {"read", "WALLET…", "read balances from the chain now; touches no store",
+     "All at one block, which is proven: the newest, or --at. A wallet that cannot be read is "
+     "named\n"
+     "with the reason, and the exit status is 1.\n",
+     read_options, 1, -1, command_read, false},
+    {"sweep", "", "one full pass over the rows now, with progress",
+     "As fast as node, database and budget allow; a daemon may run beside it. Ctrl-C ends it "
+     "between\n"
+     "two writes, and with --max-age a rerun takes only what is left.\n",
+     sweep_options, 0, 0, command_sweep, false},
     {"backfill", "", "find holders from event history, read them, fill the table",
      "Looks for the events of the triggers in blocks --from to --to (default: 0, and the last one\n"
      "that is settled), then reads every holder at one block. First says what it will take. It may "
@@ -59,9 +65,14 @@ const struct command commands[] = {
      "endpoint serves, 5 when the store refuses, 1 when a term has no answer.\n",
      doctor_options, 0, 0, command_doctor, false},
     {"config", "check|show|init", "validate, print the effective settings, write a starter file",
-     NULL, config_options, 1, 2, command_config, false},
-    {"migrate", "", "create or upgrade the schema and stop", NULL, migrate_options, 0, 0,
-     command_migrate, false},
+     "check names every mistake with its place and what was expected. show says where each value\n"
+     "came from; secrets are masked. init [FILE] writes a commented trueup.yaml (-: to stdout).\n",
+     config_options, 1, 2, command_config, false},
+    {"migrate", "", "create or upgrade the schema and stop",
+     "`trueup run` does the same at its start. What the role has no right to is printed as SQL "
+     "for\n"
+     "the owner.\n",
+     migrate_options, 0, 0, command_migrate, false},
     {"help", "[COMMAND]", "say what there is, or what a command takes", NULL, none, 0, 1,
      command_help, false},
     {"version", "", "print the version", NULL, none, 0, 0, command_version, false},
