@@ -86,6 +86,7 @@ int command_audit(struct cli *cli);
 int command_backfill(struct cli *cli);
 int command_config(struct cli *cli);
 int command_doctor(struct cli *cli);
+int command_explain(struct cli *cli);
 int command_help(struct cli *cli);
 int command_migrate(struct cli *cli);
 int command_read(struct cli *cli);
@@ -99,7 +100,7 @@ int command_wallets(struct cli *cli);
 int command_worker(struct cli *cli);
 
 extern const struct cli_option audit_options[], backfill_options[], config_options[],
-    snapshot_options[], doctor_options[], status_options[], migrate_options[], read_options[],
-    run_options[], sweep_options[], wallets_options[], worker_options_[];
+    snapshot_options[], doctor_options[], explain_options[], status_options[], migrate_options[],
+    read_options[], run_options[], sweep_options[], wallets_options[], worker_options_[];
 
 #endif

@@ -51,6 +51,10 @@ const struct command commands[] = {
      "are wrong, why, and what that says of the table. Reads only, unless told to --fix. The exit\n"
      "status is 3 when drift was found, whether or not it was repaired.\n",
      audit_options, 0, 0, command_audit, false},
+    {"explain", "WALLET…", "what a row says, why, and what the chain says, term by term",
+     "Tells which block and cause a value came from, what the chain says now, what waits for the\n"
+     "wallet, and what happened to it, drift included. Writes nothing.\n",
+     explain_options, 1, 100, command_explain, false},
     {"wallets", "add|remove|import|sync|list|count [WALLET…|FILE]", "the tracked list",
      "add writes the list only: the sweep reads the wallet, and then its row appears.\n"
      "remove takes the wallet from the list and its row from the table.\n"

@@ -106,8 +106,8 @@ int pg_view_quarantined(struct store *store, const struct store_balance *b, cons
 {
     struct arena arena;
     arena_init(&arena);
-    struct pg_command c = {.sql = "SELECT failures, reason, retry_at FROM trueup_quarantine WHERE "
-                                  "balance = $1 AND wallet = $2",
+    struct pg_command c = {.sql = "SELECT failures, reason, retry_at, event_block FROM "
+                                  "trueup_quarantine WHERE balance = $1 AND wallet = $2",
                            .params.arena = &arena,
                            .prepare = true};
     pg_p_text(&c.params, b->name);
@@ -118,6 +118,7 @@ int pg_view_quarantined(struct store *store, const struct store_balance *b, cons
         if (*ret_found) {
             *ret = (struct view_quarantine){.retry_us = pg_get_time(res, 0, 2)};
             pg_get_int(res, 0, 0, &ret->failures);
+            ret->has_event = pg_get_int(res, 0, 3, &ret->event_block);
             short_text(res, 0, 1, ret->reason, sizeof ret->reason);
         }
     }

@@ -90,8 +90,8 @@ int sq_view_quarantined(struct store *store, const struct store_balance *b, cons
 {
     struct sq *s = sq_of(store);
     sqlite3_stmt *st = sq_prepare(s, err,
-                                  "SELECT failures, reason, retry_at FROM trueup_quarantine WHERE "
-                                  "balance = ?1 AND wallet = ?2");
+                                  "SELECT failures, reason, retry_at, event_block FROM "
+                                  "trueup_quarantine WHERE balance = ?1 AND wallet = ?2");
     if (!st)
         return -1;
     sq_text(st, 1, b->name);
@@ -103,6 +103,7 @@ int sq_view_quarantined(struct store *store, const struct store_balance *b, cons
     if (rc == 1) {
         *ret = (struct view_quarantine){.retry_us = sq_get_time(st, 2)};
         sq_get_number(st, 0, &ret->failures);
+        ret->has_event = sq_get_number(st, 3, &ret->event_block);
         short_column(st, 1, ret->reason, sizeof ret->reason);
     }
     sqlite3_reset(st);

@@ -29,6 +29,8 @@ struct view_quarantine {
     uint64_t failures;
     char reason[128];
     int64_t retry_us;
+    bool has_event; /* an event named it meanwhile, in this block */
+    uint64_t event_block;
 };
 int view_quarantined(struct store *s, const struct store_balance *b, const address *wallet,
                      struct view_quarantine *ret, bool *ret_found, struct err *err);

@@ -99,6 +99,10 @@ def test_an_omitted_log_is_told_with_its_endpoint(chain, store, trueup, tmp_path
         assert rows[missed].blocknumber < named == rows[WALLETS[0]].blocknumber
         again = [p for p in asked(liar, "eth_getLogs") if missed[2:] in str(p)]
         assert bool(again) == (endpoints == 1), "elsewhere, where there is an elsewhere"
+        story = trueup.run("explain", missed).stdout
+        assert "The row holds 105, read from the chain at block " in story
+        assert "100 -> 105  (s" in story and "So it is right." in story
+        assert 'drift: an event had named it, and endpoint "liar" left that log out' in story
 
 
 def test_nothing_is_filed_that_is_not_so(chain, store, trueup, configured, rng):
