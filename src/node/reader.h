@@ -7,7 +7,7 @@
  *
  * What every reader promises:
  *  - A reading says READ_OK only for a sum of exactly 32-byte answers, each from a call that
- * provably had its full gas. What cannot be proven is SUSPECT or STARVED, never a number.
+ *    provably had its full gas. What cannot be proven is SUSPECT or STARVED, never a number.
  *  - The proof is taken inside the same execution; whether it equals the asked block is judged by
  *    the caller, in one place.
  */

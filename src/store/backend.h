@@ -8,7 +8,8 @@
  *  - Outputs are untouched on failure, and after a failure no transaction is left open.
  *  - Rows are decided by rule.h, never in SQL: both databases must do the same.
  *  - Locks are taken in one order: anchor, rows by wallet, quarantine by wallet, the list, dirty
- *    marks, checkpoint, our last-write mark, drift, changes. Two writers can then wait, but not deadlock.
+ *    marks, checkpoint, our last-write mark, drift, changes. Two writers can then wait, but
+ *    not deadlock.
  */
 #ifndef STORE_BACKEND_H
 #define STORE_BACKEND_H

@@ -13,7 +13,7 @@
  *  - Errors: ERR_STORE when the database refuses (schema, rights, version), ERR_STORE_LOST when it
  *    went away, is busy, read-only for now, full, or asks for a retry: store_reopen() and again.
  *    After ERR_STORE_LOST nothing of the verb has been written; only when the connection broke
- * during the commit itself it may have been, and repeating the verb then does no harm.
+ *    during the commit itself it may have been, and repeating the verb then does no harm.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H

@@ -50,10 +50,10 @@ int step_files_drift(struct tracker *t, struct step *s, struct err *err);
 /* −1: a request or the store failed; nothing was written, the same step may be tried again. */
 int step_run(struct tracker *t, const struct step *s, struct step_report *ret, struct err *err);
 
-/* ---- the same in its stages, for a caller with several steps under way
- * --------------------------- begin → (the read ends) → judge → write → wrote; only while
- * report.end is STEP_DONE does the next stage follow. A step whose checkpoint moves must be written
- * after those before it. */
+/* ---- the same in its stages, for a caller with several steps under way ----------------------- */
+
+/* begin → (the read ends) → judge → write → wrote; only while report.end is STEP_DONE does the next
+ * stage follow. A step whose checkpoint moves must be written after those before it. */
 
 struct step_work {
     struct step step; /* its marks are the caller's */

@@ -3,10 +3,10 @@
  * the limits. One thread, one loop.
  *
  *   connections   at most SERVER_CONNECTIONS; the next one displaces the one that has waited
- * longest without asking anything, so slow clients only hurt each other a request     its header 4
- * KB and SERVER_HEADER_S seconds, its body 64 KB, all of it SERVER_REQUEST_S seconds, from the
- * first byte in to the last byte out a stream      SERVER_STREAMS of them, and 256 KB that a slow
- * reader has not fetched
+ *                 longest without asking anything, so slow clients only hurt each other
+ *   a request     its header 4 KB and SERVER_HEADER_S seconds, its body 64 KB, all of it
+ *                 SERVER_REQUEST_S seconds, from the first byte in to the last byte out
+ *   a stream      SERVER_STREAMS of them, and 256 KB that a slow reader has not fetched
  *
  * A handler answers at once, or keeps the exchange's number and answers later, on the same thread;
  * if the client went away meanwhile, the answer goes nowhere.

@@ -59,6 +59,11 @@ struct schema {
     const char *refused; /* NULL: accepted; else words of the error */
 };
 
+/* Ours and the application's: a database as it was before trueup. */
+static const char drop_all[] =
+    "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = "
+    "current_schema() LOOP EXECUTE format('DROP TABLE %I', t); END LOOP; END $$";
+
 static void schemas_are_accepted_or_refused_by_column(void **state)
 {
     struct contract *c = *state;
@@ -105,9 +110,7 @@ static void schemas_are_accepted_or_refused_by_column(void **state)
         {AUDIUS ", usd numeric, id bigint GENERATED ALWAYS AS IDENTITY", NULL},
     };
     for (size_t i = 0; i < sizeof schemas / sizeof schemas[0]; i++) {
-        app(c, "DROP TABLE IF EXISTS eth_wallet_balances, trueup_blocks, trueup_wallets, "
-               "trueup_dirty, trueup_quarantine, trueup_drift, trueup_changes, trueup_learned, "
-               "trueup_state");
+        app(c, "%s", drop_all);
         app(c, "CREATE TABLE eth_wallet_balances (%s)", schemas[i].columns);
         int rc = try_migrate(c, &adopted);
         if (!schemas[i].refused) {
