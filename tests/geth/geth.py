@@ -94,7 +94,8 @@ class Geth:
 
 
 class DevGeth(Geth):
-    """geth --dev: a block for every transaction, and an account that needs no signature."""
+    """geth --dev: a block for every transaction, now and then an empty one, and an account that needs no
+    signature."""
 
     def start(self):
         self.spawn("--dev", "--dev.gaslimit", str(BLOCK_GAS))
@@ -110,9 +111,9 @@ class DevGeth(Geth):
             tx = self.rpc.call("eth_sendTransaction", {"from": self.account, "to": self.account, "gas": hex(21000)})
             until(lambda tx=tx: self.rpc.call("eth_getTransactionReceipt", tx), "an empty block", every=0.002)
 
-    def rewind(self, depth):
-        """The node forgets its newest blocks, as an operator makes it do."""
-        self.rpc.call("debug_setHead", hex(self.rpc.number() - depth))
+    def rewind(self, block):
+        """The node forgets all blocks above this one, as an operator makes it do."""
+        self.rpc.call("debug_setHead", hex(block))
 
 
 class EngineGeth(Geth):
