@@ -44,7 +44,7 @@ class ScriptedProvider:
     def order(self, **order):
         """One control order, as in README.md; returns the provider's state."""
         request = urllib.request.Request(self.base + "/_control", json.dumps(order).encode())
-        with urllib.request.urlopen(request, timeout=10) as got:
+        with urllib.request.urlopen(request, timeout=60) as got:
             return json.load(got)
 
     def rules(self, *rows):
@@ -54,7 +54,7 @@ class ScriptedProvider:
         return self.order(reset=True)
 
     def log(self):
-        with urllib.request.urlopen(self.base + "/_log", timeout=10) as got:
+        with urllib.request.urlopen(self.base + "/_log", timeout=60) as got:
             return [json.loads(line) for line in got.read().decode().splitlines()]
 
     def close(self):
