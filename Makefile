@@ -3,7 +3,9 @@
 all: build/build.ninja
 	@ninja -C build
 
+# What the build needs and the machine lacks is installed, as scripts/demo and scripts/test do.
 build/build.ninja:
+	@ROOT=$(CURDIR) bash -euc '. scripts/lib/setup.sh; setup_packages build'
 	@meson setup build
 
 # To another place: make install DESTDIR=/tmp/root, or `meson setup --prefix /usr build` first.

@@ -120,7 +120,14 @@ def rows_now(store):
 
 
 def traffic(world, rng, operations=40):
-    world.traffic(WALLETS, WALLETS[:5], rng, operations)
+    """Transfers by chance, and some of all else that moves a balance, so that none is missing."""
+    providers, some = WALLETS[:5], rng.sample(WALLETS, 10)
+    world.staking.send("stakeMany", some, [rng.randrange(20 * WEI) for _ in some])
+    world.delegation.send("delegateMany", some, rng.choices(providers, k=10),
+                          [rng.randrange(20 * WEI) for _ in some])
+    world.delegation.send("claimRewards", rng.choice(providers), 10)
+    world.delegation.send("slash", rng.choice(providers), 10)
+    world.traffic(WALLETS, providers, rng, operations)
     # So that something happens in the rows on the screen, too.
     world.token.send("moveMany", rng.sample(SHOWN, 2), rng.sample(SHOWN, 2),
                      [rng.randrange(50 * WEI), rng.randrange(50 * WEI)])
