@@ -191,6 +191,7 @@ def silence(story, world, truth, store, trueup, anvil):
     story.table(store, right)
     filed = store.sql("SELECT cause, count(*) FROM trueup_drift GROUP BY 1")
     story.say("and filed them in trueup_drift: " + ", ".join(f"{n} {cause}" for cause, n in filed))
+    story.shell(trueup, "explain", victims[0])
 
 
 def judge(story, world, anvil, store):
