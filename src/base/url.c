@@ -25,6 +25,20 @@ static bool split(const char *url, struct parts *p)
     return p->host < p->host_end;
 }
 
+/* "host:port", several with commas between: a port that is no number may be half a password ("/" in
+ * it ends the host for us), and so may what stands before an @ further on. */
+static bool may_show_host(const char *url, const struct parts *p)
+{
+    bool in_port = false, in_brackets = false;
+    for (size_t i = p->host; i < p->host_end; i++) {
+        in_brackets = url[i] == '[' || (in_brackets && url[i] != ']');
+        if (in_port && url[i] != ',' && (url[i] < '0' || url[i] > '9'))
+            return false;
+        in_port = !in_brackets && url[i] != ',' && (in_port || url[i] == ':');
+    }
+    return strchr(url + p->host_end, '@') == NULL;
+}
+
 void url_masked(char *out, const char *url)
 {
     struct parts p;
@@ -34,6 +48,10 @@ void url_masked(char *out, const char *url)
     }
     if (!split(url, &p)) {
         snprintf(out, URL_TEXT, "(url)");
+        return;
+    }
+    if (!may_show_host(url, &p)) {
+        snprintf(out, URL_TEXT, "%.*s…", (int)(p.scheme_end > 40 ? 40 : p.scheme_end), url);
         return;
     }
     const char *rest = url + p.host_end;
@@ -46,7 +64,7 @@ void url_masked(char *out, const char *url)
 bool url_host(const char *url, char *out, size_t room)
 {
     struct parts p;
-    if (!split(url, &p))
+    if (!split(url, &p) || !may_show_host(url, &p))
         return false;
     size_t end = p.host;
     if (url[end] == '[') {

@@ -23,6 +23,7 @@ void reload_begin(struct reload *r)
         r->once_more = true;
         return;
     }
+    r->attempt++;
     log_info("reading the settings again");
     buf_init(&r->answer, ANSWER_MAX);
     if (child_start(&ask, &r->fd, &r->pid, &err) < 0) {
@@ -81,7 +82,8 @@ bool reload_ended(struct reload *r, int status)
     char words[80];
     int ignored;
     child_status_text(status, words, sizeof words, &ignored);
-    log_error("the settings cannot be read again, the old ones stay", LOG_STR("reason", words));
+    log_error("the settings cannot be read again, the old ones stay", LOG_STR("reason", words),
+              LOG_U64("attempt", r->attempt));
     return false;
 }
 

@@ -21,7 +21,8 @@ struct reload {
     pid_t pid; /* 0: none is under way */
     int fd;    /* −1 */
     int64_t deadline_ms;
-    bool once_more; /* asked for again meanwhile */
+    uint64_t attempt; /* counted, so that no failure's line looks like the last one's */
+    bool once_more;   /* asked for again meanwhile */
     struct buf answer;
 };
 

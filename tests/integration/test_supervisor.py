@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -180,64 +179,3 @@ def test_only_one_daemon_on_one_file(chain, store, trueup, configured):
     assert "another trueup runs on" in second.stderr and "\nhint: " in second.stderr
     trueup.kill()  # the lock goes with its holder
     started(trueup, store)
-
-
-# ---- secrets ------------------------------------------------------------------------------------------
-
-KEY, USER, PASSWORD = "CANARYkey7f3a", "CANARYuser91", "CANARYpass55"
-
-
-def environments_and_arguments(pids):
-    for pid in pids:
-        for name in ("environ", "cmdline"):
-            try:
-                yield name, Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
-            except OSError:
-                pass
-
-
-def test_secrets_are_nowhere(chain, postgres, trueup, provider, tmp_path):  # noqa: F811
-    """A key in the URL's path, a user in front of the host, a database password: not in a log, not in
-    an error, not in any process's arguments, not in a worker's environment."""
-    store = postgres
-    store.sql(f"CREATE ROLE canary_{os.getpid()} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
-    try:
-        url = provider.base.replace("http://", f"http://{USER}:{PASSWORD}@") + f"/v2/{KEY}"
-        database = store.url.replace("postgres://postgres@", f"postgres://canary_{os.getpid()}:{PASSWORD}@")
-        path = configs.write(tmp_path / "trueup.yaml", configs.settings(
-            chain.world, "${NODE_URL}", "${STORE_URL}", log={"level": "trace"}))
-        trueup.config = path
-        trueup.env |= {"NODE_URL": url, "STORE_URL": database}
-        started(trueup, store)
-        chain.world.token.send("mint", WALLETS[0], 5)
-        trueup.until(lambda: WALLETS[0] in store.rows(TABLE), "a row")
-        workers = list(trueup.workers().values())
-        for name, text in environments_and_arguments(workers):
-            assert "CANARY" not in text, name
-        for name, text in environments_and_arguments([trueup.pid]):
-            assert name == "environ" or "CANARY" not in text
-        # Trouble of every kind has a chance to say too much.
-        for fault, args in (("redirect", {}), ("echo-url", {}), ("echo-url", {"html": True})):
-            said = len(trueup.output())
-            provider.rules({"fault": fault, "args": args})
-            chain.world.token.send("mint", WALLETS[0], 5)
-            trueup.until(lambda: "covering failed" in trueup.output()[said:] or
-                         "tick failed" in trueup.output()[said:], fault, 40)
-        outputs = [trueup.output()]
-        for command in (("read", WALLETS[0]), ("sweep",), ("config", "show"), ("config", "check")):
-            done = trueup.run(*command, code=None)
-            outputs.append(done.stdout + done.stderr)
-        provider.reset()
-        assert trueup.stop() == 0
-        trueup.env["STORE_URL"] = database.replace("/t", "/no_such_database_t", 1)
-        outputs.append(trueup.run("migrate", code=5).stderr)
-        trueup.env |= {"STORE_URL": database, "NODE_URL": url.replace("127.0.0.1", "127.0.0.1:1/x")}
-        outputs.append(trueup.run("read", WALLETS[0], code=None).stderr)
-        trueup.env["NODE_URL"] = f"http://{USER}:{PASSWORD}@127.0.0.1:1/v2/{KEY}"
-        outputs.append(trueup.run("read", WALLETS[0], code=4).stderr)
-        for text in outputs:
-            assert "CANARY" not in text, [x for x in text.splitlines() if "CANARY" in x][:3]
-    finally:
-        trueup.reap()
-        store.sql(f"DROP OWNED BY canary_{os.getpid()} CASCADE")
-        store.sql(f"DROP ROLE canary_{os.getpid()}")
