@@ -70,7 +70,7 @@ const struct command commands[] = {
      doctor_options, 0, 0, command_doctor, false},
     {"config", "check|show|init", "validate, print the effective settings, write a starter file",
      "check names every mistake with its place and what was expected. show says where each value\n"
-     "came from; secrets are masked. init [FILE] writes a commented trueup.yaml (-: to stdout).\n",
+     "came from; secrets are masked. init writes a commented trueup.yaml, or -c FILE.\n",
      config_options, 1, 2, command_config, false},
     {"migrate", "", "create or upgrade the schema and stop",
      "`trueup run` does the same at its start. What the role has no right to is printed as SQL "
