@@ -3,7 +3,7 @@
  * latency asked for in a queue; all replies wait equally long, so the queue is in order.
  *
  *     rpcserver [--port N] [--latency MS] [--gas-cap N] [--wallet-gas N] [--terms 1|2|3] [--salt N]
- * [--log 1]
+ * [--log 1] [--head N] [--logs N --holders N]: so many logs a block, naming so many wallets
  *
  * Prints "listening PORT" when ready, and what it counted, as JSON, when it is told to end (SIGTERM
  * or SIGINT). Bytes are those read from and written to the sockets, HTTP headers included.
@@ -114,7 +114,7 @@ static void make_reply(struct conn *c, const char *body, size_t len)
     struct buf reply = BUF_INIT(REPLY_MAX);
     answer(&server.rules, body, len, &reply);
     if (server.log)
-        fprintf(stderr, "%zu %.60s -> %zu %.60s\n", len, body, reply.len, reply.data);
+        fprintf(stderr, "%zu %.140s -> %zu %.60s\n", len, body, reply.len, reply.data);
     buf_addf(&c->out,
              "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n",
              reply.len);
@@ -283,7 +283,7 @@ static uint64_t number(const char *text)
 
 int main(int argc, char **argv)
 {
-    enum { PORT = 1, LATENCY, GAS_CAP, WALLET_GAS, TERMS, SALT, LOG };
+    enum { PORT = 1, LATENCY, GAS_CAP, WALLET_GAS, TERMS, SALT, LOG, HEAD, LOGS, HOLDERS };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"latency", required_argument, NULL, LATENCY},
@@ -292,12 +292,19 @@ int main(int argc, char **argv)
         {"terms", required_argument, NULL, TERMS},
         {"salt", required_argument, NULL, SALT},
         {"log", required_argument, NULL, LOG},
+        {"head", required_argument, NULL, HEAD},
+        {"logs", required_argument, NULL, LOGS},
+        {"holders", required_argument, NULL, HOLDERS},
         {0},
     };
     struct rules *r = &server.rules;
     uint64_t port = 0;
-    *r = (struct rules){
-        .chain_id = 1, .head = 1000, .gas_cap = 50000000, .wallet_gas = 10320, .n_terms = 3};
+    *r = (struct rules){.chain_id = 1,
+                        .head = 1000,
+                        .gas_cap = 50000000,
+                        .wallet_gas = 10320,
+                        .n_terms = 3,
+                        .holders = 1};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == '?')
             return 2;
@@ -305,7 +312,8 @@ int main(int argc, char **argv)
             [PORT] = &port,          [LATENCY] = (uint64_t *)&server.latency_ms,
             [GAS_CAP] = &r->gas_cap, [WALLET_GAS] = &r->wallet_gas,
             [TERMS] = &r->n_terms,   [SALT] = &r->salt,
-            [LOG] = &server.log};
+            [LOG] = &server.log,     [HEAD] = &r->head,
+            [LOGS] = &r->logs,       [HOLDERS] = &r->holders};
         *where[o] = number(optarg);
     }
     if (r->n_terms < 1 || r->n_terms > 3)

@@ -3,8 +3,9 @@
  * at the speed of memory, and keeps the gas rules of a real node. What it costs beside trueup is
  * small, so what a pass takes against it is trueup's own time, and the database's.
  *
- * answer.c knows JSON-RPC, call.c the EVM (or rather: what our own programs would have done in it),
- * main.c sockets. It is lenient and trusts its caller: never to be used for anything else.
+ * answer.c knows JSON-RPC, logs.c made-up history, call.c the EVM (or rather: what our own programs
+ * would have done in it), main.c sockets. It is lenient and trusts its caller: never to be used for
+ * anything else.
  */
 #ifndef BENCH_RPCSERVER_H
 #define BENCH_RPCSERVER_H
@@ -20,6 +21,8 @@ struct rules {
     uint64_t gas_cap;    /* a call that asks for more gets this much, silently */
     uint64_t wallet_gas; /* a wallet's terms, with what the lens itself uses on them */
     uint64_t salt;       /* another one is another state */
+    uint64_t logs;       /* Transfer logs of the first term's contract in each block */
+    uint64_t holders;    /* that they name */
     struct lens_term terms[LENS_TERMS_MAX];
     size_t n_terms;
 };
@@ -44,6 +47,9 @@ struct call {
 
 /* Appends the result as hex digits. False with words: the call failed, as a node would say it. */
 bool call_answer(const struct rules *r, const struct call *c, struct buf *hex, const char **words);
+
+/* Appends "result" of eth_getLogs: all logs of the blocks, whatever the filter; logs.c. */
+void add_logs(const struct rules *r, uint64_t from, uint64_t to, struct buf *out);
 
 /* Appends the JSON-RPC reply to a request. The text is NUL-terminated. */
 void answer(const struct rules *r, const char *request, size_t len, struct buf *reply);

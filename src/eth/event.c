@@ -148,7 +148,7 @@ static bool address_by_layout(const struct event_log *log, const struct signatur
     size_t words = 0, word = 0;
     for (int i = 0; i < event->n_params; i++) {
         bool indexed = in_topics(event, i, layout);
-        size_t head = head_words(event->params[i].type);
+        size_t head = indexed ? 0 : head_words(event->params[i].type);
         if (i == param) {
             topic = topics;
             word = words;

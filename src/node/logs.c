@@ -224,7 +224,7 @@ static int submit_logs(struct logs_window *w, struct err *err)
                              .params_len = params.len,
                              .lane = w->lane,
                              .only = w->logs.by,
-                             .reply_max = LOGS_REPLY_MAX,
+                             .reply_max = w->from < w->to ? LOGS_WINDOW_MAX : LOGS_REPLY_MAX,
                              .logs = true,
                              .user = &w->which_logs};
     int rc = node_submit(w->n, &q, err);

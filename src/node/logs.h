@@ -13,7 +13,13 @@
 #include "eth/event.h"
 #include "node/node.h"
 
-enum { LOGS_MAX = NODE_LOGS_MAX, LOGS_REPLY_MAX = 64 * 1024 * 1024 };
+enum {
+    LOGS_MAX = NODE_LOGS_MAX,
+    LOGS_REPLY_MAX = 64 * 1024 * 1024,
+    /* Over several blocks more is refused as too dense: what can be had in pieces need not be held
+     * as a whole. */
+    LOGS_WINDOW_MAX = 8 * 1024 * 1024,
+};
 
 struct log_filter {
     const address *contracts;

@@ -246,19 +246,27 @@ static bool take_block_hash(struct cursor *c, struct logs_out *out, struct event
     return true;
 }
 
+/* By length first: this is asked ten times a log. */
 static enum field field_named(const char *key, size_t n)
 {
-    static const struct {
-        const char *name;
-        enum field field;
-    } fields[] = {{"address", FIELD_ADDRESS}, {"topics", FIELD_TOPICS},
-                  {"data", FIELD_DATA},       {"blockNumber", FIELD_NUMBER},
-                  {"blockHash", FIELD_HASH},  {"logIndex", FIELD_INDEX},
-                  {"removed", FIELD_REMOVED}};
-    for (size_t i = 0; i < COUNT_OF(fields); i++)
-        if (is(key, n, fields[i].name))
-            return fields[i].field;
-    return 0;
+#define IS(name) (n == sizeof name - 1 && memcmp(key, name, sizeof name - 1) == 0)
+    switch (n) {
+    case 4:
+        return IS("data") ? FIELD_DATA : 0;
+    case 6:
+        return IS("topics") ? FIELD_TOPICS : 0;
+    case 7:
+        return IS("address") ? FIELD_ADDRESS : IS("removed") ? FIELD_REMOVED : 0;
+    case 8:
+        return IS("logIndex") ? FIELD_INDEX : 0;
+    case 9:
+        return IS("blockHash") ? FIELD_HASH : 0;
+    case 11:
+        return IS("blockNumber") ? FIELD_NUMBER : 0;
+    default:
+        return 0;
+    }
+#undef IS
 }
 
 static bool take_field(struct cursor *c, enum field field, struct logs_out *out,

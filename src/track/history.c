@@ -10,12 +10,15 @@
 #include <string.h>
 
 enum {
-    WINDOWS = 4, /* an endpoint is asked eight things at once, a window is two */
-    FLUSH_MS = 1000,
-    LOOK_MS = 200,      /* how long a wait may keep us from noticing that we are to stop */
-    FANOUT_MANY = 2000, /* lists to be asked for: enough, see to them */
-    DISHONEST_MOST = 8, /* answers in a row that cannot be right */
-    PENDING = 16,       /* stretches that were given back and wait to be asked for again */
+    WINDOWS = 4,           /* an endpoint is asked eight things at once, a window is two … */
+    LOGS_AT_ONCE = 12000,  /* … as long as no more logs than these are expected in them */
+    FLUSH_MS = 1000,       /* what was found is written down so often … */
+    FLUSH_MOST_MS = 30000, /* … or, where that takes long, … */
+    FLUSH_SHARE = 10,      /* … for so much of the time */
+    LOOK_MS = 200,         /* how long a wait may keep us from noticing that we are to stop */
+    FANOUT_MANY = 2000,    /* lists to be asked for: enough, see to them */
+    DISHONEST_MOST = 8,    /* answers in a row that cannot be right */
+    PENDING = 16,          /* stretches that were given back and wait to be asked for again */
 };
 
 struct span {
@@ -38,7 +41,8 @@ struct walk {
     uint64_t next; /* nothing from here on was asked for yet; to + 1 at the end */
     struct holders holders;
     struct named named;
-    int64_t flushed_ms, not_before_ms;
+    int64_t flush_at_ms, not_before_ms;
+    uint64_t logs_lately, blocks_lately; /* of the last window */
     struct backoff wait;
     unsigned dishonest;
     struct history_progress progress;
@@ -105,6 +109,7 @@ static int write_down(struct walk *w, struct err *err)
 {
     char text[HISTORY_STATE];
     size_t n;
+    int64_t started = clock_ms();
     struct found *list = holders_new(&w->holders, &n);
     uint64_t next = done_below(w);
     history_state(w->h, next, text);
@@ -115,7 +120,10 @@ static int write_down(struct walk *w, struct err *err)
     holders_written(&w->holders);
     w->progress.holders += n;
     w->h->next = next;
-    w->flushed_ms = clock_ms();
+    int64_t now = clock_ms(), pause = (now - started) * FLUSH_SHARE;
+    w->flush_at_ms = now + (pause < FLUSH_MS        ? FLUSH_MS
+                            : pause > FLUSH_MOST_MS ? FLUSH_MOST_MS
+                                                    : pause);
     return 0;
 }
 
@@ -139,7 +147,7 @@ static int take_marks(struct walk *w, struct err *err)
 static int flush_if_due(struct walk *w, bool *ret_drain, struct err *err)
 {
     size_t lists = w->named.fanout.n;
-    bool due = clock_ms() - w->flushed_ms >= FLUSH_MS || holders_full(&w->holders);
+    bool due = clock_ms() >= w->flush_at_ms || holders_full(&w->holders);
     *ret_drain = lists > 0 && (due || lists >= FANOUT_MANY);
     if (!due && !*ret_drain)
         return 0;
@@ -194,12 +202,24 @@ static void give_back(struct walk *w, struct span s)
     w->n_pending = kept + 1;
 }
 
+/* How many logs lie in the windows under way, and in another one, when all is as it was lately. */
+static uint64_t expected(const struct walk *w, uint64_t width)
+{
+    uint64_t blocks = width + 1;
+    for (size_t i = 0; i < WINDOWS; i++)
+        if (w->windows[i].w)
+            blocks += w->windows[i].span.to - w->windows[i].span.from + 1;
+    return blocks * w->logs_lately / w->blocks_lately;
+}
+
 /* Each window under way may have to be given back. Alone it was cut from the first stretch, and
  * joins it again. */
-static bool may_open(const struct walk *w)
+static bool may_open(struct walk *w)
 {
     size_t n = under_way(w);
-    return n == 0 || n + w->n_pending < PENDING;
+    uint64_t width = history_range(w->h, node_best(w->h->t->node))->width;
+    return n == 0 || (n + w->n_pending < PENDING && w->blocks_lately > 0 &&
+                      expected(w, width) <= LOGS_AT_ONCE);
 }
 
 static int open_one(struct walk *w, struct window *free_one, struct err *err)
@@ -252,11 +272,15 @@ static int refused(struct walk *w, struct window *win, const struct logs *logs,
     return 0;
 }
 
-/* Some nodes cut an answer at a ceiling, 10,000 or 20,000 logs, without a word. As many to a
- * thousand are asked for again in two halves, which then say the same or more. */
+/* Some nodes cut an answer at their ceiling without a word. As many logs as such a ceiling has are
+ * asked for again in narrower windows, which then say the same or more. */
 static bool may_be_cut(size_t n_logs, uint64_t width)
 {
-    return n_logs > 0 && n_logs % 1000 == 0 && width > 0;
+    static const size_t ceilings[] = {1000, 2000, 5000, 10000, 20000, 50000, 100000};
+    for (size_t i = 0; i < COUNT_OF(ceilings); i++)
+        if (n_logs == ceilings[i])
+            return width > 0;
+    return false;
 }
 
 static int take_window(struct walk *w, struct window *win, struct err *err)
@@ -277,6 +301,8 @@ static int take_window(struct walk *w, struct window *win, struct err *err)
     fanout_latest(&w->named.fanout);
     if (take_marks(w, err) < 0)
         return -1;
+    w->logs_lately = logs.n;
+    w->blocks_lately = width + 1;
     w->progress.logs += logs.n;
     w->progress.blocks += width + 1;
     end_window(win);
@@ -366,7 +392,7 @@ int history_walk(struct history *h, struct history_progress *ret, struct err *er
     struct walk *w = mem_zero(1, sizeof *w);
     w->h = h;
     w->next = h->next;
-    w->flushed_ms = clock_ms();
+    w->flush_at_ms = clock_ms() + FLUSH_MS;
     holders_init(&w->holders, rng_seed_from_system());
     backoff_init(&w->wait, 250, 30000, rng_seed_from_system());
     int rc = trigger_filter_init(&w->filter, h->b, 1, err);

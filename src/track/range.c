@@ -25,7 +25,8 @@ void range_answered(struct range *r, uint64_t width, size_t n_logs)
 {
     r->ill_in_row = 0;
     if (n_logs > MANY_LOGS) {
-        halve(r, width);
+        uint64_t fitting = width / (n_logs / (MANY_LOGS / 2));
+        r->width = at_most(r->width, fitting);
         return;
     }
     if (width < r->width || n_logs > FEW_LOGS)
