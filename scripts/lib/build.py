@@ -17,6 +17,7 @@ BUILDS = {
     "build-clang": ("clang", ["--buildtype=release", "-Dwerror=true"]),
     "build-asan": ("clang", ["-Db_sanitize=address,undefined", "-Db_lundef=false",
                              "-Dhardening=false"]),
+    "build-tsan": ("clang", ["-Db_sanitize=thread", "-Db_lundef=false", "-Dhardening=false"]),
     "build-fuzz": ("clang", ["-Dfuzz=true", "-Dhardening=false"]),
 }
 

@@ -139,7 +139,7 @@ def test_out_of_connections(chain, database, daemon, rng):
     well_again(trueup, database, chain, rng)
 
 
-def test_password_changed_meanwhile(chain, cluster, database, daemon, rng):
+def test_a_role_locked_out_for_a_while(chain, cluster, database, daemon, rng):
     """Rights that are taken away and given back: the same."""
     trueup = daemon(database.daemon_url, database)
     database.admin.sql(f"ALTER ROLE {database.name} NOLOGIN")
