@@ -145,7 +145,7 @@ int wallet_file_read(FILE *f, struct wallet_list *ret,
             ret->bad++;
             bad(ctx, ret->lines, "is no line of text");
         } else if (begun || !is_header(line, &column)) {
-            take_line(ret, line, column, bad, ctx);
+            take_line(ret, column ? line : all.at, column, bad, ctx); /* an indented line */
         }
         begun = true;
         if (ret->n > WALLET_FILE_MOST)

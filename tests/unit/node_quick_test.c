@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "base/random.h"
 #include "base/url.h"
+#include "eth/event.h"
 #include "eth/rpc.h"
 #include "node/quick.h"
 
@@ -246,9 +247,101 @@ static void secrets_are_found_before_the_cut(void **state)
     }
 }
 
+/* ---- logs ------------------------------------------------------------------------------------ */
+
+#define HEX8  "0123abCD"
+#define HEX64 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8
+#define LOG(rest)                                                                                  \
+    "{\"address\":\"0x18aAA7115705e8be94bffebde57af9bfc265b998\",\"topics\":[\"0x" HEX64           \
+    "\",\"0x" HEX64 "\"],\"data\":\"0x" HEX64 "\",\"blockNumber\":\"0x10\",\"transactionHash\":"   \
+    "\"0x" HEX64 "\",\"blockHash\":\"0x" HEX64 "\",\"logIndex\":\"0x3\"" rest "}"
+#define REPLY(result) "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":" result "}"
+
+static bool quick(const char *text, struct arena *arena, struct event_log **logs, size_t *n)
+{
+    return quick_logs(text, strlen(text), 7, 3, arena, logs, n);
+}
+
+static void logs_as_the_careful_way_reads_them(void **state)
+{
+    (void)state;
+    static const char *const taken[] = {
+        REPLY("[]"),
+        REPLY("[" LOG("") "]"),
+        REPLY("[" LOG(",\"removed\":true") "," LOG(",\"removed\":false,\"x\":12") "]"),
+        REPLY(" [ " LOG(",\"removed\":null , \"y\" : \"z\"") " ] "),
+    };
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        struct arena arena;
+        struct rpc_reply r;
+        struct event_log *logs, *careful;
+        size_t n, n_careful;
+        arena_init(&arena);
+        assert_true(quick(taken[i], &arena, &logs, &n));
+        assert_int_equal(rpc_reply_parse(taken[i], strlen(taken[i]), 65536, 7, &r, NULL), 0);
+        assert_int_equal(event_logs_from_json(r.result, 9, &arena, &careful, &n_careful, NULL), 0);
+        assert_int_equal(n, n_careful);
+        for (size_t k = 0; k < n; k++) {
+            assert_true(address_equal(&logs[k].contract, &careful[k].contract));
+            assert_int_equal(logs[k].n_topics, 2);
+            assert_true(hash_equal(&logs[k].topics[1], &careful[k].topics[1]));
+            assert_true(hash_equal(&logs[k].block_hash, &careful[k].block_hash));
+            assert_int_equal(logs[k].data_len, 32);
+            assert_memory_equal(logs[k].data, careful[k].data, 32);
+            assert_int_equal(logs[k].block, 16);
+            assert_int_equal(logs[k].index, 3);
+            assert_int_equal(logs[k].removed, careful[k].removed);
+        }
+        rpc_reply_free(&r);
+        arena_free(&arena);
+    }
+}
+
+static void logs_left_to_the_careful_way(void **state)
+{
+    (void)state;
+    static const char *const left[] = {
+        REPLY("null"),
+        REPLY("{}"),
+        REPLY("[{}]"),
+        REPLY("[" LOG("") ",]"),
+        REPLY("[" LOG("") LOG("") "]"),
+        REPLY("[" LOG(",\"removed\":1") "]"),
+        REPLY("[" LOG(",\"data\":\"0x\"") "]"), /* twice */
+        REPLY("[" LOG(",\"x\":{}") "]"),
+        REPLY("[" LOG(",\"x\":\"a\\\\b\"") "]"),
+        REPLY("[" LOG(",\"x\":01") "]"),
+        REPLY("[" LOG("") "]") "x",
+        REPLY("[" LOG("") "," LOG("") "," LOG("") "," LOG("") "]"), /* more than three */
+        "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":[]}",
+        "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{}}",
+    };
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        struct arena arena;
+        struct event_log *logs;
+        size_t n;
+        arena_init(&arena);
+        if (quick(left[i], &arena, &logs, &n))
+            fail_msg("taken: %s", left[i]);
+        arena_free(&arena);
+    }
+    /* Cut anywhere, it is no reply. */
+    static const char whole[] = REPLY("[" LOG(",\"removed\":false") "]");
+    for (size_t n = 0; n + 1 < sizeof whole; n++) {
+        struct arena arena;
+        struct event_log *logs;
+        size_t count;
+        arena_init(&arena);
+        assert_false(quick_logs(whole, n, 7, 3, &arena, &logs, &count));
+        arena_free(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logs_as_the_careful_way_reads_them),
+        cmocka_unit_test(logs_left_to_the_careful_way),
         cmocka_unit_test(every_character_in_every_place),
         cmocka_unit_test(every_length),
         cmocka_unit_test(replies_that_are_quick),
