@@ -518,7 +518,7 @@ static void look_at_clocks(struct server *s)
 
 static void on_timer(lws_sorted_usec_list_t *timer)
 {
-    struct server *s = lws_container_of(timer, struct server, timer);
+    struct server *s = (struct server *)(void *)((char *)timer - offsetof(struct server, timer));
     look_for_departed(s);
     look_at_clocks(s);
     alive_beat();
