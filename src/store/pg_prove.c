@@ -180,10 +180,12 @@ int pg_prove_rows(struct store *store, const struct store_balance *b, const addr
     for (size_t i = 0; i < n; i++)
         pg_array_address(&list, &wallets[i]);
     struct pg_command c = {
+        /* the uncorrelated EXISTS is asked once: an empty quarantine costs nothing */
         .sql = arena_printf(&arena,
                             "SELECT u.i, t.balance, t.blocknumber::int8, t.observed_block, "
                             "t.updated_at, t.created_at, EXISTS (SELECT 1 FROM trueup_quarantine "
-                            "q WHERE q.balance = $2 AND q.wallet = u.w) FROM unnest($1) WITH "
+                            "WHERE balance = $2) AND EXISTS (SELECT 1 FROM trueup_quarantine q "
+                            "WHERE q.balance = $2 AND q.wallet = u.w) FROM unnest($1) WITH "
                             "ORDINALITY u(w, i) JOIN %s t ON t.wallet = u.w",
                             pg_table(s, b->table, &arena)),
         .params.arena = &arena,

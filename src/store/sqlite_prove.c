@@ -30,17 +30,42 @@ int sq_prove_sample(struct store *store, const struct store_balance *b, size_t w
     return 0;
 }
 
-static int is_waiting(struct sq *s, const struct store_balance *b, const address *wallet, bool *ret,
-                      struct err *err)
+/* One wallet by a statement whose ?1 it is: 1 a row, to be reset by the caller. */
+static int look_up(struct sq *s, sqlite3_stmt *st, const address *wallet, struct err *err)
 {
-    sqlite3_stmt *st =
-        sq_prepare(s, err, "SELECT 1 FROM trueup_quarantine WHERE balance = ?1 AND wallet = ?2");
+    sq_address(st, 1, wallet);
+    return sq_step(s, st, err);
+}
+
+static void take_row(sqlite3_stmt *st, struct prove_row *row)
+{
+    row->found = true;
+    row->odd = !sq_get_balance(st, 0, &row->balance);
+    row->has_blocknumber = sq_get_number(st, 1, &row->blocknumber);
+    row->has_observed = sq_get_number(st, 2, &row->observed_block);
+    row->updated_us = sq_get_time(st, 3);
+    row->created_us = sq_get_time(st, 4);
+}
+
+static int mark_waiting(struct sq *s, const struct store_balance *b, const address *wallets,
+                        size_t n, struct prove_row *ret, struct err *err)
+{
+    int rc;
+    sqlite3_stmt *st = sq_prepare(s, err,
+                                  "SELECT wallet FROM trueup_quarantine WHERE balance = ?1 ORDER "
+                                  "BY wallet");
     if (!st)
         return -1;
     sq_text(st, 1, b->name);
-    sq_address(st, 2, wallet);
-    int rc = sq_step(s, st, err);
-    *ret = rc == 1;
+    for (size_t i = 0; (rc = sq_step(s, st, err)) == 1 && i < n;) {
+        address wallet;
+        if (!sq_get_address(st, 0, &wallet))
+            continue;
+        while (i < n && address_compare(&wallets[i], &wallet) < 0)
+            i++;
+        if (i < n && address_equal(&wallets[i], &wallet))
+            ret[i].waiting = true;
+    }
     sqlite3_reset(st);
     return rc < 0 ? -1 : 0;
 }
@@ -49,30 +74,22 @@ int sq_prove_rows(struct store *store, const struct store_balance *b, const addr
                   size_t n, struct prove_row *ret, struct err *err)
 {
     struct sq *s = sq_of(store);
+    sqlite3_stmt *st = sq_prepare(s, err,
+                                  "SELECT balance, blocknumber, observed_block, updated_at, "
+                                  "created_at FROM \"%w\" WHERE wallet = ?1",
+                                  b->table);
+    if (!st)
+        return -1;
     for (size_t i = 0; i < n; i++) {
-        struct prove_row *row = &ret[i];
-        *row = (struct prove_row){0};
-        sqlite3_stmt *st = sq_prepare(s, err,
-                                      "SELECT balance, blocknumber, observed_block, updated_at, "
-                                      "created_at FROM \"%w\" WHERE wallet = ?1",
-                                      b->table);
-        if (!st)
-            return -1;
-        sq_address(st, 1, &wallets[i]);
-        int rc = sq_step(s, st, err);
-        if (rc == 1) {
-            row->found = true;
-            row->odd = !sq_get_balance(st, 0, &row->balance);
-            row->has_blocknumber = sq_get_number(st, 1, &row->blocknumber);
-            row->has_observed = sq_get_number(st, 2, &row->observed_block);
-            row->updated_us = sq_get_time(st, 3);
-            row->created_us = sq_get_time(st, 4);
-        }
+        ret[i] = (struct prove_row){0};
+        int rc = look_up(s, st, &wallets[i], err);
+        if (rc == 1)
+            take_row(st, &ret[i]);
         sqlite3_reset(st);
-        if (rc < 0 || is_waiting(s, b, &wallets[i], &row->waiting, err) < 0)
+        if (rc < 0)
             return -1;
     }
-    return 0;
+    return mark_waiting(s, b, wallets, n, ret, err);
 }
 
 int sq_prove_replaced(struct store *store, uint64_t number, bool *ret, struct err *err)

@@ -6,6 +6,7 @@ from harness import config as configs
 from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE, triggers
 from harness.provider import ScriptedProvider, asked
+from harness.web import listening
 from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(60)]
@@ -78,10 +79,11 @@ def test_an_omitted_log_is_told_with_its_endpoint(chain, store, trueup, tmp_path
     """One log is left out of an otherwise whole answer: the sweep repairs the row, and the logs, asked
     for again, tell who left it out."""
     world, missed = chain.world, WALLETS[3]
+    served, web = listening()
     with ScriptedProvider(forward=chain.anvil.url) as liar:
         urls = [("liar", liar.url), ("good", chain.anvil.url)][:endpoints]
         trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
-            world, chain.anvil.url, store.url, terms=("held",), chain={
+            world, chain.anvil.url, store.url, terms=("held",), http=served, chain={
                 "endpoints": [{"name": n, "url": u, "ws": "off"} for n, u in urls]}))
         started(trueup, store)
         world.token.send("mintMany", WALLETS[:10], [100] * 10)
@@ -99,10 +101,39 @@ def test_an_omitted_log_is_told_with_its_endpoint(chain, store, trueup, tmp_path
         assert rows[missed].blocknumber < named == rows[WALLETS[0]].blocknumber
         again = [p for p in asked(liar, "eth_getLogs") if missed[2:] in str(p)]
         assert bool(again) == (endpoints == 1), "elsewhere, where there is an elsewhere"
+        assert web.metrics()['trueup_missed_logs_total{endpoint="liar"}'] == 1
         story = trueup.run("explain", missed).stdout
         assert "The row holds 105, read from the chain at block " in story
         assert "100 -> 105  (s" in story and "So it is right." in story
         assert 'drift: an event had named it, and endpoint "liar" left that log out' in story
+
+
+@on_sqlite
+def test_a_log_left_out_of_a_block_that_took_anothers_place(chain, store, trueup, tmp_path):
+    """After a reorg the new block's answer lacks one log: the row is mended, and the reorg told."""
+    world, missed, before = chain.world, WALLETS[3], WALLETS[:10]
+    with ScriptedProvider(forward=chain.anvil.url) as liar:
+        trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+            world, chain.anvil.url, store.url, terms=("held",), chain={"settle": "8", "endpoints": [
+                {"name": "liar", "url": liar.url, "ws": "off"},
+                {"name": "good", "url": chain.anvil.url, "ws": "off"}]}))
+        started(trueup, store)
+        world.token.send("mintMany", before, [100] * 10)
+        trueup.until(lambda: len(store.rows(TABLE)) == 10, "the rows")
+        chain.anvil.mine(14)
+        trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "it to have settled")
+        trueup.until(lambda: store.covered(BALANCE) == chain.rpc.number(), "the head to be covered")
+        assert store.rows(TABLE)[missed].observed_block < chain.rpc.number() - 2, "the stage"
+        liar.rules({"fault": "omit-logs", "method": "eth_getLogs", "args": {"naming": missed[2:]}})
+        call = {"from": "0x" + "d0" * 20, "to": world.token.address, "gas": hex(10 ** 7),
+                "gasPrice": "0x0", "data": world.token.data("mintMany", before, [5] * 10)}
+        chain.anvil.reorg(2, [[call, 0]])
+        named = chain.rpc.number() - 1
+        chain.anvil.mine(10)
+        trueup.until(lambda: store.rows(TABLE)[missed].balance == 105, "its repair")
+        (wallet_, cause, endpoint, *_), = causes_known(trueup, store, 1)
+        assert (wallet_, cause, endpoint) == (missed, "reorg", None)
+        assert store.rows(TABLE)[before[0]].blocknumber == named, "the stage"
 
 
 def test_nothing_is_filed_that_is_not_so(chain, store, trueup, configured, rng):
