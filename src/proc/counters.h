@@ -156,7 +156,7 @@ struct counters_endpoint_view {
     uint64_t bytes_in, bytes_out, cost, missed_logs, took_ms, answers;
     uint64_t pauses[PAUSES];
     uint64_t latency_us;   /* a moving average over the last answers */
-    uint64_t paused_until; /* wall ms; past: it is up */
+    uint64_t paused_until; /* wall ms; 0: no pause since its last good answer */
     uint64_t answered_at;  /* wall ms of the last good answer; 0: none yet */
     char paused_why[COUNTERS_TEXT];
     char reader[COUNTERS_TEXT]; /* "": not asked yet */

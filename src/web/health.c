@@ -85,9 +85,10 @@ void health_take(struct health *h, struct knowledge *k, bool has_daemon)
         judge_connection(h);
 }
 
+/* A pause that is over says nothing yet: a good answer takes it back. */
 bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h)
 {
-    return e->answered_at > 0 && (int64_t)e->paused_until <= h->now_ms && h->connected;
+    return e->answered_at > 0 && e->paused_until == 0 && h->connected;
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
