@@ -65,7 +65,8 @@ static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_f
         return 0;
     fb->covered = fb->checkpoint;
     fb->stored = true;
-    if (rescan_get(f->t, fb->b, &at, &under_way, err) < 0)
+    if (rescan_get(f->t, fb->b, &at, &under_way, err) < 0 ||
+        rescan_passed(f->t, fb->b, &fb->passed, err) < 0)
         return -1;
     if (under_way && at < fb->checkpoint) {
         fb->covered = at;
@@ -282,6 +283,13 @@ static int settle_named(struct follow *f, struct follow_balance *fb, const struc
     return events_keep_tracked(f->t, fb->b, &n->dirty, err);
 }
 
+/* What another program passed over is covered again, but nothing was reorganised there. */
+static enum store_cause cause_of(const struct follow_balance *fb)
+{
+    bool reorganised = fb->rescanning && fb->covered >= fb->passed;
+    return reorganised || fb->touched.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
+}
+
 /* Writes one balance's marks; the last step carries the checkpoint. False in *ret_ok: held. */
 static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
                          const struct anchor *at, struct follow_report *ret, bool *ret_ok,
@@ -297,7 +305,7 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
     while (!nothing) {
         size_t n = dirty->n - done < STEP_WALLETS ? dirty->n - done : STEP_WALLETS;
         struct step s = {.balance = fb->b,
-                         .cause = fb->rescanning || fb->touched.n > 0 ? CAUSE_REORG : CAUSE_EVENT,
+                         .cause = cause_of(fb),
                          .at = *at,
                          .marks = n > 0 ? dirty->list + done : NULL,
                          .n = n,

@@ -28,7 +28,8 @@ struct follow {
         struct tracked *b;
         bool started;
         uint64_t covered;     /* every block up to here is answered for */
-        bool rescanning;      /* covered lies below the durable checkpoint after a reorg */
+        bool rescanning;      /* covered lies below the durable checkpoint, see rescan.h */
+        uint64_t passed;      /* … up to here because another program passed over it */
         uint64_t checkpoint;  /* as stored */
         bool stored;          /* a checkpoint is */
         struct named named;   /* since covered */

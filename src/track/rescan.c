@@ -8,32 +8,44 @@
 
 enum { KEY = 128 };
 
-static void rescan_key(const struct tracked *b, char out[KEY])
+static void key_of(const char *what, const struct tracked *b, char out[KEY])
 {
-    snprintf(out, KEY, "rescan:%.100s", b->conf->name);
+    snprintf(out, KEY, "%s:%.100s", what, b->conf->name);
 }
 
-int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_under_way,
-               struct err *err)
+static int block_get(struct tracker *t, const char *what, const struct tracked *b, uint64_t *ret,
+                     bool *ret_found, struct err *err)
 {
     char key[KEY];
     const char *text;
     struct arena arena;
     arena_init(&arena);
-    rescan_key(b, key);
+    key_of(what, b, key);
     int rc = store_state_get(t->store, key, &arena, &text, err);
     if (rc == 0)
-        *ret_under_way = text && parse_u64(text, strlen(text), ret);
+        *ret_found = text && parse_u64(text, strlen(text), ret);
     arena_free(&arena);
     return rc;
 }
 
-int rescan_set(struct tracker *t, const struct tracked *b, uint64_t covered, struct err *err)
+static int block_set(struct tracker *t, const char *what, const struct tracked *b, uint64_t block,
+                     struct err *err)
 {
     char key[KEY], text[24];
-    rescan_key(b, key);
-    snprintf(text, sizeof text, "%" PRIu64, covered);
+    key_of(what, b, key);
+    snprintf(text, sizeof text, "%" PRIu64, block);
     return store_state_set(t->store, key, text, err);
+}
+
+int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_under_way,
+               struct err *err)
+{
+    return block_get(t, "rescan", b, ret, ret_under_way, err);
+}
+
+int rescan_set(struct tracker *t, const struct tracked *b, uint64_t covered, struct err *err)
+{
+    return block_set(t, "rescan", b, covered, err);
 }
 
 /* What it leaves is no number: were its last block to stay, it would read as "covered only so far"
@@ -41,8 +53,15 @@ int rescan_set(struct tracker *t, const struct tracked *b, uint64_t covered, str
 int rescan_over(struct tracker *t, const struct tracked *b, struct err *err)
 {
     char key[KEY];
-    rescan_key(b, key);
+    key_of("rescan", b, key);
     return store_state_set(t->store, key, "none", err);
+}
+
+int rescan_passed(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err)
+{
+    bool found = false;
+    *ret = 0;
+    return block_get(t, "passed", b, ret, &found, err);
 }
 
 static int after_ours(struct tracker *t, const struct tracked *b, struct err *err)
@@ -55,6 +74,8 @@ static int after_ours(struct tracker *t, const struct tracked *b, struct err *er
     if (!had_ours || !found || now <= ours)
         return 0;
     if (rescan_get(t, b, &at, &under_way, err) < 0)
+        return -1;
+    if (block_set(t, "passed", b, now, err) < 0)
         return -1;
     return under_way && at <= ours ? 0 : rescan_set(t, b, ours, err);
 }

@@ -15,6 +15,10 @@ int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *
 int rescan_set(struct tracker *t, const struct tracked *b, uint64_t covered, struct err *err);
 int rescan_over(struct tracker *t, const struct tracked *b, struct err *err);
 
+/* The last block that another program passed over, 0 if none did: covering again up to here is no
+ * reorg's doing. */
+int rescan_passed(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err);
+
 /* Before anything is covered: where another program moved a checkpoint forward, what it passed over
  * is not known to be answered for (the one we stand in for moves it even when it failed), so
  * covering goes on from where we left it. */

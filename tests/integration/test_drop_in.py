@@ -179,6 +179,7 @@ def test_taken_over_handed_back_and_taken_over_again(user):
     trueup.start()
     at_rest(user, returned - 3, [*OWNED, late])
     assert store.checkpoint(CHECKPOINT) >= moved
+    assert store.one("SELECT cause FROM trueup_changes WHERE wallet = ?", late) == "event"
     assert trueup.stop() == 0
 
     # What the guide tells an operator to run is right, the removal at its end included.
