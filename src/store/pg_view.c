@@ -367,11 +367,13 @@ int pg_view_ages(struct store *store, const struct store_balance *b, const uint3
     "attname = 'observed_block' AND NOT attisdropped), EXISTS (SELECT FROM pg_index i JOIN "       \
     "pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid "    \
     "AND a.attname = 'updated_at' AND i.indisvalid) FROM pg_class c WHERE c.oid = $1::regclass"
-/* Fires on UPDATE (bit 4), for each row, neither limited to columns nor by a condition. */
+/* Fires on UPDATE (bit 4), limited neither by a condition nor to columns that a refresh leaves. */
 #define TRIGGERS                                                                                   \
     "SELECT count(*), count(*) FILTER (WHERE careless), coalesce(min(tgname) FILTER (WHERE "       \
-    "careless), '')::text FROM (SELECT tgname, tgqual IS NULL AND array_length(tgattr::int2[], 1)" \
-    " IS NULL AS careless FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal AND "  \
+    "careless), '')::text FROM (SELECT tgname, tgqual IS NULL AND (tgattr = '' OR EXISTS (SELECT " \
+    "FROM pg_attribute a WHERE attrelid = tgrelid AND attnum = ANY(tgattr) AND attname IN "        \
+    "('updated_at', 'observed_block'))) AS careless FROM pg_trigger WHERE tgrelid = $1::regclass " \
+    "AND NOT tgisinternal AND "                                                                    \
     "tgtype & 16 <> 0 AND tgenabled <> 'D') t"
 
 static int table_facts(struct pg *s, const struct store_balance *b, struct arena *arena,

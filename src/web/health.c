@@ -12,7 +12,7 @@ enum {
     STORE_MS = 5000,   /* the store is looked at twice a second */
     STALL_MS = 60000,  /* a turn of follow may cover for long, but not without an end */
     BEHIND_BLOCKS = 3, /* between two turns a block or two may have come */
-    SWEEP_STALL_TICKS = 10,
+    ASIDE_MS = 60000,  /* one that is left alone is asked for its head within this time */
 };
 
 const char *colour_name(enum colour c)
@@ -89,6 +89,14 @@ void health_take(struct health *h, struct knowledge *k, bool has_daemon)
 bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h)
 {
     return e->answered_at > 0 && e->paused_until == 0 && h->connected;
+}
+
+const char *endpoint_words(const struct counters_endpoint_view *e, const struct health *h)
+{
+    bool lately = e->answered_at > 0 && h->now_ms - (int64_t)e->answered_at < ASIDE_MS;
+    if (endpoint_is_up(e, h))
+        return "answers";
+    return lately && h->connected ? "set aside" : "does not answer";
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */

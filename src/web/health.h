@@ -35,6 +35,8 @@ struct health {
 void health_take(struct health *h, struct knowledge *k, bool has_daemon);
 
 bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h);
+/* "answers", "set aside" (it answers, but not as it should) or "does not answer". */
+const char *endpoint_words(const struct counters_endpoint_view *e, const struct health *h);
 
 /* It answers, and did so just now. */
 bool health_store_up(const struct health *h);

@@ -119,15 +119,22 @@ static void doom(struct exchange *x)
     let_go(x);
 }
 
+struct waiting {
+    struct exchange *x;
+    bool unread; /* it has said something that was not read yet */
+};
+
 static int older(const void *a, const void *b)
 {
-    const struct exchange *x = *(struct exchange *const *)a, *y = *(struct exchange *const *)b;
-    return (x->since_ms > y->since_ms) - (x->since_ms < y->since_ms);
+    int64_t x = ((const struct waiting *)a)->x->since_ms,
+            y = ((const struct waiting *)b)->x->since_ms;
+    return (x > y) - (x < y);
 }
 
 /* Those without a whole request, oldest first. *ret_staying: all that are not going already. */
-static size_t list_waiting(struct server *s, struct exchange **list, size_t *ret_staying)
+static size_t list_waiting(struct server *s, struct waiting *list, size_t *ret_staying)
 {
+    struct pollfd p[SERVER_CONNECTIONS];
     size_t n = 0;
     *ret_staying = 0;
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
@@ -135,9 +142,14 @@ static size_t list_waiting(struct server *s, struct exchange **list, size_t *ret
         if (!x->wsi || x->doomed)
             continue;
         (*ret_staying)++;
-        if (x->state == WAITING || x->state == BODY)
-            list[n++] = x;
+        if (x->state != WAITING && x->state != BODY)
+            continue;
+        p[n] = (struct pollfd){.fd = lws_get_socket_fd(x->wsi), .events = POLLIN};
+        list[n++].x = x;
     }
+    bool heard = poll(p, n, 0) > 0;
+    for (size_t i = 0; i < n; i++)
+        list[i].unread = heard && (p[i].revents & POLLIN);
     qsort(list, n, sizeof *list, older);
     return n;
 }
@@ -146,19 +158,15 @@ static size_t list_waiting(struct server *s, struct exchange **list, size_t *ret
  * have waited longest without asking anything, and last of those whose words were not read yet. */
 static void make_room(struct server *s)
 {
-    struct exchange *list[SERVER_CONNECTIONS];
-    struct pollfd p[SERVER_CONNECTIONS];
+    struct waiting list[SERVER_CONNECTIONS];
     size_t staying, n = list_waiting(s, list, &staying), going = 0;
     if (staying + SPARE <= SERVER_CONNECTIONS)
         return;
     size_t excess = staying + SPARE - SERVER_CONNECTIONS;
-    for (size_t i = 0; i < n; i++)
-        p[i] = (struct pollfd){.fd = lws_get_socket_fd(list[i]->wsi), .events = POLLIN};
-    bool heard = poll(p, n, 0) > 0;
     for (int unread = 0; unread < 2; unread++)
         for (size_t i = 0; i < n && going < excess; i++)
-            if (!list[i]->doomed && (unread || !heard || !(p[i].revents & POLLIN))) {
-                doom(list[i]);
+            if (list[i].unread == unread) {
+                doom(list[i].x);
                 going++;
             }
 }

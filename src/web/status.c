@@ -324,7 +324,8 @@ static void write_endpoints(const struct health *h, struct buf *out)
         bool up = endpoint_is_up(&e, h);
         buf_adds(out, any ? ",{\"name\":" : "{\"name\":");
         json_write_text(out, e.name);
-        buf_addf(out, ",\"up\":%s,\"paused_ms\":%" PRId64 ",\"paused_why\":", up ? "true" : "false",
+        buf_addf(out, ",\"state\":\"%s\",\"up\":%s,\"paused_ms\":%" PRId64 ",\"paused_why\":",
+                 endpoint_words(&e, h), up ? "true" : "false",
                  (int64_t)e.paused_until > h->now_ms ? (int64_t)e.paused_until - h->now_ms : 0);
         json_write_text(out, up ? NULL : e.paused_why[0] ? e.paused_why : NULL);
         buf_adds(out, ",\"reader\":");

@@ -64,23 +64,30 @@ function rates(history) {
   return bins.map((b) => ({ slot: b.slot, rates: b.rows.map((r) => (b.seconds ? r / b.seconds : 0)) }));
 }
 
+/* The height of the scale: one burst must not flatten an hour, so what stands far above the rest is cut. */
+function scale(totals) {
+  const most = Math.max(.1, ...totals), usual = [...totals].sort((a, b) => a - b)[Math.floor(totals.length * .9)] || 0;
+  return { most, limit: usual > 0 && most > 6 * usual ? 2 * usual : most };
+}
+
 export function refreshedChart(history) {
-  const bins = rates(history), bottom = 20, left = 44, top = 8;
-  const most = Math.max(.1, ...bins.map((b) => b.rates.reduce((sum, r) => sum + r, 0)));
+  const bins = rates(history), bottom = 20, left = 44, top = 14;
+  const totals = bins.map((b) => b.rates.reduce((sum, r) => sum + r, 0)), { most, limit } = scale(totals);
   const { width, height, root } = chart("refreshed", 190, `Rows read a second over the last hour, at most ${brief(most)}`);
   const floor = height - bottom, step = (width - left) / SLOTS, now = bins.length ? bins[bins.length - 1].slot : 0;
   for (const share of [0, .5, 1]) {
     const y = top + (floor - top) * (1 - share);
-    root.append(svg("line", { class: "axis", x1: left, x2: width, y1: y, y2: y }), label(left - 7, y + 4, `${brief(most * share)}/s`, "end"));
+    root.append(svg("line", { class: "axis", x1: left, x2: width, y1: y, y2: y }), label(left - 7, y + 4, `${brief(limit * share)}/s`, "end"));
   }
-  for (const bin of bins) {
-    const slot = SLOTS - 1 - (now - bin.slot);
+  bins.forEach((bin, i) => {
+    const slot = SLOTS - 1 - (now - bin.slot), cut = Math.min(1, limit / (totals[i] || 1));
     let y = floor;
+    if (slot >= 0 && cut < 1) root.append(label(left + (slot + .5) * step, top - 4, `↑${brief(totals[i])}`));
     bin.rates.forEach((rate, p) => {
-      const h = (floor - top) * rate / most;
+      const h = (floor - top) * rate * cut / limit;
       if (slot >= 0 && h > 0) root.append(svg("rect", { class: `p${p}`, x: left + slot * step + .6, width: Math.max(1, step - 1.2), y: (y -= h), height: h }));
     });
-  }
+  });
   root.append(label(left, height - 4, "1 h ago", "start"), label(width, height - 4, "now", "end"));
   byId("refreshed").replaceChildren(root);
 }

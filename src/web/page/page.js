@@ -125,8 +125,9 @@ async function refreshDrift() {
 function endpointRow(e) {
   const faults = Object.entries(e.faults).map(([k, n]) => `${k} ${whole(n)}`);
   if (e.missed_logs) faults.push(`missed logs ${whole(e.missed_logs)}`);
-  const words = e.up ? state("green", "answers") : state("red", e.paused_ms > 0 ? `asked again in ${duration(e.paused_ms / 1000)}` : "does not answer");
-  return [e.name, [words, ...(e.paused_why ? [muted(e.paused_why)] : [])], e.reader || "–", whole(e.batch),
+  const words = state(e.up ? "green" : e.state === "set aside" ? "amber" : "red", e.state);
+  const more = [e.paused_why, !e.up && e.paused_ms > 0 ? `asked again in ${duration(e.paused_ms / 1000)}` : null].filter(Boolean).join("; ");
+  return [e.name, [words, ...(more ? [muted(more)] : [])], e.reader || "–", whole(e.batch),
     e.answered_at ? `${e.latency_ms < 10 ? e.latency_ms.toFixed(1) : Math.round(e.latency_ms)} ms` : "–",
     whole(e.requests), faults.join(", ") || "none", `${bytes(e.bytes_in)} in, ${bytes(e.bytes_out)} out`, whole(e.cost)];
 }

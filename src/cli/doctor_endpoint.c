@@ -1,0 +1,218 @@
+/* One endpoint: who it is, how far it is, and what it can do. */
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/url.h"
+#include "cli/doctor.h"
+#include "net/ws.h"
+#include "proc/stop.h"
+#include "track/events.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { WS_MS = 3000, LAG_BLOCKS = 5, QUESTIONS = 3 };
+
+/* ---- meeting it ------------------------------------------------------------------------------ */
+
+static void identify(struct patient *p)
+{
+    uint64_t id = 0;
+    bool found = false;
+    int64_t started = clock_ms();
+    if (node_identify(p->t.node, &id, &p->t.genesis, &p->why) < 0 ||
+        node_header_tag(p->t.node, TAG_LATEST, &p->head, &found, &p->why) < 0)
+        return;
+    if (!found) {
+        err_set(&p->why, ERR_FAILED, "it knows no newest block");
+        return;
+    }
+    p->t.chain_id = id;
+    p->took_ms = (clock_ms() - started) / QUESTIONS;
+    p->answers = true;
+}
+
+void doctor_meet(const struct conf *conf, size_t i, struct patient *p)
+{
+    *p = (struct patient){.conf = *conf, .name = conf->chain.endpoints[i].name};
+    p->conf.chain.endpoints = &conf->chain.endpoints[i];
+    p->conf.chain.n_endpoints = 1;
+    if (tracker_open(&p->conf, "trueup doctor", NEEDS_NODE, &p->t, &p->why) < 0)
+        return;
+    p->is_open = true;
+    reads_stop_when(p->t.reads, stop_asked);
+    node_stop_on(p->t.node, stop_fd());
+    p->endpoint = node_endpoint(p->t.node, 0);
+    identify(p);
+}
+
+void doctor_ask_head(struct patient *p)
+{
+    struct header head;
+    struct err ignored = {0};
+    bool found = false;
+    if (p->answers && node_header_tag(p->t.node, TAG_LATEST, &head, &found, &ignored) == 0 && found)
+        p->head = head;
+}
+
+void doctor_leave(struct patient *p)
+{
+    if (p->is_open)
+        tracker_close(&p->t);
+    p->is_open = false;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static bool look_at_identity(struct findings *f, struct patient *p, const struct conf *conf)
+{
+    if (!p->answers) {
+        doctor_say(f, p->name, BAD, "%s", p->why.text);
+        doctor_advise(f, "%s: check the URL, the key and the network", p->name);
+        return false;
+    }
+    if (conf->chain.has_id && conf->chain.id != p->t.chain_id) {
+        doctor_say(f, p->name, BAD, "it serves chain %" PRIu64 ", but chain.id is %" PRIu64,
+                   p->t.chain_id, conf->chain.id);
+        doctor_advise(f, "%s: use an endpoint of chain %" PRIu64, p->name, conf->chain.id);
+        return false;
+    }
+    doctor_say(f, p->name, FINE, "answers in %" PRId64 " ms; chain %" PRIu64, p->took_ms,
+               p->t.chain_id);
+    return true;
+}
+
+static void look_at_head(struct findings *f, struct patient *p, uint64_t best, size_t endpoints)
+{
+    char age[CLOCK_TEXT];
+    uint64_t lag = best - p->head.at.number;
+    duration_text(age, (wall_seconds() - (int64_t)p->head.at.timestamp) * 1000);
+    if (lag > LAG_BLOCKS) {
+        doctor_say(f, p->name, NOTE,
+                   "head %" PRIu64 ", mined %s ago: %" PRIu64
+                   " blocks behind the best of the others",
+                   p->head.at.number, age, lag);
+        doctor_advise(f, "%s lags: put it last in chain.endpoints, or replace it", p->name);
+    } else {
+        doctor_say(f, p->name, FINE, "head %" PRIu64 ", mined %s ago%s", p->head.at.number, age,
+                   endpoints > 1 ? ", level with the others" : "");
+    }
+}
+
+static void no_message(void *ctx, const char *text, size_t n)
+{
+    (void)ctx;
+    (void)text;
+    (void)n;
+}
+
+static void look_at_socket(struct findings *f, const struct conf_endpoint *e)
+{
+    struct ws *w;
+    struct err err = {0};
+    struct ws_ask ask = {
+        .url = e->ws, .message_max = 65536, .wake_fd = -1, .on_message = no_message};
+    int64_t deadline = clock_ms() + WS_MS;
+    if (!e->ws) {
+        doctor_say(f, e->name, NOTE, "no WebSocket is configured: new blocks are found by polling");
+        return;
+    }
+    if (ws_open(&ask, &w, &err) < 0) {
+        doctor_say(f, e->name, NOTE, "WebSocket: %s", err.text);
+        return;
+    }
+    while (ws_state(w) == WS_CONNECTING && clock_ms() < deadline)
+        ws_wait(w, deadline);
+    if (ws_state(w) == WS_OPEN) {
+        doctor_say(f, e->name, FINE, "WebSocket connects");
+    } else {
+        doctor_say(f, e->name, NOTE,
+                   "WebSocket does not connect (%s): new blocks are found by polling",
+                   ws_state(w) == WS_CLOSED ? ws_why(w) : "no answer in 3 s");
+        doctor_advise(f, "%s: correct `ws`, or set it to off", e->name);
+    }
+    ws_close(w);
+}
+
+/* The text a method without parameters answers, e.g. web3_clientVersion. */
+static void look_at_client(struct findings *f, struct patient *p)
+{
+    struct node_request ask = {.method = "web3_clientVersion", .params = "[]", .params_len = 2};
+    struct json *doc = NULL;
+    const struct json *result = NULL;
+    struct err err = {0};
+    if (node_call(p->t.node, &ask, &doc, &result, NULL, &err) == 0 && json_str(result))
+        doctor_say(f, p->name, FINE, "client %.90s", json_str(result));
+    else
+        doctor_say(f, p->name, NOTE, "does not say which client it is");
+    json_free(doc);
+}
+
+static void look_at_tags(struct findings *f, struct patient *p)
+{
+    struct header h;
+    struct err err = {0};
+    bool found = false;
+    if (node_header_tag(p->t.node, TAG_FINALIZED, &h, &found, &err) == 0 && found)
+        doctor_say(f, p->name, FINE, "finalized block %" PRIu64 ", %" PRIu64 " behind its head",
+                   h.at.number,
+                   p->head.at.number > h.at.number ? p->head.at.number - h.at.number : 0);
+    else
+        doctor_say(f, p->name, NOTE,
+                   "does not know the finalized block: what is 64 blocks deep counts as settled");
+    if (endpoint_probe(p->t.node, p->endpoint, &err) == 0 &&
+        endpoint_pins_hash(p->endpoint) == CAP_YES)
+        doctor_say(f, p->name, FINE, "reads can be pinned to a block's hash");
+    else
+        doctor_say(
+            f, p->name, NOTE,
+            "a made-up block hash is not refused: reads are pinned by number, and each proves its "
+            "block from inside");
+}
+
+/* The widest window that is answered; providers differ from 1 to no limit. */
+static void look_at_logs(struct findings *f, struct patient *p)
+{
+    static const uint64_t widths[] = {9999, 1999, 499, 99, 9, 0};
+    struct trigger_filter filter;
+    struct arena arena;
+    struct err err = {0};
+    if (trigger_filter_init(&filter, p->t.balances, p->t.n_balances, &err) < 0 ||
+        filter.filter.n_topics == 0)
+        return;
+    for (size_t i = 0; i < COUNT_OF(widths); i++) {
+        struct logs logs;
+        uint64_t to = p->head.at.number, from = to > widths[i] ? to - widths[i] : 0;
+        arena_init(&arena);
+        int rc =
+            node_logs_range(p->t.node, &filter.filter, from, to, NODE_CATCHUP, &arena, &logs, &err);
+        size_t n = rc == 0 ? logs.n : 0;
+        arena_free(&arena);
+        if (rc == 0) {
+            doctor_say(f, p->name, widths[i] < 99 && from > 0 ? NOTE : FINE,
+                       "eth_getLogs over %" PRIu64 " blocks works (%zu logs)", to - from + 1, n);
+            return;
+        }
+    }
+    doctor_say(f, p->name, BAD, "eth_getLogs is refused: %s", err.text);
+    doctor_advise(f, "%s: without eth_getLogs no event is seen; choose another plan or provider",
+                  p->name);
+}
+
+void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *conf, size_t i,
+                     uint64_t best)
+{
+    const struct conf_endpoint *e = &conf->chain.endpoints[i];
+    char masked[URL_TEXT];
+    url_masked(masked, e->url);
+    doctor_title(f, p->name, masked);
+    if (!look_at_identity(f, p, conf))
+        return;
+    look_at_head(f, p, best, conf->chain.n_endpoints);
+    look_at_socket(f, e);
+    look_at_client(f, p);
+    look_at_tags(f, p);
+    doctor_readers(f, p, e);
+    look_at_logs(f, p);
+    doctor_reading(f, p);
+}

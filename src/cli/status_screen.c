@@ -1,0 +1,313 @@
+/* The status as one screen of text, from the JSON the daemon tells it in. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cli/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BAR = 30 };
+
+struct screen {
+    struct buf *out;
+    bool colour;
+};
+
+/* ---- small things ---------------------------------------------------------------------------- */
+
+static const char *paint(const struct screen *s, const char *state)
+{
+    if (!s->colour)
+        return "";
+    return strcmp(state, "green") == 0   ? "\033[32m"
+           : strcmp(state, "amber") == 0 ? "\033[33m"
+           : strcmp(state, "red") == 0   ? "\033[31m"
+           : strcmp(state, "bold") == 0  ? "\033[1m"
+           : strcmp(state, "dim") == 0   ? "\033[2m"
+                                         : "\033[0m";
+}
+
+static const char *text_of(const struct json *object, const char *key)
+{
+    const char *text = json_str(json_get(object, key));
+    return text ? text : "";
+}
+
+/* A number without its fraction; −1 when there is none. */
+static int64_t number_of(const struct json *object, const char *key)
+{
+    struct buf text = BUF_INIT(64);
+    int64_t ret = -1;
+    uint64_t whole;
+    json_print(json_get(object, key), &text);
+    const char *s = buf_str(&text);
+    if (parse_u64(s, strcspn(s, "."), &whole) && whole <= INT64_MAX)
+        ret = (int64_t)whole;
+    buf_free(&text);
+    return ret;
+}
+
+static void add_number(struct screen *s, int64_t n)
+{
+    char digits[24];
+    if (n < 0) {
+        buf_adds(s->out, "-");
+        return;
+    }
+    snprintf(digits, sizeof digits, "%" PRId64, n);
+    for (size_t i = 0, len = strlen(digits); i < len; i++) {
+        if (i && (len - i) % 3 == 0)
+            buf_addc(s->out, ',');
+        buf_addc(s->out, digits[i]);
+    }
+}
+
+static void add_age(struct screen *s, int64_t seconds)
+{
+    char text[CLOCK_TEXT];
+    duration_text(text, seconds * 1000);
+    buf_adds(s->out, seconds < 0 ? "-" : text);
+}
+
+static void add_bytes(struct screen *s, int64_t n)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double bytes = (double)n;
+    size_t i = 0;
+    for (; bytes >= 1000 && i < COUNT_OF(units) - 1; i++)
+        bytes /= 1000;
+    buf_addf(s->out, "%.*f %s", i && bytes < 10 ? 1 : 0, bytes, units[i]);
+}
+
+static void add_pair(struct screen *s, const char *name, int64_t n)
+{
+    buf_addf(s->out, "  %s%s%s ", paint(s, "dim"), name, paint(s, "plain"));
+    add_number(s, n);
+}
+
+static void add_name(struct screen *s, const char *name)
+{
+    buf_addf(s->out, "%s%-11s%s", paint(s, "dim"), name, paint(s, "plain"));
+}
+
+/* ---- the verdict ----------------------------------------------------------------------------- */
+
+static void draw_verdict(struct screen *s, const struct json *doc)
+{
+    const struct json *v = json_get(doc, "verdict"), *chain = json_get(doc, "chain");
+    const char *state = text_of(v, "state");
+    int64_t id = number_of(chain, "id");
+    buf_addf(s->out, "%strueup %s%s  chain ", paint(s, "bold"), text_of(doc, "version"),
+             paint(s, "plain"));
+    if (id < 0)
+        buf_adds(s->out, "not known yet");
+    else
+        buf_addf(s->out, "%" PRId64, id);
+    buf_addf(s->out, ", %s, %s\n\n%s%s%s  %s\n", text_of(json_get(doc, "store"), "kind"),
+             text_of(chain, "mode"), paint(s, state),
+             strcmp(state, "green") == 0   ? "CAN BE TRUSTED"
+             : strcmp(state, "amber") == 0 ? "CATCHING UP"
+                                           : "NOT TO BE TRUSTED",
+             paint(s, "plain"), text_of(v, "text"));
+    for (const struct json *r = json_first(json_get(v, "reasons")); r; r = json_next(r))
+        buf_addf(s->out, "  - %s\n", text_of(r, "text"));
+    for (const struct json *n = json_first(json_get(v, "notes")); n; n = json_next(n))
+        buf_addf(s->out, "  %s. %s%s\n", paint(s, "dim"), json_str(n) ? json_str(n) : "",
+                 paint(s, "plain"));
+    buf_addc(s->out, '\n');
+}
+
+static void draw_chain(struct screen *s, const struct json *doc)
+{
+    static const char *const names[] = {"head", "covered", "settled"};
+    const struct json *c = json_get(doc, "chain");
+    int64_t head = number_of(c, "head");
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        int64_t n = number_of(c, names[i]);
+        add_name(s, names[i]);
+        add_number(s, n);
+        if (i && n >= 0 && head > n)
+            buf_addf(s->out, "  (%" PRId64 " behind the head)", head - n);
+        buf_addc(s->out, '\n');
+    }
+    buf_addc(s->out, '\n');
+}
+
+/* ---- balances -------------------------------------------------------------------------------- */
+
+static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
+{
+    int64_t done = number_of(lap, "rows"), full = number_of(lap, "full_pass_seconds");
+    if (text_of(lap, "started")[0] == '\0')
+        return;
+    done = done > rows ? rows : done;
+    buf_adds(s->out, "  ");
+    add_name(s, "sweep");
+    buf_addc(s->out, '[');
+    for (int64_t i = 0; i < BAR; i++)
+        buf_addc(s->out, i < done * BAR / rows ? '#' : '.');
+    buf_addf(s->out, "] %" PRId64 " %% of lap %" PRId64, done * 100 / rows,
+             number_of(lap, "number"));
+    if (full >= 0) {
+        buf_adds(s->out, ", ");
+        add_age(s, full * (rows - done) / rows);
+        buf_adds(s->out, " to go, every row once in ");
+        add_age(s, full);
+    }
+    buf_addc(s->out, '\n');
+    if (number_of(lap, "full_pass_units") < 0)
+        return;
+    buf_adds(s->out, "  ");
+    add_name(s, "a full pass");
+    add_pair(s, "requests", number_of(lap, "full_pass_requests"));
+    add_pair(s, "units", number_of(lap, "full_pass_units"));
+    buf_addf(s->out, "  %straffic%s ", paint(s, "dim"), paint(s, "plain"));
+    add_bytes(s, number_of(lap, "full_pass_bytes"));
+    buf_addc(s->out, '\n');
+}
+
+static void draw_balance(struct screen *s, const struct json *b)
+{
+    int64_t rows = number_of(b, "rows");
+    buf_addf(s->out, "%s%s%s (table %s)\n  ", paint(s, "bold"), text_of(b, "name"),
+             paint(s, "plain"), text_of(b, "table"));
+    add_name(s, "checkpoint");
+    add_number(s, number_of(b, "checkpoint"));
+    add_pair(s, "rows", rows);
+    add_pair(s, "not proven", number_of(b, "unproven"));
+    add_pair(s, "quarantined", number_of(b, "quarantined"));
+    buf_addc(s->out, '\n');
+    if (rows <= 0)
+        return;
+    buf_adds(s->out, "  ");
+    add_name(s, "age");
+    buf_adds(s->out, "oldest ");
+    add_age(s, number_of(b, "oldest_age_seconds"));
+    buf_adds(s->out, ", half below ");
+    add_age(s, number_of(json_get(b, "age_quantiles"), "0.5") + 1);
+    buf_addc(s->out, '\n');
+    draw_lap(s, json_get(b, "lap"), rows);
+}
+
+/* ---- work ------------------------------------------------------------------------------------ */
+
+/* The numbers of an object that are not 0. */
+static void add_counts(struct screen *s, const struct json *object)
+{
+    bool any = false;
+    for (const struct json *p = json_first(object); p; p = json_next(p)) {
+        int64_t n = number_of(object, json_key(p));
+        if (n > 0)
+            add_pair(s, json_key(p), n);
+        any |= n > 0;
+    }
+    buf_adds(s->out, any ? "\n" : "  none yet\n");
+}
+
+static void draw_budget(struct screen *s, const struct json *budget)
+{
+    int64_t day = number_of(budget, "per_day"), second = number_of(budget, "per_second");
+    add_name(s, "budget");
+    buf_adds(s->out, "  ");
+    if (day > 0) {
+        add_number(s, number_of(budget, "spent_today"));
+        buf_adds(s->out, " of ");
+        add_number(s, day);
+        buf_adds(s->out, " units today (UTC)");
+    } else {
+        add_number(s, number_of(budget, "spent_since_start"));
+        buf_adds(s->out, " units since the start");
+    }
+    if (second > 0) {
+        buf_adds(s->out, ", at most ");
+        add_number(s, second);
+        buf_adds(s->out, " a second");
+    }
+    buf_adds(s->out, day > 0 || second > 0 ? "\n" : "; no budget is set\n");
+}
+
+static void draw_work(struct screen *s, const struct json *doc)
+{
+    const struct json *sweep = json_get(doc, "sweep"), *drift = json_get(doc, "drift");
+    add_name(s, "rows read");
+    add_counts(s, json_get(doc, "refreshed"));
+    add_name(s, "ticks");
+    add_pair(s, "done", number_of(sweep, "done"));
+    add_pair(s, "dropped", number_of(sweep, "dropped"));
+    add_pair(s, "failed", number_of(sweep, "failed"));
+    buf_addc(s->out, '\n');
+    draw_budget(s, json_get(doc, "budget"));
+    add_name(s, "drift");
+    add_pair(s, "rows", number_of(drift, "total"));
+    for (const struct json *c = json_first(json_get(drift, "causes")); c; c = json_next(c))
+        add_pair(s, text_of(c, "cause"), number_of(c, "rows"));
+    buf_adds(s->out, "\n\n");
+}
+
+/* ---- endpoints and workers ------------------------------------------------------------------- */
+
+static void draw_endpoint(struct screen *s, const struct json *e)
+{
+    const struct json *faults = json_get(e, "faults");
+    const char *state = text_of(e, "state"), *why = text_of(e, "paused_why");
+    bool up = json_bool(json_get(e, "up"), false);
+    int64_t batch = number_of(e, "batch");
+    char latency[24] = "-";
+    if (text_of(e, "answered_at")[0])
+        snprintf(latency, sizeof latency, "%" PRId64 " ms", number_of(e, "latency_ms"));
+    buf_addf(s->out, "%-16.16s %s%-15s%s %9s %9" PRId64 "  %s", text_of(e, "name"),
+             paint(s, up                                ? "green"
+                      : strcmp(state, "set aside") == 0 ? "amber"
+                                                        : "red"),
+             state, paint(s, "plain"), latency, number_of(e, "requests"), text_of(e, "reader"));
+    if (batch > 0)
+        buf_addf(s->out, ", %" PRId64 " wallets a request", batch);
+    buf_addc(s->out, '\n');
+    if (!up && why[0])
+        buf_addf(s->out, "  - %s\n", why);
+    if (json_first(faults)) {
+        buf_adds(s->out, "  faults");
+        add_counts(s, faults);
+    }
+}
+
+static void draw_worker(struct screen *s, const struct json *w)
+{
+    bool runs = json_bool(json_get(w, "running"), false);
+    const char *words = text_of(w, "last_words");
+    buf_addf(s->out, "%-16.16s %s%-15s%s %9" PRId64 "  %.90s\n", text_of(w, "name"),
+             paint(s, runs ? "green" : "red"), runs ? "runs" : "is down", paint(s, "plain"),
+             number_of(w, "restarts"), words[0] ? words : text_of(w, "died_of"));
+}
+
+static void draw_machinery(struct screen *s, const struct json *doc)
+{
+    const struct json *e = json_first(json_get(doc, "endpoints"));
+    const struct json *w = json_first(json_get(doc, "workers"));
+    if (e)
+        buf_addf(s->out, "%s%-16s %-15s %9s %9s  %s%s\n", paint(s, "dim"), "endpoint", "state",
+                 "latency", "requests", "reader", paint(s, "plain"));
+    for (; e; e = json_next(e))
+        draw_endpoint(s, e);
+    if (w)
+        buf_addf(s->out, "\n%s%-16s %-15s %9s  %s%s\n", paint(s, "dim"), "worker", "state",
+                 "restarts", "last words", paint(s, "plain"));
+    for (; w; w = json_next(w))
+        draw_worker(s, w);
+}
+
+void status_draw(const struct json *doc, bool colour, struct buf *out)
+{
+    struct screen s = {out, colour};
+    draw_verdict(&s, doc);
+    draw_chain(&s, doc);
+    for (const struct json *b = json_first(json_get(doc, "balances")); b; b = json_next(b))
+        draw_balance(&s, b);
+    buf_addc(out, '\n');
+    if (!json_bool(json_get(doc, "daemon"), false))
+        return;
+    draw_work(&s, doc);
+    draw_machinery(&s, doc);
+}
