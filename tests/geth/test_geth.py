@@ -1,9 +1,12 @@
 """The promises on go-ethereum: equal rows whatever the daemon goes through, every reader the same, a rewound
 node, a real reorg with `removed` logs."""
 
+import asyncio
 import itertools
 import json
+import threading
 
+import aiohttp
 import pytest
 
 from harness import config as configs
@@ -107,6 +110,31 @@ def test_a_rewound_node(dev, store, trueup, tmp_path, wallets, rng):
     rest(dev, store, trueup, wallets)
 
 
+class Pushes(threading.Thread):
+    """What geth pushes to a subscriber of logs, so that the stage is known to be what it should be."""
+
+    def __init__(self, node, contract):
+        super().__init__(daemon=True)
+        self.node, self.contract, self.logs, self.ready = node, contract, [], threading.Event()
+        self.start()
+        assert self.ready.wait(10)
+
+    def run(self):
+        asyncio.run(self.listen())
+
+    async def listen(self):
+        async with aiohttp.ClientSession() as http, http.ws_connect(self.node.ws) as ws:
+            await ws.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe",
+                                "params": ["logs", {"address": self.contract}]})
+            await ws.receive()
+            self.ready.set()
+            async for message in ws:
+                self.logs.append(json.loads(message.data)["params"]["result"])
+
+    def removed(self):
+        return [log for log in self.logs if log["removed"]]
+
+
 @pytest.mark.parametrize("poll", ["100ms", "1h"])
 def test_a_real_reorg(engine, store, trueup, tmp_path, wallets, rng, poll):
     """The engine chooses another branch; one dropped transaction is replaced, the others are mined again. By
@@ -119,11 +147,12 @@ def test_a_real_reorg(engine, store, trueup, tmp_path, wallets, rng, poll):
         engine.world.token.send("mint", wallets[i], 10 ** 18 + i)
     head = engine.rpc.number()
     trueup.until(lambda: store.covered(BALANCE) >= head, "what will be dropped to be covered")
-    old = engine.rpc.block(base + 1)
+    old, pushes = engine.rpc.block(base + 1), Pushes(engine.node, engine.world.token.address)
     engine.node.reorg(3, instead=[(engine.world.token.address, engine.world.token.data("mint", wallets[9], 77))])
     new = engine.rpc.block(base + 1)
     assert old["hash"] != new["hash"] and all(old[k] == new[k] for k in ("parentHash", "timestamp", "number"))
     trueup.until_log("the chain was reorganised")
+    trueup.until(lambda: len(pushes.removed()) == 3, "the three dropped logs to be taken back by geth")
     right = engine.truth.read([*wallets[:3], wallets[9]])
     assert right[wallets[0]] == engine.truth.read(wallets[:1], base)[wallets[0]], "the stage: it was replaced"
     trueup.until(lambda: {w: store.rows(TABLE)[w].balance for w in right} == right, "the new branch to be read")
