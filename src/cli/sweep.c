@@ -28,14 +28,19 @@ static void print_result(const struct tracked *b, const struct flights_progress 
     duration_text(took, ms);
     if (json)
         printf("{\"balance\":\"%s\",\"rows\":%" PRIu64 ",\"updated\":%" PRIu64
-               ",\"changed\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"requests\":%" PRIu64
-               ",\"bytes_out\":%" PRIu64 ",\"bytes_in\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
-               b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, p->bytes_out,
-               p->bytes_in, ms);
+               ",\"changed\":%" PRIu64 ",\"drifted\":%" PRIu64 ",\"failed\":%" PRIu64
+               ",\"requests\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"bytes_in\":%" PRIu64
+               ",\"ms\":%" PRId64 "}\n",
+               b->conf->name, p->rows, p->updated, p->changed, p->drifted, p->failed, p->requests,
+               p->bytes_out, p->bytes_in, ms);
     else
         printf("%s: %" PRIu64 " rows read, %" PRIu64 " proven, %" PRIu64 " had changed, %" PRIu64
                " failed, %" PRIu64 " requests, %s\n",
                b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, took);
+    if (!json && p->drifted > 0)
+        printf("  %" PRIu64 " of them had drifted: no event said why (trueup explain WALLET; "
+               "/v1/drift)\n",
+               p->drifted);
 }
 
 static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lease,

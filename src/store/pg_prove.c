@@ -16,7 +16,9 @@
 
 enum {
     SMALL_PAGES = 2048,
-    ROUND = 20000,         /* places drawn at once, and rows of a step of the walk */
+    ROUND = 20000, /* places drawn at once at most, and rows of a step of the walk */
+    ROUND_FEW = 2000,
+    PLACES_A_ROW = 6,      /* as a table is usually filled */
     PLACES_MOST = 4000000, /* then the table is taken to be nearly empty */
     HEADER = 24,
     LINE = 28, /* of a page; of a line: its pointer and the least of a row */
@@ -94,14 +96,14 @@ static int measure(struct draw *d, struct err *err)
     return rc;
 }
 
-static int draw_round(struct draw *d, struct err *err)
+static int draw_round(struct draw *d, size_t n, struct err *err)
 {
     struct arena arena;
     struct pg_array places;
     struct rng *rng = &d->s->base.rng;
     arena_init(&arena);
-    pg_array_begin(&places, &arena, PG_TID, ROUND);
-    for (size_t i = 0; i < ROUND; i++) {
+    pg_array_begin(&places, &arena, PG_TID, n);
+    for (size_t i = 0; i < n; i++) {
         uint64_t page = rng_below(rng, d->pages), line = 1 + rng_below(rng, d->lines);
         uint8_t tid[PG_TID_SIZE] = {(uint8_t)(page >> 24), (uint8_t)(page >> 16),
                                     (uint8_t)(page >> 8),  (uint8_t)page,
@@ -135,8 +137,10 @@ static void thin(struct draw *d, size_t want)
 
 static int draw(struct draw *d, size_t want, struct err *err)
 {
-    for (size_t places = 0; d->n < want && places < PLACES_MOST; places += ROUND) {
-        if (draw_round(d, err) != 0)
+    size_t most = want * PLACES_A_ROW < ROUND_FEW ? ROUND_FEW : want * PLACES_A_ROW;
+    size_t round = most < ROUND ? most : ROUND;
+    for (size_t places = 0; d->n < want && places < PLACES_MOST; places += round) {
+        if (draw_round(d, round, err) != 0)
             return -1;
         d->n = addresses_settle(d->found, d->n);
     }
