@@ -249,7 +249,7 @@ static bool take_block_hash(struct cursor *c, struct logs_out *out, struct event
 /* By length first: this is asked ten times a log. */
 static enum field field_named(const char *key, size_t n)
 {
-#define IS(name) (n == sizeof name - 1 && memcmp(key, name, sizeof name - 1) == 0)
+#define IS(name) (n == sizeof(name) - 1 && memcmp(key, (name), sizeof(name) - 1) == 0)
     switch (n) {
     case 4:
         return IS("data") ? FIELD_DATA : 0;

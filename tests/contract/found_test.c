@@ -192,6 +192,21 @@ static void all_that_a_query_names(void **state)
     assert_int_equal(count(c), 0); /* the connection still serves */
 }
 
+static void an_older_schema_gets_the_table(void **state)
+{
+    struct contract *c = *state;
+    struct store_adopted done;
+    app(c, "DROP TABLE trueup_found");
+    app(c, "UPDATE trueup_state SET value = '1' WHERE key = 'schema'");
+    assert_int_equal(store_check(c->store, &c->balance, 1, &c->err), -1);
+    ok(c, store_migrate(c->store, &c->balance, 1, &done, &c->err));
+    put(c, 1, 3, 10);
+    assert_int_equal(count(c), 3);
+    /* Another chain's holders are none of this one's. */
+    ok(c, store_reset_chain(c->store, &c->balance, 1, &c->err));
+    assert_int_equal(count(c), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, fresh, gone)
 
 int main(int argc, char **argv)
@@ -203,6 +218,7 @@ int main(int argc, char **argv)
         T(keys_are_all_rows_that_are_wallets),
         T(who_has_no_row),
         T(all_that_a_query_names),
+        T(an_older_schema_gets_the_table),
     };
     return contract_main(argc, argv, "found", tests, sizeof tests / sizeof tests[0]);
 }
