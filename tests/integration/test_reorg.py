@@ -1,7 +1,8 @@
 """Random lives of a chain: traffic, silence, branches replaced, blocks cut off, processes killed, a node
 that takes its time. After each schedule, at rest, every row is right.
 
-TRUEUP_SCHEDULES says how many (25 a database); TRUEUP_SEED replays them."""
+TRUEUP_SCHEDULES says how many (15 a database; bench/live/reorgs plays them by the hundred); TRUEUP_SEED
+replays them."""
 
 import os
 import random
@@ -20,7 +21,7 @@ WALLETS = [wallet(i) for i in range(60)]
 PROVIDERS = WALLETS[:4]
 SETTLE = 34
 DEEPEST = 30
-SCHEDULES = int(os.environ.get("TRUEUP_SCHEDULES", "25"))
+SCHEDULES = int(os.environ.get("TRUEUP_SCHEDULES", "15"))
 
 
 class Life:
