@@ -241,6 +241,7 @@ def test_a_database_that_hangs_delays_nobody(postgres, chain, trueup, tmp_path):
             assert status == 200 and took < 0.5, path
         until(lambda: client.ask("/readyz")[::2][0] == 503, "not ready", 10)
         assert "the database has not answered for " in client.ask("/readyz")[2]
+        assert client.metrics()["trueup_store_up"] == 0
         status, found = client.get("/eth/health")
         assert status == 500 and list(found) == ["error"]
         assert trueup.stop() == 0, "and it stops in time, with SQL hanging"
