@@ -37,7 +37,9 @@ def mine(s, rng):
 @traffic(2)
 def silence(s, rng):
     """Balances change, and no event says so."""
-    s.world.silent(rng.sample(WALLETS, 4), rng)
+    who = rng.sample(WALLETS, 4)
+    s.world.silent(who, rng)
+    s.silenced |= set(who)
     s.fire("silent changes")
 
 

@@ -21,6 +21,7 @@ def judge(s, keep_daemon):
     check_coverage(s, rows)
     check_extras(s, rows)
     check_changes(s, rows)
+    check_drift(s)
     check_web(s, rows)
     let_quarantine_go(s, keep_daemon)
     check_deaths(s)
@@ -130,6 +131,18 @@ def check_extras(s, rows):
     assert not extra, f"rows that nobody asked for: {extra[:3]}"
     quarantined = s.store.quarantined(BALANCE)
     assert quarantined <= s.moody, f"quarantined without a cause: {sorted(quarantined - s.moody)[:3]}"
+
+
+def check_drift(s):
+    """Nothing is filed that is not so: only rows whose wallet was changed in silence (a mood changes what
+    the view answers, too), or that somebody else wrote, or, where logs were withheld, anybody's."""
+    if s.logs_withheld:
+        return
+    filed = s.store.sql("SELECT wallet, cause, stored, actual, block, age FROM trueup_drift")
+    false = [r for r in filed if r[0] not in s.silenced | s.moody | s.vandalised]
+    assert not false, f"drift that is none: {false[:3]}"
+    blamed = [r for r in filed if r[1] == "missed_log"]
+    assert not blamed, f"no log was left out: {blamed[:3]}"
 
 
 def check_changes(s, rows):

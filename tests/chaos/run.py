@@ -84,6 +84,7 @@ def main():
         cluster = Cluster(chosen.cluster) if chosen.store == "postgres" else None
         s = Stage(Path(folder), random.Random(f"{chosen.seed}/stage"), chosen.store, cluster)
         s.story, s.moody, s.placed, s.vandalised, s.logs_withheld = [], set(), set(), set(), False
+        s.silenced = set()
         try:
             perform(s, chosen.seed, chosen.length)
             calm = time.monotonic()
@@ -117,6 +118,7 @@ def keep(s, folder, result):
         (folder / "trueup.log").write_text(s.trueup.output())
     text = "\n".join(s.story) + "\n\n" + result["wrong"] + "\n"
     for table in ("trueup_state", "trueup_blocks", "trueup_dirty", "trueup_quarantine", "trueup_changes",
+                  "trueup_drift",
                   "eth_wallet_balances"):
         try:
             rows = s.store.sql(f"SELECT * FROM {table}")
