@@ -11,14 +11,15 @@
 
 enum {
     WINDOWS = 4,           /* an endpoint is asked eight things at once, a window is two … */
-    LOGS_AT_ONCE = 12000,  /* … as long as no more logs than these are expected in them */
+    LOGS_AT_ONCE = 16000,  /* … as long as no more logs than these are expected in them */
     FLUSH_MS = 1000,       /* what was found is written down so often … */
     FLUSH_MOST_MS = 30000, /* … or, where that takes long, … */
     FLUSH_SHARE = 10,      /* … for so much of the time */
     LOOK_MS = 200,         /* how long a wait may keep us from noticing that we are to stop */
     FANOUT_MANY = 2000,    /* lists to be asked for: enough, see to them */
-    DISHONEST_MOST = 8,    /* answers in a row that cannot be right */
-    PENDING = 16,          /* stretches that were given back and wait to be asked for again */
+    FIRST_GUESS_OFF = 4,
+    DISHONEST_MOST = 8, /* answers in a row that cannot be right */
+    PENDING = 16,       /* stretches that were given back and wait to be asked for again */
 };
 
 struct span {
@@ -257,8 +258,11 @@ static int refused(struct walk *w, struct window *win, const struct logs *logs,
                    const struct err *why, struct err *err)
 {
     struct span s = win->span;
-    enum range_advice advice =
-        range_refused(history_range(w->h, win->by), s.to - s.from, &logs->fault);
+    struct range *range = history_range(w->h, win->by);
+    enum range_advice advice = range_refused(range, s.to - s.from, &logs->fault);
+    /* Nothing is known yet: megabytes were asked for in vain, and half of them would be, too. */
+    if (logs->fault.fault == FAULT_DENSITY && w->blocks_lately == 0)
+        range->width /= FIRST_GUESS_OFF;
     bool dishonest = logs->fault.fault == FAULT_NONE;
     end_window(win);
     give_back(w, s);
