@@ -12,6 +12,8 @@
 enum {
     SAMPLES = 5,
     SHORT_WAY = 4 * (RANGE_FIRST + 1), /* blocks, not worth a sample */
+    UNSEEN = 31, /* the first width where nothing is known: too wide costs megabytes, too narrow a
+                    few small questions */
     SAMPLE_TRIES = 20,
     PAGE_LOGS = 4000,     /* about what a window holds once its width has settled */
     WIDE = 9999,          /* how wide a window is believed to become where there is little */
@@ -174,6 +176,9 @@ static int forecast(struct backfill *f, struct backfill_forecast *ret, struct er
     uint64_t left = h->next <= h->to ? h->to - h->next + 1 : 0;
     if (left > SHORT_WAY && sample_parts(f, ret, err) < 0)
         return -1;
+    /* With another endpoint wide windows come first: that nothing is in them it may deny. */
+    if (!ret->sampled && node_endpoints(f->t->node) == 1)
+        f->history.ranges[0].width = UNSEEN;
     if (!ret->sampled)
         ret->requests = left ? 2 * (left / (RANGE_FIRST + 1) + 1) : 0;
     uint64_t log_requests = ret->requests, found = 0;
