@@ -141,7 +141,8 @@ static void tell_watcher(enum log_level level, const char *message, const struct
 {
     const char *error = NULL;
     for (int i = 0; i < n; i++)
-        if (f[i].name && f[i].type == LOG_FIELD_STR && strcmp(f[i].name, "error") == 0)
+        if (f[i].name && f[i].type == LOG_FIELD_STR &&
+            (strcmp(f[i].name, "error") == 0 || strcmp(f[i].name, "why") == 0))
             error = f[i].str;
     if (watcher && level <= LOG_WARN)
         watcher(level, message, error);

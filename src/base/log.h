@@ -44,8 +44,8 @@ bool log_level_parse(const char *s, enum log_level *ret); /* "error" … "trace"
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, int n);
 
-/* heard is told of every warning and error that is written, with its field "error" (or NULL): so
- * the last words of a process can be kept where others see them. NULL ends it. */
+/* heard is told of every warning and error that is written, with its field "error" or "why"
+ * (or NULL): so the last words of a process can be kept where others see them. NULL ends it. */
 void log_watch(void (*heard)(enum log_level level, const char *message, const char *error));
 
 /* The error's words as field "error", its hint as "hint". */

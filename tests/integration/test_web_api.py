@@ -74,6 +74,18 @@ def test_health_in_good_times(chain, store, filled):
     assert filled.get("/eth/health?max_event_lag_secs=soon")[0] == 400
 
 
+@on_sqlite
+def test_health_before_the_first_event(chain, store, trueup, serve):
+    """The lag is that of events, so it starts with the first; and polling counts as connected."""
+    client = serve()
+    trueup.until(lambda: client.ask("/readyz")[0] == 200, "ready")
+    time.sleep(1.2)
+    status, found = client.get("/eth/health?max_event_lag_secs=1")
+    assert status == 200 and list(found) == ["data"]
+    assert found["data"]["last_event_at"] is None and found["data"]["connected"] is True
+    assert client.status()["chain"]["mode"] == "polling"
+
+
 def test_rows_one_by_one_and_many(chain, store, filled):
     rows = store.rows(TABLE)
     row = rows[WALLETS[0]]

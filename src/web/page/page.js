@@ -81,8 +81,8 @@ function drawSweep(s, b) {
 
 function drawCost(s, b) {
   const budget = s.budget, lap = (b && b.lap) || {}, share = budget.per_day ? budget.spent_today / budget.per_day : 0;
-  say("cost-lead", budget.per_day ? `${whole(budget.spent_today)} of ${whole(budget.per_day)} units today` : `${whole(budget.spent_since_start)} units`);
-  say("cost-note", budget.per_day ? `${(share * 100).toFixed(share < .1 ? 1 : 0)} % of the day's budget (UTC)${budget.per_second ? `; at most ${whole(budget.per_second)} a second` : ""}`
+  say("cost-lead", budget.per_day ? `${whole(budget.spent_today)} of ${whole(budget.per_day)} units` : `${whole(budget.spent_since_start)} units`);
+  say("cost-note", budget.per_day ? `${(share * 100).toFixed(share < .1 ? 1 : 0)} % of today's budget (UTC)${budget.per_second ? `; at most ${whole(budget.per_second)} a second` : ""}`
     : `spent since the start ${ago(s.started, s.time)}; ${budget.per_second ? `at most ${whole(budget.per_second)} a second` : "no budget is set"}`);
   byId("cost-progress").hidden = !budget.per_day;
   meter("cost-progress", Math.min(1, share), `${Math.round(share * 100)} %`);

@@ -119,7 +119,7 @@ def test_it_shows_what_the_api_says(scene, browser):
     cost = facts(browser, "cost-facts")
     assert number(cost["requests"]) == status["balances"][0]["lap"]["full_pass_requests"]
     assert list(cost) == ["requests", "units", "traffic", "time"]
-    assert "of 1 000 000 units today" in browser.text("#cost-lead").replace("\u2009", " ")
+    assert "of 1 000 000 units" in browser.text("#cost-lead").replace("\u2009", " ")
     (endpoint,), workers = cells(browser, "endpoints"), cells(browser, "workers")
     assert endpoint[:3] == ["local", "answers", "override"]
     assert number(endpoint[3]) == status["endpoints"][0]["batch"]
