@@ -206,6 +206,42 @@ def asan():
     return result
 
 
+# What touches most of the program in the least time.
+SANITIZED_WORLD = ("test_equality.py::test_a_silent_change_is_found_by_the_sweep",
+                   "test_equality.py::test_a_wallet_recovers_from_quarantine",
+                   "test_follow.py::test_reorg[3-True-postgres]", "test_follow.py::test_reorg[10-True-sqlite]",
+                   "test_live.py::test_dropped_connections_come_back",
+                   "test_web_api.py::test_rows_one_by_one_and_many",
+                   "test_web_api.py::test_a_database_that_hangs_delays_nobody",
+                   "test_store_faults.py::test_restarted", "test_processes.py::test_hangup_reads_the_settings_again",
+                   "test_pass.py")
+
+
+def world(name, options, selection=SANITIZED_WORLD):
+    """Tests of integration against a program that watches itself. Whatever it reports, in whichever
+    process, is in a file of its own, and fails the run: a report in a log may be looked over."""
+    binary = build(name, targets=["src/trueup"]) / "src/trueup"
+    with tempfile.TemporaryDirectory(prefix="trueup-reports-") as folder:
+        os.chmod(folder, 0o777)
+        env = {k: f"{v}:log_path={folder}/report" for k, v in options.items()}
+        result = pytest(selection, binary=binary, name=name, options=["-x"],
+                        env={**env, "TRUEUP_TEST_SLOWNESS": "4"})
+        for report in sorted(Path(folder).iterdir()):
+            result.fail(f"{name}: {report.name}\n{read(report)[:3000]}")
+        return result
+
+
+def asan_world():
+    return world("build-asan", {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
+                                "UBSAN_OPTIONS": "print_stacktrace=1"})
+
+
+def tsan_world():
+    """Where threads are: the clerks of web, the writers of a pass."""
+    return world("build-tsan", {"TSAN_OPTIONS": f"suppressions={ROOT}/tests/tsan.supp:second_deadlock_stack=1"},
+                 [s for s in SANITIZED_WORLD if "web_api" in s or "test_pass" in s])
+
+
 def valgrind():
     wrapper = ("--wrap=valgrind --quiet --error-exitcode=99 --leak-check=full "
                "--errors-for-leak-kinds=definite")
@@ -373,6 +409,8 @@ SUITES = {
     "fuzz": fuzz,
     "compilers": compilers,
     "asan": asan,
+    "asan-world": asan_world,
+    "tsan-world": tsan_world,
     "valgrind": valgrind,
     "lint": lint,
     "browser": browser,
@@ -382,6 +420,7 @@ SUITES = {
     "mutations": mutations,
 }
 NODES = {"geth": geth}  # by --node alone: what they need takes minutes to build
+ASKED_FOR = ("tsan-world",)  # a build of its own for what --all has time for only now and then
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
 
 
@@ -395,7 +434,7 @@ def main():
     parser.add_argument("--node", choices=NODES, help="only: the demo world on this node; geth is built "
                                                       "from its Go module, the first time in minutes")
     chosen = parser.parse_args()
-    names = list(SUITES) if chosen.all else list(chosen.suite)
+    names = [s for s in SUITES if s not in ASKED_FOR] if chosen.all else list(chosen.suite)
     names += [chosen.node] if chosen.node else []
     if chosen.mutations and not chosen.all:
         names.append("mutations")

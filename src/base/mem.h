@@ -23,6 +23,9 @@ void *mem_grow(void *p, size_t count, size_t size); /* realloc; count * size is 
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 void mem_free(void *p); /* NULL is fine */
+/* Hands back to the system what is free: after a large step the C library keeps its memory for
+ * ever. A millisecond at most, for the sizes of ours; so not in a loop. */
+void mem_give_back(void);
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 

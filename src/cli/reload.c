@@ -4,6 +4,7 @@
  * the daemon runs (conf_keep()); that is said, and the old value stays.
  */
 #include "proc/reload.h"
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/services.h"
@@ -44,17 +45,17 @@ void reload_ask(const struct cli *cli, const struct conf *conf, struct buf *out)
 /* ---- the helper ------------------------------------------------------------------------------ */
 
 struct question {
+    struct arena texts;
     struct conf_source_set from;
     struct conf_flag flags[CLI_FLAGS];
     char *start_block; /* --from */
     struct conf *old;
 };
 
-/* The texts live as long as the process, which is short. */
 static void take_part(struct question *q, const char *name, const char *text, size_t n)
 {
     struct conf_problems problems = {0};
-    char *copy = mem_strndup(text, n);
+    char *copy = arena_printf(&q->texts, "%.*s", (int)n, text);
     size_t at = q->from.n_flags ? q->from.n_flags - 1 : 0;
     if (strcmp(name, "old") == 0) {
         q->old = conf_load_text(text, n, &problems);
@@ -139,11 +140,14 @@ int reload_work(void)
     struct question q = {0};
     struct conf_problems problems = {0};
     struct buf kept = BUF_INIT(1024);
+    arena_init(&q.texts);
     int status = read_question(&q);
-    if (status)
+    if (status == 0 && !q.old)
+        status = 1;
+    if (status) {
+        arena_free(&q.texts);
         return status;
-    if (!q.old)
-        return 1;
+    }
     log_setup((enum log_level)q.old->log.level, q.old->log.json, "reload");
     struct conf *conf = conf_load(&q.from, &problems);
     if (conf) {
@@ -159,6 +163,7 @@ int reload_work(void)
     conf_problems_free(&problems);
     conf_free(conf);
     conf_free(q.old);
+    arena_free(&q.texts);
     return status;
 }
 

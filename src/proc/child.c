@@ -41,7 +41,8 @@ static bool may_pass(const char *entry)
                                         "PG",
                                         "ASAN_OPTIONS=",
                                         "UBSAN_OPTIONS=",
-                                        "LSAN_OPTIONS="};
+                                        "LSAN_OPTIONS=",
+                                        "TSAN_OPTIONS="};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strncmp(entry, names[i], strlen(names[i])) == 0)
             return true;

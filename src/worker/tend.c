@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000 };
+enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000, GIVE_BACK_MS = 10 * 1000 };
 
 static void say(struct tracker *t)
 {
@@ -72,6 +72,10 @@ void worker_tend(struct tracker *t, const char *role, bool last)
 {
     struct err err = {0};
     say(t);
+    if (clock_ms() - t->given_back_ms >= GIVE_BACK_MS) {
+        t->given_back_ms = clock_ms();
+        mem_give_back();
+    }
     if (t->conf->budget.per_day == 0 || (!last && clock_ms() - t->tended_ms < EVERY_MS))
         return;
     t->tended_ms = clock_ms();

@@ -98,7 +98,7 @@ def trueup(tmp_path):
     daemon.reap()
     # Tests that end on a running daemon are fine; a sanitizer's report in its log never is.
     output = daemon.output()
-    for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer"):
+    for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer"):
         assert bad not in output, daemon.tail(80)
 
 

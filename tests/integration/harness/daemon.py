@@ -23,7 +23,7 @@ class Trueup:
         # A clean environment: what a test did not say, no developer's shell may say for it.
         self.env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8",
                     **{k: v for k, v in os.environ.items()
-                       if k.startswith(("ASAN_", "UBSAN_", "LSAN_"))},
+                       if k.startswith(("ASAN_", "UBSAN_", "LSAN_", "TSAN_"))},
                     **(env or {})}
         self.log = self.folder / "trueup.log"
         self.process = None
