@@ -281,7 +281,8 @@ static int explained(struct inquiry *q, struct drift *one)
 }
 
 /* Was the value that we found put there by somebody else? What our last change wrote is what should
- * have stood there; where a record was filed, the newest change is the repair. */
+ * have stood there; where a record was filed, the newest change is the repair, and where none was,
+ * it may be. */
 static int written_by_another(struct inquiry *q, const struct drift *one, bool *ret)
 {
     struct view_change *c;
@@ -291,7 +292,10 @@ static int written_by_another(struct inquiry *q, const struct drift *one, bool *
         0)
         return -1;
     u256_to_dec(&one->stored, stored);
-    *ret = n > last && strcmp(c[last].new_, stored) != 0;
+    bool ours = n <= last || (last == 0 && c[0].old && strcmp(c[0].old, stored) == 0);
+    for (size_t i = last; i < n; i++)
+        ours |= strcmp(c[i].new_, stored) == 0;
+    *ret = !ours;
     return 0;
 }
 

@@ -78,6 +78,8 @@ def test_silent_changes_are_found_beside_a_daemon(chain, store, trueup, configur
     """While the daemon follows traffic: what no event said is wrong, what it is about to read is not."""
     world = chain.world
     settled_table(chain, store, trueup, configured(sweep={"interval": "1h"}), rng)
+    trueup.until(lambda: any(x in trueup.output() for x in ("tick complete", "nothing due")),
+                 "the first tick")  # the next one is an hour away
     world.silent(WALLETS[40:45], rng)
     chain.anvil.mine(4)
     silent = chain.rpc.number() - 3
