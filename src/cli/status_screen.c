@@ -276,10 +276,14 @@ static void draw_endpoint(struct screen *s, const struct json *e)
 static void draw_worker(struct screen *s, const struct json *w)
 {
     bool runs = json_bool(json_get(w, "running"), false);
+    bool parked = json_bool(json_get(w, "parked"), false);
     const char *words = text_of(w, "last_words");
     buf_addf(s->out, "%-16.16s %s%-15s%s %9" PRId64 "  %.90s\n", text_of(w, "name"),
-             paint(s, runs ? "green" : "red"), runs ? "runs" : "is down", paint(s, "plain"),
-             number_of(w, "restarts"), words[0] ? words : text_of(w, "died_of"));
+             paint(s, runs && !parked ? "green" : "red"),
+             parked ? (runs ? "on trial" : "is parked")
+             : runs ? "runs"
+                    : "is down",
+             paint(s, "plain"), number_of(w, "restarts"), words[0] ? words : text_of(w, "died_of"));
 }
 
 static void draw_machinery(struct screen *s, const struct json *doc)
