@@ -148,31 +148,34 @@ static int header_by_depth(struct tracker *t, const struct header *head, uint64_
     return 0;
 }
 
-/* The settled block by the configured rule. Where the tag is missing, or older than 256 blocks (no
- * finality, or a development chain), a depth stands in. Never goes back. */
+int chain_settled_at(struct tracker *t, const struct header *head, struct anchor *ret,
+                     bool *ret_stands_in, struct err *err)
+{
+    enum conf_settle rule = t->conf->chain.settle;
+    struct header h;
+    bool found;
+    *ret_stands_in = false;
+    if (rule == SETTLE_DEPTH)
+        return header_by_depth(t, head, t->conf->chain.settle_depth, ret, err);
+    if (node_header_tag(t->node, rule == SETTLE_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found, err) <
+        0)
+        return -1;
+    *ret_stands_in = !found || h.at.number + CHAIN_STALE < head->at.number;
+    if (*ret_stands_in)
+        return header_by_depth(t, head, CHAIN_DEPTH, ret, err);
+    /* Above the head: the tag's answer came from a node that is ahead. */
+    *ret = h.at.number > head->at.number ? head->at : h.at;
+    return 0;
+}
+
+/* Never goes back. */
 static int poll_settled(struct tracker *t, struct chain *c, const struct header *head,
                         struct err *err)
 {
     struct anchor settled;
-    enum conf_settle rule = t->conf->chain.settle;
-    bool stands_in = false;
-    if (rule == SETTLE_DEPTH) {
-        if (header_by_depth(t, head, t->conf->chain.settle_depth, &settled, err) < 0)
-            return -1;
-    } else {
-        struct header h;
-        bool found;
-        if (node_header_tag(t->node, rule == SETTLE_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found,
-                            err) < 0)
-            return -1;
-        stands_in = !found || h.at.number + CHAIN_STALE < head->at.number;
-        if (!stands_in)
-            settled = h.at;
-        else if (header_by_depth(t, head, CHAIN_DEPTH, &settled, err) < 0)
-            return -1;
-    }
-    if (settled.number > head->at.number)
-        settled = head->at; /* the tag's answer came from a node that is ahead */
+    bool stands_in;
+    if (chain_settled_at(t, head, &settled, &stands_in, err) < 0)
+        return -1;
     c->settle_stands_in = stands_in;
     if (!c->settled_known || settled.number > c->settled.number)
         c->settled = settled;

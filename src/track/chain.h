@@ -47,6 +47,11 @@ enum chain_news {
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
                struct err *err);
 
+/* The settled block by the configured rule, as seen from this head. Where the tag is missing, or
+ * older than CHAIN_STALE blocks (no finality, or a development chain), a depth stands in. */
+int chain_settled_at(struct tracker *t, const struct header *head, struct anchor *ret,
+                     bool *ret_stands_in, struct err *err);
+
 /* Asks for the settled block, if the head moved since; the head's own news do not wait for it while
  * we keep up. */
 int chain_settle(struct tracker *t, struct chain *c, struct err *err);

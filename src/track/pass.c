@@ -33,22 +33,20 @@ struct view {
 
 static int look(struct tracker *t, const struct tracked *b, struct view *ret, struct err *err)
 {
-    struct header head, settled;
+    struct header head;
+    struct anchor settled;
     struct positions p;
-    bool found;
+    bool found, stands_in;
     if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
-    if (node_header_tag(t->node, TAG_FINALIZED, &settled, &found, err) < 0 ||
+    if (chain_settled_at(t, &head, &settled, &stands_in, err) < 0 ||
         positions_load(t, &p, err) < 0 ||
         positions_covered(t, b, &p, &ret->checkpoint, &ret->has_checkpoint, err) < 0)
         return -1;
     ret->head = head.at.number;
-    ret->settled =
-        found && settled.at.number <= ret->head && settled.at.number + CHAIN_STALE >= ret->head
-            ? settled.at.number
-            : 0;
+    ret->settled = settled.number;
     bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
     ret->covered = kept_up ? ret->checkpoint : UINT64_MAX;
     /* Nothing was covered yet: the store begins here, at the head. */
@@ -74,8 +72,7 @@ int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, str
     struct view v;
     if (look(t, b, &v, err) < 0 || read_block(t, &v, ret_at, err) < 0)
         return -1;
-    uint64_t settled = v.settled ? v.settled : v.head > CHAIN_DEPTH ? v.head - CHAIN_DEPTH : 0;
-    uint64_t reach = v.covered != UINT64_MAX && v.first > settled ? v.first : settled;
+    uint64_t reach = v.covered != UINT64_MAX && v.first > v.settled ? v.first : v.settled;
     *ret = reach < ret_at->number ? reach : ret_at->number;
     return 0;
 }
