@@ -50,7 +50,7 @@ static void print_rate(const struct audit *a, const struct audit_report *r)
     const char *name = a->b->conf->name;
     if (r->compared == 0)
         printf("%s: no row could be compared at block %" PRIu64 "\n", name, r->at.number);
-    else if (a->sample == 0)
+    else if (r->whole)
         printf("%s: %" PRIu64 " of %" PRIu64 " rows wrong at block %" PRIu64 "\n", name, r->drifted,
                r->compared, r->at.number);
     else if (r->drifted == 0)
@@ -190,7 +190,7 @@ static void print_worst_json(const struct audit_worst *w)
 static void print_json(const struct audit *a, const struct audit_report *r, int64_t ms)
 {
     char hash[HASH_TEXT], sum[U256_DEC_ROOM], supply[U256_DEC_ROOM];
-    bool sampled = a->sample > 0;
+    bool sampled = !r->whole;
     uint64_t n = r->compared, k = r->drifted;
     double share = n ? (double)k / (double)n : 0;
     hash_text(&r->at.hash, hash);

@@ -356,6 +356,7 @@ static int prepare(struct run *r, struct err *err)
     address *drawn;
     size_t n;
     r->by_key = r->a->sample == 0;
+    r->ret->whole = r->by_key;
     if (r->by_key) {
         if (store_count(r->a->t->store, &r->a->b->store, &counts, err) < 0)
             return -1;
@@ -367,6 +368,7 @@ static int prepare(struct run *r, struct err *err)
     for (size_t i = 0; rc == 0 && i < n; i++)
         keep(&r->todo, &drawn[i]);
     r->total = r->todo.n;
+    r->ret->whole = n < r->a->sample;
     arena_free(&arena);
     return rc;
 }

@@ -50,6 +50,7 @@ enum audit_supply {
 
 struct audit_report {
     struct anchor at;           /* of the first round */
+    bool whole;                 /* every row was drawn: by wish, or the table has no more */
     uint64_t compared, drifted; /* drifted of those compared */
     /* Not compared: not proven yet; awaited by an event or in quarantine; not readable; gone since
      * they were drawn; read again faster than they could be compared. */

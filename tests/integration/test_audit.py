@@ -43,6 +43,7 @@ def test_what_is_wrong_and_what_that_says(chain, store, trueup, configured, rng)
     out = trueup.run("audit", "--sample", "30").stdout
     assert f"{BALANCE}: 0 of 30 wrong at block " in out
     assert "at most 9.5 % of rows, 95 %" in out  # 1 - 0.05^(1/30)
+    assert f"{BALANCE}: 0 of 60 rows wrong at block " in trueup.run("audit").stdout, "60 is all"
     whole = audit(trueup, "--all")
     assert (whole["compared"], whole["drifted"], whole["sampled"]) == (60, 0, False)
     assert whole["supply"]["end"] == "equal", "one term, every holder known"
