@@ -154,7 +154,7 @@ def integration():
     databases.env()
     files = sorted((ROOT / "tests/integration").glob("test_*.py"), key=lambda f: -f.stat().st_size)
     result = Result()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         for part in pool.map(lambda f: pytest([f.name], name=f.name), files):
             result.add(part)
     if not files:
