@@ -148,7 +148,7 @@ def pytest(selection=(), binary=None, root=ROOT, env=None, name="integration", o
 
 
 def integration():
-    """Each file is a run of its own, two at a time: a file's tests share a node, and much of a test
+    """Each file is a run of its own, three at a time: a file's tests share a node, and much of a test
     is waiting. The longest first."""
     build("build")
     databases.env()
