@@ -37,27 +37,25 @@ static void take_from(const struct buf *text, struct worker_options *options)
         options->has_from = parse_u64(s + 7, strcspn(s + 7, "\n"), &options->from);
 }
 
-/* 0, or the exit status. That the pipe cannot be read is an accident: only what was read and
- * refused is 2, which ends the daemon. */
-static int load(struct cli *cli, struct worker_options *options, struct conf **ret)
+/* NULL: *ret_status is what to exit with. That the pipe cannot be read is an accident: only what
+ * was read and refused is 2, which ends the daemon. */
+static struct conf *load(struct cli *cli, struct worker_options *options, int *ret_status)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
     struct conf_problems problems = {0};
     struct err err = {0};
-    int status = 0;
-    *ret = NULL;
+    struct conf *conf = NULL;
+    *ret_status = 2;
     if (!child_has_settings())
-        return (*ret = cli_conf(cli)) ? 0 : 2;
-    if (child_read_settings(&text, &err) < 0) {
-        status = cli_fail(&err);
-    } else if (!(*ret = conf_load_text(buf_str(&text), text.len, &problems))) {
+        return cli_conf(cli);
+    if (child_read_settings(&text, &err) < 0)
+        *ret_status = cli_fail(&err);
+    else if (!(conf = conf_load_text(buf_str(&text), text.len, &problems)))
         fprintf(stderr, "%s", buf_str(&problems.text));
-        status = 2;
-    }
     take_from(&text, options);
     conf_problems_free(&problems);
     buf_free(&text);
-    return status;
+    return conf;
 }
 
 static void report_adopted(const struct store_adopted *a)
@@ -155,9 +153,9 @@ int command_worker(struct cli *cli)
     if (cli_number(cli, "from", &options.from, &err) < 0)
         return cli_fail(&err);
     options.has_from = cli_has(cli, "from");
-    struct conf *conf;
-    int status = load(cli, &options, &conf);
-    if (status != 0)
+    int status;
+    struct conf *conf = load(cli, &options, &status);
+    if (!conf)
         return status;
     log_setup((enum log_level)conf->log.level, conf->log.json, role);
     counters_attach(role);
