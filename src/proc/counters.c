@@ -351,13 +351,17 @@ void counters_last_words_of(const char *worker, char ret[COUNTERS_WORDS])
     snprintf(ret, COUNTERS_WORDS, "%.*s", COUNTERS_WORDS - 1, p ? p->last_words : "");
 }
 
-void counters_worker_started(size_t slot, const char *name, int pid)
+void counters_worker_starting(const char *name)
 {
     struct part *p = part_of(name);
-    if (p) {
-        p->last_words[0] = '\0';
-        put(&p->alive_until, (uint64_t)clock_ms());
-    }
+    if (!p)
+        return;
+    p->last_words[0] = '\0';
+    put(&p->alive_until, (uint64_t)clock_ms());
+}
+
+void counters_worker_started(size_t slot, const char *name, int pid)
+{
     if (slot >= COUNTERS_WORKERS)
         return;
     struct worker_cells *w = &page->workers[slot];

@@ -124,6 +124,8 @@ enum counters_death {
     DEATHS,
 };
 extern const char *const counters_death_names[DEATHS];
+/* Before the fork: a worker may be dead, with last words said, before its supervisor runs again. */
+void counters_worker_starting(const char *name);
 void counters_worker_started(size_t slot, const char *name, int pid);
 void counters_worker_died(size_t slot, enum counters_death how, const char *words);
 /* Ended because it was asked to; gone: it is not wanted any more. */

@@ -37,6 +37,7 @@ static void start(struct keeper *k)
     const struct service *s = k->service;
     struct child_ask ask = {.role = s->name, .text = buf_str(&s->settings), .n = s->settings.len};
     struct err err = {0};
+    counters_worker_starting(s->name);
     if (child_start(&ask, NULL, &k->pid, &err) < 0) {
         k->pid = 0;
         k->due_ms = clock_ms() + backoff_next(&k->backoff);

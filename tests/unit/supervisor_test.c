@@ -205,8 +205,9 @@ static void the_last_words_name_the_place(void **state)
     start("crash", "live", NULL, usual);
     UNTIL(look(0).deaths[DEATH_CRASH] >= 1);
     assert_int_equal(stop(), 0);
-    const char *at = strstr(log_text(), "trueup+0x");
-    assert_non_null(at);
+    const char *text = log_text(), *at = strstr(text, "trueup+0x");
+    if (!at)
+        fail_msg("no place in:\n%s", text);
     char command[600], self[300] = "", found[200] = "";
     assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(command, sizeof command, "addr2line -f -e %s %.*s", self, (int)strcspn(at + 7, " \""),
