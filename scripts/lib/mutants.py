@@ -83,13 +83,13 @@ class Runner:
         self.meson_suite = meson_suite
         self.pytest = pytest
 
-    def green(self, test):
+    def green(self, test, patience):
         build_copy(self.root, targets_of(self.root, test))
         if is_pytest(test):
-            result = self.pytest([test], root=self.root, env=IMPATIENT, options=["-x"])
+            result = self.pytest([test], root=self.root, env=patience, options=["-x"])
         else:
             suite, _, name = test.partition("/")
-            result = self.meson_suite(suite, root=self.root, env=IMPATIENT,
+            result = self.meson_suite(suite, root=self.root, env=patience,
                                       names=[name] if name else [])
         # A selection that matches nothing must not count as red.
         if result.passed + result.failed == 0 or any("no " + suite_word in n or "ran no test" in n
@@ -98,13 +98,17 @@ class Runner:
             raise LookupError(f"{test} selects no test")
         return result.failed == 0
 
-    def mutate(self, patch, test):
+    def patience(self, test):
+        """How patient the test must be to be green as things are; None if it is red all the same."""
+        return next((p for p in (IMPATIENT, {}) if self.green(test, p)), None)
+
+    def mutate(self, patch, test, patience):
         """None when the mutation was seen, else what is wrong."""
         trouble = apply(self.root, patch)
         if trouble:
             return f"does not apply: {trouble}"
         try:
-            return f"{test} stays green" if self.green(test) else None
+            return f"{test} stays green" if self.green(test, patience) else None
         except BuildFailed as e:
             return f"does not build: {e}"
         except LookupError as e:
@@ -126,9 +130,9 @@ def work(jobs, meson_suite, pytest):
             patch, test = jobs.popleft()
             try:
                 if test not in healthy:
-                    healthy[test] = runner.green(test)
-                trouble = (runner.mutate(patch, test) if healthy[test]
-                           else f"{test} is red without it")
+                    healthy[test] = runner.patience(test)
+                trouble = (f"{test} is red without it" if healthy[test] is None
+                           else runner.mutate(patch, test, healthy[test]))
             except (LookupError, BuildFailed) as e:
                 trouble = str(e)
             if trouble:

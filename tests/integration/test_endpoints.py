@@ -98,7 +98,7 @@ def test_one_that_lags_then_lies_then_dies(chain, store, trueup, two, with_endpo
 
     def noticed():
         chain.anvil.mine(1)
-        return "endpoint lags" in trueup.output()[said:]
+        return "follow: endpoint lags" in trueup.output()[said:]  # each process looks for itself
 
     trueup.until(noticed, "the lag to be noticed", 40)
     assert latencies(chain, store, trueup) < bound

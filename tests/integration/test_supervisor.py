@@ -35,9 +35,17 @@ def test_one_dies_the_other_does_not_notice(chain, store, trueup, configured, rn
     pids = trueup.workers()
     assert set(pids) == {"follow", "sweep"}
     other = "sweep" if name == "follow" else "follow"
+    words_at_work = {"follow": "follow: following", "sweep": "starting stale-refresh sweep"}[name]
+    at_work_before = 0
+
+    def at_work(daemon):
+        return daemon.output().count(words_at_work)
+
     for sig, words in ((signal.SIGKILL, "signal 9 (Killed)"), (signal.SIGSEGV, "signal 11"),
                        (signal.SIGTERM, "status 0")):
         old = trueup.worker(name)
+        trueup.until(lambda: at_work(trueup) >= at_work_before + 1, f"{name} to be at work")
+        at_work_before = at_work(trueup)
         os.kill(old, sig)
         new_worker(trueup, name, old)
         died = [x for x in trueup.output().splitlines() if "worker died" in x]
