@@ -108,6 +108,8 @@ void pg_array_null(struct pg_array *a);
 enum { PG_ARRAY_TEXT = 200, PG_TEXT_ROOM = 3 };
 void pg_array_text(struct pg_array *a, const char *text, size_t n);
 void pg_array_address(struct pg_array *a, const address *w);
+/* Begins an array of these wallets, and fills it. */
+void pg_array_addresses(struct pg_array *a, struct arena *arena, const address *list, size_t n);
 void pg_array_hash(struct pg_array *a, const hash32 *h);
 void pg_array_int(struct pg_array *a, uint64_t v);
 void pg_array_time(struct pg_array *a, int64_t us);

@@ -159,6 +159,13 @@ void pg_array_address(struct pg_array *a, const address *w)
     memcpy(element(a, ADDRESS_TEXT - 1), text, ADDRESS_TEXT - 1);
 }
 
+void pg_array_addresses(struct pg_array *a, struct arena *arena, const address *list, size_t n)
+{
+    pg_array_begin(a, arena, PG_TEXT, n);
+    for (size_t i = 0; i < n; i++)
+        pg_array_address(a, &list[i]);
+}
+
 void pg_array_hash(struct pg_array *a, const hash32 *h)
 {
     char text[HASH_TEXT];

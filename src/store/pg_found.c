@@ -163,9 +163,7 @@ int pg_without_row(struct store *store, const struct store_balance *b, const add
     struct arena arena;
     struct pg_array list;
     arena_init(&arena);
-    pg_array_begin(&list, &arena, PG_TEXT, n);
-    for (size_t i = 0; i < n; i++)
-        pg_array_address(&list, &wallets[i]);
+    pg_array_addresses(&list, &arena, wallets, n);
     struct pg_command c = {.sql = arena_printf(&arena,
                                                "SELECT u.w FROM unnest($1) u(w) WHERE EXISTS "
                                                "(SELECT 1 FROM %s t WHERE t.wallet = u.w)",

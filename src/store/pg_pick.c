@@ -439,9 +439,7 @@ static void mark(const PGresult *res, const address *wallets, size_t n, bool *re
 static void candidates(struct pg_params *p, const address *wallets, size_t n)
 {
     struct pg_array list;
-    pg_array_begin(&list, p->arena, PG_TEXT, n);
-    for (size_t i = 0; i < n; i++)
-        pg_array_address(&list, &wallets[i]);
+    pg_array_addresses(&list, p->arena, wallets, n);
     pg_p_array(p, &list);
 }
 

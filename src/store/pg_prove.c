@@ -180,9 +180,7 @@ int pg_prove_rows(struct store *store, const struct store_balance *b, const addr
     struct arena arena;
     struct pg_array list;
     arena_init(&arena);
-    pg_array_begin(&list, &arena, PG_TEXT, n);
-    for (size_t i = 0; i < n; i++)
-        pg_array_address(&list, &wallets[i]);
+    pg_array_addresses(&list, &arena, wallets, n);
     struct pg_command c = {
         /* the uncorrelated EXISTS is asked once: an empty quarantine costs nothing */
         .sql = arena_printf(&arena,

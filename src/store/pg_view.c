@@ -51,9 +51,7 @@ int pg_view_rows(struct store *store, const struct store_balance *b, const addre
 {
     struct pg *s = pg_of(store);
     struct pg_array list;
-    pg_array_begin(&list, arena, PG_TEXT, n);
-    for (size_t i = 0; i < n; i++)
-        pg_array_address(&list, &wallets[i]);
+    pg_array_addresses(&list, arena, wallets, n);
     struct pg_command c = {.sql = arena_printf(arena,
                                                "SELECT " ROW_COLUMNS
                                                " FROM unnest($1) u(w) JOIN %s t ON t.wallet = "
