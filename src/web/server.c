@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "proc/alive.h"
 #include "proc/counters.h"
+#include "web/query.h"
 #include "web/server_internal.h"
 
 #include <stdio.h>
@@ -241,16 +242,7 @@ const char *exchange_header(const struct exchange *x, const char *name)
 
 const char *exchange_parameter(const struct exchange *x, const char *name, char *ret, size_t room)
 {
-    size_t n = strlen(name);
-    for (const char *s = x->query; *s;) {
-        size_t part = strcspn(s, "&");
-        if (part > n && strncmp(s, name, n) == 0 && s[n] == '=') {
-            snprintf(ret, room, "%.*s", (int)(part - n - 1), s + n + 1);
-            return ret;
-        }
-        s += part + (s[part] == '&');
-    }
-    return NULL;
+    return query_value(x->query, name, ret, room);
 }
 
 const struct buf *exchange_body(const struct exchange *x)

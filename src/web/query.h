@@ -1,0 +1,14 @@
+/*
+ * What a URL asks for behind its '?': NAME=VALUE parts with '&' between, decoded already.
+ */
+#ifndef WEB_QUERY_H
+#define WEB_QUERY_H
+
+#include <stddef.h>
+
+/* The value of the first part that is called name, cut to room; NULL if there is none. A part
+ * without
+ * '=' has no value, and is none. Returns ret. */
+const char *query_value(const char *query, const char *name, char *ret, size_t room);
+
+#endif
