@@ -140,9 +140,15 @@ int pg_state_put(struct pg *s, const char *key, const char *value, struct err *e
 /* Creates or adopts one balance's table; pg_adopt.c. */
 int pg_adopt(struct pg *s, const struct store_balance *b, struct arena *arena,
              struct store_adopted *ret, struct err *err);
-/* Fails naming the column when the table is missing or does not fit. */
-int pg_check_table(struct pg *s, const struct store_balance *b, struct arena *arena,
-                   bool *ret_exists, bool *ret_observed, struct err *err);
+/* Fails naming the column when the table is there and does not fit; pg_fit.c. */
+struct pg_fit {
+    bool exists;
+    bool observed;      /* it has observed_block */
+    bool index_on_time; /* … and an index that begins with updated_at */
+    bool owner;         /* we may alter it */
+};
+int pg_fit(struct pg *s, const struct store_balance *b, struct arena *arena, struct pg_fit *ret,
+           struct err *err);
 
 int pg_migrate(struct store *s, const struct store_balance *b, size_t n, struct store_adopted *ret,
                struct err *err);

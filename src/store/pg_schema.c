@@ -138,11 +138,11 @@ int pg_check(struct store *store, const struct store_balance *b, size_t n, struc
     }
     arena_init(&arena);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        bool exists = false, observed = false;
-        rc = pg_check_table(s, &b[i], &arena, &exists, &observed, err);
-        if (rc == 0 && !exists)
+        struct pg_fit fit;
+        rc = pg_fit(s, &b[i], &arena, &fit, err);
+        if (rc == 0 && !fit.exists)
             rc = err_set(err, ERR_STORE, "there is no table \"%s\"", b[i].table);
-        else if (rc == 0 && !observed)
+        else if (rc == 0 && !fit.observed)
             rc = err_set(err, ERR_STORE, "table \"%s\" has no column observed_block", b[i].table);
         if (rc != 0 && err && !err->hint[0])
             err_hint(err, "run trueup migrate");
