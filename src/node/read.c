@@ -46,6 +46,7 @@ struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_
 void chunk_free(struct chunk *c)
 {
     trial_leave(c);
+    scout_gone(c);
     mem_free(c->members);
     mem_free(c->wallets);
     mem_free(c);
@@ -301,6 +302,7 @@ static int send_first(struct read *read, struct read_learnt *l, struct err *err)
     read->flying = c;
     c->in_flight = true;
     read->n_flying++;
+    scout_sent(c);
     return 0;
 }
 
@@ -462,7 +464,7 @@ size_t reads_batch_size(struct reads *r, const struct read_shape *shape)
     enum { LEAST = 50 }; /* a sweep's batch where one request carries one wallet */
     struct endpoint *best = node_best(r->node);
     struct read_learnt *l = best ? learnt_of(r, best, shape) : NULL;
-    size_t size = l ? l->size : reader_multicall3.first_guess;
+    size_t size = l ? learnt_size(l) : reader_multicall3.first_guess;
     return size > LEAST ? size : LEAST;
 }
 

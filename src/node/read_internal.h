@@ -26,13 +26,14 @@ struct read_learnt {
     size_t held;        /* largest chunk that held, as far as is known */
     unsigned strikes;   /* sizes below `held` that failed since one of `struck` held */
     size_t struck;
-    unsigned trials;    /* under way (read_trial.c) … */
-    size_t caution;     /* … and no chunk is larger than this meanwhile; 0: no such limit */
-    unsigned successes; /* full chunks in a row since the size last changed */
-    unsigned patience;  /* as many of them, and size_failed is forgotten; 0: the least */
-    bool proven;        /* it has given a proven answer through this reader */
-    bool forgotten;     /* probe again */
-    unsigned lowered;   /* answers since less gas was granted than asked for */
+    unsigned trials; /* under way (read_trial.c) … */
+    size_t caution;  /* … and no chunk is larger than this meanwhile; 0: no such limit */
+    const struct chunk *scout; /* in flight and larger than what is known to hold; NULL: none is */
+    unsigned successes;        /* full chunks in a row since the size last changed */
+    unsigned patience;         /* as many of them, and size_failed is forgotten; 0: the least */
+    bool proven;               /* it has given a proven answer through this reader */
+    bool forgotten;            /* probe again */
+    unsigned lowered;          /* answers since less gas was granted than asked for */
 };
 
 enum chunk_kind {
@@ -126,13 +127,17 @@ int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape 
                    struct read_learnt **ret, struct err *err);
 struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e,
                               const struct read_shape *shape);
+/* A chunk goes out, and it goes away. The first of a size that nothing vouches for goes as a scout:
+ * until it is answered the others stay at what holds, or as many as fly would fail together. */
+void scout_sent(const struct chunk *c);
+void scout_gone(const struct chunk *c);
 /* took_ms: on the wire. */
 void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res,
                      int64_t took_ms);
 /* n were too many: at once, or, where that many held lately, when it was said repeatedly. */
 void learn_size_failed(struct read_learnt *l, size_t n);
 void learn_size_blamed(struct read_learnt *l, size_t n);
-/* Wallets in a chunk now. */
+/* Wallets in a chunk now: fewer than `size` while a trial or a scout is under way. */
 size_t learnt_size(const struct read_learnt *l);
 /* What is granted, once that is known: the share of a view depends on what the call really has. */
 uint64_t learnt_gas(const struct read_learnt *l);

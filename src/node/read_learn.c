@@ -45,6 +45,12 @@ static void keep_sizes(const struct read_learnt *before, struct read_learnt *l)
     l->gas_per_wallet = before->gas_per_wallet;
 }
 
+/* Where the gas tells the size it is no guess, until something else has set a limit. */
+static bool is_guess(const struct read_learnt *l, size_t n)
+{
+    return l->held && n > l->held && (l->gas_per_wallet == 0 || l->size_failed);
+}
+
 /* ---- across restarts ------------------------------------------------------------------------- */
 
 enum { KEPT_NUMBERS = 4 };
@@ -55,7 +61,8 @@ const char *reads_learnt_export(struct reads *r, const struct endpoint *e,
     const struct read_learnt *l = learnt_of(r, e, shape);
     if (!l || !l->proven || l->reader->most == 1)
         return NULL;
-    buf_addf(out, "%zu %zu %u %llu", l->size, l->size_failed, l->patience,
+    size_t size = is_guess(l, l->size) ? l->held : l->size;
+    buf_addf(out, "%zu %zu %u %llu", size, l->size_failed, l->patience,
              (unsigned long long)l->gas_per_wallet);
     return l->reader->name;
 }
@@ -153,7 +160,21 @@ uint64_t learnt_gas(const struct read_learnt *l)
 size_t learnt_size(const struct read_learnt *l)
 {
     size_t size = l->caution && l->caution < l->size ? l->caution : l->size;
+    if (l->scout && l->held && l->held < size)
+        size = l->held;
     return size > 0 ? size : 1;
+}
+
+void scout_sent(const struct chunk *c)
+{
+    if (!c->alone && !c->learnt->scout && is_guess(c->learnt, c->n))
+        c->learnt->scout = c;
+}
+
+void scout_gone(const struct chunk *c)
+{
+    if (c->learnt && c->learnt->scout == c)
+        c->learnt->scout = NULL;
 }
 
 /* Less than was asked for may be one of many backends, or a change: the whole is asked for again at

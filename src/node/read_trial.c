@@ -4,8 +4,8 @@
  * one wallet that burns all gas, or whose answer is a megabyte, costs a handful of requests and no
  * more: everybody else goes on in chunks as large as before.
  *
- * While a trial is under way chunks are kept as small as its halves: most failures are about the
- * size, and then as many chunks as fly would fail in the same way.
+ * While a trial is under way chunks are kept as small as its halves, or as what held: most failures
+ * are about the size, and then as many chunks as fly would fail in the same way.
  */
 #include "base/mem.h"
 #include "node/read_internal.h"
@@ -24,6 +24,13 @@ static void be_careful(struct read_learnt *l, size_t n)
         l->caution = n;
 }
 
+/* As small as the halves, which are not to be cut; what is known to hold holds all the same. */
+static size_t careful_size(const struct read_learnt *l, size_t n)
+{
+    size_t half = n - n / 2;
+    return l->held < n && l->held > half ? l->held : half;
+}
+
 void trial_begin(struct chunk *whole, struct chunk *a, struct chunk *b)
 {
     struct trial *t = mem_zero(1, sizeof *t);
@@ -31,7 +38,7 @@ void trial_begin(struct chunk *whole, struct chunk *a, struct chunk *b)
     a->half_of = b->half_of = t;
     t->learnt->trials++;
     if (!whole->half_of)
-        be_careful(t->learnt, whole->n - whole->n / 2); /* a half is not to be cut */
+        be_careful(t->learnt, careful_size(t->learnt, whole->n));
 }
 
 static void end(struct trial *t)

@@ -87,7 +87,9 @@ def test_a_body_limit(chain, store, trueup, provider, tmp_path, rng):  # noqa: F
     passes = [swept(trueup, provider) for _ in range(3)]
     assert_all_true(store, chain)
     refused = [sum(r["status"] == 413 for r in p) for p in passes]
-    assert refused[0] >= 1 and sum(refused) <= 8, refused
+    # Two fly before the first is answered; from then on a size that was never borne is tried by one
+    # request alone, however slow the answers come.
+    assert refused[0] >= 1 and sum(refused) <= 5, refused
     assert max(r["bytes_in"] for p in passes for r in p if r["status"] == 200) > 75_000
     assert len(passes[2]) <= 1.4 * COUNT * 1_344 / 150_000
 

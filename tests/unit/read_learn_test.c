@@ -152,6 +152,69 @@ static void one_bad_wallet_is_not_the_size(void **state)
     assert_int_equal(l.trials, 0);
 }
 
+static void what_was_never_borne_is_tried_by_one(void **state)
+{
+    (void)state;
+    struct read_learnt l = fresh(100);
+    struct read_result quiet = {0};
+    for (int i = 0; i < 3; i++)
+        learn_size_held(&l, 100, &quiet, 50);
+    assert_int_equal(l.size, 126);
+    struct chunk scout = half(&l, learnt_size(&l)), other = half(&l, 100);
+    scout_sent(&scout);
+    assert_int_equal(learnt_size(&l), 100);
+    scout_sent(&other);
+    scout_gone(&other);
+    assert_int_equal(learnt_size(&l), 100); /* until it is answered, whatever else is */
+    learn_size_held(&l, 126, &quiet, 50);
+    scout_gone(&scout);
+    assert_int_equal(learnt_size(&l), 126);
+    scout_sent(&scout); /* which is none any more */
+    assert_int_equal(learnt_size(&l), 126);
+}
+
+static void what_the_gas_bears_is_no_guess(void **state)
+{
+    (void)state;
+    struct read_learnt l = fresh(1000);
+    struct read_result r = used(10000, 1000, 50000000);
+    learn_size_held(&l, 1000, &r, 50);
+    size_t size = learnt_size(&l);
+    struct chunk c = half(&l, size);
+    scout_sent(&c);
+    assert_int_equal(learnt_size(&l), size);
+}
+
+/* While one is cut in two the others go no larger than what holds, and no smaller for it. */
+static void what_holds_holds_beside_a_trial(void **state)
+{
+    (void)state;
+    struct read_learnt l = fresh(126);
+    l.held = 100;
+    struct chunk whole = half(&l, 126), a = half(&l, 63), b = half(&l, 63);
+    trial_begin(&whole, &a, &b);
+    assert_int_equal(learnt_size(&l), 100);
+    trial_held(&a);
+    trial_leave(&a);
+    trial_held(&b);
+    trial_leave(&b);
+    assert_int_equal(l.size, 100);
+}
+
+static void a_guess_is_not_kept(void **state)
+{
+    (void)state;
+    struct reads r = {.n_learnt = 1};
+    struct read_shape shape = {0};
+    struct buf text = BUF_INIT(100);
+    r.learnt[0] = fresh(126);
+    r.learnt[0].held = 100;
+    r.learnt[0].proven = true;
+    assert_string_equal(reads_learnt_export(&r, NULL, &shape, &text), "test");
+    assert_string_equal(buf_str(&text), "100 0 0 0");
+    buf_free(&text);
+}
+
 static void heavy_for_each_other_is_not_the_size(void **state)
 {
     (void)state;
@@ -213,6 +276,10 @@ int main(void)
         cmocka_unit_test(never_straight_back),
         cmocka_unit_test(both_halves_hold_so_it_was_the_size),
         cmocka_unit_test(one_bad_wallet_is_not_the_size),
+        cmocka_unit_test(what_was_never_borne_is_tried_by_one),
+        cmocka_unit_test(what_the_gas_bears_is_no_guess),
+        cmocka_unit_test(what_holds_holds_beside_a_trial),
+        cmocka_unit_test(a_guess_is_not_kept),
         cmocka_unit_test(heavy_for_each_other_is_not_the_size),
         cmocka_unit_test(less_gas_is_asked_for_step_by_step),
         cmocka_unit_test(the_whole_is_asked_for_again),
