@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 enum {
@@ -84,33 +85,61 @@ static void say_place(char *out, uintptr_t at)
     say_hex(out, at);
 }
 
-static void speak(int number, const siginfo_t *info, char *out)
+/* Where the process was when the signal came; 0 where we do not know how to ask. */
+static uintptr_t interrupted_at(const void *context)
+{
+#if defined(__x86_64__)
+    return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.pc;
+#else
+    (void)context;
+    return 0;
+#endif
+}
+
+/* The first of the frames that is not the handler's own: how many those are, and whether one of
+ * them went into another, is the compiler's affair. */
+static int after_handler(void *const *frames, int n, uintptr_t at)
+{
+    for (int i = 0; at && i < n; i++)
+        if ((uintptr_t)frames[i] == at)
+            return i + 1;
+    return FRAMES_OURS < n ? FRAMES_OURS : n;
+}
+
+/* The place itself comes first and from the processor: to walk up a stack that is broken may be the
+ * end of the walker, too. */
+static void speak(int number, const siginfo_t *info, const void *context, char *out)
 {
     void *frames[FRAMES];
+    uintptr_t at = interrupted_at(context);
     out[0] = '\0';
     if (number == SIGSEGV || number == SIGBUS) {
         say(out, "address ");
         say_hex(out, (uintptr_t)info->si_addr);
         say(out, " ");
     }
-    say(out, "in"); /* said now: the next call may fail, too */
-    int n = backtrace(frames, FRAMES);
-    for (int i = FRAMES_OURS; i < n; i++) {
+    say(out, "in");
+    if (at) {
         say(out, " ");
-        /* what a frame returns to; one less lies in the call itself */
-        say_place(out, (uintptr_t)frames[i] - (i > FRAMES_OURS));
+        say_place(out, at);
+    }
+    int n = backtrace(frames, FRAMES);
+    for (int i = after_handler(frames, n, at); i < n; i++) {
+        say(out, " ");
+        say_place(out, (uintptr_t)frames[i] - 1); /* it returns there; the call is before it */
     }
 }
 
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
-    (void)context;
     signal(SIGALRM, SIG_DFL);
     alarm(SECONDS);
     if (!atomic_flag_test_and_set(&speaking)) {
         char alone[COUNTERS_WORDS] = "", *shared = counters_last_words();
         char *out = shared ? shared : alone;
-        speak(number, info, out);
+        speak(number, info, context, out);
         if (!shared) {
             say(out, "\n");
             ssize_t ignored = write(STDERR_FILENO, out, strlen(out));
