@@ -272,6 +272,22 @@ PGresult *pg_query(struct pg *s, const struct pg_command *command, struct err *e
     return pg_run(s, command, 1, &res, err) == 0 ? res : NULL;
 }
 
+int pg_wallets(struct pg *s, const struct pg_command *command, struct arena *arena, address **ret,
+               size_t *ret_n, struct err *err)
+{
+    PGresult *res = pg_query(s, command, err);
+    if (!res)
+        return -1;
+    address *out = arena_alloc(arena, (size_t)PQntuples(res) * sizeof *out);
+    size_t n = 0;
+    for (int i = 0; i < PQntuples(res); i++)
+        n += pg_get_address(res, i, 0, &out[n]);
+    PQclear(res);
+    *ret = out;
+    *ret_n = n;
+    return 0;
+}
+
 static int simple(struct pg *s, const char *sql, struct err *err)
 {
     int64_t deadline = clock_ms() + answer_ms(s);

@@ -74,6 +74,9 @@ int pg_run(struct pg *s, const struct pg_command *commands, size_t n, PGresult *
 void pg_clear(PGresult **results, size_t n);
 /* One statement, its answer or NULL. */
 PGresult *pg_query(struct pg *s, const struct pg_command *command, struct err *err);
+/* The wallets of its first column, in the arena. */
+int pg_wallets(struct pg *s, const struct pg_command *command, struct arena *arena, address **ret,
+               size_t *ret_n, struct err *err);
 /* Statements without parameters or answers, outside of the hot paths; may be several with ';'. */
 int pg_exec(struct pg *s, const char *sql, struct err *err);
 /* Longer deadlines, for statements that pass over a whole table. A verb that failed in between may
@@ -92,6 +95,8 @@ void pg_p_text(struct pg_params *p, const char *text);
 void pg_p_int(struct pg_params *p, bool has, uint64_t v);
 void pg_p_time(struct pg_params *p, int64_t us); /* timestamptz */
 void pg_p_address(struct pg_params *p, const address *a);
+/* Where a walk in the order of keys goes on: behind this wallet; NULL: with the first one. */
+void pg_p_after(struct pg_params *p, const address *after);
 void pg_p_hash(struct pg_params *p, const hash32 *h);
 
 /* Arrays grow element by element up to the room given. */

@@ -99,6 +99,14 @@ void pg_p_address(struct pg_params *p, const address *a)
     pg_p_text(p, text);
 }
 
+void pg_p_after(struct pg_params *p, const address *after)
+{
+    if (after)
+        pg_p_address(p, after);
+    else
+        pg_p_text(p, "");
+}
+
 void pg_p_hash(struct pg_params *p, const hash32 *h)
 {
     char text[HASH_TEXT];

@@ -64,10 +64,7 @@ int pg_found_next(struct store *store, const struct store_balance *b, enum found
         .params.arena = arena,
         .prepare = true};
     pg_p_text(&c.params, b->name);
-    if (after)
-        pg_p_address(&c.params, after);
-    else
-        pg_p_text(&c.params, "");
+    pg_p_after(&c.params, after);
     pg_p_int(&c.params, true, limit);
     PGresult *res = pg_query(s, &c, err);
     if (!res)

@@ -392,17 +392,7 @@ int pg_quarantine_due(struct store *store, const struct store_balance *b, size_t
                            .prepare = true};
     pg_p_text(&c.params, b->name);
     pg_p_int(&c.params, true, limit);
-    PGresult *res = pg_query(pg_of(store), &c, err);
-    if (!res)
-        return -1;
-    address *out = arena_alloc(arena, (size_t)PQntuples(res) * sizeof *out);
-    size_t n = 0;
-    for (int i = 0; i < PQntuples(res); i++)
-        n += pg_get_address(res, i, 0, &out[n]);
-    PQclear(res);
-    *ret = out;
-    *ret_n = n;
-    return 0;
+    return pg_wallets(pg_of(store), &c, arena, ret, ret_n, err);
 }
 
 struct candidate {

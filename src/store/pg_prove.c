@@ -35,10 +35,7 @@ static int walk_from(struct pg *s, const char *table, const address *after, stru
         .sql = arena_printf(
             &arena, "SELECT wallet FROM %s WHERE wallet > $1 ORDER BY wallet LIMIT $2", table),
         .params.arena = &arena};
-    if (after)
-        pg_p_address(&c.params, after);
-    else
-        pg_p_text(&c.params, "");
+    pg_p_after(&c.params, after);
     pg_p_int(&c.params, true, ROUND);
     PGresult *res = pg_query(s, &c, err);
     int n = res ? PQntuples(res) : 0;

@@ -333,22 +333,9 @@ int pg_wallets_list(struct store *store, const struct store_balance *b, const ad
                                   "> $2 ORDER BY wallet LIMIT $3",
                            .params.arena = arena};
     pg_p_text(&c.params, b->name);
-    if (after)
-        pg_p_address(&c.params, after);
-    else
-        pg_p_text(&c.params, "");
+    pg_p_after(&c.params, after);
     pg_p_int(&c.params, true, limit);
-    PGresult *res = pg_query(pg_of(store), &c, err);
-    if (!res)
-        return -1;
-    address *out = arena_alloc(arena, (size_t)PQntuples(res) * sizeof *out);
-    size_t n = 0;
-    for (int i = 0; i < PQntuples(res); i++)
-        n += pg_get_address(res, i, 0, &out[n]);
-    PQclear(res);
-    *ret = out;
-    *ret_n = n;
-    return 0;
+    return pg_wallets(pg_of(store), &c, arena, ret, ret_n, err);
 }
 
 /* ---- dirty marks ----------------------------------------------------------------------------- */

@@ -154,6 +154,14 @@ void sq_address(sqlite3_stmt *st, int i, const address *a)
     sqlite3_bind_text(st, i, text, ADDRESS_TEXT - 1, SQLITE_TRANSIENT);
 }
 
+void sq_after(sqlite3_stmt *st, int i, const address *after)
+{
+    if (after)
+        sq_address(st, i, after);
+    else
+        sq_text(st, i, "");
+}
+
 void sq_hash(sqlite3_stmt *st, int i, const hash32 *h)
 {
     char text[HASH_TEXT];
@@ -186,6 +194,22 @@ bool sq_get_address(sqlite3_stmt *st, int col, address *ret)
         if (*p >= 'A' && *p <= 'Z')
             return false;
     return address_parse_loose(text, ADDRESS_TEXT - 1, ret);
+}
+
+int sq_wallets(struct sq *s, sqlite3_stmt *st, size_t limit, struct arena *arena, address **ret,
+               size_t *ret_n, struct err *err)
+{
+    address *out = arena_alloc(arena, limit * sizeof *out);
+    size_t n = 0;
+    int rc = 1;
+    while (n < limit && (rc = sq_step(s, st, err)) == 1)
+        n += sq_get_address(st, 0, &out[n]);
+    sqlite3_reset(st);
+    if (rc < 0)
+        return -1;
+    *ret = out;
+    *ret_n = n;
+    return 0;
 }
 
 bool sq_get_number(sqlite3_stmt *st, int col, uint64_t *ret)

@@ -31,6 +31,9 @@ static inline struct sq *sq_of(struct store *s)
 sqlite3_stmt *sq_prepare(struct sq *s, struct err *err, const char *fmt, ...);
 /* 1 a row, 0 the end, −1 an error (and the statement is reset). */
 int sq_step(struct sq *s, sqlite3_stmt *st, struct err *err);
+/* The wallets of the first column, the first `limit` of them, in the arena. Resets st. */
+int sq_wallets(struct sq *s, sqlite3_stmt *st, size_t limit, struct arena *arena, address **ret,
+               size_t *ret_n, struct err *err);
 /* To the end, then reset. */
 int sq_run(struct sq *s, sqlite3_stmt *st, struct err *err);
 /* Prepares and runs a statement without parameters. */
@@ -43,6 +46,8 @@ int sq_rollback(struct sq *s); /* always −1, to end a failing verb with */
 
 void sq_text(sqlite3_stmt *st, int i, const char *text); /* copied */
 void sq_address(sqlite3_stmt *st, int i, const address *a);
+/* Where a walk in the order of keys goes on: behind this wallet; NULL: with the first one. */
+void sq_after(sqlite3_stmt *st, int i, const address *after);
 void sq_hash(sqlite3_stmt *st, int i, const hash32 *h);
 void sq_number(sqlite3_stmt *st, int i, bool has, uint64_t v);
 void sq_time(sqlite3_stmt *st, int i, int64_t us);

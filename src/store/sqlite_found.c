@@ -57,10 +57,7 @@ int sq_found_next(struct store *store, const struct store_balance *b, enum found
     if (!st)
         return -1;
     sq_text(st, 1, b->name);
-    if (after)
-        sq_address(st, 2, after);
-    else
-        sq_text(st, 2, "");
+    sq_after(st, 2, after);
     sqlite3_bind_int64(st, 3, (int64_t)limit);
     int rc;
     while ((rc = sq_step(s, st, err)) == 1)
@@ -104,25 +101,12 @@ int sq_keys(struct store *store, const struct store_balance *b, const address *a
             struct arena *arena, address **ret, size_t *ret_n, struct err *err)
 {
     struct sq *s = sq_of(store);
-    address *out = arena_alloc(arena, limit * sizeof *out);
-    size_t n = 0;
     sqlite3_stmt *st =
         sq_prepare(s, err, "SELECT wallet FROM \"%w\" WHERE wallet > ?1 ORDER BY wallet", b->table);
     if (!st)
         return -1;
-    if (after)
-        sq_address(st, 1, after);
-    else
-        sq_text(st, 1, "");
-    int rc = 1;
-    while (n < limit && (rc = sq_step(s, st, err)) == 1)
-        n += sq_get_address(st, 0, &out[n]);
-    sqlite3_reset(st);
-    if (rc < 0)
-        return -1;
-    *ret = out;
-    *ret_n = n;
-    return 0;
+    sq_after(st, 1, after);
+    return sq_wallets(s, st, limit, arena, ret, ret_n, err);
 }
 
 int sq_without_row(struct store *store, const struct store_balance *b, const address *wallets,

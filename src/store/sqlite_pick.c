@@ -211,10 +211,7 @@ int sq_next_by_key(struct store *store, const struct store_balance *b, const add
         return -1;
     sq_text(st, 1, b->name);
     sq_time(st, 2, sq_now_us());
-    if (after)
-        sq_address(st, 3, after);
-    else
-        sq_text(st, 3, "");
+    sq_after(st, 3, after);
     sqlite3_bind_int(st, 4, before_us == 0);
     sq_time(st, 5, before_us);
     int rc = 1;
@@ -233,8 +230,6 @@ int sq_quarantine_due(struct store *store, const struct store_balance *b, size_t
                       struct arena *arena, address **ret, size_t *ret_n, struct err *err)
 {
     struct sq *s = sq_of(store);
-    address *out = arena_alloc(arena, limit * sizeof *out);
-    size_t n = 0;
     sqlite3_stmt *st = sq_prepare(s, err,
                                   "SELECT wallet FROM trueup_quarantine WHERE balance = ?1 "
                                   "AND retry_at <= ?2 ORDER BY retry_at LIMIT ?3");
@@ -243,15 +238,7 @@ int sq_quarantine_due(struct store *store, const struct store_balance *b, size_t
     sq_text(st, 1, b->name);
     sq_time(st, 2, sq_now_us());
     sqlite3_bind_int64(st, 3, (int64_t)limit);
-    int rc;
-    while ((rc = sq_step(s, st, err)) == 1)
-        n += sq_get_address(st, 0, &out[n]);
-    sqlite3_reset(st);
-    if (rc < 0)
-        return -1;
-    *ret = out;
-    *ret_n = n;
-    return 0;
+    return sq_wallets(s, st, limit, arena, ret, ret_n, err);
 }
 
 int sq_tracked(struct store *store, const struct store_balance *b, const address *wallets, size_t n,

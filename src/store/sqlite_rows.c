@@ -255,28 +255,15 @@ int sq_wallets_list(struct store *store, const struct store_balance *b, const ad
                     struct err *err)
 {
     struct sq *s = sq_of(store);
-    address *out = arena_alloc(arena, limit * sizeof *out);
-    size_t n = 0;
     sqlite3_stmt *st = sq_prepare(s, err,
                                   "SELECT wallet FROM trueup_wallets WHERE balance = ?1 "
                                   "AND wallet > ?2 ORDER BY wallet LIMIT ?3");
     if (!st)
         return -1;
     sq_text(st, 1, b->name);
-    if (after)
-        sq_address(st, 2, after);
-    else
-        sq_text(st, 2, "");
+    sq_after(st, 2, after);
     sqlite3_bind_int64(st, 3, (int64_t)limit);
-    int rc;
-    while ((rc = sq_step(s, st, err)) == 1)
-        n += sq_get_address(st, 0, &out[n]);
-    sqlite3_reset(st);
-    if (rc < 0)
-        return -1;
-    *ret = out;
-    *ret_n = n;
-    return 0;
+    return sq_wallets(s, st, limit, arena, ret, ret_n, err);
 }
 
 /* ---- dirty marks ----------------------------------------------------------------------------- */
