@@ -43,3 +43,12 @@ int64_t pace_wait(const struct pace *p, int64_t oldest_us, int64_t now_us, size_
     int64_t even = ticks ? goal / (int64_t)ticks : goal;
     return even < p->interval_ms ? even : p->interval_ms;
 }
+
+uint64_t pace_missed(int64_t *due, int64_t now_ms, int64_t interval_ms)
+{
+    if (*due > now_ms)
+        return 0;
+    int64_t missed = (now_ms - *due) / interval_ms + 1;
+    *due += missed * interval_ms;
+    return (uint64_t)missed;
+}

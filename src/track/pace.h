@@ -27,6 +27,10 @@ int pace_count(struct pace *p, struct tracker *t, const struct tracked *b, struc
  * oldest row that the tick met had been read, 0 if it met none; batch: rows a tick reads. */
 int64_t pace_wait(const struct pace *p, int64_t oldest_us, int64_t now_us, size_t batch);
 
+/* Ticks that came due up to now, while the last one ran: how many, and *due moves past them all.
+ * They are dropped, so that a slow node does not find them waiting in a row. */
+uint64_t pace_missed(int64_t *due, int64_t now_ms, int64_t interval_ms);
+
 /* Older than it may be, by the same row. */
 bool pace_is_late(const struct pace *p, int64_t oldest_us, int64_t now_us);
 

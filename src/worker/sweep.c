@@ -122,12 +122,10 @@ static void tell_broken(const struct row *rows, size_t n)
 
 static void drop_missed(int64_t *due, int64_t interval)
 {
-    int64_t now = clock_ms();
-    if (*due > now)
+    uint64_t missed = pace_missed(due, clock_ms(), interval);
+    if (missed == 0)
         return;
-    uint64_t missed = (uint64_t)((now - *due) / interval) + 1;
     counters_add(CELL_TICKS_DROPPED, missed);
-    *due += (int64_t)missed * interval;
     log_warn("stale refresh: ticks dropped, the last one took too long", LOG_U64("dropped", missed),
              LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
 }

@@ -1,10 +1,12 @@
 /* Two processes write at once, one is killed in the middle: the rows must not show it. */
 #include "contract.h"
 
+#include "base/mem.h"
 #include "base/random.h"
 
 #include <poll.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,13 +257,35 @@ static void a_rewind_meets_a_batch_in_flight(void **state)
             assert_true(row_of(c, i).observed_block < 64);
 }
 
+/* A library that gets no memory may go on failing for ever; a fresh process does not. */
+static void no_memory_ends_the_process(void **state)
+{
+    struct contract *c = *state;
+    if (on_postgres)
+        return;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *s;
+        struct store_row row;
+        bool found;
+        address a = wallet_no(1);
+        if (store_open(c->url, "trueup test", &s, &c->err) != 0)
+            _exit(1);
+        sqlite3_hard_heap_limit64(sqlite3_memory_used() + 1000);
+        store_row(s, &c->balance, &a, &row, &found, &c->err);
+        _exit(0);
+    }
+    assert_int_equal(exit_of(child), MEM_EXIT_STATUS);
+}
+
 int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
         T(two_writers_neither_fail_nor_go_back), T(a_killed_writer_leaves_whole_batches),
         T(an_open_transaction_leaves_nothing),   T(removal_wins_over_a_planned_write),
-        T(a_rewind_meets_a_batch_in_flight),
+        T(a_rewind_meets_a_batch_in_flight),     T(no_memory_ends_the_process),
     };
     const char *given = getenv("TRUEUP_SEED");
     seed = given ? strtoull(given, NULL, 10) : rng_seed_from_system();

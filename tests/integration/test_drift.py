@@ -59,6 +59,8 @@ def test_a_rebase_is_a_change_without_an_event(chain, store, trueup, configured,
     started(trueup, store)
     world.mint_all(WALLETS, rng)
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    chain.anvil.mine(4)  # then nobody but the sweep has a reason to look at them again
+    trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "it to have settled")
     world.silent(WALLETS[:30], rng)
     until_at_rest(trueup, store, chain.anvil)
     found = causes_known(trueup, store, 30)

@@ -133,14 +133,37 @@ def test_a_failed_request_holds_the_checkpoint(chain, store, follow, provider, m
     said = len(trueup.output())
     chain.world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
+    chain.anvil.mine(4)  # settled, so that nothing but the failure is in the checkpoint's way
     trueup.until(lambda: "covering" in trueup.output()[said:], "it to say that it cannot", 40)
-    assert store.covered(BALANCE) < named
+    assert store.covered(BALANCE) < named and store.checkpoint(CHECKPOINT) < named
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
     assert not store.quarantined(BALANCE)
     provider.reset()
     covered(trueup, store, named)
     row = store.rows(TABLE)[WALLETS[0]]
     assert (row.balance, row.blocknumber) == (10, named)
+
+
+@on_sqlite
+def test_the_last_step_carries_the_checkpoint(chain, store, follow, provider, rng):  # noqa: F811
+    """More wallets than one step takes, and the last one's request is not served: what was read is
+    written, but a restart begins before all of it."""
+    many = [wallet(i) for i in range(2100)]
+    trueup = follow(terms=("held",), sweep={"interval": "1h"})
+    first_checkpoint(trueup, store)
+    assert trueup.stop() == 0
+    first = chain.rpc.number() + 1
+    chain.world.mint_all(many, rng)
+    chain.anvil.mine(4)
+    provider.rules({"fault": "http-503", "method": "eth_call", "match": max(many)[2:]})
+    trueup.start()
+    trueup.until(lambda: len(store.rows(TABLE)) >= 2048, "the first step's rows")
+    assert store.checkpoint(CHECKPOINT) < first, "not all of these blocks' wallets have been read"
+    assert max(many) not in store.rows(TABLE)
+    provider.reset()
+    covered(trueup, store, chain.rpc.number())
+    assert set(store.rows(TABLE)) == set(many)
+    assert store.checkpoint(CHECKPOINT) >= first
 
 
 def test_a_failed_wallet_does_not(chain, store, follow, rng):

@@ -10,8 +10,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ROOM = 8192 };
@@ -116,6 +118,38 @@ static void last_words_are_heard_with_their_reason(void **state)
     logged();
 }
 
+/* A pipe that is full and stays so: lines are lost and told with the next one that is taken. In a
+ * child, since the destination is chosen once a process; a clock ends one that waits. */
+static int logs_into_a_full_pipe(const int ends[2])
+{
+    char taken[65536];
+    alarm(8);
+    dup2(ends[1], STDERR_FILENO);
+    log_setup(LOG_INFO, false, "follow");
+    for (int i = 0; i < 3000; i++)
+        log_info("a line that nobody reads, as long as lines of a log are in general");
+    ssize_t full = read(ends[0], taken, sizeof taken);
+    log_info("and one that is taken");
+    ssize_t n = read(ends[0], taken, sizeof taken - 1);
+    taken[n > 0 ? n : 0] = '\0';
+    return full > 0 && strstr(taken, "and one that is taken lost_lines=") ? 0 : 1;
+}
+
+static void a_reader_that_stopped_stops_nobody(void **state)
+{
+    int ends[2], status = -1;
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    fcntl(ends[1], F_SETPIPE_SZ, 4096);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(logs_into_a_full_pipe(ends));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(status, 0); /* 14: it waited, until the alarm */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +157,7 @@ int main(void)
         cmocka_unit_test(json_lines_are_json),
         cmocka_unit_test(trouble_that_repeats_is_held_back),
         cmocka_unit_test(last_words_are_heard_with_their_reason),
+        cmocka_unit_test(a_reader_that_stopped_stops_nobody),
     };
     return cmocka_run_group_tests(tests, capture, NULL);
 }

@@ -59,12 +59,32 @@ static void test_other_clock(void **state)
                      30 * SECOND); /* ages below zero are none */
 }
 
+/* A tick that took two and a half intervals: what came due meanwhile is dropped, one by one
+ * counted, and the next comes when it would have come anyway. */
+static void test_what_came_due_meanwhile_is_dropped(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t due, now;
+        uint64_t missed;
+        int64_t next;
+    } rows[] = {{1200, 1000, 0, 1200},       {1001, 1000, 0, 1001}, {1000, 1000, 1, 1200},
+                {1000, 1199, 1, 1200},       {1000, 1200, 2, 1400}, {1000, 1500, 3, 1600},
+                {1000, 901000, 4501, 901200}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int64_t due = rows[i].due;
+        assert_int_equal(pace_missed(&due, rows[i].now, 200), rows[i].missed);
+        assert_int_equal(due, rows[i].next);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_even),
         cmocka_unit_test(test_catching_up),
+        cmocka_unit_test(test_what_came_due_meanwhile_is_dropped),
         cmocka_unit_test(test_other_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
