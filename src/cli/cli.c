@@ -98,7 +98,7 @@ static int take_option(struct cli *cli, const struct cli_option *o, const char *
         if (cli->n_flags == CLI_FLAGS)
             return cli_usage(cli, "too many options");
         size_t room = strlen(o->name) + 3;
-        char *flag = mem_alloc(room); /* lives as long as the process */
+        char *flag = mem_alloc(room);
         snprintf(flag, room, "--%s", o->name);
         cli->flags[cli->n_flags++] = (struct conf_flag){o->path, mem_strdup(value), flag};
         if (strstr(value, "://"))
@@ -204,30 +204,40 @@ static int parse_options(struct cli *cli, int argc, char **argv)
     return 0;
 }
 
+static int run(struct cli *cli, int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return command_help(cli);
+    if (strcmp(argv[1], "--version") == 0)
+        return command_version(cli);
+    cli->command = command_find(argv[1]);
+    if (!cli->command)
+        return unknown_command(argv[1]);
+    int rc = parse_options(cli, argc - 1, argv + 1);
+    if (rc)
+        return rc;
+    if (cli_has(cli, "help")) {
+        cli->args = (char *[]){(char *)(uintptr_t)cli->command->name};
+        cli->n_args = 1;
+        return command_help(cli);
+    }
+    if (cli->n_args < cli->command->min_args)
+        return too_few(cli);
+    if (cli->command->max_args >= 0 && cli->n_args > cli->command->max_args)
+        return cli_usage(cli, "%s: unexpected argument \"%s\"", cli->command->name,
+                         cli->args[cli->command->max_args]);
+    return cli->command->run(cli);
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli cli = {0};
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return command_help(&cli);
-    if (strcmp(argv[1], "--version") == 0)
-        return command_version(&cli);
-    cli.command = command_find(argv[1]);
-    if (!cli.command)
-        return unknown_command(argv[1]);
-    int rc = parse_options(&cli, argc - 1, argv + 1);
-    if (rc)
-        return rc;
-    if (cli_has(&cli, "help")) {
-        cli.args = (char *[]){(char *)(uintptr_t)cli.command->name};
-        cli.n_args = 1;
-        return command_help(&cli);
+    int status = run(&cli, argc, argv);
+    for (size_t i = 0; i < cli.n_flags; i++) {
+        mem_free((char *)(uintptr_t)cli.flags[i].value);
+        mem_free((char *)(uintptr_t)cli.flags[i].flag);
     }
-    if (cli.n_args < cli.command->min_args)
-        return too_few(&cli);
-    if (cli.command->max_args >= 0 && cli.n_args > cli.command->max_args)
-        return cli_usage(&cli, "%s: unexpected argument \"%s\"", cli.command->name,
-                         cli.args[cli.command->max_args]);
-    return cli.command->run(&cli);
+    return status;
 }
 
 /* ---- settings, node, store ------------------------------------------------------------------- */
