@@ -13,6 +13,8 @@ enum { LINE_MAX_BYTES = 4096 };
 
 void wallet_list_add(struct wallet_list *l, const address *wallets, size_t n)
 {
+    if (n == 0)
+        return; /* while the list is empty, there is no place to copy nothing to */
     while (l->n + n > l->room) {
         l->room = l->room ? l->room * 2 : 1024;
         l->list = mem_grow(l->list, l->room, sizeof *l->list);

@@ -88,12 +88,24 @@ static void settled_each_is_there_once(void **state)
     wallet_list_free(&l);
 }
 
+/* As a query that names nobody says it. */
+static void nobody_is_added(void **state)
+{
+    (void)state;
+    struct wallet_list l = {0};
+    wallet_list_add(&l, (const address[1]){{{0}}}, 0);
+    wallet_list_settle(&l);
+    assert_int_equal(l.n, 0);
+    wallet_list_free(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forms),
         cmocka_unit_test(lines_that_are_none),
         cmocka_unit_test(settled_each_is_there_once),
+        cmocka_unit_test(nobody_is_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
