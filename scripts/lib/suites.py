@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import geth as go_ethereum
+import worlds
 from build import ROOT, BuildFailed, build
 from results import Result, from_junit, from_meson, from_tap
 
@@ -150,33 +151,46 @@ def pytest(selection=(), binary=None, root=ROOT, env=None, name="integration", o
 AGAIN_MOST = 4  # of a file: more is no accident
 
 
-def once_more(file, part):
+def once_more(file, part, **how):
     """What failed beside two other files is tried once more, alone: two cores are soon too few for a
     deadline. It is told all the same, so that a test that needs this often is seen."""
     failed = sorted({m.group(1) for m in (re.match(r"\w+::(.+?): (?:failure|error): ", n)
                                           for n in part.notes) if m})
     if not failed or len(failed) != part.failed or part.failed > AGAIN_MOST:
         return part
-    again = pytest([f"{file.name}::{name}" for name in failed], name=file.name)
+    again = pytest([f"{file}::{name}" for name in failed], name=file, **how)
     if again.failed == 0 and again.passed == len(failed):
-        print(f"  integration: passed alone, failed beside others: {file.name}: {', '.join(failed)}")
+        print(f"  integration: passed alone, failed beside others: {file}: {', '.join(failed)}")
         return Result(part.passed + again.passed)
     part.notes += again.notes
     return part
 
 
-def integration():
-    """Each file is a run of its own, three at a time: a file's tests share a node, and much of a test
-    is waiting. The longest first."""
-    build("build")
+def by_file(tests, jobs=3, **how):
+    """Each file is a run of its own, some at a time: a file's tests share a node, and much of a test
+    is waiting. tests: files, or FILE::TEST."""
+    files = {}
+    for test in tests:
+        files.setdefault(test.partition("::")[0], []).append(test)
     databases.env()
-    files = sorted((ROOT / "tests/integration").glob("test_*.py"), key=lambda f: -f.stat().st_size)
     result = Result()
-    with ThreadPoolExecutor(3) as pool:
-        parts = list(pool.map(lambda f: pytest([f.name], name=f.name), files))
+    with ThreadPoolExecutor(jobs) as pool:
+        parts = list(pool.map(lambda f: pytest(files[f], name=f, **how), files))
     for file, part in zip(files, parts):
-        result.add(part if part.failed == 0 else once_more(file, part))
-    if not files:
+        result.add(part if part.failed == 0 else once_more(file, part, **how))
+    return result
+
+
+def world_files():
+    """The longest first."""
+    files = sorted((ROOT / "tests/integration").glob("test_*.py"), key=lambda f: -f.stat().st_size)
+    return [f.name for f in files]
+
+
+def integration():
+    build("build")
+    result = by_file(world_files())
+    if result.passed + result.failed == 0:
         result.fail("no integration tests at all")
     return result
 
@@ -225,40 +239,20 @@ def asan():
     return result
 
 
-# What touches most of the program in the least time.
-SANITIZED_WORLD = ("test_equality.py::test_a_silent_change_is_found_by_the_sweep",
-                   "test_equality.py::test_a_wallet_recovers_from_quarantine",
-                   "test_follow.py::test_reorg[3-True-postgres]", "test_follow.py::test_reorg[10-True-sqlite]",
-                   "test_live.py::test_dropped_connections_come_back",
-                   "test_web_api.py::test_rows_one_by_one_and_many",
-                   "test_web_api.py::test_a_database_that_hangs_delays_nobody",
-                   "test_store_faults.py::test_restarted", "test_processes.py::test_hangup_reads_the_settings_again",
-                   "test_pass.py")
-
-
-def world(name, options, selection=SANITIZED_WORLD):
-    """Tests of integration against a program that watches itself. Whatever it reports, in whichever
-    process, is in a file of its own, and fails the run: a report in a log may be looked over."""
-    binary = build(name, targets=["src/trueup"]) / "src/trueup"
-    with tempfile.TemporaryDirectory(prefix="trueup-reports-") as folder:
-        os.chmod(folder, 0o777)
-        env = {k: f"{v}:log_path={folder}/report" for k, v in options.items()}
-        result = pytest(selection, binary=binary, name=name, options=["-x"],
-                        env={**env, "TRUEUP_TEST_SLOWNESS": "4"})
-        for report in sorted(Path(folder).iterdir()):
-            result.fail(f"{name}: {report.name}\n{read(report)[:3000]}")
-        return result
-
-
 def asan_world():
-    return world("build-asan", {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
-                                "UBSAN_OPTIONS": "print_stacktrace=1"})
+    return worlds.sanitized(by_file, "build-asan", worlds.ASAN, worlds.PART)
+
+
+def asan_world_whole():
+    return worlds.sanitized(by_file, "build-asan", worlds.ASAN, world_files())
 
 
 def tsan_world():
-    """Where threads are: the clerks of web, the writers of a pass."""
-    return world("build-tsan", {"TSAN_OPTIONS": f"suppressions={ROOT}/tests/tsan.supp:second_deadlock_stack=1"},
-                 [s for s in SANITIZED_WORLD if "web_api" in s or "test_pass" in s])
+    return worlds.sanitized(by_file, "build-tsan", worlds.TSAN, worlds.THREADS)
+
+
+def valgrind_world():
+    return worlds.memcheck(by_file, worlds.EVERY_PROCESS)
 
 
 def valgrind():
@@ -429,8 +423,10 @@ SUITES = {
     "compilers": compilers,
     "asan": asan,
     "asan-world": asan_world,
+    "asan-world-whole": asan_world_whole,
     "tsan-world": tsan_world,
     "valgrind": valgrind,
+    "valgrind-world": valgrind_world,
     "lint": lint,
     "browser": browser,
     "prometheus": prometheus,
@@ -439,7 +435,7 @@ SUITES = {
     "mutations": mutations,
 }
 NODES = {"geth": geth}  # by --node alone: what they need takes minutes to build
-ASKED_FOR = ("tsan-world",)  # a build of its own for what --all has time for only now and then
+ASKED_FOR = ("asan-world-whole", "tsan-world", "valgrind-world")  # --all has no time for these
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
 
 
