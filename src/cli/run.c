@@ -107,8 +107,6 @@ static int prepare(struct conf *conf, bool *ret_stopped, struct err *err)
     int fd, status = 0, exit_code;
     pid_t pid;
     conf_write(conf, CONF_FOR_FOLLOW, &text);
-    stop_install();
-    signal(SIGHUP, SIG_IGN); /* the settings are just being read */
     ask.text = buf_str(&text);
     ask.n = text.len;
     int rc = child_start(&ask, &fd, &pid, err);
@@ -173,15 +171,28 @@ static void announce(const struct conf *conf)
              LOG_STR("settings", conf_file(conf) ? conf_file(conf) : "flags and environment"));
 }
 
+/* Before anything that may take a while. As PID 1 of a container a process gets no signal that it
+ * has not asked for. SIGHUP waits until the supervisor listens (proc/supervisor.c): what it is told
+ * of may be newer than what we are about to read. */
+static void hear_signals(void)
+{
+    sigset_t later;
+    sigemptyset(&later);
+    sigaddset(&later, SIGHUP);
+    sigprocmask(SIG_BLOCK, &later, NULL);
+    stop_install();
+}
+
 int command_run(struct cli *cli)
 {
     struct err err = {0};
     uint64_t from = 0;
+    hear_signals();
     if (cli_number(cli, "from", &from, &err) < 0)
         return cli_fail(&err);
     struct conf *conf = cli_conf(cli);
     if (!conf)
-        return 2;
+        return stop_asked() ? 0 : 2;
     log_setup((enum log_level)conf->log.level, conf->log.json, "trueup");
     int status;
     if (lock_sqlite(conf->store, &err) < 0) {
