@@ -2,19 +2,25 @@
  * SIGHUP: the file, the environment and the flags are read again, by a process of its own, which
  * hands each worker's settings to the supervisor. What the tables were made for cannot change while
  * the daemon runs (conf_keep()); that is said, and the old value stays.
+ *
+ * Other endpoints are taken only when one of them has shown that it is on our chain: a worker that
+ * found itself on another one would end the daemon, and a slip in a file is no reason for that.
  */
 #include "proc/reload.h"
 #include "base/arena.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/services.h"
 #include "proc/child.h"
 #include "proc/counters.h"
+#include "track/tracker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* ---- the question ---------------------------------------------------------------------------- */
@@ -39,6 +45,8 @@ void reload_ask(const struct cli *cli, const struct conf *conf, struct buf *out)
         add_text(out, "flag", cli->flags[i].flag);
         add_text(out, "value", cli->flags[i].value);
     }
+    for (char **e = environ; *e; e++)
+        add_text(out, "env", *e);
     buf_free(&old);
 }
 
@@ -48,9 +56,18 @@ struct question {
     struct arena texts;
     struct conf_source_set from;
     struct conf_flag flags[CLI_FLAGS];
+    char **environment; /* of who asks, ended by NULL; for ${NAME}, and nobody else's to see */
+    size_t n_environment;
     char *start_block; /* --from */
     struct conf *old;
 };
+
+static void take_variable(struct question *q, char *entry)
+{
+    q->environment = mem_grow(q->environment, q->n_environment + 2, sizeof *q->environment);
+    q->environment[q->n_environment++] = entry;
+    q->environment[q->n_environment] = NULL;
+}
 
 static void take_part(struct question *q, const char *name, const char *text, size_t n)
 {
@@ -66,6 +83,8 @@ static void take_part(struct question *q, const char *name, const char *text, si
         q->from.token = copy;
     } else if (strcmp(name, "balance") == 0) {
         q->from.only_balance = copy;
+    } else if (strcmp(name, "env") == 0) {
+        take_variable(q, copy);
     } else if (strcmp(name, "from") == 0) {
         q->start_block = copy;
     } else if (strcmp(name, "path") == 0 && q->from.n_flags < CLI_FLAGS) {
@@ -89,7 +108,7 @@ static int read_question(struct question *q)
         take_part(q, name, text, n);
     buf_free(&r.answer);
     q->from.flags = q->flags;
-    q->from.environ_ = environ;
+    q->from.environ_ = q->environment;
     return 0;
 }
 
@@ -135,34 +154,79 @@ static bool answer(const struct conf *conf, const char *from)
     return whole;
 }
 
-int reload_work(void)
+/* ---- are they ours? -------------------------------------------------------------------------- */
+
+static bool same_endpoints(const struct conf *a, const struct conf *b)
 {
-    struct question q = {0};
+    bool same = a->chain.n_endpoints == b->chain.n_endpoints;
+    for (size_t i = 0; same && i < a->chain.n_endpoints; i++)
+        same = strcmp(a->chain.endpoints[i].url, b->chain.endpoints[i].url) == 0;
+    return same;
+}
+
+static int identify(struct conf *conf, int needs, struct err *err)
+{
+    struct tracker t;
+    if (tracker_open(conf, "trueup reload", needs, &t, err) < 0)
+        return -1;
+    int rc = tracker_identify(&t, err);
+    tracker_close(&t);
+    return rc;
+}
+
+/* At least one of the endpoints answers and is on our chain. While the store cannot tell its
+ * genesis, the chain id that the daemon started with must do. */
+static bool on_our_chain(struct conf *conf, struct err *err)
+{
+    if (identify(conf, NEEDS_NODE | NEEDS_STORE, err) == 0)
+        return true;
+    if (err->kind != ERR_STORE && err->kind != ERR_STORE_LOST)
+        return false;
+    *err = (struct err){0};
+    return identify(conf, NEEDS_NODE, err) == 0;
+}
+
+/* ---- its work -------------------------------------------------------------------------------- */
+
+/* Its exit status. */
+static int read_again(struct question *q)
+{
     struct conf_problems problems = {0};
     struct buf kept = BUF_INIT(1024);
-    arena_init(&q.texts);
-    int status = read_question(&q);
-    if (status == 0 && !q.old)
-        status = 1;
-    if (status) {
-        arena_free(&q.texts);
-        return status;
-    }
-    log_setup((enum log_level)q.old->log.level, q.old->log.json, "reload");
-    struct conf *conf = conf_load(&q.from, &problems);
+    struct err err = {0};
+    int status = 2;
+    struct conf *conf = conf_load(&q->from, &problems);
+    tell("settings refused", "problem", buf_str(&problems.text));
     if (conf) {
-        conf_keep(conf, q.old, &kept);
+        conf_keep(conf, q->old, &kept);
         tell("this setting cannot change while the daemon runs, the old value stays", "setting",
              buf_str(&kept));
-        status = answer(conf, q.start_block) ? 0 : 1;
-    } else {
-        tell("settings refused", "problem", buf_str(&problems.text));
-        status = 2;
+        if (same_endpoints(conf, q->old) || on_our_chain(conf, &err))
+            status = answer(conf, q->start_block) ? 0 : 1;
+        else
+            log_error("settings refused", LOG_STR("problem", err.text),
+                      LOG_STR("hint", "none of the new endpoints shows that it is on our chain"));
     }
     buf_free(&kept);
     conf_problems_free(&problems);
     conf_free(conf);
+    return status;
+}
+
+int reload_work(void)
+{
+    struct question q = {0};
+    prctl(PR_SET_DUMPABLE, 0); /* it holds all of the environment: no core of it */
+    arena_init(&q.texts);
+    int status = read_question(&q);
+    if (status == 0 && !q.old)
+        status = 1;
+    if (status == 0) {
+        log_setup((enum log_level)q.old->log.level, q.old->log.json, "reload");
+        status = read_again(&q);
+    }
     conf_free(q.old);
+    mem_free(q.environment);
     arena_free(&q.texts);
     return status;
 }

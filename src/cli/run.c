@@ -32,7 +32,7 @@ const struct cli_option run_options[] = {
     {0},
 };
 
-enum { RESULT_MAX = 4096, STOP_GRACE_MS = 1500 };
+enum { RESULT_MAX = 4096, STOP_GRACE_MS = 1500, RELOAD_MS = 20000 };
 
 /* One daemon per SQLite file: the lock is held for as long as the supervisor lives. */
 static int lock_sqlite(const char *store, struct err *err)
@@ -141,10 +141,15 @@ static int run_workers(struct conf *conf, const struct cli *cli, struct err *err
         log_warn_err("new blocks are found by polling", &unshared);
     services_choose(conf, cli_value(cli, "from"), services);
     reload_ask(cli, conf, &again);
+    if (again.overflow)
+        log_warn("the settings cannot be read again while the daemon runs: the environment and "
+                 "they are too large",
+                 LOG_U64("most_bytes", CHILD_TEXT_MAX));
     struct supervision ask = {.services = services,
                               .n = SERVICES,
-                              .reload = buf_str(&again),
+                              .reload = again.overflow ? NULL : buf_str(&again),
                               .reload_len = again.len,
+                              .reload_ms = RELOAD_MS,
                               .on_part = reload_part_taken};
     int status = supervise(&ask, err);
     buf_free(&again);

@@ -106,11 +106,8 @@ static void become(const struct child_ask *ask, int settings_fd, int result_fd, 
         _exit(1);
     if (result_high >= 0 && dup2(result_high, CHILD_RESULT_FD) < 0)
         _exit(1);
-    if (ask->whole_environment)
-        putenv((char *)(uintptr_t)settings_mark);
-    else
-        clean_environment(env);
-    execve("/proc/self/exe", args, ask->whole_environment ? environ : env);
+    clean_environment(env);
+    execve("/proc/self/exe", args, env);
     _exit(127);
 }
 

@@ -28,7 +28,6 @@ struct child_ask {
     const char *role; /* started as `trueup worker ROLE` */
     const char *text; /* what it finds on fd 3 */
     size_t n;
-    bool whole_environment; /* as ours, for who reads the settings again; else cleaned */
 };
 
 /* result_fd: NULL, or receives the reading end of what the child writes to fd 4. */

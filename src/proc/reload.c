@@ -12,12 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 20000, ANSWER_MAX = 5 * CHILD_TEXT_MAX };
+enum { ANSWER_MAX = 5 * CHILD_TEXT_MAX };
 
 void reload_begin(struct reload *r)
 {
-    struct child_ask ask = {
-        .role = "reload", .text = r->text, .n = r->n, .whole_environment = true};
+    struct child_ask ask = {.role = "reload", .text = r->text, .n = r->n};
     struct err err = {0};
     if (r->pid) {
         r->once_more = true;
@@ -33,7 +32,7 @@ void reload_begin(struct reload *r)
         return;
     }
     fcntl(r->fd, F_SETFL, O_NONBLOCK);
-    r->deadline_ms = clock_ms() + PATIENCE_MS;
+    r->deadline_ms = clock_ms() + r->patience_ms;
 }
 
 static void close_pipe(struct reload *r)

@@ -1,8 +1,11 @@
 /*
  * Reading the settings again, without ever holding the reader in the supervisor: a helper (`trueup
- * worker reload`) is started with our whole environment and a text that says what to read, and
- * hands back what the workers shall get, on a pipe. It has a deadline; what it says beyond a
- * ceiling, or with another status than 0, is not looked at: then everything stays as it was.
+ * worker reload`) is started with a text that says what to read, and hands back what the workers
+ * shall get, on a pipe. It has a deadline; what it says beyond a ceiling, or with another status
+ * than 0, is not looked at: then everything stays as it was.
+ *
+ * A file may name anything of the environment, so the helper needs all of it. It gets it in that
+ * text, as every worker gets its secrets: its own environment is as clean as theirs.
  *
  * The answer is a row of parts: "NAME LENGTH\n" and as many bytes.
  */
@@ -18,8 +21,9 @@
 struct reload {
     const char *text; /* for the helper; the caller's */
     size_t n;
-    pid_t pid; /* 0: none is under way */
-    int fd;    /* −1 */
+    int64_t patience_ms; /* of the helper's life */
+    pid_t pid;           /* 0: none is under way */
+    int fd;              /* −1 */
     int64_t deadline_ms;
     uint64_t attempt; /* counted, so that no failure's line looks like the last one's */
     bool once_more;   /* asked for again meanwhile */

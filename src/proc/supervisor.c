@@ -190,7 +190,10 @@ int supervise(struct supervision *ask, struct err *err)
 {
     struct supervisor s = {.ask = ask,
                            .n = ask->n,
-                           .reload = {.text = ask->reload, .n = ask->reload_len, .fd = -1},
+                           .reload = {.text = ask->reload,
+                                      .n = ask->reload_len,
+                                      .patience_ms = ask->reload_ms,
+                                      .fd = -1},
                            .signals = open_signals(err)};
     if (s.signals < 0)
         return 1;

@@ -19,6 +19,7 @@ struct supervision {
     /* For who reads the settings again at SIGHUP (proc/reload.h); NULL: SIGHUP does nothing. */
     const char *reload;
     size_t reload_len;
+    int64_t reload_ms; /* how long that may take */
     /* Told of each part of its answer that is no service's. */
     void (*on_part)(const char *name, const char *text, size_t n);
 };

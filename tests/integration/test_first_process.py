@@ -23,8 +23,8 @@ on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 def inside():
     """How to start a program as PID 1; as root of a namespace of our own where we are not root."""
-    words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    return words if os.geteuid() == 0 else [*words, "--user", "--map-root-user"]
+    own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *own_user, "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 class Contained:
@@ -83,8 +83,9 @@ def state(pid):
 
 def orphan(contained, seconds):
     """A process inside whose parent is gone; its pid as seen from here."""
-    subprocess.run(["nsenter", "-t", str(contained.pid), "-p", "--", "sh", "-c", f"sleep {seconds} & exit 0"],
-                   check=True, stdin=subprocess.DEVNULL)
+    own_user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
+    subprocess.run(["nsenter", "-t", str(contained.pid), *own_user, "-p", "--", "sh", "-c",
+                    f"sleep {seconds} & exit 0"], check=True, stdin=subprocess.DEVNULL)
     return until(lambda: [p for p in children(contained.pid) if command_line(p)[:2] == ["sleep", str(seconds)]],
                  "the orphan to be its child")[0]
 

@@ -85,8 +85,7 @@ def processes(heard, trueup):
             folder = Path(f"/proc/{pid}")
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
             heard.add(f"ps {arguments}", "\n".join(arguments))
-            # The reader of the settings needs what they are made of: it has our own environment.
-            if "worker" in arguments and "reload" not in arguments:
+            if "worker" in arguments:
                 heard.add(f"environ of {arguments}", (folder / "environ").read_bytes().decode(errors="replace"))
 
 
@@ -142,7 +141,7 @@ def test_a_daemon_in_every_trouble(chain, postgres, role, secretive, provider, h
         trueup.until(lambda: trueup.workers().get(name) not in (None, old), f"another {name}")
     trueup.until(trueup.client.answers, "HTTP")
     pages(heard, trueup.client)
-    # Settings read again: by a process that has our environment, but not in its arguments.
+    # Settings read again: by a process that knows our environment, and has it in no such place.
     text = trueup.config.read_text()
     for broken in (text.replace("interval:", "intervall:"), text.replace("'${STORE_URL}'", "'mysql://x:${TOKEN}@h/d'"),
                    text.replace("'${NODE_URL}'", "'ftp://${TOKEN}@h/${TOKEN}'"), text):

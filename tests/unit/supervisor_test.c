@@ -100,6 +100,7 @@ static int worker(const char *role)
 /* ---- the test's side ------------------------------------------------------------------------- */
 
 static pid_t supervisor;
+static int64_t reload_ms = 20000;
 static int said = -1; /* what it logs */
 
 static void start(const char *follow, const char *sweep, const char *reload,
@@ -115,7 +116,7 @@ static void start(const char *follow, const char *sweep, const char *reload,
             {.name = "follow", .settings = BUF_INIT(1000), .limits = limits},
             {.name = "sweep", .settings = BUF_INIT(1000), .limits = limits}};
         struct supervision ask = {
-            .services = services, .n = SERVICES, .reload = reload, .reload_len = 0};
+            .services = services, .n = SERVICES, .reload = reload, .reload_ms = reload_ms};
         ask.reload_len = reload ? strlen(reload) : 0;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(ends[1], STDERR_FILENO);
@@ -390,6 +391,26 @@ static void settings_that_are_refused_change_nothing(void **state)
     }
 }
 
+/* Whoever reads them knows every secret, so it may not stay for ever; the next one is a new one. */
+static void who_reads_them_for_too_long_is_killed(void **state)
+{
+    (void)state;
+    reload_ms = 200;
+    start("live", "live", "endless", usual);
+    reload_ms = 20000;
+    UNTIL(look(0).pid && look(1).pid);
+    const pid_t follow = look(0).pid;
+    for (int i = 0; i < 2; i++) {
+        kill(supervisor, SIGHUP);
+        usleep(700000);
+    }
+    assert_int_equal(look(0).pid, follow);
+    assert_int_equal(stop(), 0);
+    const char *text = log_text();
+    assert_non_null(strstr(text, "the old ones stay reason=\"signal 9 (Killed)\" attempt=1"));
+    assert_non_null(strstr(text, "the old ones stay reason=\"signal 9 (Killed)\" attempt=2"));
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "worker") == 0)
@@ -408,6 +429,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(another_chain_ends_the_daemon),
         cmocka_unit_test(only_who_has_other_settings_is_restarted),
         cmocka_unit_test(settings_that_are_refused_change_nothing),
+        cmocka_unit_test(who_reads_them_for_too_long_is_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
