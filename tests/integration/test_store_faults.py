@@ -7,9 +7,11 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +24,7 @@ from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import CHECKPOINT, TABLE
 from harness.postgres import Cluster
 from harness.store import PostgresStore, SqliteStore
+from harness.wait import SLOWNESS
 from harness.web import listening
 from harness.world import wallet
 
@@ -36,9 +39,20 @@ def cluster():
     own = Cluster()
     try:
         own.start()
+        ask_for_passwords(own)
         yield own
     finally:
         own.remove()
+
+
+def ask_for_passwords(cluster):
+    """Of the members of one role; everybody else is trusted."""
+    admin = PostgresStore(cluster.url())
+    admin.sql("CREATE ROLE by_password")
+    rules = cluster.data / "pg_hba.conf"
+    rules.write_text("local all +by_password scram-sha-256\n" + rules.read_text())
+    admin.sql("SELECT pg_reload_conf()")
+    admin.close()
 
 
 @pytest.fixture
@@ -223,6 +237,107 @@ def test_a_backend_that_stands_still(chain, database, daemon, rng):
     finally:
         os.kill(pid, signal.SIGCONT)
     well_again(trueup, database, chain, rng)
+
+
+def test_a_password_that_is_wrong(chain, cluster, database, daemon, trueup, tmp_path, rng):
+    """At the start: refused in words, without it. While the daemon runs: as a server that is away."""
+    right, wrong = "CANARYright1", "CANARYwrong2"
+    database.admin.sql(f"ALTER ROLE {database.name} PASSWORD '{right}'")
+    database.admin.sql(f"GRANT by_password TO {database.name}")
+    for user, words in ((f"{database.name}:{wrong}", "password authentication failed for user"),
+                        (database.name, "no password supplied")):
+        trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+            chain.world, chain.anvil.url, cluster.url(database.name, user)))
+        for command in ("run", "sweep"):
+            said = trueup.run(command, code=5, timeout=10).stderr
+            assert words in said and "\nhint: " in said and "CANARY" not in said, said
+    running = daemon(cluster.url(database.name, f"{database.name}:{right}"), database)
+    database.admin.sql(f"ALTER ROLE {database.name} PASSWORD '{wrong}'")
+    terminate(database)
+    chain.world.mint_all(WALLETS, rng)
+    until_trouble(running, "password authentication failed for user")
+    running.until(lambda: "the database" in running.client.ask("/readyz")[2], "/readyz to say so")
+    database.admin.sql(f"ALTER ROLE {database.name} PASSWORD '{right}'")
+    well_again(running, database, chain, rng)
+    assert "CANARY" not in running.output()
+
+
+# ---- one that is slow ---------------------------------------------------------------------------------
+
+
+def pages_come_at_once(trueup):
+    for path in ("/livez", "/metrics", "/v1/status", "/"):
+        began = time.monotonic()
+        assert trueup.client.ask(path)[0] == 200, path
+        assert time.monotonic() - began < 1 * SLOWNESS, path
+
+
+def test_statements_that_take_seconds(chain, database, daemon, trueup, rng):
+    """Longer than a worker may be silent: it waits, and says all the while that it lives."""
+    trueup.env["TRUEUP_HUNG_AFTER_MS"] = "2500"
+    running = daemon(database.daemon_url, database)
+    database.script(f"""
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$;
+        CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON {TABLE}
+            FOR EACH STATEMENT EXECUTE FUNCTION slow()""")
+    chain.world.mint_all(WALLETS, rng)
+    running.until(lambda: database.one(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'trueup follow' AND "
+        "wait_event = 'PgSleep' AND now() - query_start > interval '2 s'"), "follow to wait")
+    pages_come_at_once(running)
+    running.until(lambda: set(WALLETS) <= set(database.rows(TABLE)), "its rows all the same")
+    assert "worker hangs" not in running.output()
+    database.script("DROP FUNCTION slow CASCADE")
+    well_again(running, database, chain, rng)
+
+
+class SlowRoad:
+    """A socket in front of PostgreSQL's on which everything that is asked arrives late."""
+
+    def __init__(self, cluster):
+        self.delay_s = 0
+        self.to = str(cluster.folder / ".s.PGSQL.5432")
+        self.folder = Path(tempfile.mkdtemp(prefix="trueup-slow-"))
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(str(self.folder / ".s.PGSQL.5432"))
+        self.door.listen(50)
+        threading.Thread(target=self._welcome, daemon=True).start()
+
+    def _welcome(self):
+        with contextlib.suppress(OSError):
+            while True:
+                one, other = self.door.accept()[0], socket.socket(socket.AF_UNIX)
+                other.connect(self.to)
+                threading.Thread(target=self._carry, args=(one, other, True), daemon=True).start()
+                threading.Thread(target=self._carry, args=(other, one, False), daemon=True).start()
+
+    def _carry(self, source, target, slowly):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                time.sleep(self.delay_s if slowly else 0)
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.door.close()
+        shutil.rmtree(self.folder)
+
+
+def test_a_slow_road_to_it(chain, cluster, database, daemon, trueup, rng):
+    """Every question takes a third of a second longer: all becomes slow, nothing becomes wrong."""
+    road = SlowRoad(cluster)
+    try:
+        running = daemon(f"postgres://{database.name}@/{database.name}?host={road.folder}", database)
+        road.delay_s = 0.3
+        chain.world.mint_all(WALLETS, rng)
+        pages_come_at_once(running)
+        assert running.client.ask(f"/v1/balances/{configs.BALANCE}/{WALLETS[0]}")[0] == 200
+        well_again(running, database, chain, rng)
+        trueup.reap()
+    finally:
+        road.close()
 
 
 @contextlib.contextmanager
