@@ -204,11 +204,30 @@ def sockets(s, rng):
 
 
 @fault(2)
-def node_stopped(s, rng):
+def node_trouble(s, rng):
+    if rng.random() < 0.5:
+        return node_killed(s, rng)
     s.anvil.pause()
     time.sleep(rng.uniform(0.1, 0.8))
     s.anvil.resume()
     s.fire("SIGSTOP node")
+
+
+def node_killed(s, rng):
+    """kill -9. It comes back with what it had on disk: without its newest blocks, mostly, and another
+    history grows from there."""
+    lost = s.depth(rng.choice([0, 1, 3, 8, DEEPEST]))
+    s.anvil.flush()
+    for _ in range(lost):
+        s.world.token.send("mint", rng.choice(WALLETS), rng.randrange(10 ** 20))
+    s.ledger.note()
+    s.head()
+    s.anvil.kill()
+    time.sleep(rng.uniform(0, 0.8))
+    s.anvil.start()
+    s.floor = s.head()
+    s.ledger.note()
+    s.fire("SIGKILL node" if lost < 1 else "SIGKILL node with blocks lost")
 
 
 # ---- our processes ---------------------------------------------------------------------------------------

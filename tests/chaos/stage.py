@@ -52,7 +52,7 @@ class Stage:
         self.providers = []
         self.stopped = {}  # pid -> since when
         self.killed = []  # names of workers we sent a deadly signal
-        self.highest = 0
+        self.highest = self.floor = 0
         self.started_daemons = 0
 
     def describe(self):
@@ -142,8 +142,10 @@ class Stage:
         return head
 
     def depth(self, most):
-        """How deep a branch may go: never to what the daemon may take for settled."""
-        return min(most, self.head() - (self.highest - SETTLE) - 2)
+        """How deep a branch may go: never to what the daemon may take for settled, nor to before the
+        node was last killed, since anvil forgets the contracts' code in states that it read from disk."""
+        head = self.head()
+        return min(most, head - (self.highest - SETTLE) - 2, head - self.floor)
 
     # ---- going down
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 
 import aiohttp
+from aiohttp import web
 
 from reply import rpc_error, rpc_result
 
@@ -95,8 +96,11 @@ class Answers:
     async def ask_node(self, rpc):
         if self.session is None:
             self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120))
-        async with self.session.post(self.forward, json=rpc) as got:
-            return json.loads(await got.read())
+        try:
+            async with self.session.post(self.forward, json=rpc) as got:
+                return json.loads(await got.read())
+        except aiohttp.ClientError:
+            raise web.HTTPBadGateway(text="the node behind is away") from None
 
     async def close(self):
         if self.session is not None:

@@ -169,6 +169,8 @@ class Sockets:
             async with aiohttp.ClientSession() as http, http.ws_connect(
                     self.provider.answers.forward.replace("http", "ws", 1), max_msg_size=0) as node:
                 await joint.run(node)
+        except aiohttp.ClientError:  # the node behind is away
+            await client.close(code=1011)
         finally:
             self.joints.discard(joint)
         return client

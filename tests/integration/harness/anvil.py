@@ -1,6 +1,8 @@
 """A local EVM node as a process of our own: a free port, its files in a folder of ours, stopped by
 its pid. State is kept for every block, so any row can be checked at the block it claims."""
 
+import gzip
+import json
 import os
 import platform
 import signal
@@ -41,6 +43,7 @@ class Anvil:
         self.port = port
         self.extra = list(extra)
         self.process = None
+        self.flushed = self.folder / "flushed.json"
 
     @property
     def url(self):
@@ -60,6 +63,8 @@ class Anvil:
             try:
                 self.rpc = Rpc(self.url)
                 until(self._answers, "anvil to answer", 30, alive=self._alive)
+                if self.flushed.exists():
+                    self.mine(1)
                 return self
             except AssertionError:
                 self.stop()
@@ -76,6 +81,8 @@ class Anvil:
                    "--auto-impersonate", "--disable-pool-balance-checks",
                    "--gas-limit", str(GAS_CAP), "--gas-price", "0", "--base-fee", "0",
                    "--order", "fifo", "--cache-path", str(self.folder / "cache"), *self.extra]
+        if self.flushed.exists():
+            command += ["--load-state", str(self.flushed)]
         if self.block_time:
             command += ["--block-time", str(self.block_time)]
         if self.hardfork:
@@ -108,7 +115,27 @@ class Anvil:
     def restart(self):
         """The same address, but a new chain: what a developer's `anvil` does every morning."""
         self.stop()
+        self.flushed.unlink(missing_ok=True)
         return self.start()
+
+    def flush(self):
+        """To disk, with all blocks, logs and states: from here a node goes on that was killed. In the block
+        it starts from, anvil's BLOCKHASH has forgotten the parent, so that nothing can be proven there:
+        therefore it is an empty one, where nobody has to be read, and another follows at once."""
+        self.mine(1)
+        packed = self.rpc.call("anvil_dumpState", True)
+        state = json.loads(gzip.decompress(bytes.fromhex(packed[2:])))
+        # One that was started from such a file keeps the genesis it had a moment before, too.
+        born = self.rpc.block(0)["timestamp"]
+        state["blocks"] = [b for b in state["blocks"]
+                           if int(b["header"]["number"], 16) > 0 or b["header"]["timestamp"] == born]
+        self.flushed.write_text(json.dumps(state))
+
+    def kill(self):
+        """kill -9. The next start() knows what was flushed, and nothing of the blocks since."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)

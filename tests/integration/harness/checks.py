@@ -25,12 +25,12 @@ def assert_proven_rows_true(store, truth, table=TABLE, mining=True):
 
 
 def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpoint=CHECKPOINT,
-                  wallets=None, seconds=60):
-    """Mines past the last change until it is settled, then waits until all of it has been read:
-    covered = head, and every row (and every wallet expected to have one) read since, or in
+                  wallets=None, seconds=60, blocks=4):
+    """Mines so many blocks past the last change that it is settled, then waits until all of it has
+    been read: covered = head, and every row (and every wallet expected to have one) read since, or in
     quarantine. Returns the block of the last change."""
     last = anvil.rpc.number()
-    anvil.mine(4)  # with one slot an epoch, `finalized` is two blocks behind
+    anvil.mine(blocks)  # with one slot an epoch, `finalized` is two blocks behind
     head = anvil.rpc.number()
 
     def resting():
