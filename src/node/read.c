@@ -11,7 +11,14 @@
 
 #include <string.h>
 
-enum { DEFAULT_DEADLINE_MS = 120000, CHUNK_DEADLINE_MS = 30000, STOP_LOOK_MS = 200 };
+enum {
+    DEFAULT_DEADLINE_MS = 120000,
+    CHUNK_DEADLINE_MS = 30000,
+    STOP_LOOK_MS = 200,
+    CANARIES_LEAST = 2, /* a read, where nothing else is proven */
+    ANSWERS_A_CANARY = 8,
+    CANARIES_MOST = 64,
+};
 
 int reads_open(struct node *n, struct reads **ret, struct err *err)
 {
@@ -244,15 +251,21 @@ static enum sent send_chunk(struct chunk *c, struct read_learnt *l, struct err *
 }
 
 /* What was answered without a proof counts only if the endpoint still looks at the block it is
- * asked for: one that does not answers for any. */
-static void queue_canary(struct read *read)
+ * asked for: one that does not answers for any. Several times, the more was answered: behind one
+ * name there may be machines of which only some look at it. */
+static void queue_canaries(struct read *read)
 {
-    bool by_terms = read->by_hash->reader->by_terms;
-    struct chunk *c =
-        chunk_new(read, 0, by_terms, 0, by_terms ? 1 : read->ask.shape->n_terms, true);
-    c->kind = CHUNK_CANARY;
-    c->learnt = read->by_hash;
+    struct read_learnt *l = read->by_hash;
+    size_t n = CANARIES_LEAST + read->n_by_hash / ANSWERS_A_CANARY;
+    n = n < CANARIES_MOST ? n : CANARIES_MOST;
     read->by_hash = NULL;
+    read->n_by_hash = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct chunk *c = chunk_new(read, 0, l->reader->by_terms, 0,
+                                    l->reader->by_terms ? 1 : read->ask.shape->n_terms, true);
+        c->kind = CHUNK_CANARY;
+        c->learnt = l;
+    }
 }
 
 /* Who is asked, and how. 0: nobody yet, the best endpoint is not known and others are still at it.
@@ -310,7 +323,7 @@ static int send_first(struct read *read, struct read_learnt *l, struct err *err)
 static int fill_window(struct read *read, struct err *err)
 {
     if (!read->waiting && !read->flying && read->by_hash)
-        queue_canary(read);
+        queue_canaries(read);
     while (!read->ended && read->waiting && read->n_flying < READ_WINDOW &&
            node_in_flight(read->engine->node) < NODE_IN_FLIGHT_MAX) {
         struct read_learnt *l;

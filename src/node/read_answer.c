@@ -132,6 +132,7 @@ static bool held_to_hash(struct chunk *c)
         return false;
     }
     c->read->by_hash = c->learnt;
+    c->read->n_by_hash++;
     return true;
 }
 

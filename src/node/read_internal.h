@@ -88,7 +88,8 @@ struct read {
     bool ended;
     bool proven; /* some chunk of it was answered, and from the right block */
     struct read_learnt
-        *by_hash; /* who answered without a proof; NULL: nobody, or it was tried since */
+        *by_hash;     /* who answered without a proof; NULL: nobody, or it was tried since */
+    size_t n_by_hash; /* so many answers of it */
     struct read_report report;
 };
 

@@ -328,3 +328,28 @@ def test_single_notices_when_hashes_are_no_longer_looked_at(chain, store, trueup
     trueup.until(lambda: "does not exist" in trueup.output(), "it to be noticed", 20)
     for w, r in store.rows(TABLE).items():
         assert r.balance == chain.truth.read([w], r.observed_block)[w]
+
+
+def test_single_notices_when_only_some_machines_look_at_hashes(chain, store, trueup, provider,  # noqa: F811
+                                                               tmp_path, rng):
+    """Every fourth answer is that of a machine which takes no notice of the block. A single look in the
+    end met it now and then only, and the values of the wrong block had come into the table."""
+    chain.world.mint_all(WALLETS[:10], rng)
+    chain.anvil.mine(4)
+    trueup.config = configured_for(provider, store, chain, tmp_path, "single",
+                                   sweep={"interval": "100ms"})
+    placed(trueup, store, WALLETS[:10])
+    trueup.start()
+    trueup.until(lambda: len(proven(store)) == 10, "the rows")
+    before = store.one("SELECT max(id) FROM trueup_changes")
+    chain.world.silent(WALLETS[:10], rng)  # at the head, which is not what the sweep asks about
+    for n in range(1, 4):
+        provider.order(rules=[{"fault": "ignore-pin", "method": "eth_call", "every": 4}], clear_log=True)
+        trueup.until(lambda: trueup.output().count("does not exist") >= n, "it to be noticed")
+        provider.reset()
+        done = trueup.output().count("tick complete")
+        trueup.until(lambda: trueup.output().count("tick complete") > done, "it to be believed again")
+    wrong = [(w, b) for w, new, b in store.sql(
+        "SELECT wallet, new, block FROM trueup_changes WHERE id > ?", before)
+        if int(new) != chain.truth.read([w], b)[w]]
+    assert wrong == []

@@ -30,9 +30,9 @@ PARAMS_LOGGED = 8000
 
 class Rule:
     """Plays a fault on the requests it fits: all, or those of `method`, whose text has `match`, whose
-    path starts with `path`; after `skip` of them, `times` times, each with `chance`."""
+    path starts with `path`; after `skip` of them every `every`-th, `times` times, each with `chance`."""
 
-    KEYS = {"fault", "method", "match", "path", "skip", "times", "chance", "args"}
+    KEYS = {"fault", "method", "match", "path", "skip", "every", "times", "chance", "args"}
 
     def __init__(self, row):
         unknown = set(row) - self.KEYS
@@ -42,6 +42,7 @@ class Rule:
         self.method, self.match, self.path = row.get("method"), row.get("match"), row.get("path")
         self.skip, self.times = row.get("skip", 0), row.get("times")
         self.chance, self.args = row.get("chance", 1.0), row.get("args", {})
+        self.every = row.get("every", 1)
         self.seen = self.played = 0
 
     def fits(self, rpc, text, path, rng):
@@ -53,6 +54,8 @@ class Rule:
             return False
         self.seen += 1
         if self.seen <= self.skip or (self.times is not None and self.played >= self.times):
+            return False
+        if (self.seen - self.skip) % self.every:
             return False
         if self.chance < 1 and rng.random() >= self.chance:
             return False
