@@ -88,7 +88,7 @@ int command_covered_anchor(struct tracker *t, const struct tracked *b, bool newe
         return err_hint(err, "start trueup run, or fill the table with trueup backfill");
     }
     uint64_t covered = v.checkpoint < v.head ? v.checkpoint : v.head;
-    uint64_t at = newest ? covered : chain_sweep_block(v.head, v.settled, covered, 0);
+    uint64_t at = newest ? covered : chain_sweep_block(v.head, v.settled, covered, v.first);
     return header_to_read_at(t, at, ret, err);
 }
 

@@ -75,6 +75,22 @@ def test_what_is_wrong_and_what_that_says(chain, store, trueup, configured, rng)
     assert audit(trueup, "--all")["drifted"] == 0
 
 
+def test_what_a_sweep_just_read_is_compared_at_once(chain, store, trueup, configured, rng):
+    """Without a daemon a sweep reads at the head. An audit further back could compare none of that, and
+    read everything a second time."""
+    chain.world.mint_all(WALLETS, rng)
+    trueup.config = configured(wallets="listed")
+    trueup.run("migrate")
+    store.many(f"INSERT INTO {TABLE} (wallet, updated_at) VALUES (?, ?)",
+               [(w, "1970-01-01 00:00:00") for w in WALLETS])
+    head = chain.rpc.number()
+    store.sql("INSERT INTO eth_indexer_checkpoints (name, last_block) VALUES (?, ?)", CHECKPOINT, head)
+    trueup.run("sweep")
+    assert {r.observed_block for r in store.rows(TABLE).values()} == {head}
+    whole = audit(trueup, "--all")
+    assert (whole["compared"], whole["block"]) == (60, head)
+
+
 def test_silent_changes_are_found_beside_a_daemon(chain, store, trueup, configured, rng):
     """While the daemon follows traffic: what no event said is wrong, what it is about to read is not."""
     world = chain.world
