@@ -19,6 +19,9 @@ BUILDS = {
                              "-Dhardening=false"]),
     "build-tsan": ("clang", ["-Db_sanitize=thread", "-Db_lundef=false", "-Dhardening=false"]),
     "build-fuzz": ("clang", ["-Dfuzz=true", "-Dhardening=false"]),
+    # Twice as fast, and blind to how near a comparison came: to play many inputs, not to find them.
+    "build-fuzz-fast": ("clang", ["-Dfuzz=true", "-Dhardening=false",
+                                  "-Dc_args=-fno-sanitize-coverage=trace-cmp"]),
 }
 
 
