@@ -170,6 +170,7 @@ def life(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
     settings = configs.settings(chain.world, provider.url, store.url, chain={"settle": SETTLE})
     settings["chain"]["endpoints"][0]["ws"] = chain.anvil.ws
     trueup.config = configs.write(tmp_path / "trueup.yaml", settings)
+    trueup.env["TRUEUP_PARK_AFTER"] = "0"  # in one life a worker may be killed more often than in years
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
     # Settled before anything happens: who is named by dropped blocks alone need not have a row.

@@ -133,7 +133,8 @@ class Trueup:
         return found
 
     def worker(self, name):
-        return self.until(lambda: self.workers().get(name), f"a worker {name}", 10)
+        # One that died often is only started again after a pause of up to half a minute.
+        return self.until(lambda: self.workers().get(name), f"a worker {name}", 40)
 
     def reap(self):
         """The end of the test: whatever is left of our own session goes."""
