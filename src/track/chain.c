@@ -334,9 +334,33 @@ static int grow(struct tracker *t, struct chain *c, const struct chain *was,
     return 0;
 }
 
-/* A head at or below the stored top: the node lags, or the chain was cut or replaced. One that lags
- * even below settled (restored from a copy, a backend left behind) is given the same time: what it
- * shows is our chain. */
+bool chain_is_low(const struct chain *c, uint64_t head)
+{
+    return c->settled_known && head < c->settled.number;
+}
+
+bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms)
+{
+    int64_t patience = chain_is_low(c, head) ? CHAIN_AWAY_MS : CHAIN_BEHIND_MS;
+    if (c->behind_since_ms == 0 || head > c->behind_at) {
+        c->behind_since_ms = now_ms;
+        c->behind_at = head;
+    }
+    return now_ms - c->behind_since_ms < patience;
+}
+
+/* For a head so low that no header is stored there. */
+static int has_our_genesis(struct tracker *t, bool *ret, struct err *err)
+{
+    struct header h;
+    bool found;
+    if (node_header_number(t->node, 0, &h, &found, err) < 0)
+        return -1;
+    *ret = found && hash_equal(&h.at.hash, &t->genesis);
+    return 0;
+}
+
+/* A head at or below the stored top: the node lags, or the chain was cut or replaced. */
 static int not_above(struct tracker *t, struct chain *c, const struct header *head,
                      enum chain_news *ret, uint64_t *ret_first_bad, struct err *err)
 {
@@ -345,14 +369,18 @@ static int not_above(struct tracker *t, struct chain *c, const struct header *he
     if (store_header_at(t->store, head->at.number, &stored, &found, err) < 0)
         return -1;
     bool ours = found && hash_equal(&stored.hash, &head->at.hash);
-    bool below_settled = c->settled_known && head->at.number < c->settled.number;
-    if (ours && c->behind_since_ms == 0)
-        c->behind_since_ms = clock_ms();
-    if (ours && clock_ms() - c->behind_since_ms < CHAIN_BEHIND_MS) {
+    bool low = chain_is_low(c, head->at.number);
+    if (!found && low && has_our_genesis(t, &ours, err) < 0)
+        return -1;
+    if (ours && chain_waits(c, head->at.number, clock_ms())) {
         *ret = CHAIN_BEHIND;
-        return 0;
+        return !low ? 0
+                    : err_set(err, ERR_FAILED,
+                              "the node's head is block %" PRIu64 ", below settled block %" PRIu64
+                              ": it has to catch up first",
+                              head->at.number, c->settled.number);
     }
-    if (below_settled)
+    if (low)
         return chain_is_another(err, "the head is block %" PRIu64 ", below settled block %" PRIu64,
                                 head->at.number, c->settled.number);
     if (ours) {

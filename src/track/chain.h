@@ -17,6 +17,7 @@ enum {
     CHAIN_STALE = 256,       /* a `finalized` further behind than this is not waited for */
     CHAIN_KEEP = 1024,       /* headers kept below settled */
     CHAIN_BEHIND_MS = 20000, /* a node behind us for longer has not lagged: its chain was cut */
+    CHAIN_AWAY_MS = 600000,  /* below settled: it crashed, and has to look for others first */
 };
 
 struct chain {
@@ -28,7 +29,8 @@ struct chain {
     bool settle_stands_in;              /* the depth is used because the tag is missing or stale */
     struct header near[CHAIN_NEAR + 1]; /* the newest headers with their blooms, oldest first */
     size_t n_near;
-    int64_t behind_since_ms; /* monotonic; 0 when the node is not behind us */
+    int64_t behind_since_ms; /* monotonic, of its last rise; 0 when the node is not behind us */
+    uint64_t behind_at;      /* the highest head it had meanwhile */
 };
 
 /* Takes up what the store knows of the settled block, so that another chain is noticed at once. */
@@ -55,6 +57,13 @@ int chain_settled_at(struct tracker *t, const struct header *head, struct anchor
 /* Asks for the settled block, if the head moved since; the head's own news do not wait for it while
  * we keep up. */
 int chain_settle(struct tracker *t, struct chain *c, struct err *err);
+
+/* Is this head below what the chain will not take back? */
+bool chain_is_low(const struct chain *c, uint64_t head);
+/* A head of our own chain that is behind us: whether to wait for it. One that lags is waited for
+ * shortly, one below settled for long: a node that crashed may have lost more than what was not
+ * settled, and fetches it again. As long as the head rises, the wait begins anew. */
+bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms);
 
 /* The header of a block near the head with its bloom, or NULL. */
 const struct header *chain_near(const struct chain *c, uint64_t number);

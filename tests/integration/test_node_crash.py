@@ -1,6 +1,7 @@
 """The node itself dies by SIGKILL during traffic and comes back from what it had flushed to disk: with all
 it knew, or without its newest blocks, which the world then goes on without."""
 
+import json
 import threading
 from http.client import HTTPException
 
@@ -63,6 +64,10 @@ def killed_in_traffic(node, wallets):
     sender.join()
 
 
+def newest_of(state):
+    return json.loads(state)["best_block_number"]
+
+
 def until_noticed(trueup):
     trueup.until(lambda: trueup.client.ask("/readyz")[0] == 503, "/readyz to notice")
     trueup.until(lambda: trueup.client.metrics()['trueup_endpoint_up{endpoint="local"}'] == 0,
@@ -82,12 +87,21 @@ def test_the_node_is_killed_and_comes_back(node, running, trueup, rng):
     store, world, truth = running, node.world, Truth(node.world)
     pids = trueup.workers()
 
-    # It lost nothing.
+    # It lost nothing for good, but has to fetch again what was settled long ago.
+    node.flush()
+    old = node.flushed.read_text()
     world.traffic(WALLETS, WALLETS[:3], rng, 80)
     world.mint_all(WALLETS, rng)
+    node.mine(SETTLE)
     node.flush()
-    newest = node.rpc.block()
+    newest, all_of_it = node.rpc.block(), node.flushed.read_text()
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) > newest_of(old), "it to be settled")
     node.kill()
+    node.flushed.write_text(old)
+    node.start(grow=False)
+    trueup.until_log(f"the node's head is block {newest_of(old)}, below settled block ", 30)
+    node.kill()
+    node.flushed.write_text(all_of_it)
     node.start()
     assert node.rpc.block()["parentHash"] == newest["hash"]
     at_rest(trueup, store, node, truth)

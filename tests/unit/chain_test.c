@@ -50,11 +50,45 @@ static void near_headers_by_number(void **state)
     assert_null(chain_near(&c, 101 + CHAIN_NEAR));
 }
 
+/* Twenty seconds for one that lags; ten minutes for one that came back below what is settled; and
+ * anew for as long as it rises. */
+static void how_long_a_node_is_waited_for(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t head;
+        int64_t at_ms;
+        bool waits;
+        const char *why;
+    } rows[] = {
+        {100, 1000, true, "lags, first seen"},
+        {100, 20999, true, "not yet twenty seconds"},
+        {100, 21000, false, "it has not lagged: it was cut"},
+        {101, 21001, true, "it rises"},
+        {99, 41000, true, "falls back, as if two took turns"},
+        {101, 41001, false, "that it rose again to where it was does not count"},
+        {50, 41002, true, "below settled"},
+        {50, 41002 + 599000, true, "not yet ten minutes"},
+        {50, 41002 + 600000, false, "nobody comes to its help: another chain"},
+    };
+    static struct chain c = {.settled_known = true, .settled = {.number = 60}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (i == 6)
+            c.behind_since_ms = 0; /* caught up in between */
+        if (chain_waits(&c, rows[i].head, rows[i].at_ms) != rows[i].waits)
+            fail_msg("row %zu: %s", i, rows[i].why);
+    }
+    assert_true(chain_is_low(&c, 59) && !chain_is_low(&c, 60));
+    c.settled_known = false;
+    assert_false(chain_is_low(&c, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_block_of_a_sweep),
         cmocka_unit_test(near_headers_by_number),
+        cmocka_unit_test(how_long_a_node_is_waited_for),
     };
     return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
 }

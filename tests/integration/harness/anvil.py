@@ -53,8 +53,9 @@ class Anvil:
     def ws(self):
         return f"ws://127.0.0.1:{self.port}"
 
-    def start(self):
-        """A port found free may be taken before anvil binds it: then another one is tried."""
+    def start(self, grow=True):
+        """A port found free may be taken before anvil binds it: then another one is tried. grow: see
+        flush()."""
         fixed = self.port is not None
         for attempt in range(5):
             if not fixed:
@@ -63,7 +64,7 @@ class Anvil:
             try:
                 self.rpc = Rpc(self.url)
                 until(self._answers, "anvil to answer", 30, alive=self._alive)
-                if self.flushed.exists():
+                if grow and self.flushed.exists():
                     self.mine(1)
                 return self
             except AssertionError:
