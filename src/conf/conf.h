@@ -152,9 +152,9 @@ void conf_name_balance(struct conf *c, const char *symbol);
 /* Fills chain.id once it is learnt. */
 void conf_set_chain_id(struct conf *c, uint64_t id);
 
-/* Settings that were read again while the daemon runs: what cannot change meanwhile (store,
- * chain.id, balances, and whether there is an endpoint at all) is taken from old, and named in
- * ret_kept, one a line, where it was to be another. c then needs old's memory. */
+/* Settings that were read again while the daemon runs: what cannot change meanwhile (store
+ * but for its password, chain.id, balances, and whether there is an endpoint at all) is taken from
+ * old, and named in ret_kept, one a line, where it was to be another. c then needs old's memory. */
 void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept);
 
 /* Which process a text of settings is for: it gets only what it needs (web has no node URL). */

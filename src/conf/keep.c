@@ -22,14 +22,40 @@ static bool same_balances(const struct conf *a, const struct conf *b)
     return same;
 }
 
+/* Where the password of a database's URL begins and ends; both at its end if there is none. */
+static void find_password(const char *url, size_t *ret_from, size_t *ret_to)
+{
+    const char *scheme = strstr(url, "://");
+    size_t user = scheme ? (size_t)(scheme - url) + 3 : strlen(url);
+    size_t end = user + strcspn(url + user, "/?"), at = end;
+    while (at > user && url[at] != '@')
+        at--;
+    *ret_from = *ret_to = strlen(url);
+    if (url[at] != '@')
+        return;
+    *ret_from = user + strcspn(url + user, ":@");
+    *ret_to = at;
+}
+
+/* The same database by the same user: a password may change while its tables are in use. */
+static bool same_store(const char *a, const char *b)
+{
+    size_t a_from, a_to, b_from, b_to;
+    find_password(a, &a_from, &a_to);
+    find_password(b, &b_from, &b_to);
+    return a_from == b_from && memcmp(a, b, a_from) == 0 && strcmp(a + a_to, b + b_to) == 0;
+}
+
 void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
 {
     if (old->n_balances > 0)
         conf_name_balance(c, old->balances[0].name);
     if (c->chain.has_id && old->chain.has_id && c->chain.id != old->chain.id)
         buf_adds(ret_kept, "chain.id\n");
-    if (strcmp(c->store, old->store) != 0)
+    if (!same_store(c->store, old->store)) {
         buf_adds(ret_kept, "store\n");
+        c->store = old->store;
+    }
     if (!same_balances(old, c))
         buf_adds(ret_kept, "balances\n");
     if ((c->chain.n_endpoints == 0) != (old->chain.n_endpoints == 0)) {
@@ -39,7 +65,6 @@ void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
     }
     c->chain.has_id = old->chain.has_id;
     c->chain.id = old->chain.id;
-    c->store = old->store;
     c->balances = old->balances;
     c->n_balances = old->n_balances;
 }

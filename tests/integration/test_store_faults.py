@@ -258,6 +258,17 @@ def test_a_password_that_is_wrong(chain, cluster, database, daemon, trueup, tmp_
     until_trouble(running, "password authentication failed for user")
     running.until(lambda: "the database" in running.client.ask("/readyz")[2], "/readyz to say so")
     database.admin.sql(f"ALTER ROLE {database.name} PASSWORD '{right}'")
+    running.until(lambda: running.client.ask("/readyz")[0] == 200, "/readyz to be green")
+    # Changed for good, and told so.
+    database.admin.sql(f"ALTER ROLE {database.name} PASSWORD '{wrong}'")
+    terminate(database)
+    running.config.write_text(running.config.read_text().replace(right, wrong))
+    said = len(running.output())
+    os.kill(running.pid, signal.SIGHUP)
+    running.until_log("settings were read again", start=said)
+    running.until(lambda: len(running.workers()) == len(running.pids)
+                  and not set(running.workers().values()) & set(running.pids.values()), "new workers")
+    running.pids = running.workers()
     well_again(running, database, chain, rng)
     assert "CANARY" not in running.output()
 
