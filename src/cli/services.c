@@ -8,6 +8,7 @@
 /* A worker that crashes at once spends its ten tries in half a minute. A minute of silence is more
  * than any statement or request of ours may take; on a machine where it is not, say otherwise. */
 enum { PARK_AFTER = 10, PARK_WITHIN_MS = 300000, PARKED_MS = 60000, HUNG_AFTER_MS = 60000 };
+enum { WELL_AFTER_MS = 60000 };
 
 /* For tests, and for machines slower than any we know (docs/reliability.md). */
 static int64_t from_environment(const char *name, int64_t otherwise)
@@ -23,7 +24,8 @@ static struct service_limits limits(void)
         .deaths = (size_t)from_environment("TRUEUP_PARK_AFTER", PARK_AFTER),
         .within_ms = PARK_WITHIN_MS,
         .parked_ms = PARKED_MS,
-        .patience_ms = from_environment("TRUEUP_HUNG_AFTER_MS", HUNG_AFTER_MS)};
+        .patience_ms = from_environment("TRUEUP_HUNG_AFTER_MS", HUNG_AFTER_MS),
+        .well_ms = WELL_AFTER_MS};
 }
 
 static bool has_socket(const struct conf *conf)

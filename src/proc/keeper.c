@@ -14,9 +14,8 @@
 enum {
     RESTART_FLOOR_MS = 100,
     RESTART_CEILING_MS = 30000,
-    HEALTHY_AFTER_MS = 60000, /* alive this long: the next death starts the back-off anew */
-    STOP_MS = 1500,           /* to end by itself when asked */
-    ABORT_MS = 3000,          /* to say where it hangs */
+    STOP_MS = 1500,  /* to end by itself when asked */
+    ABORT_MS = 3000, /* to say where it hangs */
     REASON_TEXT = 160,
 };
 
@@ -74,7 +73,7 @@ static void watch(struct keeper *k, int64_t now)
         log_error("worker hangs, killed", LOG_STR("name", k->service->name),
                   LOG_I64("silent_ms", k->service->limits.patience_ms));
         end_by(k, KEEPER_HUNG, SIGABRT, ABORT_MS);
-    } else if (now - k->started_ms >= HEALTHY_AFTER_MS && k->backoff.failures > 0) {
+    } else if (now - k->started_ms >= k->service->limits.well_ms && k->backoff.failures > 0) {
         backoff_reset(&k->backoff);
         k->n_deaths = k->parked ? 0 : k->n_deaths;
         if (k->parked) {
@@ -112,7 +111,7 @@ int64_t keeper_due(const struct keeper *k)
         return INT64_MAX;
     if (k->state != KEEPER_RUNS)
         return k->due_ms;
-    int64_t silent = silent_at(k), well = k->started_ms + HEALTHY_AFTER_MS;
+    int64_t silent = silent_at(k), well = k->started_ms + k->service->limits.well_ms;
     return k->backoff.failures > 0 && well < silent ? well : silent;
 }
 

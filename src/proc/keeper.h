@@ -28,6 +28,7 @@ struct service_limits {
     int64_t within_ms;   /* … this time spend the budget */
     int64_t parked_ms;   /* then this long until each next try */
     int64_t patience_ms; /* without a sign of life: it hangs (proc/alive.h) */
+    int64_t well_ms;     /* alive this long: the next death starts the back-off anew */
 };
 
 struct service {         /* in the order of start; stopped in the reverse order */

@@ -493,7 +493,10 @@ def test_sqlite_file_taken_away(chain, tmp_path, daemon, trueup, rng):
     running = daemon(store.url, store)
     folder = store.path.parent
     os.rename(store.path, folder / "away.db")
+    said = len(running.output())
     chain.world.mint_all(WALLETS, rng)
-    threading.Event().wait(0.5)
+    running.until(lambda: "refreshed balances from events" in running.output()[said:]
+                  or any(t in running.output()[said:] for t in TROUBLE), "follow to write, or to say why not")
+    assert not store.path.exists(), "nobody makes a new one in its place"
     os.rename(folder / "away.db", store.path)
     well_again(running, store, chain, rng)

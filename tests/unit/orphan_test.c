@@ -22,20 +22,20 @@ enum { HERE_FD = 200, LIVES_FD = 201 }; /* "I am there", "I run": writing ends o
 
 static bool wait_for_it;
 
-int prctl(int what, ...)
+int prctl(int option, ...)
 {
     va_list ap;
-    va_start(ap, what);
+    va_start(ap, option);
     unsigned long value = va_arg(ap, unsigned long);
     va_end(ap);
-    if (what == PR_SET_PDEATHSIG && wait_for_it) {
+    if (option == PR_SET_PDEATHSIG && wait_for_it) {
         const pid_t parent = getppid(), self = getpid();
         if (write(HERE_FD, &self, sizeof self) != sizeof self)
             _exit(3);
         while (getppid() == parent)
             usleep(1000);
     }
-    return (int)syscall(SYS_prctl, what, value, 0, 0, 0);
+    return (int)syscall(SYS_prctl, option, value, 0, 0, 0);
 }
 
 /* The worker: only says that it runs, and stays. */

@@ -71,6 +71,12 @@ static int worker(const char *role)
     }
     if (strcmp(what, "status 1") == 0)
         return 1;
+    if (strcmp(what, "status 1, five times") == 0) {
+        struct counters_worker_view mine;
+        counters_worker_get(0, &mine);
+        if (mine.deaths[DEATH_EXIT] < 5)
+            return 1;
+    }
     if (strcmp(what, "status 4") == 0)
         return 4;
     if (strcmp(what, "crash") == 0)
@@ -167,7 +173,7 @@ static struct counters_worker_view look(size_t slot)
     } while (0)
 
 static const struct service_limits usual = {
-    .deaths = 20, .within_ms = 60000, .parked_ms = 60000, .patience_ms = 20000};
+    .deaths = 20, .within_ms = 60000, .parked_ms = 60000, .patience_ms = 20000, .well_ms = 60000};
 
 /* Of what a worker dies is counted by kind, and the other one does not notice. */
 static void each_death_has_its_kind(void **state)
@@ -328,6 +334,25 @@ static void who_dies_too_often_is_parked(void **state)
     assert_non_null(strstr(log_text(), "worker is parked: it died too often name=follow"));
 }
 
+/* One that lives long enough after it was parked has its budget back. */
+static void who_lives_again_is_well_again(void **state)
+{
+    (void)state;
+    struct service_limits l = usual;
+    l.deaths = 3;
+    l.parked_ms = 200;
+    l.well_ms = 700;
+    start("status 1, five times", "live", NULL, l);
+    UNTIL(look(0).deaths[DEATH_EXIT] == 5 && look(0).pid != 0);
+    assert_true(look(0).parked_until != 0);
+    UNTIL(look(0).parked_until == 0);
+    kill(look(0).pid, SIGKILL);
+    UNTIL(look(0).deaths[DEATH_SIGNAL] == 1 && look(0).pid != 0);
+    assert_int_equal(look(0).parked_until, 0);
+    assert_int_equal(stop(), 0);
+    assert_non_null(strstr(log_text(), "worker is well again name=follow"));
+}
+
 static void deaths_far_apart_do_not_spend_it(void **state)
 {
     (void)state;
@@ -425,6 +450,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(waiting_is_not_hanging),
         cmocka_unit_test(a_machine_that_slept_is_forgiven),
         cmocka_unit_test(who_dies_too_often_is_parked),
+        cmocka_unit_test(who_lives_again_is_well_again),
         cmocka_unit_test(deaths_far_apart_do_not_spend_it),
         cmocka_unit_test(another_chain_ends_the_daemon),
         cmocka_unit_test(only_who_has_other_settings_is_restarted),
