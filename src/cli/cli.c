@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "cli/naming.h"
 #include "conf/settings.h"
+#include "net/memory.h"
 #include "proc/stop.h"
 #include "worker/worker.h"
 
@@ -232,6 +233,7 @@ static int run(struct cli *cli, int argc, char **argv)
 int cli_main(int argc, char **argv)
 {
     struct cli cli = {0};
+    net_memory_init();
     int status = run(&cli, argc, argv);
     for (size_t i = 0; i < cli.n_flags; i++) {
         mem_free((char *)(uintptr_t)cli.flags[i].value);

@@ -45,9 +45,15 @@ struct http {
     size_t made;
 };
 
+static void *resize(void *p, size_t n)
+{
+    return mem_grow(p, n, 1);
+}
+
 int http_open(struct http **ret, struct err *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, mem_free, resize, mem_strdup,
+                             mem_zero) != CURLE_OK)
         return err_set(err, ERR_FAILED, "libcurl does not start");
     struct http *h = mem_zero(1, sizeof *h);
     h->finished_tail = &h->finished;

@@ -66,14 +66,23 @@ static enum err_kind kind_of(const char *state)
     return ERR_STORE;
 }
 
+/* libpq goes on without memory, and may wait for an answer that it had and could not keep. Its own
+ * words begin so; a server's have a level. */
+static void end_without_memory(const struct pg *s)
+{
+    static const char *const words[] = {"out of memory", "cannot allocate memory"};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (strncmp(PQerrorMessage(s->conn), words[i], strlen(words[i])) == 0)
+            mem_out();
+}
+
 static int lost(struct pg *s, struct err *err)
 {
     char text[600];
     s->broken = true;
+    end_without_memory(s);
     url_scrub(text, sizeof text, PQerrorMessage(s->conn), s->base.url);
     text[strcspn(text, "\n")] = '\0';
-    if (strncmp(text, "out of memory", 13) == 0) /* libpq's own words; a server's have a level */
-        mem_out();
     return err_set(err, ERR_STORE_LOST, "%s: %s", s->base.masked,
                    text[0] ? text : "the connection was lost");
 }
@@ -100,6 +109,7 @@ static int await(struct pg *s, int64_t deadline, struct err *err)
             return lost(s, err);
         if (flushing == 0 && !PQisBusy(s->conn))
             return 0;
+        end_without_memory(s);
         struct pollfd p = {.fd = PQsocket(s->conn),
                            .events = (short)(POLLIN | (flushing ? POLLOUT : 0))};
         int left = ms_until(deadline);
@@ -325,17 +335,25 @@ int pg_rollback(struct pg *s)
     return -1;
 }
 
+static char *quoted(struct pg *s, const char *name, size_t n)
+{
+    char *text = PQescapeIdentifier(s->conn, name, n);
+    if (!text)
+        end_without_memory(s);
+    return text;
+}
+
 /* "table" or "schema.table", each part quoted on its own. */
 const char *pg_table(struct pg *s, const char *table, struct arena *arena)
 {
     const char *dot = strchr(table, '.');
-    char *schema = dot ? PQescapeIdentifier(s->conn, table, (size_t)(dot - table)) : NULL;
     const char *name = dot ? dot + 1 : table;
-    char *quoted = PQescapeIdentifier(s->conn, name, strlen(name));
+    char *schema = dot ? quoted(s, table, (size_t)(dot - table)) : NULL;
+    char *last = quoted(s, name, strlen(name));
     const char *both = arena_printf(arena, "%s%s%s", schema ? schema : "", schema ? "." : "",
-                                    quoted ? quoted : "\"\"");
+                                    last ? last : "\"\"");
     PQfreemem(schema);
-    PQfreemem(quoted);
+    PQfreemem(last);
     return both;
 }
 
