@@ -3,6 +3,7 @@
  * has its settings on fd 3; by hand it reads them like any command.
  */
 #include "worker/worker.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/cli.h"
@@ -37,8 +38,8 @@ static void take_from(const struct buf *text, struct worker_options *options)
         options->has_from = parse_u64(s + 7, strcspn(s + 7, "\n"), &options->from);
 }
 
-/* NULL: *ret_status is what to exit with. That the pipe cannot be read is an accident: only what
- * was read and refused is 2, which ends the daemon. */
+/* NULL: *ret_status is what to exit with. That the pipe cannot be read, or holds nothing, is an
+ * accident: only what was read and refused is 2, which ends the daemon. */
 static struct conf *load(struct cli *cli, struct worker_options *options, int *ret_status)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
@@ -48,7 +49,10 @@ static struct conf *load(struct cli *cli, struct worker_options *options, int *r
     *ret_status = 2;
     if (!child_has_settings())
         return cli_conf(cli);
-    if (child_read_settings(&text, &err) < 0)
+    int rc = child_read_settings(&text, &err);
+    if (rc == 0 && text.len == 0)
+        rc = err_set(&err, ERR_FAILED, "settings did not arrive");
+    if (rc < 0)
         *ret_status = cli_fail(&err);
     else if (!(conf = conf_load_text(buf_str(&text), text.len, &problems)))
         fprintf(stderr, "%s", buf_str(&problems.text));

@@ -1,11 +1,13 @@
 """What scripts/chaos found, each as the shortest story that shows it."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness import config as configs
+from harness import daemon
 from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import provider  # noqa: F401
@@ -76,6 +78,19 @@ def test_witnesses_that_went_bad_together(chain, store, trueup, configured):
     trueup.until(lambda: store.quarantined(BALANCE) == set(bad), "the bad ones to be told from the good")
     trueup.until(lambda: store.one("SELECT value FROM trueup_state WHERE key = ?", "all_due:audio") == "0",
                  "all that was due to be done")
+
+
+@pytest.mark.parametrize("settings, status, words", [
+    ("/", 1, "settings cannot be read: Is a directory"),
+    ("/dev/null", 1, "settings did not arrive"),
+    ("garbage", 2, "expected"),
+])
+def test_settings_that_do_not_arrive_do_not_end_the_daemon(tmp_path, settings, status, words):
+    """A worker whose pipe cannot be read said 2, as if it had been told nonsense: that ends the daemon."""
+    (tmp_path / "garbage").write_text("store: [")
+    done = subprocess.run(["sh", "-c", f"exec {daemon.binary()} worker follow --once 3<{settings}"], cwd=tmp_path,
+                          env={"TRUEUP_SETTINGS_FD": "3"}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status and words in done.stderr, done.stderr
 
 
 @on_sqlite

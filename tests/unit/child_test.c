@@ -1,8 +1,11 @@
 /* How a process ended, in words; and that ours are told apart from a killer's. Real wait statuses.
  */
+#include "base/buf.h"
+#include "base/err.h"
 #include "proc/child.h"
 #include "vectors.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,6 +74,51 @@ static void settings_are_looked_for_by_their_mark(void **state)
     unsetenv("TRUEUP_SETTINGS_FD");
 }
 
+/* Reads its settings as a worker does, from what stands on its descriptor: the status says how. */
+static int settings_from(int fd, char *ret, size_t room)
+{
+    int out[2], status;
+    assert_int_equal(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct buf text = BUF_INIT(CHILD_TEXT_MAX);
+        struct err err = {0};
+        if (fd < 0)
+            close(CHILD_SETTINGS_FD);
+        else
+            dup2(fd, CHILD_SETTINGS_FD);
+        int rc = child_read_settings(&text, &err);
+        const char *said = rc < 0 ? err.text : buf_str(&text);
+        ssize_t sent = write(out[1], said, strlen(said));
+        _exit(rc < 0 ? 1 : sent < 0 ? 2 : 0);
+    }
+    close(out[1]);
+    ssize_t n = read(out[0], ret, room - 1);
+    ret[n < 0 ? 0 : n] = '\0';
+    close(out[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+static void settings_that_cannot_be_read_say_so(void **state)
+{
+    (void)state;
+    char said[200];
+    int whole[2];
+    assert_int_equal(pipe(whole), 0);
+    assert_int_equal(write(whole[1], "store: x", 8), 8);
+    close(whole[1]);
+    assert_int_equal(settings_from(whole[0], said, sizeof said), 0);
+    assert_string_equal(said, "store: x");
+    int folder = open("/", O_RDONLY);
+    assert_int_equal(settings_from(folder, said, sizeof said), 1);
+    assert_string_equal(said, "settings cannot be read: Is a directory");
+    assert_int_equal(settings_from(-1, said, sizeof said), 1);
+    assert_string_equal(said, "settings cannot be read: Bad file descriptor");
+    close(folder);
+    close(whole[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -78,6 +126,7 @@ int main(void)
         cmocka_unit_test(signals),
         cmocka_unit_test(little_room_cuts_the_words),
         cmocka_unit_test(settings_are_looked_for_by_their_mark),
+        cmocka_unit_test(settings_that_cannot_be_read_say_so),
     };
     return cmocka_run_group_tests_name("child", tests, NULL, NULL);
 }
