@@ -92,6 +92,26 @@ static void a_death_is_told_with_its_last_words(void **state)
     assert_false(counters_worker_get(5, &w));
 }
 
+static void die_with_words(void)
+{
+    snprintf(counters_last_words(), COUNTERS_WORDS, "in trueup+0x1");
+}
+
+/* A worker that crashes at once may be gone before its supervisor notes that it was started. */
+static void last_words_that_came_early_are_kept(void **state)
+{
+    char words[COUNTERS_WORDS];
+    (void)state;
+    counters_worker_starting("follow");
+    as_worker("follow", die_with_words);
+    counters_worker_started(0, "follow", 4713);
+    counters_last_words_of("follow", words);
+    assert_string_equal(words, "in trueup+0x1");
+    counters_worker_starting("follow"); /* and no other worker's */
+    counters_last_words_of("follow", words);
+    assert_string_equal(words, "");
+}
+
 static void scribble(void)
 {
     char text[COUNTERS_TEXT];
@@ -132,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_summed_and_outlive_their_worker),
         cmocka_unit_test(a_death_is_told_with_its_last_words),
+        cmocka_unit_test(last_words_that_came_early_are_kept),
         cmocka_unit_test(a_text_is_never_half_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
