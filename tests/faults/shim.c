@@ -9,11 +9,30 @@
  *     store    before the call: SQLite says no; to PostgreSQL the connection is cut
  *     answer   PostgreSQL does what it was told, and the connection is cut before it says so
  *     clock    from the n-th look at the wall clock on, it is a day later (n even) or earlier (odd)
- * FILE gets "kind count" lines, and is written as the calls happen: a death does not lose it.
+ *     death    the process is killed before the n-th of the calls that io counts
+ * FILE gets a number a kind, how often it was called, and one more: the stack of the call that
+ * failed, 0 if none did. It is written as the calls happen: a death does not lose it.
+ *
+ * FAULTS_TRACE=1 has that stack told on standard error.
+ *
+ * FAULTS_CALLS=FILE gets a struct call for every call, in their order. A stack is a number made of
+ * the places that led there, FILE+OFFSET each: the same in every run of the same programs.
+ *
+ * FAULTS_PLAN=alloc:every tries all allocations in one run: at each the process forks, and in the
+ * child it fails. A child that ends as it must, with its last words and nothing else done to the
+ * world, is as good as a run of its own: it is the process killed there. One that would touch the
+ * world, which its parent still needs, ends before it does, and must be tried alone.
+ *
+ * Once a call has failed, time goes faster whenever the program waits: who waits 40 s for an answer
+ * that is lost waits 4, and believes it were 40. While a child lives it stands still.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,30 +43,62 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum kind { ALLOC, IO, STORE, ANSWER, CLOCK, KINDS };
+enum kind { ALLOC, IO, STORE, ANSWER, CLOCK, DEATH, KINDS };
 
-static const char *const names[KINDS] = {"alloc", "io", "store", "answer", "clock"};
+static const char *const names[KINDS] = {"alloc", "io", "store", "answer", "clock", "death"};
 
-static uint64_t own_counts[KINDS];
+enum { FAILED = KINDS, CELLS, FRAMES = 48, CALLS_MAX = 1000000, HASTE = 10 };
+enum { OUT_OF_MEMORY = 70, TOUCHES_THE_WORLD = 99, CHILD_S = 5 };
+
+struct call {
+    uint64_t kind; /* 1 and up */
+    uint64_t stack;
+    uint64_t child; /* its exit status, + 1; 0: none was tried */
+};
+
+static uint64_t own_counts[CELLS];
 static uint64_t *counts = own_counts; /* shared with the file when there is one */
+static struct call *calls;            /* NULL: not asked for */
+static uint64_t n_calls;
+static bool every;       /* allocation, in children */
+static bool child;       /* this is one */
+static bool *child_said; /* shared with the parent: its last words */
 static enum kind plan_kind = KINDS;
 static uint64_t plan_n;
+static struct dl_find_object own;
+static _Thread_local bool inside; /* what the shim itself allocates is not the program's */
 
-/* Before anything of the program runs; without allocating. */
-__attribute__((constructor)) static void begin(void)
+static void *file_as_memory(const char *name, size_t n)
 {
-    const char *plan = getenv("FAULTS_PLAN"), *file = getenv("FAULTS_COUNT");
-    int fd = file ? open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644) : -1;
-    if (fd >= 0 && ftruncate(fd, sizeof own_counts) == 0) {
-        void *page = mmap(NULL, sizeof own_counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (page != MAP_FAILED)
-            counts = page;
-    }
+    int fd = name ? open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644) : -1;
+    void *page = MAP_FAILED;
+    if (fd >= 0 && ftruncate(fd, (off_t)n) == 0)
+        page = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+/* Before anything of the program runs. */
+__attribute__((constructor)) static void begin(void)
+{
+    const char *plan = getenv("FAULTS_PLAN");
+    uint64_t *page = file_as_memory(getenv("FAULTS_COUNT"), sizeof own_counts);
+    void *frames[1];
+    inside = true;
+    backtrace(frames, 1); /* loads the unwinder */
+    _dl_find_object((void *)(uintptr_t)begin, &own);
+    inside = false;
+    if (page)
+        counts = page;
+    calls = file_as_memory(getenv("FAULTS_CALLS"), CALLS_MAX * sizeof *calls);
+    child_said =
+        mmap(NULL, sizeof *child_said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    every = calls && plan && strcmp(plan, "alloc:every") == 0;
     for (int k = 0; plan && k < KINDS; k++) {
         size_t n = strlen(names[k]);
         if (strncmp(plan, names[k], n) == 0 && plan[n] == ':') {
@@ -57,11 +108,97 @@ __attribute__((constructor)) static void begin(void)
     }
 }
 
+static uint64_t mixed(uint64_t hash, const void *from, size_t n)
+{
+    const unsigned char *p = from;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ p[i]) * 0x100000001b3; /* FNV-1a */
+    return hash;
+}
+
+static uint64_t stack_of_call(void)
+{
+    void *frames[FRAMES];
+    uint64_t hash = 0xcbf29ce484222325;
+    inside = true;
+    int n = backtrace(frames, FRAMES);
+    for (int i = 0; i < n; i++) {
+        struct dl_find_object in;
+        if (_dl_find_object(frames[i], &in) != 0 || in.dlfo_link_map == own.dlfo_link_map)
+            continue;
+        const char *name = in.dlfo_link_map->l_name;
+        uint64_t at = (uint64_t)((char *)frames[i] - (char *)in.dlfo_link_map->l_addr);
+        hash = mixed(mixed(hash, name, strlen(name)), &at, sizeof at);
+    }
+    inside = false;
+    return hash ? hash : 1;
+}
+
+static uint64_t
+    ahead_ns; /* of the real time; behind it, as a number that wraps, where children lived */
+
+static uint64_t real_ns(void);
+
+/* True in the child. */
+static bool forked(struct call *c)
+{
+    int status = 0;
+    uint64_t began = real_ns();
+    *child_said = false;
+    inside = true;
+    pid_t pid = fork();
+    if (pid == 0) {
+        child = true;
+        every = inside = false;
+        calls = NULL;
+        alarm(CHILD_S);
+        return true;
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    inside = false;
+    bool well = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == OUT_OF_MEMORY && *child_said;
+    c->child = 1 + (well ? OUT_OF_MEMORY : TOUCHES_THE_WORLD);
+    __atomic_fetch_sub(&ahead_ns, real_ns() - began, __ATOMIC_RELAXED);
+    return false;
+}
+
 /* Counts a call; true when it is the one to fail. */
-static bool fails(enum kind k)
+static bool counted(enum kind k)
 {
     uint64_t n = __atomic_add_fetch(&counts[k], 1, __ATOMIC_RELAXED);
-    return k == plan_kind && n == plan_n;
+    struct call *c = NULL;
+    if (calls) {
+        uint64_t i = __atomic_fetch_add(&n_calls, 1, __ATOMIC_RELAXED);
+        c = &calls[i < CALLS_MAX ? i : CALLS_MAX - 1];
+        *c = (struct call){k + 1, stack_of_call(), 0};
+    }
+    if (every && k == ALLOC)
+        return forked(c);
+    if (child || k != plan_kind || n != plan_n)
+        return false;
+    counts[FAILED] = stack_of_call();
+    if (getenv("FAULTS_TRACE")) {
+        void *frames[FRAMES];
+        inside = true;
+        backtrace_symbols_fd(frames, backtrace(frames, FRAMES), STDERR_FILENO);
+        inside = false;
+    }
+    return true;
+}
+
+static bool fails(enum kind k)
+{
+    return !inside && counted(k);
+}
+
+/* Before the program reads, writes or waits. */
+static void about_to_touch_the_world(void)
+{
+    if (child)
+        _exit(TOUCHES_THE_WORLD);
+    if (fails(DEATH))
+        raise(SIGKILL);
 }
 
 /* The real function, looked up once; dlsym may allocate, which is counted and harmless. */
@@ -108,6 +245,7 @@ static bool is_socket(int fd)
 /* A connection that was reset stays so: what comes after on it fails by itself. */
 static bool io_fails(int fd, bool writes)
 {
+    about_to_touch_the_world();
     if (!fails(IO))
         return false;
     bool socket = is_socket(fd);
@@ -122,8 +260,17 @@ static bool io_fails(int fd, bool writes)
     {                                                                                              \
         typedef ssize_t(*call) params;                                                             \
         REAL(call, #name);                                                                         \
+        if (child && writes && fd == STDERR_FILENO)                                                \
+            return swallowed();                                                                    \
         return io_fails(fd, writes) ? -1 : real(__VA_ARGS__);                                      \
     }
+
+/* Last words. */
+static ssize_t swallowed(void)
+{
+    *child_said = true;
+    return 1;
+}
 
 IO_CALL(read, false, (int fd, void *to, size_t n), fd, to, n)
 IO_CALL(write, true, (int fd, const void *from, size_t n), fd, from, n)
@@ -148,6 +295,22 @@ IO_CALL(sendmsg, true, (int fd, const struct msghdr *m, int flags), fd, m, flags
 
 SYNC_CALL(fsync)
 SYNC_CALL(fdatasync)
+
+int unlink(const char *name)
+{
+    typedef int (*call)(const char *);
+    REAL(call, "unlink");
+    about_to_touch_the_world();
+    return real(name);
+}
+
+int ftruncate64(int fd, off64_t n)
+{
+    typedef int (*call)(int, off64_t);
+    REAL(call, "ftruncate64");
+    about_to_touch_the_world();
+    return real(fd, n);
+}
 
 /* ---- the store's libraries: their headers are not needed for what is bent here ----------------
  */
@@ -256,12 +419,47 @@ SEND_CALL(PQsendPrepare,
 
 enum { LEAP_S = 86400 };
 
+static void hurry(struct timespec *t)
+{
+    int64_t ns = (int64_t)__atomic_load_n(&ahead_ns, __ATOMIC_RELAXED) + t->tv_nsec;
+    t->tv_sec += (time_t)(ns / 1000000000);
+    t->tv_nsec = (long)(ns % 1000000000);
+    if (t->tv_nsec < 0) {
+        t->tv_sec--;
+        t->tv_nsec += 1000000000;
+    }
+}
+
+static uint64_t real_ns(void)
+{
+    struct timespec t;
+    typedef int (*call)(clockid_t, struct timespec *);
+    REAL(call, "clock_gettime");
+    real(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+int poll(struct pollfd *fds, nfds_t n, int ms)
+{
+    typedef int (*call)(struct pollfd *, nfds_t, int);
+    REAL(call, "poll");
+    if (child)
+        _exit(TOUCHES_THE_WORLD);
+    if (!counts[FAILED] || ms < HASTE)
+        return real(fds, n, ms);
+    int rc = real(fds, n, ms / HASTE);
+    if (rc == 0)
+        __atomic_fetch_add(&ahead_ns, (uint64_t)(ms - ms / HASTE) * 1000000, __ATOMIC_RELAXED);
+    return rc;
+}
+
+static bool leapt;
+
 static time_t leap(void)
 {
-    uint64_t n = __atomic_add_fetch(&counts[CLOCK], 1, __ATOMIC_RELAXED);
-    if (plan_kind != CLOCK || n < plan_n || plan_n == 0)
-        return 0;
-    return plan_n % 2 ? -LEAP_S : LEAP_S;
+    if (fails(CLOCK))
+        leapt = true;
+    return !leapt ? 0 : plan_n % 2 ? -LEAP_S : LEAP_S;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *t)
@@ -271,6 +469,8 @@ int clock_gettime(clockid_t clock, struct timespec *t)
     int rc = real(clock, t);
     if (rc == 0 && clock == CLOCK_REALTIME)
         t->tv_sec += leap();
+    else if (rc == 0 && clock == CLOCK_MONOTONIC)
+        hurry(t);
     return rc;
 }
 
