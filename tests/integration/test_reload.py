@@ -98,6 +98,20 @@ def test_endpoints_that_show_nothing_are_refused(chain, store, running):
         assert trueup.stop() == 0
 
 
+def test_a_hangup_while_it_starts(chain, store, trueup, tmp_path):
+    """The file may have changed since it was read: the signal is kept until somebody can follow it."""
+    with ScriptedProvider(forward=chain.anvil.url) as slow:
+        slow.rules({"fault": "silence", "args": {"seconds": 1}, "times": 1})
+        trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(chain.world, slow.url, store.url))
+        trueup.start()
+        trueup.until(lambda: "prepare" in trueup.workers(), "it to prepare")
+        trueup.config.write_text(trueup.config.read_text().replace("'200ms'", "'300ms'"))
+        os.kill(trueup.pid, signal.SIGHUP)
+        trueup.until_log("settings were read again")
+        trueup.until_log("starting stale-refresh sweep interval_ms=300")
+        assert trueup.stop() == 0
+
+
 def test_who_reads_them_shows_nothing(chain, store, trueup, tmp_path):
     """strace over it: the environment it was started with is clean, what it reads it with comes through
     the pipe; it leaves no core behind, and is soon gone."""
