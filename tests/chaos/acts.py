@@ -205,8 +205,10 @@ def sockets(s, rng):
 
 @fault(2)
 def node_trouble(s, rng):
-    if rng.random() < 0.5:
-        return node_killed(s, rng)
+    (node_stopped if rng.random() < 0.5 else node_killed)(s, rng)
+
+
+def node_stopped(s, rng):
     s.anvil.pause()
     time.sleep(rng.uniform(0.1, 0.8))
     s.anvil.resume()
