@@ -227,12 +227,13 @@ def cpu_ms_of(pid, children=False):
     return ticks * 1000 // os.sysconf("SC_CLK_TCK")
 
 
-def pss_kb(pids):
+def pss_kb(pids, field="Pss"):
+    """field: Pss_Anon for what is a process's own, whoever else has the same libraries loaded."""
     total = 0
     for pid in pids:
         try:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(f"{field}:"):
                     total += int(line.split()[1])
         except (FileNotFoundError, ProcessLookupError):
             pass
