@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +31,7 @@ class BuildFailed(Exception):
 
 
 broken = set()  # told once; the suites that follow only say that it is still so
+locks = {}  # a folder is built by one at a time; who wants the same waits, and finds it done
 
 
 def build(name, root=ROOT, options=None, compiler=None, targets=()):
@@ -38,6 +40,11 @@ def build(name, root=ROOT, options=None, compiler=None, targets=()):
     if options is None:
         compiler, options = BUILDS[name]
     folder = root / name
+    with locks.setdefault(folder, threading.Lock()):
+        return build_alone(folder, root, options, compiler, targets)
+
+
+def build_alone(folder, root, options, compiler, targets):
     folder.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ)
     if compiler:

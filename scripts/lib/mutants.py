@@ -7,6 +7,7 @@ test that must see it. A mutation passes when that test was green before and is 
 
 All happens in a copy: the work tree is never touched."""
 
+import contextlib
 import json
 import os
 import re
@@ -61,7 +62,7 @@ def targets_of(root, test):
     if is_pytest(test):
         return [str(Path(t["filename"][0]).relative_to(build))
                 for t in introspect(root, "--targets") if t["type"] == "executable"
-                and not re.search("/tests/(unit|contract|fuzz)/", t["defined_in"])]
+                and not re.search("/(tests/(unit|contract|fuzz)|bench)/", t["defined_in"])]
     suite, _, name = test.partition("/")
     return [str(Path(t["cmd"][0]).relative_to(build)) for t in introspect(root, "--tests")
             if any(s.endswith(":" + suite) for s in t["suite"]) and name in ("", t["name"])]
@@ -83,15 +84,24 @@ class Runner:
         self.root = root
         self.meson_suite = meson_suite
         self.pytest = pytest
+        self.targets = {}  # of a kind of test, as meson told them: asking takes as long as some builds
+
+    def build_for(self, test):
+        kind = "pytest" if is_pytest(test) else test
+        if kind not in self.targets:
+            self.targets[kind] = targets_of(self.root, test)
+        build_copy(self.root, self.targets[kind])
+
+    def run(self, tests, patience):
+        """One run of a meson test, or of several pytest selections."""
+        self.build_for(tests[0])
+        if is_pytest(tests[0]):
+            return self.pytest(tests, root=self.root, env=patience, options=["-x"])
+        suite, _, name = tests[0].partition("/")
+        return self.meson_suite(suite, root=self.root, env=patience, names=[name] if name else [])
 
     def green(self, test, patience):
-        build_copy(self.root, targets_of(self.root, test))
-        if is_pytest(test):
-            result = self.pytest([test], root=self.root, env=patience, options=["-x"])
-        else:
-            suite, _, name = test.partition("/")
-            result = self.meson_suite(suite, root=self.root, env=patience,
-                                      names=[name] if name else [])
+        result = self.run([test], patience)
         # A selection that matches nothing must not count as red.
         if result.passed + result.failed == 0 or any("no " + suite_word in n or "ran no test" in n
                                                      for n in result.notes
@@ -102,6 +112,12 @@ class Runner:
     def patience(self, test):
         """How patient the test must be to be green as things are; None if it is red all the same."""
         return next((p for p in (IMPATIENT, {}) if self.green(test, p)), None)
+
+    def all_green(self, tests):
+        """Whether all of these, which are of one file, are green without much patience: in one run, so
+        that they share its node. If not, or if one selects nothing, each is looked at by itself."""
+        result = self.run(tests, IMPATIENT)
+        return result.failed == 0 and result.passed >= len(tests)
 
     def mutate(self, patch, test, patience):
         """None when the mutation was seen, else what is wrong."""
@@ -118,7 +134,20 @@ class Runner:
             apply(self.root, patch, "--reverse")
 
 
-def work(jobs, meson_suite, pytest):
+def group_of(test):
+    """What is cheap to do in one copy after the other: the tests of a file, the mutations of a program."""
+    return test.partition("::")[0]
+
+
+def grouped(jobs):
+    """The jobs by group, those with the most to do first."""
+    groups = {}
+    for job in jobs:
+        groups.setdefault(group_of(job[1]), []).append(job)
+    return deque(sorted(groups.values(), key=lambda g: -len(g) * (3 if is_pytest(g[0][1]) else 1)))
+
+
+def work(groups, meson_suite, pytest):
     """One copy of the tree, and mutations for as long as there are any: {job: what is wrong or None}."""
     ends = {}
     with tempfile.TemporaryDirectory(prefix="trueup-mutants-") as folder:
@@ -126,17 +155,26 @@ def work(jobs, meson_suite, pytest):
         copy_tree(root)
         build_copy(root, ["build.ninja"])
         runner = Runner(root, meson_suite, pytest)
-        healthy = {}
-        while jobs:
-            patch, test = jobs.popleft()
-            try:
-                if test not in healthy:
-                    healthy[test] = runner.patience(test)
-                trouble = (f"{test} is red without it" if healthy[test] is None
-                           else runner.mutate(patch, test, healthy[test]))
-            except (LookupError, BuildFailed) as e:
-                trouble = str(e)
-            ends[patch, test] = trouble
+        with contextlib.suppress(IndexError):  # another one took the last
+            while True:
+                ends.update(work_group(runner, groups.popleft()))
+    return ends
+
+
+def work_group(runner, jobs):
+    ends, healthy = {}, {}
+    tests = list(dict.fromkeys(test for _, test in jobs))
+    with contextlib.suppress(BuildFailed):  # told below
+        if len(tests) > 1 and runner.all_green(tests):
+            healthy = dict.fromkeys(tests, IMPATIENT)
+    for patch, test in jobs:
+        try:
+            if test not in healthy:
+                healthy[test] = runner.patience(test)
+            ends[patch, test] = (f"{test} is red without it" if healthy[test] is None
+                                 else runner.mutate(patch, test, healthy[test]))
+        except (LookupError, BuildFailed) as e:
+            ends[patch, test] = str(e)
     return ends
 
 
@@ -152,16 +190,15 @@ def run_all(meson_suite, pytest):
         else:
             jobs.append((patch, test))
     os.environ.setdefault("TRUEUP_BUILD", str(ROOT / "tests/chain/build"))
-    # Jobs of one test stay near each other: its health is checked once a copy.
-    queue = deque(sorted(jobs, key=lambda job: job[1]))
+    groups = grouped(jobs)
     ends = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for part in pool.map(lambda _: work(queue, meson_suite, pytest), range(AT_ONCE)):
+        for part in pool.map(lambda _: work(groups, meson_suite, pytest), range(AT_ONCE)):
             ends.update(part)
     # Beside two others a test may be late, or too late to see it: once more, alone.
     again = [job for job, trouble in ends.items() if trouble]
     if len(again) <= AGAIN_MOST:
-        ends.update(work(deque(again), meson_suite, pytest) if again else {})
+        ends.update(work(grouped(again), meson_suite, pytest) if again else {})
     for (patch, _), trouble in ends.items():
         if trouble:
             result.fail(f"{patch.name}: {trouble}")

@@ -12,6 +12,7 @@ class Result:
     passed: int = 0
     failed: int = 0
     notes: list = field(default_factory=list)  # one a failure: what went wrong
+    said: list = field(default_factory=list)  # what else is worth a line
 
     def fail(self, note):
         self.failed += 1
@@ -24,6 +25,7 @@ class Result:
         self.passed += other.passed
         self.failed += other.failed
         self.notes += other.notes
+        self.said += other.said
 
 
 TAP_LINE = re.compile(r"^(not )?ok\b\s*(\d*)\s*-?\s*(.*)$")

@@ -4,6 +4,7 @@ A suite that is missing, that ran nothing, or that skipped a test has failed. Th
 always "N passed, N failed", over all suites."""
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import geth as go_ethereum
+import lanes
 import worlds
 from build import ROOT, BuildFailed, build
 from results import Result, from_junit, from_meson, from_tap
@@ -34,6 +36,8 @@ def quiet(command, **more):
 
 
 def report(name, result, seconds):
+    for line in result.said:
+        print(f"  {line}")
     print(f"{name}: {result.passed} passed, {result.failed} failed ({seconds:.1f} s)")
     for note in result.notes[:60]:
         print(f"  {note}")
@@ -113,7 +117,7 @@ def fuzz():
     result = meson_suite("fuzz", "build-fuzz", ["--timeout-multiplier", "5"])
     runs = [int(n) for n in re.findall(r"Done (\d+) runs",
                                        read(ROOT / "build-fuzz/meson-logs/fuzz.json"))]
-    print(f"  fuzz: {sum(runs)} executions in {len(runs)} targets")
+    result.said.append(f"fuzz: {sum(runs)} executions in {len(runs)} targets")
     if len(runs) != len(fuzzers) or any(n < FUZZ_RUNS for n in runs):
         result.fail(f"{len(fuzzers)} targets should run {FUZZ_RUNS} inputs each, they ran {runs}")
     return result
@@ -160,8 +164,9 @@ def once_more(file, part, **how):
         return part
     again = pytest([f"{file}::{name}" for name in failed], name=file, **how)
     if again.failed == 0 and again.passed == len(failed):
-        print(f"  integration: passed alone, failed beside others: {file}: {', '.join(failed)}")
-        return Result(part.passed + again.passed)
+        part = Result(part.passed + again.passed)
+        part.said.append(f"integration: passed alone, failed beside others: {file}: {', '.join(failed)}")
+        return part
     part.notes += again.notes
     return part
 
@@ -218,8 +223,8 @@ def compilers():
         except BuildFailed as e:
             result.fail(str(e))
     if result.failed == 0:
-        result.add(meson_suite("unit", "build-clang"))
-        result.add(meson_suite("unit", "build-gcc"))
+        for name in ("build-clang", "build-gcc"):
+            result.add(meson_suite("unit", name, ["--timeout-multiplier", "5"]))
     return result
 
 
@@ -309,8 +314,7 @@ def lint_format():
     version = quiet(["clang-format", "--version"]).stdout
     major = re.search(r"version (\d+)", version)
     if not major or int(major.group(1)) != FORMATTER:
-        print(f"  clang-format: not {FORMATTER}, so its opinion is not asked: {version.strip()}")
-        return Result()
+        return Result(said=[f"clang-format: not {FORMATTER}, so its opinion is not asked: {version.strip()}"])
     return one("clang-format", ["clang-format", "--dry-run", "--Werror", *sources()])
 
 
@@ -399,7 +403,7 @@ def chaos():
                   env=env)
     found = re.search(r"(\d+) of (\d+) faults left nothing wrong", tried.stdout)
     if tried.returncode == 0 and found:
-        print(f"  chaos: {found.group(2)} small failures tried")
+        result.said.append(f"chaos: {found.group(2)} small failures tried")
         result.ok()
     else:
         result.fail(f"small failures: {tried.stdout[-3000:]}")
@@ -438,6 +442,20 @@ ASKED_FOR = ("asan-world-whole", "tsan-world", "valgrind-world")  # --all has no
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
 
 
+# What only computes, and knows no deadline.
+ASIDE = ("compilers", "fuzz", "lint", "valgrind")
+
+
+def builds_for(names):
+    """What the second lane builds before all: what the first one would else have to wait for."""
+    def build_them():
+        for suite, folder in (("unit", "build"), ("asan", "build-asan"), ("chaos", "build-gcc")):
+            with contextlib.suppress(BuildFailed):  # who needs it tries again, and tells
+                if suite in names:
+                    build(folder)
+    return build_them
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and tests trueup.")
     parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: "
@@ -452,7 +470,7 @@ def main():
     names += [chosen.node] if chosen.node else []
     if chosen.mutations and not chosen.all:
         names.append("mutations")
-    names = names or list(USUAL)
+    names = list(dict.fromkeys(names)) or list(USUAL)
     suites = {**SUITES, **NODES}
     unknown = [n for n in names if n not in suites]
     if unknown:
@@ -460,22 +478,9 @@ def main():
 
     # Ctrl-C and kill also stop the cluster.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    total = Result()
     began = time.monotonic()
     try:
-        for name in names:
-            start = time.monotonic()
-            try:
-                result = suites[name]()
-            except (BuildFailed, OSError, RuntimeError) as e:
-                result = Result()
-                result.fail(f"{name} could not run: {e}")
-            if result is None:
-                continue
-            if result.passed + result.failed == 0:
-                result.fail(f"{name} ran nothing")
-            report(name, result, time.monotonic() - start)
-            total.add(result)
+        total = lanes.run(suites, names, ASIDE, builds_for(names), report)
     finally:
         databases.stop()
     print(f"took {time.monotonic() - began:.0f} s")

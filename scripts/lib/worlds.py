@@ -151,7 +151,7 @@ def memcheck(run, tests, roles=ROLES):
             ended[role(text)] += "ERROR SUMMARY" in text
             if memcheck_found(text):
                 result.fail(f"valgrind: {role(text)}\n{text[:3000]}")
-        print(f"  valgrind: {seen.total()} processes, {ended.total()} of them to their end: "
+        result.said.append(f"valgrind: {seen.total()} processes, {ended.total()} of them to their end: "
               + ", ".join(f"{n} {name}" for name, n in sorted(seen.items())))
         for name in sorted(roles - set(+ended)):
             result.fail(f"valgrind saw no {name!r} to its end")

@@ -123,7 +123,7 @@ static void last_words_are_heard_with_their_reason(void **state)
 static int logs_into_a_full_pipe(const int ends[2])
 {
     char taken[65536];
-    alarm(8);
+    alarm(30);
     dup2(ends[1], STDERR_FILENO);
     log_setup(LOG_INFO, false, "follow");
     for (int i = 0; i < 3000; i++)
