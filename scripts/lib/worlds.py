@@ -82,6 +82,8 @@ NOT_WATCHED = {
     "test_secrets.py::test_a_daemon_in_every_trouble": "SIGSEGV by hand",
     "test_processes.py::test_the_supervisor_touches_nothing":
         "strace, and LeakSanitizer wants to trace the process itself",
+    "test_reload.py::test_who_reads_them_shows_nothing":
+        "strace, and LeakSanitizer wants to trace the process itself",
     "test_processes.py::test_web_knows_no_node":
         "reads all of a process's memory, of which a sanitizer's shadow is terabytes",
     "test_install.py::test_everything_is_in_its_place":
