@@ -49,6 +49,15 @@ def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpo
     return last
 
 
+def until_settled(trueup, store, anvil, balance=BALANCE):
+    """Waits until what has happened is covered and settled, and whom it touched has been read again:
+    then nobody but the sweep has a reason of its own to look at a row."""
+    head = anvil.rpc.number()
+    trueup.until(lambda: store.covered(balance) >= head, f"block {head} to be covered", 60)
+    anvil.mine(4)
+    trueup.until(lambda: store.settling(balance, 2 ** 62) == 0, "all of it to have settled", 60)
+
+
 def assert_at_rest_equal(store, truth, *, table=TABLE, balance=BALANCE, wallets=None):
     """Every row true at its block; every row not in quarantine true at the head; nobody missing."""
     assert_proven_rows_true(store, truth, table, mining=False)
