@@ -13,6 +13,7 @@ from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import provider  # noqa: F401
 from harness.truth import Truth
+from harness.wait import until
 from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(60)]
@@ -112,6 +113,32 @@ def test_silent_changes_are_found_beside_a_daemon(chain, store, trueup, configur
     assert until_at_rest_rows == chain.truth.read(WALLETS[40:45])
     causes = store.sql("SELECT wallet, cause FROM trueup_drift")
     assert sorted(causes) == sorted((w, "no_event_change") for w in WALLETS[40:45])
+
+
+def test_a_repair_that_comes_in_between_is_not_somebody_elses_writing(chain, store, trueup, provider,  # noqa: F811
+                                                                      tmp_path, rng):
+    """While an audit asks for the logs that could say why a row is wrong, a sweep puts it right: what
+    stands there then is not what the audit saw, and nobody else wrote either."""
+    def settings(url):
+        return configs.settings(chain.world, url, store.url, sweep={"interval": "1h"})
+
+    settled_table(chain, store, trueup, configs.write(tmp_path / "trueup.yaml", settings(provider.url)), rng)
+    direct = configs.write(tmp_path / "direct.yaml", settings(chain.anvil.url))
+    trueup.until(lambda: any(x in trueup.output() for x in ("tick complete", "nothing due")),
+                 "the first tick")  # the next one is an hour away
+    chain.world.silent(WALLETS[40:41], rng)
+    chain.anvil.mine(4)
+    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "it to be covered")
+    assert trueup.stop() == 0
+    provider.rules({"fault": "silence", "method": "eth_getLogs", "args": {"seconds": 4}})
+    process = subprocess.Popen(trueup.command("audit", "--all", "--json"), cwd=trueup.folder, env=trueup.env,
+                               stdout=subprocess.PIPE, text=True)
+    until(lambda: provider.order()["rules"][0]["played"], "the audit to ask for logs")
+    trueup.run("sweep", "-c", direct)
+    assert store.rows(TABLE)[WALLETS[40]].balance == chain.truth.read([WALLETS[40]])[WALLETS[40]]
+    assert process.poll() is None, "the audit is still asking"
+    found = json.loads(process.communicate(timeout=60)[0])
+    assert found["drifted"] == found["causes"]["no_event_change"] == 1, found
 
 
 def test_holders_nobody_heard_of_are_missing_in_the_sum(chain, store, trueup, configured, rng):
