@@ -460,7 +460,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and tests trueup.")
     parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: "
                                                  f"{', '.join(USUAL)}")
-    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--all", action="store_true", help=f"all of them but {', '.join(ASKED_FOR)}")
     parser.add_argument("--mutations", action="store_true",
                         help="only: each promise broken on purpose")
     parser.add_argument("--node", choices=NODES, help="only: the demo world on this node; geth is built "
