@@ -87,9 +87,9 @@ struct read {
     size_t n_flying;
     bool ended;
     bool proven; /* some chunk of it was answered, and from the right block */
-    struct read_learnt
-        *by_hash;     /* who answered without a proof; NULL: nobody, or it was tried since */
-    size_t n_by_hash; /* so many answers of it */
+    /* Who answered without a proof, and how often; NULL: nobody, or it was tried since. */
+    struct read_learnt *by_hash;
+    size_t n_by_hash;
     struct read_report report;
 };
 

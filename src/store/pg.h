@@ -145,13 +145,14 @@ int pg_state_put(struct pg *s, const char *key, const char *value, struct err *e
 /* Creates or adopts one balance's table; pg_adopt.c. */
 int pg_adopt(struct pg *s, const struct store_balance *b, struct arena *arena,
              struct store_adopted *ret, struct err *err);
-/* Fails naming the column when the table is there and does not fit; pg_fit.c. */
+/* What is there of a balance's table. */
 struct pg_fit {
-    bool exists;
+    bool exists;        /* if not, none of the others is true */
     bool observed;      /* it has observed_block */
     bool index_on_time; /* … and an index that begins with updated_at */
     bool owner;         /* we may alter it */
 };
+/* Fails naming the column when the table is there and does not fit; pg_fit.c. */
 int pg_fit(struct pg *s, const struct store_balance *b, struct arena *arena, struct pg_fit *ret,
            struct err *err);
 

@@ -57,8 +57,7 @@ static bool is_time(const struct column *c)
     return c->there && (c->type == PG_TIMESTAMP || c->type == PG_TIMESTAMPTZ);
 }
 
-/* The modifier of numeric(p,s): p in the upper half, s in the lower 11 bits, both after taking 4.
- */
+/* The modifier of numeric(p,s), less 4: p in the upper half, s in the lower 11 bits. */
 static bool holds_balance(const struct column *c)
 {
     if (!c->there || c->type != PG_NUMERIC)

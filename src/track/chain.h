@@ -39,13 +39,14 @@ int chain_open(struct tracker *t, struct chain *ret, struct err *err);
 enum chain_news {
     CHAIN_SAME,   /* nothing new */
     CHAIN_GREW,   /* head and headers are stored and canonical */
-    CHAIN_BEHIND, /* the node is behind what we already know: wait */
+    CHAIN_BEHIND, /* the node is behind what we already know: wait (chain_waits()) */
     CHAIN_BROKE,  /* headers from *ret_first_bad on are no longer the chain's */
 };
 
 /* Asks for the head and the settled block and connects them to what is stored. ERR_CHAIN when the
- * settled part itself differs: another chain. On CHAIN_BROKE nothing has been changed yet: the
- * caller rewinds and asks again. */
+ * settled part itself differs, or the head stays below it for too long: another chain. ERR_FAILED,
+ * as when the node cannot be asked, while such a head is waited for. On CHAIN_BROKE nothing has
+ * been changed yet: the caller rewinds and asks again. */
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
                struct err *err);
 
@@ -61,8 +62,8 @@ int chain_settle(struct tracker *t, struct chain *c, struct err *err);
 /* Is this head below what the chain will not take back? */
 bool chain_is_low(const struct chain *c, uint64_t head);
 /* A head of our own chain that is behind us: whether to wait for it. One that lags is waited for
- * shortly, one below settled for long: a node that crashed may have lost more than what was not
- * settled, and fetches it again. As long as the head rises, the wait begins anew. */
+ * for CHAIN_BEHIND_MS, one below settled for CHAIN_AWAY_MS: a node that crashed may have lost more
+ * than what was not settled, and fetches it again. With each rise of the head it begins anew. */
 bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms);
 
 /* The header of a block near the head with its bloom, or NULL. */

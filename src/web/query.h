@@ -6,9 +6,8 @@
 
 #include <stddef.h>
 
-/* The value of the first part that is called name, cut to room; NULL if there is none. A part
- * without
- * '=' has no value, and is none. Returns ret. */
+/* The value of the first part that is called name, cut to room; NULL if there is none. A part that
+ * has no '=' has no value, and is none. Returns ret. */
 const char *query_value(const char *query, const char *name, char *ret, size_t room);
 
 #endif

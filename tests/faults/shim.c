@@ -134,8 +134,8 @@ static uint64_t stack_of_call(void)
     return hash ? hash : 1;
 }
 
-static uint64_t
-    ahead_ns; /* of the real time; behind it, as a number that wraps, where children lived */
+/* Of the real time; behind it, as a number that wraps, where children lived. */
+static uint64_t ahead_ns;
 
 static uint64_t real_ns(void);
 
@@ -312,8 +312,9 @@ int ftruncate64(int fd, off64_t n)
     return real(fd, n);
 }
 
-/* ---- the store's libraries: their headers are not needed for what is bent here ----------------
- */
+/* ---- the store's libraries ------------------------------------------------------------------- */
+
+/* Their headers are not needed for what is bent here. */
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -414,8 +415,7 @@ SEND_CALL(PQsendPrepare,
           (struct pg_conn * c, const char *name, const char *sql, int n, const unsigned *types), c,
           name, sql, n, types)
 
-/* ---- the wall clock ----------------------------------------------------------------------------
- */
+/* ---- the wall clock -------------------------------------------------------------------------- */
 
 enum { LEAP_S = 86400 };
 
