@@ -314,8 +314,9 @@ def test_no_row_from_a_block_that_was_not_asked_for(chain, store, trueup, provid
     assert reasons(store) == {}
 
 
-def test_single_notices_when_hashes_are_no_longer_looked_at(chain, store, trueup, provider,  # noqa: F811
-                                                            tmp_path, rng):
+@pytest.fixture
+def swept_by_single(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
+    """A daemon that reads ten rows by plain calls, ten times a second."""
     chain.world.mint_all(WALLETS[:10], rng)
     chain.anvil.mine(4)
     trueup.config = configured_for(provider, store, chain, tmp_path, "single",
@@ -323,6 +324,12 @@ def test_single_notices_when_hashes_are_no_longer_looked_at(chain, store, trueup
     placed(trueup, store, WALLETS[:10])
     trueup.start()
     trueup.until(lambda: len(proven(store)) == 10, "the rows")
+    return trueup
+
+
+def test_single_notices_when_hashes_are_no_longer_looked_at(chain, store, swept_by_single, provider,  # noqa: F811
+                                                            rng):
+    trueup = swept_by_single
     provider.order(rules=[{"fault": "ignore-pin", "method": "eth_call"}], clear_log=True)
     chain.world.silent(WALLETS[:10], rng)  # at the head, which is not what the sweep asks about
     trueup.until(lambda: "does not exist" in trueup.output(), "it to be noticed", 20)
@@ -330,17 +337,11 @@ def test_single_notices_when_hashes_are_no_longer_looked_at(chain, store, trueup
         assert r.balance == chain.truth.read([w], r.observed_block)[w]
 
 
-def test_single_notices_when_only_some_machines_look_at_hashes(chain, store, trueup, provider,  # noqa: F811
-                                                               tmp_path, rng):
+def test_single_notices_when_only_some_machines_look_at_hashes(chain, store, swept_by_single,
+                                                               provider, rng):  # noqa: F811
     """Every fourth answer is that of a machine which takes no notice of the block. A single look in the
     end met it now and then only, and the values of the wrong block had come into the table."""
-    chain.world.mint_all(WALLETS[:10], rng)
-    chain.anvil.mine(4)
-    trueup.config = configured_for(provider, store, chain, tmp_path, "single",
-                                   sweep={"interval": "100ms"})
-    placed(trueup, store, WALLETS[:10])
-    trueup.start()
-    trueup.until(lambda: len(proven(store)) == 10, "the rows")
+    trueup = swept_by_single
     before = store.one("SELECT max(id) FROM trueup_changes")
     chain.world.silent(WALLETS[:10], rng)  # at the head, which is not what the sweep asks about
     for n in range(1, 4):
