@@ -175,12 +175,13 @@ static int identify(struct conf *conf, int needs, struct err *err)
 }
 
 /* At least one of the endpoints answers and is on our chain. While the store cannot tell its
- * genesis, the chain id that the daemon started with must do. */
+ * genesis, the chain id that the daemon started with must do; it has none if no endpoint answered
+ * then, and nobody can vouch for the new ones. */
 static bool on_our_chain(struct conf *conf, struct err *err)
 {
     if (identify(conf, NEEDS_NODE | NEEDS_STORE, err) == 0)
         return true;
-    if (err->kind != ERR_STORE && err->kind != ERR_STORE_LOST)
+    if (!conf->chain.has_id || (err->kind != ERR_STORE && err->kind != ERR_STORE_LOST))
         return false;
     *err = (struct err){0};
     return identify(conf, NEEDS_NODE, err) == 0;
