@@ -17,7 +17,7 @@ struct clerk;
 enum { CLERK_QUEUE = 128 };
 
 struct clerk_job {
-    /* −1 with the error set: the store failed. */
+    /* −1 with the error set: the store failed. May be called once more then. */
     int (*work)(struct store *s, struct clerk_job *job, struct err *err);
     void (*done)(struct clerk_job *job); /* frees it */
     int rc;

@@ -146,6 +146,8 @@ static int find_rows(struct store *s, struct clerk_job *job, struct err *err)
     struct view_row *rows;
     size_t n;
     arena_init(&arena);
+    buf_clear(&l->body);
+    l->status = 200;
     int rc = view_rows(s, l->balance, l->wallets, l->n, &arena, &rows, &n, err);
     if (rc == 0 && l->one)
         rc = answer_one(s, l, &arena, rows, n, err);
@@ -162,6 +164,7 @@ static int find_drift(struct store *s, struct clerk_job *job, struct err *err)
     struct view_drift *list;
     size_t n = 0;
     arena_init(&arena);
+    buf_clear(&l->body);
     int rc = view_drift_latest(s, l->limit, &arena, &list, &n, err);
     buf_adds(&l->body, "{\"drift\":[");
     for (size_t i = 0; rc == 0 && i < n; i++) {

@@ -236,6 +236,24 @@ def test_wallets_that_cannot_be_read_are_excused(chain, store, trueup, filled):
     assert found["quarantine"]["reason"].startswith("held: ")
 
 
+def test_a_connection_that_was_cut_costs_nobody_an_answer(postgres, chain, trueup, tmp_path):
+    """The database was restarted, or a pooler cut what stood idle: whoever asks next used to be told that
+    it does not answer."""
+    settings, client = listening()
+    trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+        chain.world, chain.anvil.url, postgres.url, http=settings))
+    trueup.start()
+    trueup.until(lambda: client.answers() and client.ask("/readyz")[0] == 200, "ready")
+    for path in (f"/v1/balances/{BALANCE}/{WALLETS[0]}", "/v1/drift", f"/v1/balances/{BALANCE}"):
+        for _ in range(3):
+            until(lambda: client.ask("/v1/drift")[0] == 200, "a connection", 10)
+            cut = postgres.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE "
+                               "application_name = 'trueup web'")
+            assert cut == [(True,)]
+            status, _, text = client.ask(path)
+            assert status in (200, 404), (path, text)
+
+
 def test_a_database_that_hangs_delays_nobody(postgres, chain, trueup, tmp_path):
     settings, client = listening()
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(

@@ -420,6 +420,7 @@ async def lag(ask):
     if method == "eth_getLogs":
         found = await ask.answer()
         logs = [log for log in found.get("result") or [] if int(log["blockNumber"], 16) <= top]
+        ask.provider.withheld += len(found.get("result") or []) - len(logs)
         return as_json({**found, "result": logs} if "result" in found else found)
     if place is None or len(params) <= place:
         return await honest(ask)
