@@ -152,7 +152,8 @@ def memcheck(run, tests, roles=ROLES):
         wrapper.write_text(WRAPPER.format(shim=binary.parents[1] / "tests/tools/libselfexec.so",
                                           folder=folder, binary=binary))
         wrapper.chmod(0o755)
-        result = live(run, tests, "valgrind", "8", binary=wrapper, jobs=2)
+        lens = {"TRUEUP_LENSTOOL": str(binary.parents[1] / "tests/tools/lenstool")}
+        result = live(run, tests, "valgrind", "8", lens, binary=wrapper, jobs=2)
         seen, ended = Counter(), Counter()
         for report in sorted(folder.glob("report.*")):
             text = report.read_text(errors="replace")
