@@ -186,7 +186,9 @@ def each_fault(prometheus, anvil, client, postgres, trueup, world, provider, min
     fires("TrueupHeadStands")
     miner.paused.clear()
     for _ in range(5):
+        dying = trueup.worker("follow")  # a signal for one that is dying already is no further death
         trueup.kill("follow")
+        trueup.until(lambda: trueup.workers().get("follow") not in (None, dying), "another follow", 40)
     fires("TrueupWorkerRestarts")
     # Nobody answers; the database hangs; nothing is there.
     miner.paused.set()
