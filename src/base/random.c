@@ -25,3 +25,9 @@ uint64_t rng_below(struct rng *r, uint64_t bound)
 {
     return bound ? (uint64_t)(((unsigned __int128)rng_next(r) * bound) >> 64) : 0;
 }
+
+void rng_fill(struct rng *r, uint8_t *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)rng_next(r);
+}

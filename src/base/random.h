@@ -2,6 +2,7 @@
 #ifndef BASE_RANDOM_H
 #define BASE_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct rng {
@@ -11,5 +12,6 @@ struct rng {
 uint64_t rng_seed_from_system(void);
 uint64_t rng_next(struct rng *r);
 uint64_t rng_below(struct rng *r, uint64_t bound); /* 0 … bound−1; bound 0 gives 0 */
+void rng_fill(struct rng *r, uint8_t *out, size_t n);
 
 #endif

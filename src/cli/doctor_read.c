@@ -117,8 +117,7 @@ static void make_up(address *wallets, size_t n)
 {
     struct rng rng = {.state = 1};
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < sizeof wallets[i].b; k++)
-            wallets[i].b[k] = (uint8_t)rng_next(&rng);
+        rng_fill(&rng, wallets[i].b, sizeof wallets[i].b);
 }
 
 static void tell_reading(struct findings *f, struct patient *p, const struct reading *readings,

@@ -77,8 +77,7 @@ static int call_nowhere(struct node *n, struct endpoint *e, struct fault_info *r
                         bool *ret_null, struct err *err)
 {
     hash32 at;
-    for (size_t i = 0; i < sizeof at.b; i++)
-        at.b[i] = (uint8_t)rng_next(&n->rng);
+    rng_fill(&n->rng, at.b, sizeof at.b);
     return call_at(n, e, &at, NODE_STRAIGHT(FAULT_BEHIND) | NODE_STRAIGHT(FAULT_UNKNOWN), ret_fault,
                    ret_null, err);
 }

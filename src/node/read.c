@@ -180,8 +180,7 @@ static void block_param(const struct chunk *c, const struct endpoint *e, struct 
 {
     struct anchor at = c->read->ask.at;
     if (c->kind == CHUNK_CANARY)
-        for (size_t i = 0; i < sizeof at.hash.b; i++)
-            at.hash.b[i] = (uint8_t)rng_next(&c->read->engine->rng);
+        rng_fill(&c->read->engine->rng, at.hash.b, sizeof at.hash.b);
     endpoint_block_param(e, &at, out);
 }
 

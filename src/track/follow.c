@@ -8,7 +8,6 @@
 #include "track/step.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { PRUNE_EVERY = 64 }; /* blocks */
