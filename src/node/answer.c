@@ -6,7 +6,7 @@
  * alone.
  */
 #include "base/err.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "node/internal.h"
 #include "node/quick.h"
 
@@ -74,7 +74,7 @@ static void add_body(struct buf *words, const struct http_reply *reply)
 
 /* A JSON-RPC error, under whatever status. */
 static void read_error(const struct request *r, const struct endpoint *e,
-                       const struct http_reply *reply, const struct rpc_reply *rpc,
+                       const struct http_reply *reply, const struct jsonrpc_reply *rpc,
                        struct node_answer *a)
 {
     struct buf words = BUF_INIT(WORDS_MAX);
@@ -86,7 +86,7 @@ static void read_error(const struct request *r, const struct endpoint *e,
     set_text(a, e, &words);
     buf_free(&words);
     bool data = r->bytes && a->fault.fault == FAULT_REVERT &&
-                rpc_revert_bytes(rpc, &a->bytes, &a->n_bytes) && a->n_bytes > 0;
+                jsonrpc_revert_bytes(rpc, &a->bytes, &a->n_bytes) && a->n_bytes > 0;
     if (data && r->reverts) {
         set_fault(a, FAULT_NONE, "");
         a->text[0] = '\0';
@@ -116,10 +116,10 @@ static void read_other(const struct request *r, const struct endpoint *e,
 }
 
 /* The result as the request wants it. false: it is not hex data, though bytes were asked for. */
-static bool take_result(const struct request *r, struct rpc_reply *rpc, struct node_answer *a)
+static bool take_result(const struct request *r, struct jsonrpc_reply *rpc, struct node_answer *a)
 {
     if (r->bytes && !json_is_null(rpc->result))
-        return rpc_result_bytes(rpc->result, &a->bytes, &a->n_bytes);
+        return jsonrpc_result_bytes(rpc->result, &a->bytes, &a->n_bytes);
     a->doc = rpc->doc;
     a->result = rpc->result;
     rpc->doc = NULL;
@@ -139,7 +139,7 @@ static bool read_logs(const struct request *r, const struct http_reply *reply,
 static void read_http(const struct request *r, const struct endpoint *e,
                       const struct http_reply *reply, struct node_answer *a)
 {
-    struct rpc_reply rpc;
+    struct jsonrpc_reply rpc;
     struct err why;
     bool good_status = is_good(reply->status);
     set_fault(a, FAULT_NONE, "");
@@ -149,7 +149,7 @@ static void read_http(const struct request *r, const struct endpoint *e,
         return;
     if (r->logs && good_status && read_logs(r, reply, a))
         return;
-    if (rpc_reply_parse(reply->body, reply->body_len, r->reply_max, r->id, &rpc, &why) < 0) {
+    if (jsonrpc_reply_parse(reply->body, reply->body_len, r->reply_max, r->id, &rpc, &why) < 0) {
         read_other(r, e, reply, why.text, a);
         return;
     }
@@ -159,7 +159,7 @@ static void read_http(const struct request *r, const struct endpoint *e,
         read_other(r, e, reply, "", a);
     else if (!take_result(r, &rpc, a))
         read_other(r, e, reply, "the result is not hex data", a);
-    rpc_reply_free(&rpc);
+    jsonrpc_reply_free(&rpc);
 }
 
 void answer_read(const struct request *r, const struct endpoint *e, const struct http_reply *reply,

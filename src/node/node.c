@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "node/internal.h"
 #include "proc/counters.h"
 
@@ -372,7 +372,7 @@ struct request *request_new(struct node *n, const struct node_request *q, int64_
     };
     snprintf(r->method_name, sizeof r->method_name, "%s", q->method);
     buf_clear(&r->body);
-    rpc_request(&r->body, r->id, q->method, q->params, q->params_len);
+    jsonrpc_request(&r->body, r->id, q->method, q->params, q->params_len);
     return r;
 }
 

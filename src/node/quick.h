@@ -2,7 +2,7 @@
  * The two replies that matter for speed: a result that is one long hex string, and one that is
  * thousands of logs. Each is read in a single pass from text to values, without a document.
  * Everything that is not exactly such a reply, to exactly this request, is left to the careful way
- * (eth/rpc.h, eth/event.h), which has the words for what is wrong; what is taken here, it would
+ * (eth/jsonrpc.h, eth/event.h), which has the words for what is wrong; what is taken here, it would
  * have read the same.
  *
  * For 300 KB of hex this is 0.1 ms; building a document and decoding its string is 0.9 ms.

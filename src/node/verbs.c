@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "node/internal.h"
 
 #include <inttypes.h>

@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/url.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "net/ws.h"
 #include "proc/counters.h"
 #include "proc/hint.h"
@@ -165,7 +165,7 @@ static void ask(struct listen *l, enum question id, const char *method, const ch
 {
     struct buf text = BUF_INIT(WS_SEND_MAX);
     struct err err;
-    rpc_request(&text, (uint64_t)id, method, params, strlen(params));
+    jsonrpc_request(&text, (uint64_t)id, method, params, strlen(params));
     if (ws_send(l->ws, buf_str(&text), text.len, &err) < 0)
         over(l, "%s", err.text);
     buf_free(&text);

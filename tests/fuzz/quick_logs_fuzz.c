@@ -1,6 +1,6 @@
 /* The quick way from a reply to logs: what it takes, the careful way reads the same. */
 #include "eth/event.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "fuzz.h"
 #include "node/quick.h"
 
@@ -18,19 +18,19 @@ static void same(const struct event_log *a, const struct event_log *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct rpc_reply r;
+    struct jsonrpc_reply r;
     struct arena arena;
     struct event_log *quick, *careful;
     size_t n_quick, n_careful;
     arena_init(&arena);
     if (quick_logs((const char *)data, n, 7, 50, &arena, &quick, &n_quick)) {
-        HOLDS(rpc_reply_parse((const char *)data, n, 65536, 7, &r, NULL) == 0);
+        HOLDS(jsonrpc_reply_parse((const char *)data, n, 65536, 7, &r, NULL) == 0);
         HOLDS(!r.is_error && json_is_array(r.result));
         HOLDS(event_logs_from_json(r.result, 50, &arena, &careful, &n_careful, NULL) == 0);
         HOLDS(n_quick == n_careful);
         for (size_t i = 0; i < n_quick; i++)
             same(&quick[i], &careful[i]);
-        rpc_reply_free(&r);
+        jsonrpc_reply_free(&r);
     }
     arena_free(&arena);
     return 0;

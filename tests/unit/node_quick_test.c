@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "base/url.h"
 #include "eth/event.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "node/quick.h"
 
 #include <inttypes.h>
@@ -166,15 +166,15 @@ static void quick_and_careful_agree(void **state)
             text[rng_below(&rng, sizeof base - 1)] = alphabet[rng_below(&rng, sizeof alphabet - 1)];
         if (!quick_bytes(text, sizeof base - 1, 7, &quick, &n_quick))
             continue;
-        struct rpc_reply reply;
-        if (rpc_reply_parse(text, sizeof base - 1, 1000, 7, &reply, NULL) < 0 || reply.is_error ||
-            !rpc_result_bytes(reply.result, &careful, &n_careful))
+        struct jsonrpc_reply reply;
+        if (jsonrpc_reply_parse(text, sizeof base - 1, 1000, 7, &reply, NULL) < 0 ||
+            reply.is_error || !jsonrpc_result_bytes(reply.result, &careful, &n_careful))
             fail_msg("only the quick way takes %s", text);
         assert_int_equal(n_quick, n_careful);
         assert_memory_equal(quick, careful, n_quick);
         mem_free(quick);
         mem_free(careful);
-        rpc_reply_free(&reply);
+        jsonrpc_reply_free(&reply);
         taken++;
     }
     assert_true(taken > 1000);
@@ -273,12 +273,12 @@ static void logs_as_the_careful_way_reads_them(void **state)
     };
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
         struct arena arena;
-        struct rpc_reply r;
+        struct jsonrpc_reply r;
         struct event_log *logs, *careful;
         size_t n, n_careful;
         arena_init(&arena);
         assert_true(quick(taken[i], &arena, &logs, &n));
-        assert_int_equal(rpc_reply_parse(taken[i], strlen(taken[i]), 65536, 7, &r, NULL), 0);
+        assert_int_equal(jsonrpc_reply_parse(taken[i], strlen(taken[i]), 65536, 7, &r, NULL), 0);
         assert_int_equal(event_logs_from_json(r.result, 9, &arena, &careful, &n_careful, NULL), 0);
         assert_int_equal(n, n_careful);
         for (size_t k = 0; k < n; k++) {
@@ -292,7 +292,7 @@ static void logs_as_the_careful_way_reads_them(void **state)
             assert_int_equal(logs[k].index, 3);
             assert_int_equal(logs[k].removed, careful[k].removed);
         }
-        rpc_reply_free(&r);
+        jsonrpc_reply_free(&r);
         arena_free(&arena);
     }
 }

@@ -6,8 +6,8 @@
  * codes, `id: null` on errors, a one-element array around a single answer. What is not accepted:
  * another id on a result, both or neither of result and error.
  */
-#ifndef ETH_RPC_H
-#define ETH_RPC_H
+#ifndef ETH_JSONRPC_H
+#define ETH_JSONRPC_H
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -19,10 +19,10 @@
 struct err;
 
 /* {"jsonrpc":"2.0","id":id,"method":"…","params":…}; params is JSON text, "[]" if NULL. */
-void rpc_request(struct buf *out, uint64_t id, const char *method, const char *params,
-                 size_t params_len);
+void jsonrpc_request(struct buf *out, uint64_t id, const char *method, const char *params,
+                     size_t params_len);
 
-struct rpc_reply {
+struct jsonrpc_reply {
     struct json *doc;          /* owns the rest; json_free() it */
     const struct json *result; /* set when the call succeeded; may be a JSON null */
     bool is_error;
@@ -33,16 +33,16 @@ struct rpc_reply {
 };
 
 /* err is set when the text is no JSON-RPC reply to id at all (HTML, truncated, another id). */
-int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id, struct rpc_reply *ret,
-                    struct err *err);
-void rpc_reply_free(struct rpc_reply *r);
+int jsonrpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id,
+                        struct jsonrpc_reply *ret, struct err *err);
+void jsonrpc_reply_free(struct jsonrpc_reply *r);
 
 /* What a call reverted with, where the error tells: `data` as hex (geth, reth, erigon, besu,
  * anvil), as hex behind a word ("Reverted 0x…", nethermind and its kin), or as `data` in an object.
  */
-bool rpc_revert_bytes(const struct rpc_reply *r, uint8_t **ret, size_t *ret_len);
+bool jsonrpc_revert_bytes(const struct jsonrpc_reply *r, uint8_t **ret, size_t *ret_len);
 
 /* The bytes of a "0x…" string result of any even length; *ret is the caller's to mem_free(). */
-bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len);
+bool jsonrpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len);
 
 #endif

@@ -1,4 +1,4 @@
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "base/err.h"
 #include "base/json_write.h"
 #include "base/mem.h"
@@ -10,8 +10,8 @@
 /* Of an error, this much is kept for classification. Longer ones carry revert data or HTML. */
 enum { WHOLE_MAX = 64 * 1024 };
 
-void rpc_request(struct buf *out, uint64_t id, const char *method, const char *params,
-                 size_t params_len)
+void jsonrpc_request(struct buf *out, uint64_t id, const char *method, const char *params,
+                     size_t params_len)
 {
     buf_addf(out, "{\"jsonrpc\":\"2.0\",\"id\":%" PRIu64 ",\"method\":", id);
     json_write_string(out, method, strlen(method));
@@ -53,7 +53,7 @@ static int64_t code_of(const struct json *error)
     return json_i64(json_get(error, "code"), &code) ? code : 0;
 }
 
-static void read_error(const struct json *error, struct rpc_reply *r)
+static void read_error(const struct json *error, struct jsonrpc_reply *r)
 {
     r->is_error = true;
     r->error = json_is_array(error) ? json_first(error) : error;
@@ -67,7 +67,7 @@ static void read_error(const struct json *error, struct rpc_reply *r)
     json_print(error, &r->whole);
 }
 
-static int read_envelope(const struct json *envelope, uint64_t id, struct rpc_reply *r,
+static int read_envelope(const struct json *envelope, uint64_t id, struct jsonrpc_reply *r,
                          struct err *err)
 {
     if (json_is_array(envelope) && json_first(envelope) && !json_next(json_first(envelope)))
@@ -88,10 +88,10 @@ static int read_envelope(const struct json *envelope, uint64_t id, struct rpc_re
     return 0;
 }
 
-int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id, struct rpc_reply *ret,
-                    struct err *err)
+int jsonrpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id,
+                        struct jsonrpc_reply *ret, struct err *err)
 {
-    struct rpc_reply r = {.doc = json_parse(text, n, ceiling, err)};
+    struct jsonrpc_reply r = {.doc = json_parse(text, n, ceiling, err)};
     if (!r.doc)
         return -1;
     if (read_envelope(r.doc, id, &r, err) < 0) {
@@ -102,13 +102,13 @@ int rpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id, str
     return 0;
 }
 
-void rpc_reply_free(struct rpc_reply *r)
+void jsonrpc_reply_free(struct jsonrpc_reply *r)
 {
     if (!r)
         return;
     json_free(r->doc);
     buf_free(&r->whole);
-    *r = (struct rpc_reply){0};
+    *r = (struct jsonrpc_reply){0};
 }
 
 static bool hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
@@ -127,12 +127,12 @@ static bool hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
     return true;
 }
 
-bool rpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
+bool jsonrpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
 {
     return hex_bytes(json_str(result), ret, ret_len);
 }
 
-bool rpc_revert_bytes(const struct rpc_reply *r, uint8_t **ret, size_t *ret_len)
+bool jsonrpc_revert_bytes(const struct jsonrpc_reply *r, uint8_t **ret, size_t *ret_len)
 {
     const struct json *data = json_get(r->error, "data");
     if (json_is_object(data))

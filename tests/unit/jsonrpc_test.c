@@ -1,5 +1,5 @@
 /* Envelopes as nodes, gateways and proxies really send them. */
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "vectors.h"
 
 enum { CEILING = 1024 * 1024 };
@@ -8,11 +8,11 @@ static void requests(void **state)
 {
     (void)state;
     struct buf b = BUF_INIT(1000);
-    rpc_request(&b, 7, "eth_chainId", NULL, 0);
+    jsonrpc_request(&b, 7, "eth_chainId", NULL, 0);
     assert_string_equal(buf_str(&b), "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"eth_chainId\","
                                      "\"params\":[]}");
     buf_clear(&b);
-    rpc_request(&b, UINT64_MAX, "a\"b", "[1,2]xxx", 5);
+    jsonrpc_request(&b, UINT64_MAX, "a\"b", "[1,2]xxx", 5);
     assert_string_equal(buf_str(&b), "{\"jsonrpc\":\"2.0\",\"id\":18446744073709551615,\"method\":"
                                      "\"a\\\"b\",\"params\":[1,2]}");
     buf_free(&b);
@@ -29,22 +29,22 @@ static void results(void **state)
         "[{\"id\":7,\"result\":\"0x1\"}]",
     };
     for (size_t i = 0; i < COUNT_OF(good); i++) {
-        struct rpc_reply r;
+        struct jsonrpc_reply r;
         struct err err = {0};
-        if (rpc_reply_parse(good[i], strlen(good[i]), CEILING, 7, &r, &err) < 0)
+        if (jsonrpc_reply_parse(good[i], strlen(good[i]), CEILING, 7, &r, &err) < 0)
             fail_msg("%s: %s", good[i], err.text);
         assert_false(r.is_error);
         assert_string_equal(json_str(r.result), "0x1");
-        rpc_reply_free(&r);
+        jsonrpc_reply_free(&r);
     }
-    struct rpc_reply r;
+    struct jsonrpc_reply r;
     const char *null = "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":null}";
-    assert_int_equal(rpc_reply_parse(null, strlen(null), CEILING, 7, &r, NULL), 0);
+    assert_int_equal(jsonrpc_reply_parse(null, strlen(null), CEILING, 7, &r, NULL), 0);
     assert_false(r.is_error);
     assert_true(json_is_null(r.result));
-    rpc_reply_free(&r);
-    rpc_reply_free(&r);
-    rpc_reply_free(NULL);
+    jsonrpc_reply_free(&r);
+    jsonrpc_reply_free(&r);
+    jsonrpc_reply_free(NULL);
 }
 
 static void errors(void **state)
@@ -77,9 +77,9 @@ static void errors(void **state)
          "m", "\"from\":\"0x1\",\"to\":\"0x2\""},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct rpc_reply r;
+        struct jsonrpc_reply r;
         struct err err = {0};
-        if (rpc_reply_parse(cases[i].text, strlen(cases[i].text), CEILING, 7, &r, &err) < 0)
+        if (jsonrpc_reply_parse(cases[i].text, strlen(cases[i].text), CEILING, 7, &r, &err) < 0)
             fail_msg("%s: %s", cases[i].text, err.text);
         assert_true(r.is_error);
         assert_null(r.result);
@@ -87,7 +87,7 @@ static void errors(void **state)
         assert_string_equal(r.message, cases[i].message);
         if (!strstr(buf_str(&r.whole), cases[i].whole))
             fail_msg("%s: whole is %s", cases[i].text, buf_str(&r.whole));
-        rpc_reply_free(&r);
+        jsonrpc_reply_free(&r);
     }
 }
 
@@ -116,17 +116,17 @@ static void no_reply_of_ours(void **state)
         "7",
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        struct rpc_reply r = {.code = 99};
+        struct jsonrpc_reply r = {.code = 99};
         struct err err = {0};
-        if (rpc_reply_parse(bad[i], strlen(bad[i]), CEILING, 7, &r, &err) == 0)
+        if (jsonrpc_reply_parse(bad[i], strlen(bad[i]), CEILING, 7, &r, &err) == 0)
             fail_msg("accepted %s", bad[i]);
         assert_true(strlen(err.text) > 0);
         assert_int_equal(r.code, 99);
     }
     const char *good = "{\"id\":7,\"result\":\"0x1\"}";
-    struct rpc_reply r;
+    struct jsonrpc_reply r;
     struct err err = {0};
-    assert_int_equal(rpc_reply_parse(good, strlen(good), strlen(good) - 1, 7, &r, &err), -1);
+    assert_int_equal(jsonrpc_reply_parse(good, strlen(good), strlen(good) - 1, 7, &r, &err), -1);
     assert_int_equal(err.kind, ERR_TOO_LARGE);
 }
 
@@ -139,11 +139,11 @@ static void long_errors(void **state)
     for (int i = 0; i < 20000; i++)
         buf_adds(&b, "deadbeef");
     buf_adds(&b, "\",\"code\":3,\"message\":\"execution reverted\"}}");
-    struct rpc_reply r;
-    assert_int_equal(rpc_reply_parse(b.data, b.len, CEILING, 7, &r, NULL), 0);
+    struct jsonrpc_reply r;
+    assert_int_equal(jsonrpc_reply_parse(b.data, b.len, CEILING, 7, &r, NULL), 0);
     assert_int_equal(strncmp(buf_str(&r.whole), "execution reverted\n", 19), 0);
     assert_int_equal(r.whole.len, 64 * 1024);
-    rpc_reply_free(&r);
+    jsonrpc_reply_free(&r);
     buf_free(&b);
 }
 
@@ -153,7 +153,7 @@ static void bytes_of(const char *text, bool expected, size_t len)
     size_t n = 0;
     struct json *doc = json_parse(text, strlen(text), CEILING, NULL);
     assert_non_null(doc);
-    if (rpc_result_bytes(doc, &bytes, &n) != expected)
+    if (jsonrpc_result_bytes(doc, &bytes, &n) != expected)
         fail_msg("%s", text);
     assert_int_equal(n, len);
     assert_int_equal(bytes != NULL, expected);

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "eth/block.h"
 #include "eth/fault.h"
-#include "eth/rpc.h"
+#include "eth/jsonrpc.h"
 #include "fuzz.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@ static void read_result(const struct json *result)
         address a = {{1}};
         header_may_hold(&h, &a, &h.at.hash);
     }
-    if (rpc_result_bytes(result, &bytes, &len)) {
+    if (jsonrpc_result_bytes(result, &bytes, &len)) {
         HOLDS(strlen(json_str(result)) == 2 + 2 * len);
         touch(bytes, len);
         mem_free(bytes);
@@ -26,8 +26,8 @@ static void read_result(const struct json *result)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct rpc_reply r;
-    if (rpc_reply_parse((const char *)data, n, 65536, 7, &r, NULL) < 0)
+    struct jsonrpc_reply r;
+    if (jsonrpc_reply_parse((const char *)data, n, 65536, 7, &r, NULL) < 0)
         return 0;
     HOLDS(r.is_error ? r.message != NULL && r.result == NULL : r.result != NULL);
     if (r.is_error) {
@@ -38,6 +38,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     } else {
         read_result(r.result);
     }
-    rpc_reply_free(&r);
+    jsonrpc_reply_free(&r);
     return 0;
 }
