@@ -133,9 +133,9 @@ def traffic(world, rng, operations=40):
                      [rng.randrange(50 * WEI), rng.randrange(50 * WEI)])
 
 
-def covered(world, store, trueup):
+def synced(world, store, trueup):
     head = world.rpc.number()
-    trueup.until(lambda: store.covered(BALANCE) >= head, f"block {head} to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= head, f"block {head} to be synced")
     return head
 
 
@@ -143,7 +143,7 @@ def follow(story, world, store, trueup, rng):
     story.table(store)
     for _ in range(10 if TERMINAL else 3):
         traffic(world, rng)
-        covered(world, store, trueup)
+        synced(world, store, trueup)
         if not TERMINAL:
             print()
         story.table(store, again=True)
@@ -161,14 +161,14 @@ def survive(story, world, store, trueup, rng, anvil):
     story.say("kill -9 trueup; meanwhile the chain goes on")
     for _ in range(5):
         traffic(world, rng, 60)
-    behind = world.rpc.number() - store.covered(BALANCE)
+    behind = world.rpc.number() - store.synced(BALANCE)
     trueup.start()
-    head = covered(world, store, trueup)
-    story.say(f"started again: {behind} blocks caught up, covered to block {head}")
+    head = synced(world, store, trueup)
+    story.say(f"started again: {behind} blocks caught up, synced to block {head}")
 
     anvil.reorg(1)  # what lies two blocks deep is finalized here
     trueup.until(lambda: "the chain was reorganised" in trueup.output(), "the fork to be noticed")
-    covered(world, store, trueup)
+    synced(world, store, trueup)
     story.say(f"the node replaces block {head}, as after a fork: its rows lose their proof and are "
               "read again")
 
@@ -183,7 +183,7 @@ def silence(story, world, truth, store, trueup, anvil):
     story.say("two balances changed, and no event said so; the table cannot know:")
     story.table(store, right)
     began = time.monotonic()
-    anvil.mine(4)  # the sweep reads settled blocks
+    anvil.mine(4)  # the sweep reads finalized blocks
     trueup.until(lambda: all(store.rows(TABLE)[w].balance == right[w] for w in victims),
                  "the sweep to come by")
     story.say("the sweep reads the oldest rows again and again; "

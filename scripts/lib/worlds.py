@@ -51,7 +51,7 @@ EVERY_PROCESS = (
     "test_pass.py::test_a_second_run_starts_at_the_learnt_sizes",
     "test_drift.py::test_a_rebase_is_a_change_without_an_event",
     "test_fan_out.py::test_rewards_reach_every_delegator_within_a_block",
-    "test_settle.py::test_marks_are_left_and_read_again",
+    "test_reread_final.py::test_marks_are_left_and_read_again",
     "test_readers.py::test_all_readers_leave_the_same_table[multicall3-None-sqlite]",
     "test_readers.py::test_all_readers_leave_the_same_table[create-no-revert-data-sqlite]",
     "test_commands.py::test_read", "test_commands.py::test_sweep", "test_commands.py::test_wallets",

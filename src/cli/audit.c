@@ -69,7 +69,7 @@ static void print_left_out(const struct audit_report *r)
     const struct {
         uint64_t n;
         const char *why;
-    } left[] = {{r->unproven, "not proven yet"},
+    } left[] = {{r->unanchored, "not anchored yet"},
                 {r->pending, "awaited by an event or in quarantine"},
                 {r->unread, "not readable"},
                 {r->moving, "read again meanwhile"},
@@ -208,9 +208,9 @@ static void print_json(const struct audit *a, const struct audit_report *r, int6
         printf(i ? "," : "");
         print_worst_json(&r->worst[i]);
     }
-    printf("],\"not_compared\":{\"unproven\":%" PRIu64 ",\"pending\":%" PRIu64
+    printf("],\"not_compared\":{\"unanchored\":%" PRIu64 ",\"pending\":%" PRIu64
            ",\"unread\":%" PRIu64 ",\"moving\":%" PRIu64 ",\"gone\":%" PRIu64 "}",
-           r->unproven, r->pending, r->unread, r->moving, r->gone);
+           r->unanchored, r->pending, r->unread, r->moving, r->gone);
     u256_to_dec(&r->supply.sum, sum);
     u256_to_dec(&r->supply.supply, supply);
     printf(",\"supply\":{\"end\":\"%s\"", supply_name(r->supply.end));

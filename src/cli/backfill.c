@@ -13,7 +13,7 @@
 
 const struct cli_option backfill_options[] = {
     {"from", "BLOCK", NULL, "the first block (default: 0)"},
-    {"to", "BLOCK", NULL, "the last one (default: the last one that is settled)"},
+    {"to", "BLOCK", NULL, "the last one (default: the last one that is finalized)"},
     {"yes", NULL, NULL, "go on without asking; also -y"},
     {0},
 };
@@ -116,7 +116,8 @@ static void print_result(const struct backfill *f, const struct backfill_report 
                r->rows.failed, r->history.requests, requests, r->history_ms, ms);
     else
         printf("%s: %" PRIu64 " logs in blocks %" PRIu64 " to %" PRIu64 ", %" PRIu64
-               " wallets read, %" PRIu64 " proven, %" PRIu64 " failed, %" PRIu64 " requests, %s\n",
+               " wallets read, %" PRIu64 " anchored, %" PRIu64 " failed, %" PRIu64
+               " requests, %s\n",
                f->b->conf->name, r->history.logs, h->from, h->to, r->rows.rows, r->rows.updated,
                r->rows.failed, requests, took);
     if (r->set_checkpoint && !json)

@@ -24,7 +24,7 @@ const struct command commands[] = {
      "SIGHUP reads the settings again and restarts the workers they change.\n",
      run_options, 0, 0, command_run, false},
     {"read", "WALLET…", "read balances from the chain now; touches no store",
-     "All at one block, which is proven: the newest, or --at. A wallet that cannot be read is "
+     "All at one block, which is anchored: the newest, or --at. A wallet that cannot be read is "
      "named\n"
      "with the reason, and the exit status is 1.\n",
      read_options, 1, -1, command_read, false},
@@ -35,7 +35,8 @@ const struct command commands[] = {
      sweep_options, 0, 0, command_sweep, false},
     {"backfill", "", "find holders from event history, read them, fill the table",
      "Looks for the events of the triggers in blocks --from to --to (default: 0, and the last one\n"
-     "that is settled), then reads every holder at one block. First says what it will take. It may "
+     "that is finalized), then reads every holder at one block. First says what it will take. It "
+     "may "
      "be\n"
      "stopped or killed at any time: a rerun goes on where it was. A daemon may run beside it.\n",
      backfill_options, 0, 0, command_backfill, false},
@@ -46,7 +47,7 @@ const struct command commands[] = {
      "balance there is listed with the reason, and no number.\n",
      snapshot_options, 0, 0, command_snapshot, false},
     {"audit", "", "compare rows with the chain at one block; --fix repairs",
-     "Draws rows fairly (or takes --all), reads them at one block that is covered, and says how "
+     "Draws rows fairly (or takes --all), reads them at one block that is synced, and says how "
      "many\n"
      "are wrong, why, and what that says of the table. Reads only, unless told to --fix. The exit\n"
      "status is 3 when drift was found, whether or not it was repaired.\n",

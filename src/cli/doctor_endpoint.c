@@ -159,7 +159,7 @@ static void look_at_tags(struct findings *f, struct patient *p)
                    p->head.at.number > h.at.number ? p->head.at.number - h.at.number : 0);
     else
         doctor_say(f, p->name, NOTE,
-                   "does not know the finalized block: what is 64 blocks deep counts as settled");
+                   "does not know the finalized block: what is 64 blocks deep counts as finalized");
     if (endpoint_probe(p->t.node, p->endpoint, &err) == 0 &&
         endpoint_pins_hash(p->endpoint) == CAP_YES)
         doctor_say(f, p->name, FINE, "reads can be pinned to a block's hash");

@@ -67,7 +67,8 @@ static void tell_row(const struct story *s)
         printf("read from the chain at block %" PRIu64 ", %s ago.\n", r->observed_block,
                ago(r->updated_us, then));
     else
-        puts("which is not proven: nobody has read it from the chain yet, or the block it was read "
+        puts("which is not anchored: nobody has read it from the chain yet, or the block it was "
+             "read "
              "at is gone.");
     if (r->has_blocknumber)
         printf("The last event that named it and was answered is of block %" PRIu64 ".\n",
@@ -117,7 +118,7 @@ static void tell_pending(const struct story *s)
                "one among them.\n",
                s->all_due);
     else
-        printf("It is read again when block %" PRIu64 " has settled.\n",
+        printf("It is read again when block %" PRIu64 " has finalized.\n",
                s->n_marks ? s->mark_block : s->row.blocknumber);
 }
 
@@ -135,7 +136,7 @@ static void tell_verdict(const struct story *s)
         puts("The rule keeps it: its row appears with the next event that names it, or with the "
              "sweep once it is listed (trueup wallets add).");
         break;
-    case STORY_UNPROVEN:
+    case STORY_UNANCHORED:
         puts("So it is due: the sweep reads such rows first.");
         break;
     case STORY_QUARANTINED:
@@ -149,7 +150,7 @@ static void tell_verdict(const struct story *s)
         tell_pending(s);
         break;
     case STORY_BEHIND:
-        puts("They differ, but that block is not covered yet: an event that says why may be on its "
+        puts("They differ, but that block is not synced yet: an event that says why may be on its "
              "way.");
         break;
     case STORY_DRIFTED:
@@ -226,9 +227,9 @@ static void tell(const struct tracked *b, const struct story *s)
 
 static const char *verdict_name(enum story_verdict v)
 {
-    static const char *const names[] = {"right",    "no_row",      "new",
-                                        "unproven", "quarantined", "unreadable",
-                                        "pending",  "behind",      "drifted"};
+    static const char *const names[] = {"right",      "no_row",      "new",
+                                        "unanchored", "quarantined", "unreadable",
+                                        "pending",    "behind",      "drifted"};
     return names[v];
 }
 

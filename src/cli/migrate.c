@@ -20,13 +20,13 @@ static void print_adopted(const struct store_adopted *a)
     if (a->index_missing)
         puts("index on updated_at is missing: picking the oldest rows will be slow");
     if (a->terms_changed)
-        puts("the terms changed: every row is unproven until it is read again");
+        puts("the terms changed: every row is unanchored until it is read again");
     if (a->rules_changed)
         puts("triggers or wallets rule changed: they cover from the checkpoint on");
     if (a->foreign_checkpoint)
-        puts("another program moved the checkpoint: the blocks it passed are covered again");
+        puts("another program moved the checkpoint: the blocks it passed are synced again");
     if (a->foreign_rows)
-        printf("%" PRIu64 " rows were written by another program: unproven until read again\n",
+        printf("%" PRIu64 " rows were written by another program: unanchored until read again\n",
                a->foreign_rows);
     if (a->non_canonical_rows)
         printf("%" PRIu64 " rows have a wallet that is not 0x + 40 lower-case hex: left alone\n",
@@ -53,7 +53,8 @@ int command_migrate(struct cli *cli)
         return cli_fail(&err);
     print_adopted(&adopted);
     if (cli_has(cli, "reset-chain"))
-        puts("the old chain is forgotten: rows stay, unproven until they are read on the new one");
+        puts(
+            "the old chain is forgotten: rows stay, unanchored until they are read on the new one");
     puts("schema is up to date");
     return 0;
 }

@@ -81,16 +81,16 @@ static void show(void *ctx, const struct flights_progress *p, uint64_t total)
 
 static int find_block(struct tracker *t, uint64_t number, struct anchor *ret, struct err *err)
 {
-    struct header h, settled;
-    bool found, has_settled;
+    struct header h, finalized;
+    bool found, has_finalized;
     if (node_header_number(t->node, number, &h, &found, err) < 0 ||
-        node_header_tag(t->node, TAG_FINALIZED, &settled, &has_settled, err) < 0)
+        node_header_tag(t->node, TAG_FINALIZED, &finalized, &has_finalized, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
-    if (has_settled && settled.at.number < number)
+    if (has_finalized && finalized.at.number < number)
         fprintf(stderr,
-                "trueup: block %" PRIu64 " is not settled: the chain may still take it back\n",
+                "trueup: block %" PRIu64 " is not finalized: the chain may still take it back\n",
                 number);
     *ret = h.at;
     return 0;

@@ -121,7 +121,7 @@ static void draw_verdict(struct screen *s, const struct json *doc)
 
 static void draw_chain(struct screen *s, const struct json *doc)
 {
-    static const char *const names[] = {"head", "covered", "settled"};
+    static const char *const names[] = {"head", "synced", "finalized"};
     const struct json *c = json_get(doc, "chain");
     int64_t head = number_of(c, "head");
     for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -176,7 +176,7 @@ static void draw_balance(struct screen *s, const struct json *b)
     add_name(s, "checkpoint");
     add_number(s, number_of(b, "checkpoint"));
     add_pair(s, "rows", rows);
-    add_pair(s, "not proven", number_of(b, "unproven"));
+    add_pair(s, "not anchored", number_of(b, "unanchored"));
     add_pair(s, "quarantined", number_of(b, "quarantined"));
     buf_addc(s->out, '\n');
     if (rows <= 0)

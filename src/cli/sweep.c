@@ -34,7 +34,7 @@ static void print_result(const struct tracked *b, const struct flights_progress 
                b->conf->name, p->rows, p->updated, p->changed, p->drifted, p->failed, p->requests,
                p->bytes_out, p->bytes_in, ms);
     else
-        printf("%s: %" PRIu64 " rows read, %" PRIu64 " proven, %" PRIu64 " had changed, %" PRIu64
+        printf("%s: %" PRIu64 " rows read, %" PRIu64 " anchored, %" PRIu64 " had changed, %" PRIu64
                " failed, %" PRIu64 " requests, %s\n",
                b->conf->name, p->rows, p->updated, p->changed, p->failed, p->requests, took);
     if (!json && p->drifted > 0)
@@ -63,7 +63,7 @@ static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lea
     if (rc == 0 || err->kind == ERR_STOPPED)
         print_result(b, &done, clock_ms() - started, json);
     if (rc < 0 && err->kind == ERR_STOPPED)
-        err_hint(err, "run it again: rows already read are proven and fresh");
+        err_hint(err, "run it again: rows already read are anchored and fresh");
     return rc;
 }
 

@@ -28,7 +28,7 @@ static int compare(const void *a, const void *b)
     return address_compare(a, b);
 }
 
-void wallet_list_settle(struct wallet_list *l)
+void wallet_list_sort_unique(struct wallet_list *l)
 {
     size_t kept = 0;
     if (l->n < 2)

@@ -24,7 +24,7 @@ struct wallet_list {
 
 void wallet_list_add(struct wallet_list *l, const address *wallets, size_t n);
 /* Sorted, each once. */
-void wallet_list_settle(struct wallet_list *l);
+void wallet_list_sort_unique(struct wallet_list *l);
 void wallet_list_free(struct wallet_list *l);
 
 /* Appends what f holds. bad() is told each line that is no wallet, in words, and reading goes on.

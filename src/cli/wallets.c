@@ -84,10 +84,10 @@ static int count_one(struct tracker *t, const struct store_balance *b, bool json
     if (store_count(t->store, b, &c, err) < 0)
         return -1;
     printf(json ? "{\"balance\":\"%s\",\"listed\":%" PRIu64 ",\"rows\":%" PRIu64
-                  ",\"unproven\":%" PRIu64 ",\"quarantined\":%" PRIu64 "}\n"
-                : "%s: %" PRIu64 " listed, %" PRIu64 " rows, %" PRIu64 " unproven, %" PRIu64
+                  ",\"unanchored\":%" PRIu64 ",\"quarantined\":%" PRIu64 "}\n"
+                : "%s: %" PRIu64 " listed, %" PRIu64 " rows, %" PRIu64 " unanchored, %" PRIu64
                   " in quarantine\n",
-           b->name, c.listed, c.rows, c.unproven, c.quarantined);
+           b->name, c.listed, c.rows, c.unanchored, c.quarantined);
     return 0;
 }
 

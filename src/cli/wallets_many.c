@@ -66,7 +66,7 @@ static int add_page(struct adding *a, address *page, size_t n, struct err *err)
     return 0;
 }
 
-/* l is settled; it is not good for anything afterwards. */
+/* l is finalized; it is not good for anything afterwards. */
 static int add_all(struct adding *a, struct wallet_list *l, struct err *err)
 {
     int rc = 0;
@@ -122,7 +122,7 @@ static int read_checked(const struct cli *cli, struct wallet_list *ret, struct e
                 name, ret->bad, ret->lines);
         return err_hint(err, "correct them, or leave them out with --skip-bad");
     }
-    wallet_list_settle(ret);
+    wallet_list_sort_unique(ret);
     return 0;
 }
 
@@ -214,7 +214,7 @@ static int sync_one(struct tracker *t, const struct store_balance *b, struct lea
     begin(&a, t, b, lease, what);
     a.only_without_row = true;
     int rc = store_query_all(t->store, b, take_page, &l, &odd, err);
-    wallet_list_settle(&l);
+    wallet_list_sort_unique(&l);
     size_t named = l.n;
     if (rc == 0)
         rc = add_all(&a, &l, err);

@@ -69,15 +69,15 @@ static void report_adopted(const struct store_adopted *a)
                  LOG_STR("hint", "`trueup backfill` finds the holders of the past"));
     if (a->added_column)
         log_info("existing table adopted: column observed_block added",
-                 LOG_U64("unproven_rows", a->unproven_rows));
+                 LOG_U64("unanchored_rows", a->unanchored_rows));
     if (a->index_missing)
         log_warn("index on updated_at is missing: picking the oldest rows will be slow");
     if (a->terms_changed)
-        log_warn("the terms changed: every row is unproven until it is read again");
+        log_warn("the terms changed: every row is unanchored until it is read again");
     if (a->foreign_checkpoint)
-        log_warn("another program moved the checkpoint: the blocks it passed are covered again");
+        log_warn("another program moved the checkpoint: the blocks it passed are synced again");
     if (a->foreign_rows)
-        log_warn("rows were written by another program: unproven until read again",
+        log_warn("rows were written by another program: unanchored until read again",
                  LOG_U64("rows", a->foreign_rows));
     if (a->non_canonical_rows)
         log_warn("rows whose wallet is not canonical are left alone",

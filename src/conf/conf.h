@@ -25,7 +25,7 @@
 struct err;
 
 enum conf_reader { READER_AUTO, READER_OVERRIDE, READER_CREATE, READER_MULTICALL3, READER_SINGLE };
-enum conf_settle { SETTLE_FINALIZED, SETTLE_SAFE, SETTLE_DEPTH };
+enum conf_finality { FINALITY_FINALIZED, FINALITY_SAFE, FINALITY_DEPTH };
 enum conf_anchor { ANCHOR_EVM, ANCHOR_ARBSYS, ANCHOR_NONE };
 enum conf_wallets { WALLETS_SEEN, WALLETS_LISTED, WALLETS_QUERY };
 
@@ -88,9 +88,9 @@ struct conf {
         const struct conf_endpoint *endpoints; /* in order of preference; may be none (first user's
                                                   deployment without a URL): commands refuse */
         size_t n_endpoints;
-        enum conf_settle settle;
-        uint64_t settle_depth; /* SETTLE_DEPTH */
-        int64_t poll_ms;       /* 0: auto */
+        enum conf_finality finality;
+        uint64_t finality_depth; /* FINALITY_DEPTH */
+        int64_t poll_ms;         /* 0: auto */
         enum conf_anchor anchor;
         address multicall;
     } chain;

@@ -195,44 +195,44 @@ const struct kind kind_chain_id = {.name = "number",
                                    .write = chain_id_write,
                                    .expected = number_expected};
 
-static bool settle_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                        void *base)
+static bool finality_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                          void *base)
 {
     struct conf *c = base;
     int word = value_word(s->row->words, text);
     if (word >= 0) {
-        c->chain.settle = (enum conf_settle)word;
-        c->chain.settle_depth = 0;
+        c->chain.finality = (enum conf_finality)word;
+        c->chain.finality_depth = 0;
         return true;
     }
     if (!all_digits(text))
         return spot_refuse(d, s, "unknown word");
-    if (!number_parse(d, s, text, n, &c->chain.settle_depth))
+    if (!number_parse(d, s, text, n, &c->chain.finality_depth))
         return false;
-    c->chain.settle = SETTLE_DEPTH;
+    c->chain.finality = FINALITY_DEPTH;
     return true;
 }
 
-static void settle_write(const struct setting *row, const void *base, struct buf *out)
+static void finality_write(const struct setting *row, const void *base, struct buf *out)
 {
     const struct conf *c = base;
-    if (c->chain.settle == SETTLE_DEPTH)
-        buf_addf(out, "%llu", (unsigned long long)c->chain.settle_depth);
+    if (c->chain.finality == FINALITY_DEPTH)
+        buf_addf(out, "%llu", (unsigned long long)c->chain.finality_depth);
     else
-        word_add(row->words, (int)c->chain.settle, out);
+        word_add(row->words, (int)c->chain.finality, out);
 }
 
-static void settle_expected(const struct setting *row, struct buf *out)
+static void finality_expected(const struct setting *row, struct buf *out)
 {
     value_words(row->words, out);
     buf_addf(out, ", or a number of blocks up to %llu", (unsigned long long)row->max);
 }
 
-const struct kind kind_settle = {.name = "word or number",
-                                 .scalar = true,
-                                 .read_text = settle_read,
-                                 .write = settle_write,
-                                 .expected = settle_expected};
+const struct kind kind_finality = {.name = "word or number",
+                                   .scalar = true,
+                                   .read_text = finality_read,
+                                   .write = finality_write,
+                                   .expected = finality_expected};
 
 /* --- durations --- */
 

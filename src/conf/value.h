@@ -25,8 +25,8 @@ struct kind {
 
 extern const struct kind kind_section, kind_list, kind_number, kind_chain_id, kind_duration,
     kind_name, kind_label, kind_table, kind_url, kind_socket_url, kind_store, kind_address,
-    kind_listen, kind_text, kind_yes_no, kind_word, kind_settle, kind_price, kind_view, kind_event,
-    kind_sources, kind_wallets;
+    kind_listen, kind_text, kind_yes_no, kind_word, kind_finality, kind_price, kind_view,
+    kind_event, kind_sources, kind_wallets;
 
 /* The word's number in a list of words with blanks between, or -1; the list as "a, b or c". */
 int value_word(const char *words, const char *text);

@@ -280,7 +280,8 @@ static void fail(struct node *n, struct request *r, const struct endpoint *e, in
     r->state = REQUEST_QUEUED;
 }
 
-static void settle(struct node *n, struct request *r, const struct http_reply *reply, int64_t now)
+static void rpc_on_reply(struct node *n, struct request *r, const struct http_reply *reply,
+                         int64_t now)
 {
     struct endpoint *e = r->at;
     enum fault before = r->answer.fault.fault;
@@ -330,7 +331,7 @@ static void take_replies(struct node *n)
 {
     struct http_reply reply;
     while (http_take(n->http, &reply)) {
-        settle(n, reply.user, &reply, clock_ms());
+        rpc_on_reply(n, reply.user, &reply, clock_ms());
         http_reply_done(n->http, &reply);
     }
 }

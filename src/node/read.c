@@ -15,7 +15,7 @@ enum {
     DEFAULT_DEADLINE_MS = 120000,
     CHUNK_DEADLINE_MS = 30000,
     STOP_LOOK_MS = 200,
-    CANARIES_LEAST = 2, /* a read, where nothing else is proven */
+    CANARIES_LEAST = 2, /* a read, where nothing else is anchored */
     ANSWERS_A_CANARY = 8,
     CANARIES_MOST = 64,
 };

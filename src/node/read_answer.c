@@ -1,5 +1,5 @@
 /*
- * What an answer means for a chunk: settled, cut smaller, asked again, or the end of the read.
+ * What an answer means for a chunk: finalized, cut smaller, asked again, or the end of the read.
  *
  * "Too big" and "this one is bad" are told apart by cutting: a chunk that fails for its size is
  * halved down to one wallet, then to one term; only there a failure is the wallet's own.
@@ -62,7 +62,7 @@ static void put_back_suspects(struct chunk *c, const size_t *suspects, size_t n)
         chunk_alone(c->read, suspects + i, together);
 }
 
-static void settle_cells(struct chunk *c, const struct read_result *res)
+static void cells_store_values(struct chunk *c, const struct read_result *res)
 {
     size_t *suspects = mem_alloc(res->answered * sizeof *suspects), n = 0;
     for (size_t i = 0; i < res->answered; i++) {
@@ -72,8 +72,8 @@ static void settle_cells(struct chunk *c, const struct read_result *res)
         else if (terms_crowd(c, cell))
             chunk_put_back_terms(c);
         else
-            settle(c->read, chunk_wallet(c, i), status_of(cell->status),
-                   c->n_terms == 1 ? (int)c->first_term : cell->failed_term, &cell->sum);
+            read_store_value(c->read, chunk_wallet(c, i), status_of(cell->status),
+                             c->n_terms == 1 ? (int)c->first_term : cell->failed_term, &cell->sum);
     }
     put_back_suspects(c, suspects, n);
     if (res->answered < c->n)
@@ -90,7 +90,7 @@ static void starved(struct chunk *c)
     else if (c->n_terms > 1)
         chunk_put_back_terms(c);
     else
-        settle(c->read, chunk_wallet(c, 0), READ_OUT_OF_GAS, (int)c->first_term, NULL);
+        read_store_value(c->read, chunk_wallet(c, 0), READ_OUT_OF_GAS, (int)c->first_term, NULL);
 }
 
 /* The one place that judges a proof. All four must be those of the asked block: number and parent
@@ -118,8 +118,9 @@ static void lied(struct chunk *c, const char *words)
     read_stop(read, READ_END_LIED);
 }
 
-/* Where nothing is proven from inside, the hash that was asked for is the proof. That it is looked
- * at was shown by asking for a made-up one, and is shown again before the read ends (succeeded()).
+/* Where nothing is anchored from inside, the hash that was asked for is the proof. That it is
+ * looked at was shown by asking for a made-up one, and is shown again before the read ends
+ * (succeeded()).
  */
 static bool held_to_hash(struct chunk *c)
 {
@@ -157,7 +158,7 @@ static void control_answered(struct chunk *c)
 
 static void take_result(struct chunk *c, const struct read_result *res, int64_t took_ms)
 {
-    c->read->proven = c->learnt->proven = true;
+    c->read->anchored = c->learnt->anchored = true;
     if (c->kind == CHUNK_CONTROL) {
         control_answered(c);
     } else if (res->starved || res->answered == 0) {
@@ -166,7 +167,7 @@ static void take_result(struct chunk *c, const struct read_result *res, int64_t 
         if (!c->alone)
             learn_size_held(c->learnt, res->answered, res, took_ms);
         trial_held(c);
-        settle_cells(c, res);
+        cells_store_values(c, res);
     }
 }
 
@@ -215,7 +216,7 @@ static enum reading_status poison(const struct chunk *c, const struct node_answe
     bool single = c->learnt->reader->kind == READER_SINGLE;
     /* Words nobody knows, or of the whole request: it takes an answer that shows the endpoint well.
      */
-    bool well = c->read->proven || (single && c->learnt->proven);
+    bool well = c->read->anchored || (single && c->learnt->anchored);
     if (fault == FAULT_REVERT && single)
         return says_revert(a) ? READ_REVERTED : READ_OUT_OF_GAS;
     if (fault == FAULT_GAS && single)
@@ -224,7 +225,7 @@ static enum reading_status poison(const struct chunk *c, const struct node_answe
         return READ_OUT_OF_GAS;
     if (fault == FAULT_DENSITY && well)
         return READ_BAD_LENGTH;
-    if (fault == FAULT_UNKNOWN && c->read->proven)
+    if (fault == FAULT_UNKNOWN && c->read->anchored)
         return READ_REVERTED;
     return READ_UNANSWERED;
 }
@@ -252,8 +253,8 @@ static void too_much(struct chunk *c, const struct node_answer *a)
     } else if (c->n == 1 && c->n_terms > 1) {
         chunk_put_back_terms(c);
     } else if (c->n == 1 && status != READ_UNANSWERED) {
-        settle(c->read, chunk_wallet(c, 0), status, (int)c->first_term, NULL);
-    } else if (c->n == 1 && !c->read->proven && !c->learnt->reader->by_terms) {
+        read_store_value(c->read, chunk_wallet(c, 0), status, (int)c->first_term, NULL);
+    } else if (c->n == 1 && !c->read->anchored && !c->learnt->reader->by_terms) {
         ask_control(c);
     } else {
         learn_forget(c->read->engine, c->learnt->endpoint);

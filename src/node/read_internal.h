@@ -1,5 +1,5 @@
 /* What the files of the engine share: read.c (what flies), read_answer.c (what an answer means),
- * read_settle.c (values into readings), read_trial.c (who is to blame), read_learn.c and
+ * read_store.c (values into readings), read_trial.c (who is to blame), read_learn.c and
  * read_probe.c (what an endpoint can do). Nobody else includes this. */
 #ifndef NODE_READ_INTERNAL_H
 #define NODE_READ_INTERNAL_H
@@ -31,7 +31,7 @@ struct read_learnt {
     const struct chunk *scout; /* in flight and larger than what is known to hold; NULL: none is */
     unsigned successes;        /* full chunks in a row since the size last changed */
     unsigned patience;         /* as many of them, and size_failed is forgotten; 0: the least */
-    bool proven;               /* it has given a proven answer through this reader */
+    bool anchored;             /* it has given a anchored answer through this reader */
     bool forgotten;            /* probe again */
     unsigned lowered;          /* answers since less gas was granted than asked for */
 };
@@ -86,7 +86,7 @@ struct read {
     struct chunk *flying;
     size_t n_flying;
     bool ended;
-    bool proven; /* some chunk of it was answered, and from the right block */
+    bool anchored; /* some chunk of it was answered, and from the right block */
     /* Who answered without a proof, and how often; NULL: nobody, or it was tried since. */
     struct read_learnt *by_hash;
     size_t n_by_hash;
@@ -149,9 +149,9 @@ void learn_forget(struct reads *r, const struct endpoint *e);
 /* read_answer.c: what the answer means for the chunk; the chunk is freed or queued again. */
 void chunk_answered(struct chunk *c, const struct node_answer *a);
 
-/* read_settle.c: values into readings. */
-void settle(struct read *read, size_t wallet, enum reading_status status, int term,
-            const u256 *value);
+/* read_store.c: values into readings. */
+void read_store_value(struct read *read, size_t wallet, enum reading_status status, int term,
+                      const u256 *value);
 /* Queues the chunk's one wallet again, each term by itself. The chunk is still the caller's. */
 void chunk_put_back_terms(struct chunk *c);
 void piecemeal_free(struct read *read);

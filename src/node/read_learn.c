@@ -59,7 +59,7 @@ const char *reads_learnt_export(struct reads *r, const struct endpoint *e,
                                 const struct read_shape *shape, struct buf *out)
 {
     const struct read_learnt *l = learnt_of(r, e, shape);
-    if (!l || !l->proven || l->reader->most == 1)
+    if (!l || !l->anchored || l->reader->most == 1)
         return NULL;
     size_t size = is_guess(l, l->size) ? l->held : l->size;
     buf_addf(out, "%zu %zu %u %llu", size, l->size_failed, l->patience,

@@ -26,7 +26,7 @@ const char *reading_status_name(enum reading_status s)
         [READ_OVERFLOW] = "sum overflows 256 bits",
         [READ_OUT_OF_GAS] = "out of gas",
         [READ_UNANSWERED] = "unanswered",
-        [READ_UNPROVEN] = "unproven",
+        [READ_UNANCHORED] = "unanchored",
     };
     return (size_t)s < COUNT_OF(names) ? names[s] : "unknown";
 }

@@ -7,7 +7,7 @@
  *
  * What every reader promises:
  *  - A reading says READ_OK only for a sum of exactly 32-byte answers, each from a call that
- *    provably had its full gas. What cannot be proven is SUSPECT or STARVED, never a number.
+ *    provably had its full gas. What cannot be anchored is SUSPECT or STARVED, never a number.
  *  - The proof is taken inside the same execution; whether it equals the asked block is judged by
  *    the caller, in one place.
  */
@@ -34,7 +34,7 @@ enum reading_status {
     READ_OVERFLOW,   /* the sum does not fit 256 bits */
     READ_OUT_OF_GAS, /* even alone with the whole budget */
     READ_UNANSWERED, /* the request failed: ask again; never a failure of the wallet */
-    READ_UNPROVEN,   /* the answer came from another block */
+    READ_UNANCHORED, /* the answer came from another block */
 };
 const char *reading_status_name(enum reading_status s); /* "reverted", "out of gas" … */
 

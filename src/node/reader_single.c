@@ -2,7 +2,7 @@
  * Reader single: the view itself, one (wallet, term) a request. The last resort, where an endpoint
  * refuses everything else.
  *
- * It proves nothing from inside: the block is proven by the hash it is pinned to, so it is for
+ * It proves nothing from inside: the block is anchored by the hash it is pinned to, so it is for
  * endpoints that were shown to honour one. Nor can it see how much gas was used. Each call has the
  * whole budget to itself; a view that needs more than the endpoint's cap and hides it is believed.
  */

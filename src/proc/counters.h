@@ -40,15 +40,15 @@ enum counters_part { PART_SUPERVISOR, PART_FOLLOW, PART_SWEEP, PART_LISTEN, PART
 enum cell {
     CELL_HEAD,       /* gauge: block */
     CELL_HEAD_TIME,  /* gauge: its timestamp */
-    CELL_COVERED,    /* gauge: the least of all balances */
-    CELL_SETTLED,    /* gauge */
+    CELL_SYNCED,     /* gauge: the least of all balances */
+    CELL_FINALIZED,  /* gauge */
     CELL_POLLED_AT,  /* gauge: wall ms of the last turn of follow in which the node answered */
     CELL_POLL_MS,    /* gauge: how often follow looks for a new block */
     CELL_ENDPOINTS,  /* gauge: how many are configured (the supervisor's) */
     CELL_BATCH,      /* gauge: wallets one request carries */
     CELL_EVENT_AT,   /* gauge: wall s at which rows were last written from events */
     CELL_RESCANNING, /* gauge: balances whose logs are being read again after a reorg */
-    CELL_HELD,       /* gauge: 1 while covering is held */
+    CELL_HELD,       /* gauge: 1 while syncing is held */
     CELL_BROKEN,     /* gauge: balances that cannot be swept: a term fails for everybody */
     CELL_REORGS,
     CELL_TICKS_DONE,

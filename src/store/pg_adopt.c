@@ -2,7 +2,7 @@
  * PostgreSQL: an application's table becomes ours to keep, while the application uses it.
  *
  * Nothing here may make it wait: a column is added under a lock that is given up after a moment and
- * tried again, the index is built concurrently, rows are made unproven some thousands at a time.
+ * tried again, the index is built concurrently, rows are made unanchored some thousands at a time.
  * What does not fit is refused (pg_fit.c), before anything is changed.
  */
 #include "store/pg.h"
@@ -270,8 +270,8 @@ static int count_odd(struct pg *s, const struct store_balance *b, const char *qu
     return pg_state_put(s, key, arena_printf(arena, "%" PRIu64, n), err);
 }
 
-static int estimate_unproven(struct pg *s, const char *quoted, struct arena *arena, uint64_t *ret,
-                             struct err *err)
+static int estimate_unanchored(struct pg *s, const char *quoted, struct arena *arena, uint64_t *ret,
+                               struct err *err)
 {
     struct pg_command c = {
         .sql =
@@ -347,5 +347,5 @@ int pg_adopt(struct pg *s, const struct store_balance *b, struct arena *arena,
     if (refresh_list(s, b, quoted, arena, err) != 0 ||
         count_odd(s, b, quoted, arena, &ret->non_canonical_rows, err) != 0)
         return -1;
-    return estimate_unproven(s, quoted, arena, &ret->unproven_rows, err);
+    return estimate_unanchored(s, quoted, arena, &ret->unanchored_rows, err);
 }

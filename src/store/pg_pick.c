@@ -63,7 +63,7 @@ static bool read_stale(const PGresult *res, int i, struct store_stale *ret)
 {
     *ret = (struct store_stale){.has_row = true};
     ret->updated_us = pg_get_time(res, i, 1);
-    ret->unproven = !pg_get_int(res, i, 2, &ret->observed_block);
+    ret->unanchored = !pg_get_int(res, i, 2, &ret->observed_block);
     return pg_get_address(res, i, 0, &ret->wallet);
 }
 
@@ -95,7 +95,7 @@ static int look_listed(struct look *l)
     for (int i = 0; i < PQntuples(res); i++) {
         struct store_stale row = {.has_row = pg_get_bool(res, i, 4)};
         row.updated_us = pg_get_time(res, i, 2);
-        row.unproven = !pg_get_int(res, i, 3, &row.observed_block);
+        row.unanchored = !pg_get_int(res, i, 3, &row.observed_block);
         if (pg_get_address(res, i, 1, &row.wallet))
             claim_offer(&l->claim, &row);
     }

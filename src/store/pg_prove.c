@@ -139,7 +139,7 @@ static int draw(struct draw *d, size_t want, struct err *err)
     for (size_t places = 0; d->n < want && places < PLACES_MOST; places += round) {
         if (draw_round(d, round, err) != 0)
             return -1;
-        d->n = addresses_settle(d->found, d->n);
+        d->n = addresses_sort_unique(d->found, d->n);
     }
     if (d->n > want)
         thin(d, want);
@@ -164,7 +164,7 @@ int pg_prove_sample(struct store *store, const struct store_balance *b, size_t w
         d.n = r.n;
     }
     *ret = d.found;
-    *ret_n = addresses_settle(d.found, d.n);
+    *ret_n = addresses_sort_unique(d.found, d.n);
     return 0;
 }
 

@@ -209,7 +209,7 @@ int pg_count(struct store *store, const struct store_balance *b, struct store_co
         struct store_counts counts = {.oldest_us = pg_get_time(res, 0, 2),
                                       .now_us = pg_get_time(res, 0, 5)};
         pg_get_int(res, 0, 0, &counts.rows);
-        pg_get_int(res, 0, 1, &counts.unproven);
+        pg_get_int(res, 0, 1, &counts.unanchored);
         pg_get_int(res, 0, 3, &counts.quarantined);
         pg_get_int(res, 0, 4, &counts.listed);
         *ret = counts;

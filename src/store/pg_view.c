@@ -304,7 +304,7 @@ static int small_counts(struct pg *s, const struct store_balance *b, int64_t max
         return -1;
     pg_get_int(res, 0, 0, &a->quarantined);
     pg_get_int(res, 0, 1, &a->listed);
-    pg_get_int(res, 0, 2, &a->excused_unproven);
+    pg_get_int(res, 0, 2, &a->excused_unanchored);
     pg_get_int(res, 0, 3, &a->excused_old);
     a->now_us = pg_get_time(res, 0, 4);
     PQclear(res);
@@ -323,18 +323,18 @@ static int ages_in(struct pg *s, const struct store_balance *b, const uint32_t *
     if (!res)
         return -1;
     for (int i = 0; i < PQntuples(res); i++) {
-        uint64_t bucket = 0, rows = 0, proven = 0, old = 0;
+        uint64_t bucket = 0, rows = 0, anchored = 0, old = 0;
         int64_t oldest = pg_get_time(res, i, 3), newest = pg_get_time(res, i, 4);
         pg_get_int(res, i, 0, &bucket);
         pg_get_int(res, i, 1, &rows);
-        pg_get_int(res, i, 2, &proven);
+        pg_get_int(res, i, 2, &anchored);
         pg_get_int(res, i, 5, &old);
         if (bucket <= n)
             a.buckets[bucket] += rows;
         a.oldest_us = a.rows == 0 || oldest < a.oldest_us ? oldest : a.oldest_us;
         a.newest_us = newest > a.newest_us ? newest : a.newest_us;
         a.rows += rows;
-        a.unproven += rows - proven;
+        a.unanchored += rows - anchored;
         a.old += old;
     }
     PQclear(res);

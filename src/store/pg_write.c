@@ -127,7 +127,8 @@ static void insert_rows(struct apply *a, struct writes *out)
     pg_p_int(p, true, b->at.number);
 }
 
-static void settle_debts(struct apply *a, struct writes *out, bool leaving, const char *sql)
+static void quarantine_pay_blocks(struct apply *a, struct writes *out, bool leaving,
+                                  const char *sql)
 {
     const struct store_batch *b = a->batch;
     struct pg_array wallet;
@@ -357,7 +358,7 @@ static void plan_rows(struct apply *a, struct writes *out)
         insert_rows(a, out);
 }
 
-/* May the commit be lost in a crash of the server? A refresh may: the row is then as proven as it
+/* May the commit be lost in a crash of the server? A refresh may: the row is then as anchored as it
  * was, and is read again. What answers an event may not, for the checkpoint vouches for it. Waiting
  * for the disk is a third of a full pass. */
 static bool may_be_lost(const struct apply *a)
@@ -377,12 +378,14 @@ int pg_write_and_commit(struct apply *a)
     PGresult *res[WRITES_MAX];
     const struct store_batch *b = a->batch;
     plan_rows(a, &out);
-    settle_debts(a, &out, true,
-                 "DELETE FROM trueup_quarantine q USING unnest($2) u(w) WHERE q.balance = $1 AND "
-                 "q.wallet = u.w");
-    settle_debts(a, &out, false, /* its event is still unanswered: up again at once */
-                 "UPDATE trueup_quarantine q SET retry_at = CURRENT_TIMESTAMP FROM unnest($2) u(w) "
-                 "WHERE q.balance = $1 AND q.wallet = u.w");
+    quarantine_pay_blocks(
+        a, &out, true,
+        "DELETE FROM trueup_quarantine q USING unnest($2) u(w) WHERE q.balance = $1 AND "
+        "q.wallet = u.w");
+    quarantine_pay_blocks(
+        a, &out, false, /* its event is still unanswered: up again at once */
+        "UPDATE trueup_quarantine q SET retry_at = CURRENT_TIMESTAMP FROM unnest($2) u(w) "
+        "WHERE q.balance = $1 AND q.wallet = u.w");
     if (b->n_failures)
         quarantine_failures(a, &out);
     clear_pending(a, &out);

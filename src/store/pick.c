@@ -39,7 +39,7 @@ void claim_offer(struct claim *c, const struct store_stale *candidate)
     if (claim_full(c) || among(c->pick->in_flight, c->pick->n_in_flight, &candidate->wallet) ||
         among(c->sealed, c->n_sealed, &candidate->wallet))
         return;
-    if (!candidate->unproven && candidate->observed_block > c->pick->max_observed)
+    if (!candidate->unanchored && candidate->observed_block > c->pick->max_observed)
         return;
     c->out[c->n++] = *candidate;
 }

@@ -64,7 +64,7 @@ static int by_address(const void *a, const void *b)
     return address_compare(a, b);
 }
 
-size_t addresses_settle(address *list, size_t n)
+size_t addresses_sort_unique(address *list, size_t n)
 {
     size_t kept = 0;
     if (n > 1)

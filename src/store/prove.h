@@ -57,7 +57,7 @@ struct reservoir {
 address *reservoir_place(struct reservoir *r);
 
 /* Sorts, and drops what came twice; the new number. */
-size_t addresses_settle(address *list, size_t n);
+size_t addresses_sort_unique(address *list, size_t n);
 
 #define PROVE_VERBS(prefix)                                                                        \
     int prefix##_prove_sample(struct store *s, const struct store_balance *b, size_t want,         \

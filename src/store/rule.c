@@ -14,11 +14,12 @@ struct write_plan write_decide(const struct store_write *w, const struct store_o
 {
     struct write_plan plan = {0};
     bool older = old->existed && later(old->has_observed, old->observed_block, true, read_at);
-    uint64_t proven_at = older ? old->observed_block : read_at;
+    uint64_t anchored_at = older ? old->observed_block : read_at;
 
     /* A debt is paid by a read at its block or later only: the sweep, which reads further back,
      * must not vouch for an event it has not seen. */
-    plan.leaves_quarantine = debt->waiting && (!debt->has_event || debt->event_block <= proven_at);
+    plan.leaves_quarantine =
+        debt->waiting && (!debt->has_event || debt->event_block <= anchored_at);
     bool has_event = w->has_event;
     uint64_t event_block = w->event_block;
     if (plan.leaves_quarantine &&
@@ -71,7 +72,7 @@ void state_key(char ret[STATE_KEY], const char *what, const char *balance, const
 const char *store_cause_name(enum store_cause c)
 {
     static const char *const names[] = {
-        [CAUSE_EVENT] = "event", [CAUSE_SWEEP] = "sweep", [CAUSE_SETTLE] = "settle",
+        [CAUSE_EVENT] = "event", [CAUSE_SWEEP] = "sweep", [CAUSE_REREAD] = "settle",
         [CAUSE_REORG] = "reorg", [CAUSE_AUDIT] = "audit", [CAUSE_BACKFILL] = "backfill",
     };
     return (size_t)c < sizeof names / sizeof names[0] ? names[c] : "unknown";

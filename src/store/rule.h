@@ -1,6 +1,6 @@
 /*
  * What a write does, decided in one place for every database: given the row as it stands and a
- * proven value, which columns change. Pure: no SQL, no clock. The table is in DESIGN 1.3; the
+ * anchored value, which columns change. Pure: no SQL, no clock. The table is in DESIGN 1.3; the
  * backends only carry out what is decided here.
  */
 #ifndef STORE_RULE_H
@@ -27,7 +27,7 @@ struct write_debt {
 struct write_plan write_decide(const struct store_write *w, const struct store_old *old,
                                const struct write_debt *debt, uint64_t read_at);
 
-/* Is this change one that no event explains? Rows that were not proven before (placeholders,
+/* Is this change one that no event explains? Rows that were not anchored before (placeholders,
  * adopted or rewound ones), that could not be read for a while, or that an event still waits for
  * are not called drift: a false record is worse than none. */
 bool write_is_drift(const struct store_batch *b, const struct store_old *old,

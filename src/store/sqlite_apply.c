@@ -124,7 +124,7 @@ static int read_debt(struct apply *a, const address *wallet, struct write_debt *
 }
 
 /* Leaves quarantine, or comes up again at once when its event is still unanswered. */
-static int settle_debt(struct apply *a, const address *wallet, bool leaves)
+static int quarantine_pay_block(struct apply *a, const address *wallet, bool leaves)
 {
     sqlite3_stmt *st = leaves ? sq_prepare(a->s, a->err,
                                            "DELETE FROM trueup_quarantine WHERE balance = ?1 AND "
@@ -282,7 +282,7 @@ static int apply_write(struct apply *a, const struct store_write *w, struct stor
     ++*counts[plan.outcome];
     if (plan.outcome != OUTCOME_ABSENT && write_row(a, w, &plan) != 0)
         return -1;
-    if (debt.waiting && settle_debt(a, &w->wallet, plan.leaves_quarantine) != 0)
+    if (debt.waiting && quarantine_pay_block(a, &w->wallet, plan.leaves_quarantine) != 0)
         return -1;
     if (a->any_pending && w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
         no_longer_pending(a, &w->wallet) != 0)

@@ -24,7 +24,7 @@ static bool read_stale(sqlite3_stmt *st, struct store_stale *ret)
     if (!sq_get_address(st, 0, &ret->wallet))
         return false;
     ret->updated_us = sq_get_time(st, 1);
-    ret->unproven = !sq_get_number(st, 2, &ret->observed_block);
+    ret->unanchored = !sq_get_number(st, 2, &ret->observed_block);
     return true;
 }
 

@@ -26,7 +26,7 @@ int sq_prove_sample(struct store *store, const struct store_balance *b, size_t w
     if (rc < 0)
         return -1;
     *ret = r.kept;
-    *ret_n = addresses_settle(r.kept, r.n);
+    *ret_n = addresses_sort_unique(r.kept, r.n);
     return 0;
 }
 

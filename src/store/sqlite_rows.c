@@ -163,7 +163,7 @@ int sq_count(struct store *store, const struct store_balance *b, struct store_co
     if (sq_step(s, st, err) != 1)
         return -1;
     *ret = (struct store_counts){.rows = (uint64_t)sqlite3_column_int64(st, 0),
-                                 .unproven = (uint64_t)sqlite3_column_int64(st, 1),
+                                 .unanchored = (uint64_t)sqlite3_column_int64(st, 1),
                                  .oldest_us = sq_get_time(st, 2),
                                  .quarantined = (uint64_t)sqlite3_column_int64(st, 3),
                                  .listed = (uint64_t)sqlite3_column_int64(st, 4),

@@ -274,7 +274,7 @@ static int adopt(struct sq *s, const struct store_balance *b, struct store_adopt
                  struct err *err)
 {
     bool known, same;
-    uint64_t odd, unproven;
+    uint64_t odd, unanchored;
     if (table_fits(s, b, ret, err) != 0 ||
         fingerprint(s, "terms", b->name, &b->terms_print, &known, &same, err) != 0)
         return -1;
@@ -314,10 +314,10 @@ static int adopt(struct sq *s, const struct store_balance *b, struct store_adopt
         count_into(s,
                    sq_prepare(s, err, "SELECT count(*) FROM \"%w\" WHERE observed_block IS NULL",
                               b->table),
-                   &unproven, err) != 0)
+                   &unanchored, err) != 0)
         return -1;
     ret->non_canonical_rows += odd;
-    ret->unproven_rows += unproven;
+    ret->unanchored_rows += unanchored;
     return 0;
 }
 

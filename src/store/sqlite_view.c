@@ -292,7 +292,7 @@ static int scan_ages(struct sq *s, const struct store_balance *b, const uint32_t
         a->oldest_us = a->rows == 0 || at < a->oldest_us ? at : a->oldest_us;
         a->newest_us = at > a->newest_us ? at : a->newest_us;
         a->rows++;
-        a->unproven += sqlite3_column_int(st, 1) != 0;
+        a->unanchored += sqlite3_column_int(st, 1) != 0;
         a->old += max_age_us > 0 && age > max_age_us;
     }
     sqlite3_reset(st);
@@ -313,7 +313,7 @@ int sq_view_ages(struct store *store, const struct store_balance *b, const uint3
         one(s, sq_prepare(s, err, "SELECT count(*) FROM trueup_wallets WHERE balance = ?1"),
             b->name, NULL, &a.listed, err) < 0 ||
         one(s, sq_prepare(s, err, excused, b->table, "t.observed_block IS NULL"), b->name, NULL,
-            &a.excused_unproven, err) < 0 ||
+            &a.excused_unanchored, err) < 0 ||
         one(s, sq_prepare(s, err, excused, b->table, "t.updated_at < ?2"), b->name, before,
             &a.excused_old, err) < 0 ||
         scan_ages(s, b, limits, n, max_age_ms * 1000, &a, err) < 0)

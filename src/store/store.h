@@ -38,7 +38,7 @@ struct store_balance {
     const char *checkpoint; /* row in eth_indexer_checkpoints: "audio_transfers" */
     enum store_tracking tracking;
     const char *query;  /* STORE_QUERY: SQL with $1 text[], first column is a tracked wallet */
-    hash32 terms_print; /* fingerprint of the terms: another one makes all rows unproven */
+    hash32 terms_print; /* fingerprint of the terms: another one makes all rows unanchored */
     hash32 rules_print; /* fingerprint of triggers and wallets rule */
 };
 
@@ -57,12 +57,12 @@ struct store_adopted {
     bool added_index;   /* on updated_at */
     bool index_missing; /* and could not be added: index_sql is what to run */
     char index_sql[256];
-    bool terms_changed;          /* all rows are unproven now */
-    bool rules_changed;          /* other triggers or wallets rule from here on */
-    bool foreign_checkpoint;     /* another program moved it since we did */
-    uint64_t foreign_rows;       /* rows another program wrote since our last write: unproven now */
+    bool terms_changed;      /* all rows are unanchored now */
+    bool rules_changed;      /* other triggers or wallets rule from here on */
+    bool foreign_checkpoint; /* another program moved it since we did */
+    uint64_t foreign_rows;   /* rows another program wrote since our last write: unanchored now */
     uint64_t non_canonical_rows; /* wallet not 0x + 40 lower-case hex: left alone */
-    uint64_t unproven_rows;      /* may be an estimate on a large table */
+    uint64_t unanchored_rows;    /* may be an estimate on a large table */
 };
 
 /* Creates or upgrades trueup's own tables, then creates or adopts each balance's table (rules:
@@ -72,7 +72,7 @@ int store_migrate(struct store *s, const struct store_balance *balances, size_t 
 /* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
 int store_check(struct store *s, const struct store_balance *balances, size_t n, struct err *err);
 /* Forgets headers, checkpoints, dirty marks, quarantine, found holders and all state but keys that
- * begin with terms:, rules:, wrote: or spent; makes every row unproven and due, blocknumber NULL,
+ * begin with terms:, rules:, wrote: or spent; makes every row unanchored and due, blocknumber NULL,
  * for it is of the old chain. Keeps rows and their balances, the wallets list and drift. */
 int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
                       struct err *err);
@@ -89,7 +89,7 @@ int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *
 int store_headers_below(struct store *s, uint64_t max_number, size_t limit, struct arena *arena,
                         struct anchor **ret, size_t *ret_n, struct err *err);
 /* The chain broke at first_bad: headers from there on stop being canonical, and every row of every
- * balance with observed_block >= first_bad becomes unproven and due: observed_block NULL, and
+ * balance with observed_block >= first_bad becomes unanchored and due: observed_block NULL, and
  * updated_at 1970, for its last read was of a chain that is gone; so every claim looks at it first.
  * Dirty marks from there on stay (their wallets are re-read). */
 int store_rewind(struct store *s, const struct store_balance *balances, size_t n,
@@ -102,7 +102,7 @@ int store_headers_prune(struct store *s, uint64_t below, struct err *err);
 enum store_cause { /* why a wallet was read; also the `cause` of trueup_changes */
                    CAUSE_EVENT,
                    CAUSE_SWEEP,
-                   CAUSE_SETTLE,
+                   CAUSE_REREAD,
                    CAUSE_REORG,
                    CAUSE_AUDIT,
                    CAUSE_BACKFILL,
@@ -116,7 +116,7 @@ enum store_insert {
     INSERT_ALWAYS,
 };
 
-struct store_write { /* one proven value */
+struct store_write { /* one anchored value */
     address wallet;
     u256 value;
     bool has_event; /* an event named the wallet: event_block goes into blocknumber */
@@ -131,7 +131,7 @@ struct store_failure { /* one wallet that could not be read: into quarantine */
     uint64_t event_block; /* paid into blocknumber when the wallet is read at last */
 };
 
-struct store_dirty { /* touched above settled; to be read again when its block settles */
+struct store_dirty { /* touched above finalized; to be read again when its block is final */
     address wallet;
     uint64_t number;
     hash32 hash;
@@ -158,7 +158,7 @@ struct store_batch {
 enum store_outcome {
     OUTCOME_INSERTED,
     OUTCOME_CHANGED,   /* another balance than before */
-    OUTCOME_REFRESHED, /* the same balance, proven anew */
+    OUTCOME_REFRESHED, /* the same balance, anchored anew */
     OUTCOME_OLDER,     /* the row was observed later: at most blocknumber moved */
     OUTCOME_ABSENT,    /* no row, and none may be inserted */
 };
@@ -223,8 +223,8 @@ struct store_cursor {
 
 struct store_stale {
     address wallet;
-    bool has_row;  /* false: listed, without a row yet */
-    bool unproven; /* observed_block is NULL */
+    bool has_row;    /* false: listed, without a row yet */
+    bool unanchored; /* observed_block is NULL */
     uint64_t observed_block;
     int64_t updated_us;
 };
@@ -237,7 +237,7 @@ struct store_pick {
     size_t n_in_flight;
 };
 
-/* The oldest wallets: first those listed without a row, then placeholders and unproven rows
+/* The oldest wallets: first those listed without a row, then placeholders and unanchored rows
  * (updated_at before 1971, or observed_block NULL after a rewind), then by updated_at from the
  * cursor on. Wallets whose quarantine has not expired are passed by. Looks at a bounded number of
  * rows per call: fewer than `want` does not mean the end, *ret_lap does (the cursor started over).
@@ -274,8 +274,8 @@ int store_row(struct store *s, const struct store_balance *b, const address *wal
               struct store_row *ret, bool *ret_found, struct err *err);
 
 struct store_counts {
-    uint64_t rows, unproven, quarantined, listed;
-    int64_t oldest_us; /* of proven and unproven rows; 0 when there are none */
+    uint64_t rows, unanchored, quarantined, listed;
+    int64_t oldest_us; /* of anchored and unanchored rows; 0 when there are none */
     int64_t now_us;    /* the database's clock */
 };
 /* Scans: for commands and the once-a-minute statistics, never per request. */

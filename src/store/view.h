@@ -69,9 +69,9 @@ int view_drift_causes(struct store *s, struct arena *arena, struct view_cause **
 
 /* Ages of all rows, in one scan. */
 struct view_ages {
-    uint64_t rows, unproven, quarantined, listed;
-    /* unproven or older than max_age, and in quarantine: for these there is an excuse */
-    uint64_t excused_unproven, excused_old;
+    uint64_t rows, unanchored, quarantined, listed;
+    /* unanchored or older than max_age, and in quarantine: for these there is an excuse */
+    uint64_t excused_unanchored, excused_old;
     uint64_t old; /* older than max_age */
     int64_t oldest_us, newest_us, now_us;
     uint64_t buckets[VIEW_BUCKETS]; /* [i]: rows of an age below limits[i], and not below

@@ -1,7 +1,7 @@
 /*
- * Which endpoint's answer each covered block rests on: when a log turns out to have been left out,
+ * Which endpoint's answer each synced block rests on: when a log turns out to have been left out,
  * this tells who left it out. Kept as runs of blocks in trueup_state, a bounded number; what is
- * older, was covered by another program, or under other triggers, is not known.
+ * older, was synced by another program, or under other triggers, is not known.
  */
 #ifndef TRACK_ANSWERED_H
 #define TRACK_ANSWERED_H

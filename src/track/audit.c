@@ -22,8 +22,9 @@ struct run {
     const struct audit *a;
     struct audit_report *ret;
     struct anchor at;
-    uint64_t due_below;  /* rows observed before this block are due: an event may change all */
-    struct dirty marked; /* named by events above settled: to be read again when that is settled */
+    uint64_t due_below; /* rows observed before this block are due: an event may change all */
+    struct dirty
+        marked; /* named by events above finalized: to be read again when that is finalized */
 
     struct wallets todo; /* the round's; not by key */
     size_t next;
@@ -60,7 +61,7 @@ static int by_wallet(const void *a, const void *b)
     return address_compare(&((const struct mark *)a)->wallet, &((const struct mark *)b)->wallet);
 }
 
-/* The row is of a block above settled and has not been read again since. */
+/* The row is of a block above finalized and has not been read again since. */
 static bool is_marked(const struct run *r, const address *wallet, const struct prove_row *row)
 {
     struct mark key = {.wallet = *wallet};
@@ -76,7 +77,7 @@ static void take_over(struct run *r, struct wallets *from)
     r->todo = *from;
     *from = old;
     from->n = 0;
-    r->todo.n = addresses_settle(r->todo.list, r->todo.n);
+    r->todo.n = addresses_sort_unique(r->todo.list, r->todo.n);
     r->by_key = false;
     r->next = 0;
 }
@@ -94,7 +95,7 @@ static int load_marked(struct run *r, struct err *err)
         dirty_add(&r->marked, &(struct mark){.wallet = marks[i].wallet,
                                              .has_event = true,
                                              .event_block = marks[i].number});
-    dirty_settle(&r->marked);
+    dirty_sort_unique(&r->marked);
     arena_free(&arena);
     return rc;
 }
@@ -150,7 +151,7 @@ static void compare(struct run *r, const struct reading *reading, const struct p
     if (!row->found)
         ret->gone++;
     else if (!row->has_observed)
-        ret->unproven++;
+        ret->unanchored++;
     else if (row->observed_block > r->at.number)
         ret->moving += !keep(&r->later, &reading->wallet);
     else if (row->waiting || (!same && (awaited || row->observed_block < r->due_below ||
@@ -273,7 +274,7 @@ static int look(struct run *r, bool believe, struct err *err)
 static int round_at(struct run *r, bool first, struct err *err)
 {
     const struct audit *a = r->a;
-    if (command_covered_anchor(a->t, a->b, !first, &r->at, err) < 0 ||
+    if (command_synced_anchor(a->t, a->b, !first, &r->at, err) < 0 ||
         all_due_get(a->t, a->b, &r->due_below, err) < 0 || load_marked(r, err) < 0 ||
         look(r, false, err) < 0)
         return -1;

@@ -52,9 +52,9 @@ struct audit_report {
     struct anchor at;           /* of the first round */
     bool whole;                 /* every row was drawn: by wish, or the table has no more */
     uint64_t compared, drifted; /* drifted of those compared */
-    /* Not compared: not proven yet; awaited by an event or in quarantine; not readable; gone since
-     * they were drawn; read again faster than they could be compared. */
-    uint64_t unproven, pending, unread, gone, moving;
+    /* Not compared: not anchored yet; awaited by an event or in quarantine; not readable; gone
+     * since they were drawn; read again faster than they could be compared. */
+    uint64_t unanchored, pending, unread, gone, moving;
     uint64_t causes[DRIFT_NONE + 1];       /* of the first DRIFT_AT_ONCE that drifted */
     struct audit_worst worst[AUDIT_WORST]; /* the farthest off first */
     size_t n_worst;

@@ -15,7 +15,7 @@ enum {
     UNSEEN = 31, /* the first width where nothing is known: too wide costs megabytes, too narrow a
                     few small questions */
     SAMPLE_TRIES = 20,
-    PAGE_LOGS = 4000,     /* about what a window holds once its width has settled */
+    PAGE_LOGS = 4000,     /* about what a window holds once its width has finalized */
     WIDE = 9999,          /* how wide a window is believed to become where there is little */
     WINDOWS_AT_ONCE = 4,  /* history.c */
     DEFAULT_BATCH = 2000, /* wallets a request, before anything is known */
@@ -70,8 +70,8 @@ static int choose_range(struct backfill *f, struct err *err)
     h->next = h->from;
     if (h->to > reach) {
         err_set(err, ERR_USAGE,
-                "--to %" PRIu64 " is above block %" PRIu64 ", the last one that is settled", h->to,
-                reach);
+                "--to %" PRIu64 " is above block %" PRIu64 ", the last one that is finalized",
+                h->to, reach);
         return err_hint(err, "leave --to out; newer blocks are the daemon's (`trueup run`)");
     }
     if (h->from > h->to)
@@ -106,7 +106,7 @@ static int take_sample(struct backfill *f, const struct log_filter *filter, uint
         if (rc == 0) {
             range_answered(range, width, logs.n);
             events_mark(f->b, logs.list, logs.n, &named);
-            dirty_settle(&named.dirty);
+            dirty_sort_unique(&named.dirty);
             *ret = (struct sample){width + 1, logs.n, named.dirty.n, clock_ms() - started};
         } else if (err->kind == ERR_STOPPED ||
                    range_refused(range, width, &logs.fault) == RANGE_GIVE_UP) {

@@ -17,7 +17,7 @@ struct backfill {
     struct tracker *t;
     struct tracked *b;
     struct lease *lease;
-    bool has_from, has_to; /* as asked for; else from 0, and to the last block that is settled */
+    bool has_from, has_to; /* as asked for; else from 0, and to the last block that is finalized */
     uint64_t from, to;
     /* Often, in the one half and in the other; may be NULL. */
     void (*looked)(void *ctx, const struct history_progress *p);
@@ -37,7 +37,7 @@ struct backfill_forecast {
 };
 
 /* First: what was begun before, what is asked for, what it will take. ERR_USAGE when the range is
- * none, or reaches above what is settled. */
+ * none, or reaches above what is finalized. */
 int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err *err);
 
 struct backfill_report {

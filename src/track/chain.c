@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-uint64_t chain_sweep_block(uint64_t head, uint64_t settled, uint64_t covered, uint64_t first)
+uint64_t chain_sweep_block(uint64_t head, uint64_t finalized, uint64_t synced, uint64_t first)
 {
     uint64_t at = head > CHAIN_DEPTH ? head - CHAIN_DEPTH : 0;
-    if (settled > at)
-        at = settled;
+    if (finalized > at)
+        at = finalized;
     if (first > at)
         at = first;
-    return covered < at ? covered : at;
+    return synced < at ? synced : at;
 }
 
 const struct header *chain_near(const struct chain *c, uint64_t number)
@@ -48,9 +48,9 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
 int positions_save(struct tracker *t, const struct positions *p, struct err *err)
 {
     struct buf text = BUF_INIT(STORE_STATE_MAX);
-    buf_addf(&text, "%" PRIu64 " %" PRIu64 " %" PRIu64, p->head, p->settled, p->first);
+    buf_addf(&text, "%" PRIu64 " %" PRIu64 " %" PRIu64, p->head, p->finalized, p->first);
     for (size_t i = 0; i < t->n_balances && i < POSITIONS_BALANCES; i++)
-        buf_addf(&text, " %s=%" PRIu64, t->balances[i].conf->name, p->covered[i]);
+        buf_addf(&text, " %s=%" PRIu64, t->balances[i].conf->name, p->synced[i]);
     int rc = store_state_set(t->store, "positions", buf_str(&text), err);
     buf_free(&text);
     return rc;
@@ -67,14 +67,14 @@ static bool next_number(const char **s, uint64_t *ret)
 }
 
 /* name=block, for as many as there are; a balance that is configured no more is passed over. */
-static void load_covered(const struct tracker *t, const char *s, struct positions *p)
+static void load_synced(const struct tracker *t, const char *s, struct positions *p)
 {
     while (*s) {
         size_t name = strcspn(s, "= "), n = strcspn(s, " ");
         for (size_t i = 0; i < t->n_balances && i < POSITIONS_BALANCES && name < n; i++) {
             const char *ours = t->balances[i].conf->name;
             if (strlen(ours) == name && memcmp(ours, s, name) == 0)
-                parse_u64(s + name + 1, n - name - 1, &p->covered[i]);
+                parse_u64(s + name + 1, n - name - 1, &p->synced[i]);
         }
         s += n;
         s += strspn(s, " ");
@@ -89,28 +89,28 @@ int positions_load(struct tracker *t, struct positions *ret, struct err *err)
     int rc = store_state_get(t->store, "positions", &arena, &text, err);
     *ret = (struct positions){0};
     if (rc == 0 && text) {
-        ret->known = next_number(&text, &ret->head) && next_number(&text, &ret->settled) &&
+        ret->known = next_number(&text, &ret->head) && next_number(&text, &ret->finalized) &&
                      next_number(&text, &ret->first);
-        load_covered(t, text, ret);
+        load_synced(t, text, ret);
     }
     arena_free(&arena);
     return rc;
 }
 
-int positions_covered(struct tracker *t, const struct tracked *b, const struct positions *p,
-                      uint64_t *ret, bool *ret_found, struct err *err)
+int positions_synced(struct tracker *t, const struct tracked *b, const struct positions *p,
+                     uint64_t *ret, bool *ret_found, struct err *err)
 {
-    uint64_t covered, rescan, seen = p->covered[b - t->balances];
+    uint64_t synced, rescan, seen = p->synced[b - t->balances];
     bool found = false, under_way = false;
-    if (store_checkpoint_get(t->store, &b->store, &covered, &found, err) < 0 ||
+    if (store_checkpoint_get(t->store, &b->store, &synced, &found, err) < 0 ||
         rescan_get(t, b, &rescan, &under_way, err) < 0)
         return -1;
     /* Another program may have moved the checkpoint past what we saw. */
-    if (found && seen > covered)
-        covered = seen;
-    if (found && under_way && rescan < covered)
-        covered = rescan;
-    *ret = covered;
+    if (found && seen > synced)
+        synced = seen;
+    if (found && under_way && rescan < synced)
+        synced = rescan;
+    *ret = synced;
     *ret_found = found;
     return 0;
 }
@@ -122,12 +122,13 @@ int chain_open(struct tracker *t, struct chain *ret, struct err *err)
     if (positions_load(t, &p, err) < 0)
         return -1;
     if (p.known &&
-        store_header_at(t->store, p.settled, &ret->settled, &ret->settled_known, err) < 0)
+        store_header_at(t->store, p.finalized, &ret->finalized, &ret->finalized_known, err) < 0)
         return -1;
     return 0;
 }
 
-/* ---- settled --------------------------------------------------------------------------------- */
+/* ---- finalized ---------------------------------------------------------------------------------
+ */
 
 static int header_by_depth(struct tracker *t, const struct header *head, uint64_t depth,
                            struct anchor *ret, struct err *err)
@@ -148,17 +149,17 @@ static int header_by_depth(struct tracker *t, const struct header *head, uint64_
     return 0;
 }
 
-int chain_settled_at(struct tracker *t, const struct header *head, struct anchor *ret,
-                     bool *ret_stands_in, struct err *err)
+int chain_finalized_at(struct tracker *t, const struct header *head, struct anchor *ret,
+                       bool *ret_stands_in, struct err *err)
 {
-    enum conf_settle rule = t->conf->chain.settle;
+    enum conf_finality rule = t->conf->chain.finality;
     struct header h;
     bool found;
     *ret_stands_in = false;
-    if (rule == SETTLE_DEPTH)
-        return header_by_depth(t, head, t->conf->chain.settle_depth, ret, err);
-    if (node_header_tag(t->node, rule == SETTLE_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found, err) <
-        0)
+    if (rule == FINALITY_DEPTH)
+        return header_by_depth(t, head, t->conf->chain.finality_depth, ret, err);
+    if (node_header_tag(t->node, rule == FINALITY_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found,
+                        err) < 0)
         return -1;
     *ret_stands_in = !found || h.at.number + CHAIN_STALE < head->at.number;
     if (*ret_stands_in)
@@ -169,17 +170,17 @@ int chain_settled_at(struct tracker *t, const struct header *head, struct anchor
 }
 
 /* Never goes back. */
-static int poll_settled(struct tracker *t, struct chain *c, const struct header *head,
-                        struct err *err)
+static int poll_finalized(struct tracker *t, struct chain *c, const struct header *head,
+                          struct err *err)
 {
-    struct anchor settled;
+    struct anchor finalized;
     bool stands_in;
-    if (chain_settled_at(t, head, &settled, &stands_in, err) < 0)
+    if (chain_finalized_at(t, head, &finalized, &stands_in, err) < 0)
         return -1;
-    c->settle_stands_in = stands_in;
-    if (!c->settled_known || settled.number > c->settled.number)
-        c->settled = settled;
-    c->settled_known = true;
+    c->reread_stands_in = stands_in;
+    if (!c->finalized_known || finalized.number > c->finalized.number)
+        c->finalized = finalized;
+    c->finalized_known = true;
     return 0;
 }
 
@@ -195,9 +196,10 @@ static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *r
     return 0;
 }
 
-/* Walks down the stored headers to the newest one that the chain still has. The settled one must be
- * reached: a chain that differs there is another chain. `was` is what we knew before this look:
- * while we were away the chain may have settled above the last header we stored, on another branch.
+/* Walks down the stored headers to the newest one that the chain still has. The finalized one must
+ * be reached: a chain that differs there is another chain. `was` is what we knew before this look:
+ * while we were away the chain may have finalized above the last header we stored, on another
+ * branch.
  */
 static int find_common(struct tracker *t, const struct chain *was, uint64_t head,
                        uint64_t *ret_first_bad, struct err *err)
@@ -226,8 +228,8 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
                          head, list[i].number);
             break;
         }
-        if (was->settled_known && list[i].number <= was->settled.number) {
-            rc = chain_is_another(err, "settled block %" PRIu64 " has another hash than before",
+        if (was->finalized_known && list[i].number <= was->finalized.number) {
+            rc = chain_is_another(err, "finalized block %" PRIu64 " has another hash than before",
                                   list[i].number);
             break;
         }
@@ -277,25 +279,25 @@ static int walk_down(struct tracker *t, const struct header *head, uint64_t belo
     return 0;
 }
 
-/* Far from what is stored, only the headers above settled are walked: below, logs are asked for by
- * range. At the very first start the head alone will do, for nothing is covered before it. */
+/* Far from what is stored, only the headers above finalized are walked: below, logs are asked for
+ * by range. At the very first start the head alone will do, for nothing is synced before it. */
 static uint64_t far_below(const struct chain *c, const struct header *head,
                           const struct anchor *top)
 {
     uint64_t low = head->at.number > CHAIN_NEAR ? head->at.number - CHAIN_NEAR : 0;
     if (!top)
         return head->at.number > 0 ? head->at.number - 1 : 0;
-    return c->settled.number > low ? c->settled.number : low;
+    return c->finalized.number > low ? c->finalized.number : low;
 }
 
-/* Durable before anything is read at them; the settled one too, which may lie far below. */
+/* Durable before anything is read at them; the finalized one too, which may lie far below. */
 static int store_headers(struct tracker *t, struct chain *c, const struct header *list, size_t n,
                          struct err *err)
 {
     struct anchor anchors[CHAIN_NEAR + 2];
     size_t k = 0;
-    if (c->settled.number < list[0].at.number)
-        anchors[k++] = c->settled;
+    if (c->finalized.number < list[0].at.number)
+        anchors[k++] = c->finalized;
     for (size_t i = 0; i < n; i++) {
         anchors[k++] = list[i].at;
         keep_near(c, &list[i]);
@@ -336,7 +338,7 @@ static int grow(struct tracker *t, struct chain *c, const struct chain *was,
 
 bool chain_is_low(const struct chain *c, uint64_t head)
 {
-    return c->settled_known && head < c->settled.number;
+    return c->finalized_known && head < c->finalized.number;
 }
 
 bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms)
@@ -376,13 +378,14 @@ static int not_above(struct tracker *t, struct chain *c, const struct header *he
         *ret = CHAIN_BEHIND;
         return !low ? 0
                     : err_set(err, ERR_FAILED,
-                              "the node's head is block %" PRIu64 ", below settled block %" PRIu64
+                              "the node's head is block %" PRIu64 ", below finalized block %" PRIu64
                               ": it has to catch up first",
-                              head->at.number, c->settled.number);
+                              head->at.number, c->finalized.number);
     }
     if (low)
-        return chain_is_another(err, "the head is block %" PRIu64 ", below settled block %" PRIu64,
-                                head->at.number, c->settled.number);
+        return chain_is_another(err,
+                                "the head is block %" PRIu64 ", below finalized block %" PRIu64,
+                                head->at.number, c->finalized.number);
     if (ours) {
         *ret = CHAIN_BROKE;
         *ret_first_bad = head->at.number + 1;
@@ -394,20 +397,20 @@ static int not_above(struct tracker *t, struct chain *c, const struct header *he
 
 static bool keeps_up(const struct chain *c, const struct header *head, const struct anchor *top)
 {
-    return c->known && c->settled_known && top && head->at.number <= top->number + CHAIN_LIVE;
+    return c->known && c->finalized_known && top && head->at.number <= top->number + CHAIN_LIVE;
 }
 
-static int settle_at(struct tracker *t, struct chain *c, const struct header *head, struct err *err)
+static int reread_at(struct tracker *t, struct chain *c, const struct header *head, struct err *err)
 {
-    if (poll_settled(t, c, head, err) < 0)
+    if (poll_finalized(t, c, head, err) < 0)
         return -1;
-    c->settle_due = false;
+    c->reread_due = false;
     return 0;
 }
 
-int chain_settle(struct tracker *t, struct chain *c, struct err *err)
+int chain_advance_finalized(struct tracker *t, struct chain *c, struct err *err)
 {
-    return c->settle_due && c->known ? settle_at(t, c, &c->head, err) : 0;
+    return c->reread_due && c->known ? reread_at(t, c, &c->head, err) : 0;
 }
 
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
@@ -433,8 +436,8 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
         rc = not_above(t, c, &head, ret, ret_first_bad, err);
     } else {
         struct chain before = *c;
-        c->settle_due = true;
-        rc = keeps_up(c, &head, have_top ? &top : NULL) ? 0 : settle_at(t, c, &head, err);
+        c->reread_due = true;
+        rc = keeps_up(c, &head, have_top ? &top : NULL) ? 0 : reread_at(t, c, &head, err);
         if (rc == 0 && have_top && head.at.number == top.number) {
             keep_near(c, &head);
             *ret = CHAIN_GREW; /* the first look after a restart */

@@ -2,8 +2,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "track/all_due.h"
+#include "track/reread_final.h"
 #include "track/rescan.h"
-#include "track/settle.h"
 #include "track/step.h"
 
 #include <inttypes.h>
@@ -18,8 +18,8 @@ uint64_t cover_lowest(const struct follow *f)
 {
     uint64_t lowest = UINT64_MAX;
     for (size_t i = 0; i < f->t->n_balances; i++)
-        if (f->balances[i].covered < lowest)
-            lowest = f->balances[i].covered;
+        if (f->balances[i].synced < lowest)
+            lowest = f->balances[i].synced;
     return lowest;
 }
 
@@ -36,7 +36,7 @@ static void mark_all(struct follow *f, const struct logs *logs)
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         size_t skip = 0;
-        while (skip < logs->n && logs->list[skip].block <= fb->covered)
+        while (skip < logs->n && logs->list[skip].block <= fb->synced)
             skip++;
         events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->named);
     }
@@ -49,10 +49,10 @@ static bool is_our_branch(const struct chain *c, const struct header *to)
     const struct header *near = chain_near(c, to->at.number);
     if (near)
         return hash_equal(&near->at.hash, &to->at.hash);
-    return to->at.number != c->settled.number || hash_equal(&c->settled.hash, &to->at.hash);
+    return to->at.number != c->finalized.number || hash_equal(&c->finalized.hash, &to->at.hash);
 }
 
-/* Logs of one window below settled, or wherever headers are not known. */
+/* Logs of one window below finalized, or wherever headers are not known. */
 static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
                        struct follow_report *ret, bool *ret_ok, struct err *err)
 {
@@ -84,7 +84,7 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
     return -1;
 }
 
-/* Logs of one block above settled, by hash. The bloom saves the question where it says no. */
+/* Logs of one block above finalized, by hash. The bloom saves the question where it says no. */
 static int cover_block(struct follow *f, const struct header *h, struct arena *arena,
                        struct err *err)
 {
@@ -104,12 +104,12 @@ static int cover_block(struct follow *f, const struct header *h, struct arena *a
     return 0;
 }
 
-/* How far a range from `from` may go: to settled, or to where headers are known one by one. */
+/* How far a range from `from` may go: to finalized, or to where headers are known one by one. */
 static uint64_t range_end(const struct chain *c, uint64_t from)
 {
     uint64_t near = c->n_near > 0 ? c->near[0].at.number : c->head.at.number + 1;
-    if (from <= c->settled.number)
-        return c->settled.number;
+    if (from <= c->finalized.number)
+        return c->finalized.number;
     return near > from ? near - 1 : c->head.at.number;
 }
 
@@ -117,7 +117,7 @@ static uint64_t range_end(const struct chain *c, uint64_t from)
 static int cover_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
                         struct follow_report *ret, bool *ret_ok, struct err *err)
 {
-    const struct header *h = from > f->chain.settled.number ? chain_near(&f->chain, from) : NULL;
+    const struct header *h = from > f->chain.finalized.number ? chain_near(&f->chain, from) : NULL;
     uint64_t limit = range_end(&f->chain, from);
     if (f->filter.filter.n_topics == 0) {
         *ret_to = f->chain.head.at.number;
@@ -146,7 +146,7 @@ static int read_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct
         return 0;
     }
     uint64_t at =
-        chain_sweep_block(f->chain.head.at.number, f->chain.settled.number, UINT64_MAX, 0);
+        chain_sweep_block(f->chain.head.at.number, f->chain.finalized.number, UINT64_MAX, 0);
     if (chain_anchor_below(f->t, at, ret, &found, err) < 0)
         return -1;
     if (!found || ret->number < to)
@@ -156,7 +156,7 @@ static int read_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct
 
 /* From what the logs named to the wallets that are ours. The note that every row is due is durable
  * before the checkpoint passes its event. */
-static int settle_named(struct follow *f, struct follow_balance *fb, const struct anchor *at,
+static int reread_named(struct follow *f, struct follow_balance *fb, const struct anchor *at,
                         struct follow_report *ret, struct err *err)
 {
     struct named *n = &fb->named;
@@ -172,14 +172,14 @@ static int settle_named(struct follow *f, struct follow_balance *fb, const struc
         return -1;
     ret->unanswered += unanswered;
     if (unanswered > 0) /* whom they would have named is not the endpoint's fault */
-        answered_by(&f->answered, fb->covered + 1, NULL);
+        answered_by(&f->answered, fb->synced + 1, NULL);
     return events_keep_tracked(f->t, fb->b, &n->dirty, err);
 }
 
-/* What another program passed over is covered again, but nothing was reorganised there. */
+/* What another program passed over is synced again, but nothing was reorganised there. */
 static enum store_cause cause_of(const struct follow_balance *fb)
 {
-    bool reorganised = fb->rescanning && fb->covered >= fb->passed;
+    bool reorganised = fb->rescanning && fb->synced >= fb->passed;
     return reorganised || fb->touched.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
 }
 
@@ -189,9 +189,9 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
                          struct err *err)
 {
     struct dirty *dirty = &fb->named.dirty;
-    uint64_t checkpoint = settle_checkpoint(to, f->chain.settled.number, fb->checkpoint);
+    uint64_t checkpoint = reread_checkpoint(to, f->chain.finalized.number, fb->checkpoint);
     *ret_ok = false;
-    if (settle_named(f, fb, at, ret, err) < 0)
+    if (reread_named(f, fb, at, ret, err) < 0)
         return -1;
     bool nothing = dirty->n == 0 && fb->stored && checkpoint == fb->checkpoint;
     size_t done = 0;
@@ -205,7 +205,7 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
                          .lane = NODE_LIVE,
                          .has_checkpoint = done + n == dirty->n,
                          .checkpoint = checkpoint,
-                         .unsettled = at->number > f->chain.settled.number};
+                         .unfinalized = at->number > f->chain.finalized.number};
         struct step_report r;
         if (step_run(f->t, &s, &r, err) < 0)
             return -1;
@@ -225,13 +225,13 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
     return 0;
 }
 
-/* The durable rescan mark follows what is covered, and goes once it has caught up. */
+/* The durable rescan mark follows what is synced, and goes once it has caught up. */
 static int move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     if (!fb->rescanning)
         return 0;
-    fb->rescanning = fb->covered < fb->checkpoint;
-    return fb->rescanning ? rescan_set(f->t, fb->b, fb->covered, err)
+    fb->rescanning = fb->synced < fb->checkpoint;
+    return fb->rescanning ? rescan_set(f->t, fb->b, fb->synced, err)
                           : rescan_over(f->t, fb->b, err);
 }
 
@@ -244,12 +244,12 @@ static int flush(struct follow *f, uint64_t to, struct follow_report *ret, struc
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         bool ok;
-        if (fb->covered >= to && fb->touched.n == 0)
+        if (fb->synced >= to && fb->touched.n == 0)
             continue;
         if (flush_balance(f, fb, to, &at, ret, &ok, err) < 0)
             return -1;
         if (ok) {
-            fb->covered = to;
+            fb->synced = to;
             f->moved = true;
             if (move_rescan(f, fb, err) < 0)
                 return -1;

@@ -10,7 +10,7 @@ void dirty_add(struct dirty *d, const struct mark *m)
         d->list = mem_grow(d->list, d->room, sizeof *d->list);
     }
     d->list[d->n++] = *m;
-    d->settled = false;
+    d->finalized = false;
 }
 
 static int by_wallet(const void *a, const void *b)
@@ -38,10 +38,10 @@ static bool in_order(const struct dirty *d)
     return true;
 }
 
-void dirty_settle(struct dirty *d)
+void dirty_sort_unique(struct dirty *d)
 {
-    if (d->settled || d->n == 0) {
-        d->settled = true;
+    if (d->finalized || d->n == 0) {
+        d->finalized = true;
         return;
     }
     if (!in_order(d))
@@ -54,13 +54,13 @@ void dirty_settle(struct dirty *d)
             d->list[++kept] = d->list[i];
     }
     d->n = kept + 1;
-    d->settled = true;
+    d->finalized = true;
 }
 
 void dirty_clear(struct dirty *d)
 {
     d->n = 0;
-    d->settled = false;
+    d->finalized = false;
 }
 
 void dirty_free(struct dirty *d)

@@ -1,7 +1,7 @@
 /*
  * The plan of a step: which wallets, why, and for which event block. Marks may come in any order
- * and any number of times; dirty_settle() leaves each wallet once, in key order, with the highest
- * event block: what the store demands and what a reader wants.
+ * and any number of times; dirty_sort_unique() leaves each wallet once, in key order, with the
+ * highest event block: what the store demands and what a reader wants.
  */
 #ifndef TRACK_DIRTY_H
 #define TRACK_DIRTY_H
@@ -23,11 +23,11 @@ struct mark {
 struct dirty {
     struct mark *list;
     size_t n, room;
-    bool settled; /* sorted and unique */
+    bool finalized; /* sorted and unique */
 };
 
 void dirty_add(struct dirty *d, const struct mark *m);
-void dirty_settle(struct dirty *d);
+void dirty_sort_unique(struct dirty *d);
 void dirty_clear(struct dirty *d); /* keeps the memory */
 void dirty_free(struct dirty *d);
 

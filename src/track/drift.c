@@ -317,7 +317,7 @@ static int give_verdicts(struct inquiry *q)
     return 0;
 }
 
-/* Those that were proven so long ago that nobody asks again stay unknown; they are put last. */
+/* Those that were anchored so long ago that nobody asks again stay unknown; they are put last. */
 static void put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
 {
     size_t near = 0;
@@ -388,7 +388,7 @@ static int tell_cause(struct tracker *t, struct drifts *d, uint64_t *ids, size_t
                                    err);
 }
 
-int drift_settle(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err)
+int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err)
 {
     struct arena arena;
     if (d->n == 0)

@@ -58,6 +58,7 @@ int drift_judge(struct tracker *t, const struct tracked *b, struct drifts *d, st
                 struct err *err);
 
 /* The same, and then tells the ledger, prunes it, and empties the list. */
-int drift_settle(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err);
+int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d,
+                      struct err *err);
 
 #endif

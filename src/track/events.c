@@ -107,7 +107,7 @@ void events_mark(const struct tracked *b, const struct event_log *logs, size_t n
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,
                         struct err *err)
 {
-    dirty_settle(dirty);
+    dirty_sort_unique(dirty);
     if (b->store.tracking == STORE_SEEN || dirty->n == 0)
         return 0;
     address *wallets = mem_alloc(dirty->n * sizeof *wallets);

@@ -38,7 +38,7 @@ void events_mark(const struct tracked *b, const struct event_log *logs, size_t n
 /* How a wallet named by an event may be inserted under the balance's rule. */
 enum store_insert events_insert(const struct tracked *b);
 
-/* Settles the marks and drops those of wallets that are not tracked. */
+/* Sorts the marks and drops those of wallets that are not tracked. */
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,
                         struct err *err);
 

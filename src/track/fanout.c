@@ -59,7 +59,7 @@ void fanout_free(struct fanout *f)
 }
 
 /* Each ask once, in an order of its own. */
-static void settle(struct fanout *f)
+static void fanout_sort_unique(struct fanout *f)
 {
     size_t kept = 0;
     if (f->n > 1)
@@ -72,7 +72,7 @@ static void settle(struct fanout *f)
 
 bool fanout_overflows(struct fanout *f, uint64_t *ret_block)
 {
-    settle(f);
+    fanout_sort_unique(f);
     if (f->n <= FANOUT_ASKS_MOST)
         return false;
     *ret_block = 0;
@@ -128,7 +128,7 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
                    struct err *err)
 {
     *ret_unanswered = 0;
-    settle(f);
+    fanout_sort_unique(f);
     for (size_t i = 0; i < f->n; i++) {
         const struct fanout_ask *ask = &f->list[i];
         uint8_t *reply;

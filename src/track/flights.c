@@ -115,7 +115,7 @@ static int plan_next(struct run *r, struct flight *f, struct err *err)
     if (r->p->plan(r->p->ctx, batch_size(r), &f->plan, &end, err) < 0)
         return -1;
     r->at_end = end;
-    dirty_settle(&f->plan);
+    dirty_sort_unique(&f->plan);
     if (f->plan.n > 0) {
         f->place = r->planned++;
         become(r, f, FLIGHT_PLANNED);
@@ -166,17 +166,17 @@ static bool many_drifted(const struct run *r)
     return r->drifts.n >= DRIFT_AT_ONCE / 2;
 }
 
-static void settle_drift(struct run *r)
+static void drift_find_causes_page(struct run *r)
 {
     struct err ignored = {0}; /* then their records say that it is not known */
     if (r->count[FLIGHT_READING] == 0)
-        drift_settle(r->p->t, r->p->b, &r->drifts, &ignored);
+        drift_find_causes(r->p->t, r->p->b, &r->drifts, &ignored);
 }
 
 static int read_more(struct run *r, struct err *err)
 {
     if (many_drifted(r))
-        settle_drift(r);
+        drift_find_causes_page(r);
     if (many_drifted(r))
         return 0;
     while (r->count[FLIGHT_READING] < r->window) {
@@ -382,7 +382,7 @@ int flights_run(const struct flights *p, struct flights_progress *ret, struct er
     r->count[FLIGHT_FREE] = FLIGHTS;
     int rc = open_and_fly(r, err);
     if (rc == 0)
-        settle_drift(r);
+        drift_find_causes_page(r);
     writers_close(r->writers);
     for (size_t i = 0; i < FLIGHTS; i++) {
         struct flight *f = &r->flights[i];

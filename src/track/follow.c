@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "proc/counters.h"
 #include "track/cover.h"
+#include "track/reread_final.h"
 #include "track/rescan.h"
-#include "track/settle.h"
 #include "track/step.h"
 
 #include <inttypes.h>
@@ -46,9 +46,9 @@ void follow_close(struct follow *f)
 
 /* ---- where each balance stands --------------------------------------------------------------- */
 
-/* The checkpoint as stored, and what is covered: less, while a rescan is under way. */
-static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_found,
-                        struct err *err)
+/* The checkpoint as stored, and what is synced: less, while a rescan is under way. */
+static int load_synced(struct follow *f, struct follow_balance *fb, bool *ret_found,
+                       struct err *err)
 {
     uint64_t at;
     bool under_way;
@@ -56,24 +56,24 @@ static int load_covered(struct follow *f, struct follow_balance *fb, bool *ret_f
         return -1;
     if (!*ret_found)
         return 0;
-    fb->covered = fb->checkpoint;
+    fb->synced = fb->checkpoint;
     fb->stored = true;
     if (rescan_get(f->t, fb->b, &at, &under_way, err) < 0 ||
         rescan_passed(f->t, fb->b, &fb->passed, err) < 0)
         return -1;
     if (under_way && at < fb->checkpoint) {
-        fb->covered = at;
+        fb->synced = at;
         fb->rescanning = true;
     }
     return 0;
 }
 
-/* Where covering goes on: a rescan under way, the checkpoint, or for a first start --from or
+/* Where syncing goes on: a rescan under way, the checkpoint, or for a first start --from or
  * the head. */
 static int start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     bool found;
-    if (load_covered(f, fb, &found, err) < 0)
+    if (load_synced(f, fb, &found, err) < 0)
         return -1;
     if (!found) {
         uint64_t head = f->chain.head.at.number;
@@ -81,12 +81,12 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
         if (f->has_from && f->from > head)
             return err_set(err, ERR_USAGE, "--from %" PRIu64 " is above the head, block %" PRIu64,
                            f->from, head);
-        fb->covered = !f->has_from ? head : f->from > 0 ? f->from - 1 : 0;
-        fb->checkpoint = fb->covered;
-        if (fb->covered == head &&
+        fb->synced = !f->has_from ? head : f->from > 0 ? f->from - 1 : 0;
+        fb->checkpoint = fb->synced;
+        if (fb->synced == head &&
             store_checkpoint_advance(f->t->store, &fb->b->store, &f->chain.head.at, &gone, err) < 0)
             return -1;
-        fb->stored = fb->covered == head && !gone;
+        fb->stored = fb->synced == head && !gone;
     }
     if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
         return chain_is_another(err,
@@ -103,9 +103,9 @@ static int save_positions(struct follow *f, struct err *err)
     if (!f->moved)
         return 0;
     struct positions p = {
-        .head = f->chain.head.at.number, .settled = f->chain.settled.number, .first = f->first};
+        .head = f->chain.head.at.number, .finalized = f->chain.finalized.number, .first = f->first};
     for (size_t i = 0; i < f->t->n_balances; i++)
-        p.covered[i] = f->balances[i].covered;
+        p.synced[i] = f->balances[i].synced;
     if (answered_save(f->t, &f->answered, err) < 0 || positions_save(f->t, &p, err) < 0)
         return -1;
     f->moved = false;
@@ -114,10 +114,11 @@ static int save_positions(struct follow *f, struct err *err)
 
 static int prune(struct follow *f, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number, settled = f->chain.settled.number;
+    uint64_t head = f->chain.head.at.number, finalized = f->chain.finalized.number;
     if (head < f->pruned_at + PRUNE_EVERY)
         return 0;
-    if (store_headers_prune(f->t->store, settled > CHAIN_KEEP ? settled - CHAIN_KEEP : 0, err) < 0)
+    if (store_headers_prune(f->t->store, finalized > CHAIN_KEEP ? finalized - CHAIN_KEEP : 0, err) <
+        0)
         return -1;
     f->pruned_at = head;
     return 0;
@@ -127,7 +128,7 @@ static int prune(struct follow *f, struct err *err)
  * that program. */
 static void note_gap(struct follow *f, const struct follow_balance *fb, const struct positions *p)
 {
-    uint64_t seen = p->covered[fb->b - f->t->balances];
+    uint64_t seen = p->synced[fb->b - f->t->balances];
     if (fb->checkpoint > seen)
         answered_by(&f->answered, seen + 1, NULL);
 }
@@ -153,30 +154,30 @@ static int start(struct follow *f, struct err *err)
 
 /* ---- the break ------------------------------------------------------------------------------- */
 
-/* What is covered above the common block is not. Where that is below the checkpoint it must be
+/* What is synced above the common block is not. Where that is below the checkpoint it must be
  * remembered; above, a restart begins at the checkpoint anyway. */
 static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common,
                        struct err *err)
 {
     bool found = true;
     /* Not started: a rescan that a crash cut short may be further back than this break. */
-    if (!fb->started && load_covered(f, fb, &found, err) < 0)
+    if (!fb->started && load_synced(f, fb, &found, err) < 0)
         return -1;
-    if (!found || fb->covered <= common)
+    if (!found || fb->synced <= common)
         return 0;
     if (common < fb->checkpoint) {
         if (rescan_set(f->t, fb->b, common, err) < 0)
             return -1;
         fb->rescanning = true;
     }
-    fb->covered = common;
+    fb->synced = common;
     f->moved = true;
     named_clear(&fb->named);
     return 0;
 }
 
 /* The rescan mark is durable before the rewind: a crash between them finds the break again, a crash
- * after both goes on covering. The other order could lose the adopted blocks' events. */
+ * after both goes on syncing. The other order could lose the adopted blocks' events. */
 static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, struct err *err)
 {
     uint64_t common = first_bad > 0 ? first_bad - 1 : 0;
@@ -189,7 +190,7 @@ static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, s
                           first_bad, ret_rows, err);
     arena_free(&arena);
     for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
-        rc = settle_touched(f->t, f->balances[i].b, first_bad, &f->balances[i].touched, err);
+        rc = reread_touched(f->t, f->balances[i].b, first_bad, &f->balances[i].touched, err);
     if (rc == 0) {
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;
@@ -199,7 +200,7 @@ static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, s
     return rc;
 }
 
-/* ---- settling -------------------------------------------------------------------------------- */
+/* ---- reading again what became final -------------------------------------------------------- */
 
 bool follow_lacks(const struct follow *f)
 {
@@ -219,7 +220,7 @@ static void count_missed(struct follow *f, const struct endpoint *by, size_t n_l
             counters_missed_log(i);
 }
 
-/* A block whose answer lacks pushed logs is covered again. In memory only: it is a second chance.
+/* A block whose answer lacks pushed logs is synced again. In memory only: it is a second chance.
  */
 static void cover_again(struct follow *f, struct follow_report *ret)
 {
@@ -231,15 +232,15 @@ static void cover_again(struct follow *f, struct follow_report *ret)
     if (!ret->missed_again || !chain_near(&f->chain, b->number))
         return;
     for (size_t i = 0; i < f->t->n_balances; i++)
-        if (f->balances[i].covered >= b->number)
-            f->balances[i].covered = b->number - 1;
+        if (f->balances[i].synced >= b->number)
+            f->balances[i].synced = b->number - 1;
 }
 
-/* The checkpoint follows what has settled meanwhile, where no event carried it along. */
+/* The checkpoint follows what has finalized meanwhile, where no event carried it along. */
 static int advance(struct follow *f, struct follow_balance *fb, const struct anchor *at,
                    struct err *err)
 {
-    uint64_t to = settle_checkpoint(fb->covered, f->chain.settled.number, fb->checkpoint);
+    uint64_t to = reread_checkpoint(fb->synced, f->chain.finalized.number, fb->checkpoint);
     struct step s = {.balance = fb->b, .at = *at, .has_checkpoint = true, .checkpoint = to};
     struct step_report r;
     if (to == fb->checkpoint || !fb->stored)
@@ -251,37 +252,37 @@ static int advance(struct follow *f, struct follow_balance *fb, const struct anc
     return 0;
 }
 
-/* Reads again what has settled, a page a turn, when there is nothing newer to do. What cannot be
+/* Reads again what has finalized, a page a turn, when there is nothing newer to do. What cannot be
  * read at this block is tried at the next one. */
-static int settle(struct follow *f, struct follow_report *ret, struct err *err)
+static int follow_reread_final(struct follow *f, struct follow_report *ret, struct err *err)
 {
-    uint64_t settled = f->chain.settled.number, head = f->chain.head.at.number;
+    uint64_t finalized = f->chain.finalized.number, head = f->chain.head.at.number;
     struct anchor at;
     bool found;
-    if (settled <= f->settled_to) {
-        f->settle_due = false;
+    if (finalized <= f->finalized_to) {
+        f->reread_due = false;
         return 0;
     }
-    if (chain_anchor_below(f->t, chain_sweep_block(head, settled, cover_lowest(f), f->first), &at,
+    if (chain_anchor_below(f->t, chain_sweep_block(head, finalized, cover_lowest(f), f->first), &at,
                            &found, err) < 0)
         return -1;
-    bool put_off = !found || at.number < settled, more = false;
+    bool put_off = !found || at.number < finalized, more = false;
     for (size_t i = 0; !put_off && i < f->t->n_balances; i++) {
-        struct settle_report r;
+        struct reread_report r;
         if (advance(f, &f->balances[i], &at, err) < 0)
             return -1;
-        if (settle_page(f->t, f->balances[i].b, &at, settled, &r, err) < 0)
+        if (reread_page(f->t, f->balances[i].b, &at, finalized, &r, err) < 0)
             return -1;
-        ret->settled += r.updated;
+        ret->finalized += r.updated;
         ret->drifted += r.drifted;
         more |= r.more;
         put_off |= r.put_off;
     }
-    f->settle_due = more && !put_off;
-    if (f->settle_due)
+    f->reread_due = more && !put_off;
+    if (f->reread_due)
         ret->end = FOLLOW_AGAIN;
     else if (!put_off)
-        f->settled_to = settled;
+        f->finalized_to = finalized;
     return 0;
 }
 
@@ -305,17 +306,17 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
     if (start(f, err) < 0)
         return -1;
     if (news == CHAIN_GREW)
-        f->moved = f->settle_due = true;
+        f->moved = f->reread_due = true;
     cover_again(f, ret);
     int rc = cover(f, ret, err);
     struct err why = {0};
     if (rc == 0)
-        rc = chain_settle(f->t, &f->chain, err);
+        rc = chain_advance_finalized(f->t, &f->chain, err);
     if (save_positions(f, rc < 0 ? &why : err) < 0)
         return -1;
     if (rc == 0 && news == CHAIN_GREW)
         rc = prune(f, err);
-    if (rc == 0 && ret->end == FOLLOW_IDLE && f->settle_due)
-        rc = settle(f, ret, err);
+    if (rc == 0 && ret->end == FOLLOW_IDLE && f->reread_due)
+        rc = follow_reread_final(f, ret, err);
     return rc;
 }

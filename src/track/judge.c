@@ -35,7 +35,7 @@ static bool among_failing(const struct step *s, const struct reading *readings, 
     return false;
 }
 
-/* Proven rows of the table from a key on. */
+/* Anchored rows of the table from a key on. */
 static int add_rows(struct tracker *t, const struct step *s, const struct reading *readings,
                     const address *after, struct arena *arena, struct controls *found,
                     struct err *err)
@@ -46,14 +46,15 @@ static int add_rows(struct tracker *t, const struct step *s, const struct readin
                           err) < 0)
         return -1;
     for (size_t i = 0; i < n && found->n < CONTROLS; i++)
-        if (!rows[i].unproven && !among_failing(s, readings, &rows[i].wallet))
+        if (!rows[i].unanchored && !among_failing(s, readings, &rows[i].wallet))
             controls_remember(found, &rows[i].wallet);
     return 0;
 }
 
 /* Witnesses: wallets that were read well in this very step, then some of those remembered, then
- * proven rows of the table, first those behind the step's own. None of them is one of the failing.
- * Those remembered are half of them at most: they may be few, and may have gone bad together. */
+ * anchored rows of the table, first those behind the step's own. None of them is one of the
+ * failing. Those remembered are half of them at most: they may be few, and may have gone bad
+ * together. */
 static int find_witnesses(struct tracker *t, const struct step *s, const struct reading *readings,
                           struct arena *arena, address *ret, size_t *ret_n, struct err *err)
 {

@@ -26,37 +26,37 @@ static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *
 
 /* Where a command finds the chain. */
 struct view {
-    uint64_t head, settled, first, covered;
+    uint64_t head, finalized, first, synced;
     bool has_checkpoint;
-    uint64_t checkpoint; /* what is covered, however far behind */
+    uint64_t checkpoint; /* what is synced, however far behind */
 };
 
 static int look(struct tracker *t, const struct tracked *b, struct view *ret, struct err *err)
 {
     struct header head;
-    struct anchor settled;
+    struct anchor finalized;
     struct positions p;
     bool found, stands_in;
     if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
-    if (chain_settled_at(t, &head, &settled, &stands_in, err) < 0 ||
+    if (chain_finalized_at(t, &head, &finalized, &stands_in, err) < 0 ||
         positions_load(t, &p, err) < 0 ||
-        positions_covered(t, b, &p, &ret->checkpoint, &ret->has_checkpoint, err) < 0)
+        positions_synced(t, b, &p, &ret->checkpoint, &ret->has_checkpoint, err) < 0)
         return -1;
     ret->head = head.at.number;
-    ret->settled = settled.number;
+    ret->finalized = finalized.number;
     bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
-    ret->covered = kept_up ? ret->checkpoint : UINT64_MAX;
-    /* Nothing was covered yet: the store begins here, at the head. */
+    ret->synced = kept_up ? ret->checkpoint : UINT64_MAX;
+    /* Nothing was synced yet: the store begins here, at the head. */
     ret->first = p.known && p.first < ret->head ? p.first : ret->head;
     return 0;
 }
 
 static int read_block(struct tracker *t, const struct view *v, struct anchor *ret, struct err *err)
 {
-    return header_to_read_at(t, chain_sweep_block(v->head, v->settled, v->covered, v->first), ret,
+    return header_to_read_at(t, chain_sweep_block(v->head, v->finalized, v->synced, v->first), ret,
                              err);
 }
 
@@ -72,23 +72,23 @@ int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, str
     struct view v;
     if (look(t, b, &v, err) < 0 || read_block(t, &v, ret_at, err) < 0)
         return -1;
-    uint64_t reach = v.covered != UINT64_MAX && v.first > v.settled ? v.first : v.settled;
+    uint64_t reach = v.synced != UINT64_MAX && v.first > v.finalized ? v.first : v.finalized;
     *ret = reach < ret_at->number ? reach : ret_at->number;
     return 0;
 }
 
-int command_covered_anchor(struct tracker *t, const struct tracked *b, bool newest,
-                           struct anchor *ret, struct err *err)
+int command_synced_anchor(struct tracker *t, const struct tracked *b, bool newest,
+                          struct anchor *ret, struct err *err)
 {
     struct view v;
     if (look(t, b, &v, err) < 0)
         return -1;
     if (!v.has_checkpoint) {
-        err_set(err, ERR_FAILED, "no block is covered yet: what differs need not be drift");
+        err_set(err, ERR_FAILED, "no block is synced yet: what differs need not be drift");
         return err_hint(err, "start trueup run, or fill the table with trueup backfill");
     }
-    uint64_t covered = v.checkpoint < v.head ? v.checkpoint : v.head;
-    uint64_t at = newest ? covered : chain_sweep_block(v.head, v.settled, covered, v.first);
+    uint64_t synced = v.checkpoint < v.head ? v.checkpoint : v.head;
+    uint64_t at = newest ? synced : chain_sweep_block(v.head, v.finalized, synced, v.first);
     return header_to_read_at(t, at, ret, err);
 }
 
@@ -132,11 +132,11 @@ int command_finds_drift(struct tracker *t, const struct tracked *b, const struct
                         bool *ret, struct err *err)
 {
     struct positions p;
-    uint64_t covered;
+    uint64_t synced;
     bool found;
-    if (positions_load(t, &p, err) < 0 || positions_covered(t, b, &p, &covered, &found, err) < 0)
+    if (positions_load(t, &p, err) < 0 || positions_synced(t, b, &p, &synced, &found, err) < 0)
         return -1;
-    *ret = p.known && found && at->number <= covered;
+    *ret = p.known && found && at->number <= synced;
     return 0;
 }
 

@@ -43,12 +43,12 @@ int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *
     return block_get(t, "rescan", b, ret, ret_under_way, err);
 }
 
-int rescan_set(struct tracker *t, const struct tracked *b, uint64_t covered, struct err *err)
+int rescan_set(struct tracker *t, const struct tracked *b, uint64_t synced, struct err *err)
 {
-    return block_set(t, "rescan", b, covered, err);
+    return block_set(t, "rescan", b, synced, err);
 }
 
-/* What it leaves is no number: were its last block to stay, it would read as "covered only so far"
+/* What it leaves is no number: were its last block to stay, it would read as "synced only so far"
  * as soon as the checkpoint has moved on. */
 int rescan_over(struct tracker *t, const struct tracked *b, struct err *err)
 {

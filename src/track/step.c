@@ -94,11 +94,11 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
 {
     struct store_write *writes = arena_alloc(arena, s->n * sizeof *writes);
     struct store_failure *failures = arena_alloc(arena, s->n * sizeof *failures);
-    struct store_dirty *dirty = arena_alloc(arena, (s->unsettled ? s->n : 0) * sizeof *dirty);
+    struct store_dirty *dirty = arena_alloc(arena, (s->unfinalized ? s->n : 0) * sizeof *dirty);
     for (size_t i = 0; i < s->n; i++) {
         const struct mark *m = &s->marks[i];
         const struct reading *r = &readings[i];
-        if (r->status == READ_OK && s->unsettled)
+        if (r->status == READ_OK && s->unfinalized)
             dirty[b->n_dirty++] = (struct store_dirty){m->wallet, s->at.number, s->at.hash};
         if (r->status == READ_OK)
             writes[b->n_writes++] = (struct store_write){.wallet = m->wallet,
@@ -193,7 +193,7 @@ static int run_in(struct tracker *t, struct step_work *w, struct err *err)
     step_wrote(w);
     /* Written is written: where the cause cannot be found out, the record says so. */
     struct err ignored = {0};
-    drift_settle(t, w->step.balance, &w->drifts, &ignored);
+    drift_find_causes(t, w->step.balance, &w->drifts, &ignored);
     return 0;
 }
 

@@ -17,13 +17,13 @@ struct step {
     struct tracked *balance;
     enum store_cause cause;
     struct anchor at;
-    const struct mark *marks; /* settled: unique, in key order */
+    const struct mark *marks; /* finalized: unique, in key order */
     size_t n;
     enum node_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */
     uint64_t checkpoint;
-    bool
-        unsettled; /* `at` may be taken back: the wallets are marked, to be read again (settle.h) */
+    bool unfinalized; /* `at` may be taken back: the wallets are marked, to be read again
+                         (reread_final.h) */
     bool files_drift; /* set by step_files_drift() */
     uint64_t explained_below;
 };

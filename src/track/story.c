@@ -36,7 +36,7 @@ static int ask_store(struct tracker *t, const struct tracked *b, struct arena *a
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
         count_marks(t, b, s, err) < 0 || all_due_get(t, b, &s->all_due, err) < 0 ||
         positions_load(t, &p, err) < 0 ||
-        positions_covered(t, b, &p, &s->covered, &s->has_covered, err) < 0 ||
+        positions_synced(t, b, &p, &s->synced, &s->has_synced, err) < 0 ||
         view_changes_latest(store, sb, &s->wallet, STORY_CHANGES, arena, &s->changes, &s->n_changes,
                             err) < 0 ||
         prove_drift_of(store, sb, &s->wallet, STORY_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
@@ -47,8 +47,8 @@ static int ask_store(struct tracker *t, const struct tracked *b, struct arena *a
 
 /* ---- from the chain -------------------------------------------------------------------------- */
 
-/* The last block that is covered, so that what differs there is told from what is on its way; the
- * head where covering is far behind, or has not begun. */
+/* The last block that is synced, so that what differs there is told from what is on its way; the
+ * head where syncing is far behind, or has not begun. */
 static int find_block(struct tracker *t, struct story *s, struct err *err)
 {
     struct header h;
@@ -57,12 +57,11 @@ static int find_block(struct tracker *t, struct story *s, struct err *err)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
-    bool near =
-        s->has_covered && s->covered < h.at.number && s->covered + CHAIN_DEPTH >= h.at.number;
-    if (near && node_header_number(t->node, s->covered, &h, &found, err) < 0)
+    bool near = s->has_synced && s->synced < h.at.number && s->synced + CHAIN_DEPTH >= h.at.number;
+    if (near && node_header_number(t->node, s->synced, &h, &found, err) < 0)
         return -1;
     if (!found)
-        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, s->covered);
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, s->synced);
     s->at = h.at;
     return 0;
 }
@@ -119,12 +118,12 @@ static enum story_verdict verdict_of(const struct story *s)
     if (s->sum.status != READ_OK)
         return STORY_UNREADABLE;
     if (!r->has_observed)
-        return STORY_UNPROVEN;
+        return STORY_UNANCHORED;
     if (r->observed_block > s->at.number || (!r->odd && u256_equal(&r->balance, &s->sum.sum)))
         return STORY_RIGHT;
     if (is_pending(s))
         return STORY_PENDING;
-    return s->has_covered && s->at.number <= s->covered ? STORY_DRIFTED : STORY_BEHIND;
+    return s->has_synced && s->at.number <= s->synced ? STORY_DRIFTED : STORY_BEHIND;
 }
 
 /* The row is looked up before the chain is asked: one that is written in between was observed later

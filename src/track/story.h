@@ -15,11 +15,11 @@ enum story_verdict {
     STORY_RIGHT,       /* the row holds what the chain says at that block, or proved it later */
     STORY_NO_ROW,      /* there is none, and none is due */
     STORY_NEW,         /* there is none yet: the sweep reads the wallet first */
-    STORY_UNPROVEN,    /* the row is a placeholder, adopted, or of a block that a reorg took back */
+    STORY_UNANCHORED,  /* the row is a placeholder, adopted, or of a block that a reorg took back */
     STORY_QUARANTINED, /* it cannot be read; the row keeps what it had */
     STORY_UNREADABLE,  /* it cannot be read just now, and is not in quarantine yet */
-    STORY_PENDING,     /* differs, and is about to be read: an event, a settling block */
-    STORY_BEHIND,      /* differs, at a block that is not covered yet */
+    STORY_PENDING,     /* differs, and is about to be read: an event, a block becoming final */
+    STORY_BEHIND,      /* differs, at a block that is not synced yet */
     STORY_DRIFTED,     /* differs, and no event says why */
 };
 
@@ -29,11 +29,11 @@ struct story {
     struct prove_row row;
     bool quarantined;
     struct view_quarantine quarantine;
-    size_t n_marks; /* read above settled, to be read again: marks, and the newest one's block */
+    size_t n_marks; /* read above finalized, to be read again: marks, and the newest one's block */
     uint64_t mark_block;
     uint64_t all_due; /* every row observed before this block is due; 0: none */
-    bool has_covered;
-    uint64_t covered;
+    bool has_synced;
+    uint64_t synced;
 
     struct anchor at; /* the chain's word: */
     struct reading sum, terms[READ_TERMS_MAX];

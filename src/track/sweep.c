@@ -28,14 +28,14 @@ int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
                  struct err *err)
 {
     struct positions p;
-    uint64_t covered;
-    if (positions_load(t, &p, err) < 0 || positions_covered(t, b, &p, &covered, ret_found, err) < 0)
+    uint64_t synced;
+    if (positions_load(t, &p, err) < 0 || positions_synced(t, b, &p, &synced, ret_found, err) < 0)
         return -1;
     if (!p.known || !*ret_found) {
         *ret_found = false;
         return 0;
     }
-    return chain_anchor_below(t, chain_sweep_block(p.head, p.settled, covered, p.first), ret,
+    return chain_anchor_below(t, chain_sweep_block(p.head, p.finalized, synced, p.first), ret,
                               ret_found, err);
 }
 
@@ -76,7 +76,7 @@ static address *skipped_wallets(const struct sweep *s, struct arena *arena)
 static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
                     struct sweep_report *ret, struct err *err)
 {
-    dirty_settle(plan);
+    dirty_sort_unique(plan);
     struct step step = {.balance = s->b,
                         .cause = CAUSE_SWEEP,
                         .at = *at,
@@ -183,7 +183,7 @@ static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, 
                           batch, arena, &rows, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        if (rows[i].unproven || rows[i].observed_block < block)
+        if (rows[i].unanchored || rows[i].observed_block < block)
             dirty_add(plan, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
     ret->requested = plan->n;
     ret->hurry = n == batch;
@@ -209,7 +209,7 @@ static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct di
         return -1;
     if (!found) {
         ret->end = SWEEP_WAITING;
-        err_set(&ret->why, ERR_FAILED, "no block is covered yet");
+        err_set(&ret->why, ERR_FAILED, "no block is synced yet");
         return 0;
     }
     if (plan_all_due(s, &at, batch, arena, plan, ret, err) < 0)

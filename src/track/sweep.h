@@ -1,8 +1,8 @@
 /*
- * Sweep: the wallets that were proven longest ago are read again, for ever. Events alone always
+ * Sweep: the wallets that were anchored longest ago are read again, for ever. Events alone always
  * drift; this is what bounds how long.
  *
- * It reads at max(settled, head − 64), never above covered, so that a difference it finds is drift
+ * It reads at max(finalized, head − 64), never above synced, so that a difference it finds is drift
  * and hardly any of its values needs repair. One tick at a time; quarantined wallets whose time has
  * come are read apart, so that they cannot spoil a tick.
  */

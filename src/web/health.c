@@ -72,15 +72,15 @@ void health_take(struct health *h, struct knowledge *k, bool has_daemon)
     h->configured = !has_daemon || counters_get(PART_SUPERVISOR, CELL_ENDPOINTS) > 0;
     h->head = counters_get(PART_FOLLOW, CELL_HEAD);
     h->head_time = counters_get(PART_FOLLOW, CELL_HEAD_TIME);
-    h->covered = counters_get(PART_FOLLOW, CELL_COVERED);
-    h->settled = counters_get(PART_FOLLOW, CELL_SETTLED);
+    h->synced = counters_get(PART_FOLLOW, CELL_SYNCED);
+    h->finalized = counters_get(PART_FOLLOW, CELL_FINALIZED);
     if (h->head == 0 && h->known.has_positions) {
         h->head = h->known.head;
-        h->settled = h->known.settled;
+        h->finalized = h->known.finalized;
     }
     for (size_t i = 0; !has_daemon && i < h->known.n_balances; i++)
-        if (h->covered == 0 || h->known.balances[i].covered < h->covered)
-            h->covered = h->known.balances[i].covered;
+        if (h->synced == 0 || h->known.balances[i].synced < h->synced)
+            h->synced = h->known.balances[i].synced;
     if (has_daemon)
         judge_connection(h);
 }
@@ -137,7 +137,7 @@ void health_following(const struct health *h, struct reasons *r)
     if (counters_get(PART_FOLLOW, CELL_RESCANNING) > 0)
         add(r, AMBER, "the chain was reorganised, its events are being read again");
     if (counters_get(PART_FOLLOW, CELL_HELD) > 0)
-        add(r, AMBER, "covering is held: something fails for everybody; the log says what");
+        add(r, AMBER, "syncing is held: something fails for everybody; the log says what");
 }
 
 /* A worker that died too often: it waits, or runs on trial. */
@@ -164,10 +164,10 @@ void health_ready(const struct health *h, struct reasons *ret)
     health_store(h, ret);
     judge_parked(h, ret);
     health_following(h, ret);
-    if (h->head > 0 && h->covered < h->head)
-        add(ret, h->head - h->covered > BEHIND_BLOCKS ? AMBER : GREEN,
-            "events are covered up to block %" PRIu64 ", %" PRIu64 " behind the head", h->covered,
-            h->head - h->covered);
+    if (h->head > 0 && h->synced < h->head)
+        add(ret, h->head - h->synced > BEHIND_BLOCKS ? AMBER : GREEN,
+            "events are synced up to block %" PRIu64 ", %" PRIu64 " behind the head", h->synced,
+            h->head - h->synced);
 }
 
 static void judge_sweep(struct reasons *r)
@@ -186,9 +186,9 @@ static void judge_rows(const struct health *h, const struct known_balance *b, st
         add(r, AMBER, "%s: the rows were not looked at yet", b->name);
         return;
     }
-    if (a->unproven > a->excused_unproven)
-        add(r, AMBER, "%s: %" PRIu64 " of %" PRIu64 " rows are not proven yet", b->name,
-            a->unproven - a->excused_unproven, a->rows);
+    if (a->unanchored > a->excused_unanchored)
+        add(r, AMBER, "%s: %" PRIu64 " of %" PRIu64 " rows are not anchored yet", b->name,
+            a->unanchored - a->excused_unanchored, a->rows);
     duration_text(age, h->max_age_ms);
     if (h->max_age_ms > 0 && a->old > a->excused_old)
         add(r, AMBER, "%s: %" PRIu64 " rows are older than the promised %s", b->name,
@@ -261,7 +261,7 @@ static void good_sentence(const struct health *h, char ret[REASON_TEXT])
     char age[CLOCK_TEXT], oldest[CLOCK_TEXT + 32] = "";
     for (size_t i = 0; i < h->known.n_balances; i++) {
         const struct view_ages *a = &h->known.balances[i].ages;
-        rows += a->rows - a->excused_unproven; /* those in quarantine are told of apart */
+        rows += a->rows - a->excused_unanchored; /* those in quarantine are told of apart */
         excused += a->quarantined;
         if (a->rows > 0 && a->now_us - a->oldest_us > oldest_us)
             oldest_us = a->now_us - a->oldest_us;
@@ -273,7 +273,7 @@ static void good_sentence(const struct health *h, char ret[REASON_TEXT])
         snprintf(ret, REASON_TEXT, "It equals the chain: it has no row yet.");
     else
         snprintf(ret, REASON_TEXT,
-                 "It equals the chain: each of %" PRIu64 " row%s was read at a proven block%s.",
+                 "It equals the chain: each of %" PRIu64 " row%s was read at a anchored block%s.",
                  rows, rows == 1 ? "" : "s", oldest);
 }
 

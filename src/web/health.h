@@ -27,7 +27,7 @@ struct health {
     bool configured; /* there are endpoints */
     bool connected;
     char disconnected[REASON_TEXT]; /* why not */
-    uint64_t head, head_time, covered, settled;
+    uint64_t head, head_time, synced, finalized;
     int64_t now_ms;     /* wall */
     int64_t max_age_ms; /* sweep.max_age, 0: off */
 };

@@ -70,9 +70,9 @@ static int look_at_positions(struct knowledge *k, struct store *s, struct known 
         return -1;
     ret->has_positions = p.known;
     ret->head = p.head;
-    ret->settled = p.settled;
+    ret->finalized = p.finalized;
     for (size_t i = 0; i < k->n_balances && i < POSITIONS_BALANCES; i++)
-        ret->balances[i].covered = p.covered[i];
+        ret->balances[i].synced = p.synced[i];
     if (!id || !parse_u64(id, strlen(id), &ret->chain_id))
         ret->chain_id = 0;
     return 0;
@@ -145,13 +145,13 @@ int64_t knowledge_look(void *ctx, struct store *s)
     now->store_at_ms = clock_ms();
     now->has_positions = fresh.has_positions;
     now->head = fresh.head;
-    now->settled = fresh.settled;
+    now->finalized = fresh.finalized;
     now->chain_id = fresh.chain_id;
     now->spent_today = fresh.spent_today;
     for (size_t i = 0; i < k->n_balances; i++) {
         now->balances[i].has_checkpoint = fresh.balances[i].has_checkpoint;
         now->balances[i].checkpoint = fresh.balances[i].checkpoint;
-        now->balances[i].covered = fresh.balances[i].covered;
+        now->balances[i].synced = fresh.balances[i].synced;
         now->balances[i].rescanning = fresh.balances[i].rescanning;
     }
     pthread_mutex_unlock(&k->lock);

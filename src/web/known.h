@@ -23,7 +23,7 @@ extern const uint32_t known_limits[KNOWN_LIMITS]; /* seconds: bounds of the buck
 struct known_balance {
     const char *name, *table; /* the settings' */
     bool has_checkpoint, rescanning;
-    uint64_t checkpoint, covered;
+    uint64_t checkpoint, synced;
     bool has_ages;
     struct view_ages ages;
     int64_t ages_at_ms; /* monotonic */
@@ -35,7 +35,7 @@ struct known {
     char scan_error[256]; /* why the rows could not be looked at; "" */
     int64_t store_at_ms;  /* monotonic: when it last answered */
     bool has_positions;
-    uint64_t head, settled;
+    uint64_t head, finalized;
     uint64_t chain_id;    /* 0: not learnt yet */
     uint64_t spent_today; /* of budget.per_day, as far as written down: up to a minute old */
     size_t n_balances;

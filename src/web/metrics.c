@@ -49,16 +49,16 @@ static void write_head(const struct metric *m, const struct health *h, struct bu
         plain(m, h->head, out);
 }
 
-static void write_covered(const struct metric *m, const struct health *h, struct buf *out)
+static void write_synced(const struct metric *m, const struct health *h, struct buf *out)
 {
     if (h->head)
-        plain(m, h->covered, out);
+        plain(m, h->synced, out);
 }
 
-static void write_settled(const struct metric *m, const struct health *h, struct buf *out)
+static void write_finalized(const struct metric *m, const struct health *h, struct buf *out)
 {
     if (h->head)
-        plain(m, h->settled, out);
+        plain(m, h->finalized, out);
 }
 
 static void write_checkpoint(const struct metric *m, const struct health *h, struct buf *out)
@@ -76,11 +76,11 @@ static void write_rows(const struct metric *m, const struct health *h, struct bu
             one_label(m, "balance", h->known.balances[i].name, h->known.balances[i].ages.rows, out);
 }
 
-static void write_unproven(const struct metric *m, const struct health *h, struct buf *out)
+static void write_unanchored(const struct metric *m, const struct health *h, struct buf *out)
 {
     for (size_t i = 0; i < h->known.n_balances; i++)
         if (h->known.balances[i].has_ages)
-            one_label(m, "balance", h->known.balances[i].name, h->known.balances[i].ages.unproven,
+            one_label(m, "balance", h->known.balances[i].name, h->known.balances[i].ages.unanchored,
                       out);
 }
 
@@ -275,16 +275,16 @@ static void write_build(const struct metric *m, const struct health *h, struct b
 
 static const struct metric metrics[] = {
     {"trueup_head_block", "gauge", "", "The newest block known.", write_head, 0},
-    {"trueup_covered_block", "gauge", "",
-     "The highest block whose logs have been answered; the least of all balances.", write_covered,
+    {"trueup_synced_block", "gauge", "",
+     "The highest block whose logs have been answered; the least of all balances.", write_synced,
      0},
-    {"trueup_settled_block", "gauge", "", "The block the chain will not take back.", write_settled,
-     0},
+    {"trueup_finalized_block", "gauge", "", "The block the chain will not take back.",
+     write_finalized, 0},
     {"trueup_checkpoint_block", "gauge", "balance",
      "The durable last_block in eth_indexer_checkpoints.", write_checkpoint, 0},
     {"trueup_rows", "gauge", "balance", "Rows in the table.", write_rows, 0},
-    {"trueup_unproven_rows", "gauge", "balance",
-     "Rows without observed_block: not read at a proven block yet.", write_unproven, 0},
+    {"trueup_unanchored_rows", "gauge", "balance",
+     "Rows without observed_block: not read at a anchored block yet.", write_unanchored, 0},
     {"trueup_oldest_row_age_seconds", "gauge", "balance",
      "Age of the row that was read longest ago (placeholders of 1970 included).", write_oldest, 0},
     {"trueup_row_age_seconds", "summary", "balance, quantile",

@@ -128,9 +128,9 @@ static void write_chain(const struct health *h, struct buf *out)
     buf_addc(out, ',');
     write_wall(out, "head_time", h->head_time);
     buf_addc(out, ',');
-    write_number(out, "covered", h->head > 0, h->covered);
+    write_number(out, "synced", h->head > 0, h->synced);
     buf_addc(out, ',');
-    write_number(out, "settled", h->head > 0, h->settled);
+    write_number(out, "finalized", h->head > 0, h->finalized);
     buf_addf(out, ",\"connected\":%s,\"mode\":\"%s\",\"reorgs\":%" PRIu64 ",",
              h->connected ? "true" : "false",
              counters_get(PART_LISTEN, CELL_SOCKETS) ? "subscription" : "polling",
@@ -144,9 +144,9 @@ static void write_ages(const struct known_balance *b, struct buf *out)
     const struct view_ages *a = &b->ages;
     double oldest = a->now_us > a->oldest_us ? (double)(a->now_us - a->oldest_us) / 1e6 : 0;
     buf_addf(out,
-             ",\"rows\":%" PRIu64 ",\"unproven\":%" PRIu64 ",\"quarantined\":%" PRIu64
+             ",\"rows\":%" PRIu64 ",\"unanchored\":%" PRIu64 ",\"quarantined\":%" PRIu64
              ",\"listed\":%" PRIu64 ",\"oldest_age_seconds\":",
-             a->rows, a->unproven, a->quarantined, a->listed);
+             a->rows, a->unanchored, a->quarantined, a->listed);
     if (a->rows)
         buf_addf(out, "%.1f", oldest);
     else

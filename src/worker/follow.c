@@ -51,10 +51,10 @@ static int64_t poll_interval(const struct follow *f)
 
 static void count(const struct follow *f, const struct follow_report *r)
 {
-    uint64_t covered = UINT64_MAX, rescanning = 0;
+    uint64_t synced = UINT64_MAX, rescanning = 0;
     for (size_t i = 0; i < f->t->n_balances; i++) {
-        if (f->balances[i].covered < covered)
-            covered = f->balances[i].covered;
+        if (f->balances[i].synced < synced)
+            synced = f->balances[i].synced;
         rescanning += f->balances[i].rescanning;
     }
     counters_add(CELL_REORGS, r->reorg);
@@ -67,14 +67,14 @@ static void count(const struct follow *f, const struct follow_report *r)
     if (!f->chain.known)
         return;
     /* Catching up would only tell how long we were away. */
-    uint64_t before = counters_get(PART_FOLLOW, CELL_COVERED);
-    if (r->updated > 0 && before > 0 && covered == f->chain.head.at.number &&
-        covered - before <= EVENT_BLOCKS)
+    uint64_t before = counters_get(PART_FOLLOW, CELL_SYNCED);
+    if (r->updated > 0 && before > 0 && synced == f->chain.head.at.number &&
+        synced - before <= EVENT_BLOCKS)
         counters_event_to_row(wall_ms() - (int64_t)f->chain.head.at.timestamp * 1000, r->updated);
     counters_set(CELL_HEAD, f->chain.head.at.number);
     counters_set(CELL_HEAD_TIME, f->chain.head.at.timestamp);
-    counters_set(CELL_COVERED, covered);
-    counters_set(CELL_SETTLED, f->chain.settled_known ? f->chain.settled.number : 0);
+    counters_set(CELL_SYNCED, synced);
+    counters_set(CELL_FINALIZED, f->chain.finalized_known ? f->chain.finalized.number : 0);
 }
 
 static void report(const struct follow *f, const struct follow_report *r)
@@ -90,22 +90,22 @@ static void report(const struct follow *f, const struct follow_report *r)
         log_info("backfilling missed blocks", LOG_U64("from", r->from), LOG_U64("to", r->to));
     if (r->updated > 0)
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
-                 LOG_U64("covered", f->balances[0].covered),
+                 LOG_U64("synced", f->balances[0].synced),
                  LOG_U64("head", f->chain.head.at.number));
     worker_tell_drift(r->drifted);
     if (r->unanswered > 0)
         log_warn("views of triggers answered no list of wallets, left to the sweep",
                  LOG_U64("views", r->unanswered));
     if (r->end == FOLLOW_HELD)
-        log_warn_err("covering is held", &r->why);
+        log_warn_err("syncing is held", &r->why);
 }
 
-static bool settle_said; /* said once a process: counters and log state are the globals we allow */
+static bool reread_said; /* said once a process: counters and log state are the globals we allow */
 
-static void report_settle(const struct follow *f)
+static void report_reread(const struct follow *f)
 {
-    if (!settle_said && f->chain.known && f->chain.settle_stands_in) {
-        settle_said = true;
+    if (!reread_said && f->chain.known && f->chain.reread_stands_in) {
+        reread_said = true;
         log_warn("the finalized tag is missing or stale, a depth stands in",
                  LOG_U64("depth", CHAIN_DEPTH), LOG_U64("head", f->chain.head.at.number));
     }
@@ -187,14 +187,14 @@ static bool turn(struct follow *f, struct heard *heard, struct backoff *backoff,
             *err = why;
         if (final || why.kind == ERR_STOPPED)
             return false;
-        log_warn_err("covering failed, trying again", &why);
+        log_warn_err("syncing failed, trying again", &why);
         worker_mend(f->t, &why);
         *ret_pause = backoff_next(backoff);
         return true;
     }
     count(f, &r);
     report(f, &r);
-    report_settle(f);
+    report_reread(f);
     if (r.end == FOLLOW_HELD) {
         *ret_pause = backoff_next(backoff);
         return true;

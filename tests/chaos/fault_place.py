@@ -280,10 +280,10 @@ class Desk:
         self.run(self.follow(), code=0)
         self.states.keep("rewound")
         self.run(self.follow(), code=0)
-        self.states.keep("covered")
+        self.states.keep("synced")
         return {"create": Scene("nothing", MIGRATE), "migrate": Scene("empty", MIGRATE),
                 "first": Scene("empty", self.follow()), "rewind": Scene("dropped", self.follow()),
-                "cover": Scene("rewound", self.follow()), "sweep": Scene("covered", SWEEP)}
+                "cover": Scene("rewound", self.follow()), "sweep": Scene("synced", SWEEP)}
 
     # ---- rest, and what must be true then
 
@@ -292,13 +292,13 @@ class Desk:
         self.run(MIGRATE, code=0)  # as every start of the daemon does
         for _ in range(8):
             self.run(self.follow(), code=0)
-            if self.store.covered(BALANCE) == self.chain.head:
+            if self.store.synced(BALANCE) == self.chain.head:
                 break
         for _ in range(8):
             if self.all_read(self.chain.head - SETTLE):
                 return
             self.run(SWEEP, code=0)
-        raise AssertionError(f"no rest: covered {self.store.covered(BALANCE)} of {self.chain.head}")
+        raise AssertionError(f"no rest: synced {self.store.synced(BALANCE)} of {self.chain.head}")
 
     def all_read(self, since):
         held = self.store.quarantined(BALANCE)
@@ -307,10 +307,10 @@ class Desk:
     def judge(self):
         store, head, right, ever = self.store, self.chain.head, self.chain.right, self.chain.ever
         rows, held = store.rows(TABLE), store.quarantined(BALANCE)
-        proven = [r for r in rows.values() if r.wallet not in held]
-        wrong = [(r, s) for r, s in zip(proven, right([(r.wallet, r.observed_block) for r in proven]))
+        anchored = [r for r in rows.values() if r.wallet not in held]
+        wrong = [(r, s) for r, s in zip(anchored, right([(r.wallet, r.observed_block) for r in anchored]))
                  if r.balance != s]
-        wrong += [(r, s) for r, s in zip(proven, right([(r.wallet, head) for r in proven]))
+        wrong += [(r, s) for r, s in zip(anchored, right([(r.wallet, head) for r in anchored]))
                   if r.balance != s]
         assert not wrong, f"rows that differ from the chain: {wrong[:2]}"
         unreadable = {w for w, s in zip(WALLETS, right([(w, head) for w in WALLETS])) if s is None}

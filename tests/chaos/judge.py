@@ -71,8 +71,8 @@ def what_lacks(s, number, block_hash, last, wanted):
     known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
     if known != block_hash:
         return f"head {block_hash} is not known"
-    if store.covered(BALANCE) < number:
-        return f"covered {store.covered(BALANCE)}"
+    if store.synced(BALANCE) < number:
+        return f"synced {store.synced(BALANCE)}"
     if (store.checkpoint(CHECKPOINT) or 0) < number - SETTLE:
         return f"checkpoint {store.checkpoint(CHECKPOINT)}"
     if store.settling(BALANCE, number - SETTLE):

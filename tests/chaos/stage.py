@@ -142,7 +142,7 @@ class Stage:
         return head
 
     def depth(self, most):
-        """How deep a branch may go: never to what the daemon may take for settled, nor to before the
+        """How deep a branch may go: never to what the daemon may take for finalized, nor to before the
         node was last killed, since anvil forgets the contracts' code in states that it read from disk."""
         head = self.head()
         return min(most, head - (self.highest - SETTLE) - 2, head - self.floor)

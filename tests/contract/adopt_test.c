@@ -21,7 +21,7 @@ static int try_migrate(struct contract *c, struct store_adopted *adopted)
     return store_migrate(c->store, &c->balance, 1, adopted, &c->err);
 }
 
-static void old_table_is_adopted_unproven(void **state)
+static void old_table_is_adopted_unanchored(void **state)
 {
     struct contract *c = *state;
     struct store_adopted adopted;
@@ -392,7 +392,7 @@ int main(int argc, char **argv)
 {
 #define E(f) cmocka_unit_test_setup_teardown(f, fresh_empty, gone)
     const struct CMUnitTest tests[] = {
-        E(old_table_is_adopted_unproven),
+        E(old_table_is_adopted_unanchored),
         E(schemas_are_accepted_or_refused_by_column),
         E(a_reader_in_the_way_is_waited_for),
         E(not_the_owner_is_told_what_to_run),

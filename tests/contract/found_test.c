@@ -106,7 +106,7 @@ static void rows_that_answer_are_passed_by(void **state)
     write_one(c, 3, 7, 110, EVENT(100), CAUSE_BACKFILL);
     assert_int_equal(next(c, FOUND_UNREAD, NULL, 10, &list), 1);
     assert_true(address_equal(&list[0].wallet, &unread));
-    /* Made unproven, it answers nothing. */
+    /* Made unanchored, it answers nothing. */
     app(c, "UPDATE eth_wallet_balances SET observed_block = NULL");
     assert_int_equal(next(c, FOUND_UNREAD, NULL, 10, &list), 3);
 }

@@ -340,7 +340,7 @@ static void by_key_pages_through_all(void **state)
     ok(c, store_next_by_key(c->store, &c->balance, NULL, INT64_C(978307219500000), 100, &c->arena,
                             &rows, &n, &c->err));
     assert_int_equal(n, 16);
-    assert_false(rows[0].unproven);
+    assert_false(rows[0].unanchored);
     assert_int_equal(rows[0].observed_block, 1);
 }
 

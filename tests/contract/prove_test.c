@@ -79,7 +79,7 @@ static void what_is_explained_is_no_drift(void **state)
     sum += drifted;
     app(c, "UPDATE eth_wallet_balances SET observed_block = NULL WHERE wallet = '%s'",
         wallet_text(2));
-    find_at(c, 2, 7, 60, 0, &drifted); /* was not proven */
+    find_at(c, 2, 7, 60, 0, &drifted); /* was not anchored */
     sum += drifted;
     app(c, "UPDATE eth_wallet_balances SET blocknumber = 55 WHERE wallet = '%s'", wallet_text(3));
     find_at(c, 3, 7, 60, 0, &drifted); /* an event named it since */
@@ -182,7 +182,7 @@ static void rows_stand_beside_their_wallets(void **state)
     struct prove_row rows[3];
     put_blocks(c, 1, 100, 0);
     address wallets[3] = {wallet_no(1), wallet_no(2), wallet_no(3)};
-    assert_int_equal(addresses_settle(wallets, 3), 3);
+    assert_int_equal(addresses_sort_unique(wallets, 3), 3);
     address has = wallets[2], odd = wallets[0];
     char text[ADDRESS_TEXT];
     struct store_write w = {.wallet = has, .value = u256_of(9), .insert = INSERT_ALWAYS};

@@ -43,7 +43,7 @@ static void a_newer_schema_is_refused(void **state)
     assert_int_equal(store_check(c->store, &c->balance, 1, &c->err), -1);
 }
 
-static void changed_terms_make_all_unproven(void **state)
+static void changed_terms_make_all_unanchored(void **state)
 {
     struct contract *c = *state;
     put_blocks(c, 1, 100, 0);
@@ -64,7 +64,7 @@ static void changed_terms_make_all_unproven(void **state)
     assert_false(migrate(c).terms_changed);
 }
 
-static void rows_of_another_writer_become_unproven(void **state)
+static void rows_of_another_writer_become_unanchored(void **state)
 {
     struct contract *c = *state;
     put_blocks(c, 1, 100, 0);
@@ -303,8 +303,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         E(migrate_is_idempotent),
         T(a_newer_schema_is_refused),
-        T(changed_terms_make_all_unproven),
-        T(rows_of_another_writer_become_unproven),
+        T(changed_terms_make_all_unanchored),
+        T(rows_of_another_writer_become_unanchored),
         T(a_checkpoint_moved_by_another_is_told),
         T(reset_forgets_the_chain_and_keeps_the_rows),
         T(two_balances_do_not_touch_each_other),

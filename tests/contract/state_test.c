@@ -77,7 +77,7 @@ static void prune_keeps_the_highest_below(void **state)
     assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"), "4");
 }
 
-static void rewind_makes_rows_unproven_and_due(void **state)
+static void rewind_makes_rows_unanchored_and_due(void **state)
 {
     struct contract *c = *state;
     struct anchor at;
@@ -107,7 +107,7 @@ static void rewind_makes_rows_unproven_and_due(void **state)
     ok(c, store_claim_stale(c->store, &c->balance, &pick, &cursor, &c->arena, &stale, &n, &lap,
                             &c->err));
     assert_int_equal(n, 2); /* before wallet 1, though that one is older */
-    assert_true(stale[0].unproven && stale[1].unproven);
+    assert_true(stale[0].unanchored && stale[1].unanchored);
     /* a lower block is no hindrance: the proof is gone */
     assert_int_equal(write_one(c, 2, 9, 55, SWEEP, CAUSE_REORG).outcome, OUTCOME_CHANGED);
     assert_int_equal(row_of(c, 2).observed_block, 55);
@@ -406,7 +406,7 @@ static void counts_are_of_the_whole(void **state)
         wallet_text(2));
     ok(c, store_count(c->store, &c->balance, &counts, &c->err));
     assert_int_equal(counts.rows, 2);
-    assert_int_equal(counts.unproven, 1);
+    assert_int_equal(counts.unanchored, 1);
     assert_int_equal(counts.quarantined, 1);
     assert_true(counts.oldest_us == INT64_C(981173106000000));
     assert_true(counts.now_us - row_of(c, 1).updated_us < INT64_C(60000000));
@@ -479,7 +479,7 @@ int main(int argc, char **argv)
         T(headers_come_back_whole_and_newest_first),
         T(another_header_takes_the_place),
         T(prune_keeps_the_highest_below),
-        T(rewind_makes_rows_unproven_and_due),
+        T(rewind_makes_rows_unanchored_and_due),
         T(quarantine_backs_off),
         T(quarantine_pays_its_event_when_read_at_last),
         T(a_read_before_the_event_does_not_pay_it),

@@ -87,7 +87,7 @@ static void older_value_changes_nothing(void **state)
     put_blocks(c, 1, 100, 0);
     write_one(c, 1, 5, 90, EVENT(90), CAUSE_EVENT);
     struct store_row before = row_of(c, 1);
-    const enum store_cause causes[] = {CAUSE_SWEEP, CAUSE_SETTLE, CAUSE_AUDIT, CAUSE_REORG};
+    const enum store_cause causes[] = {CAUSE_SWEEP, CAUSE_REREAD, CAUSE_AUDIT, CAUSE_REORG};
     for (size_t i = 0; i < 4; i++) {
         struct store_old old = write_one(c, 1, 4, 80, SWEEP, causes[i]);
         assert_int_equal(old.outcome, OUTCOME_OLDER);

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from harness import config as configs
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.world import wallet
 
@@ -41,7 +41,7 @@ def follow(chain, store, trueup, tmp_path, **changes):
 
 
 def rest(chain, store, trueup, wallets):
-    """Past the settled depth, and everything read since."""
+    """Past the finalized depth, and everything read since."""
     last = chain.rpc.number()
     chain.node.mine(SETTLE + 1)
     head = chain.rpc.block()
@@ -50,7 +50,7 @@ def rest(chain, store, trueup, wallets):
     def resting():
         known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
         rows = store.rows(TABLE)
-        return (known == head["hash"] and store.covered(BALANCE) >= number and set(wallets) <= set(rows)
+        return (known == head["hash"] and store.synced(BALANCE) >= number and set(wallets) <= set(rows)
                 and not store.settling(BALANCE, store.checkpoint(CHECKPOINT))
                 and all((r.observed_block or 0) >= last for r in rows.values()))
 
@@ -68,7 +68,7 @@ def test_the_world_is_followed(request, kind, store, trueup, tmp_path, wallets, 
         if worker:
             trueup.kill(worker)
         chain.world.traffic(wallets, wallets[:3], rng, 150)
-        assert_proven_rows_true(store, chain.truth)
+        assert_anchored_rows_true(store, chain.truth)
     chain.world.silent(wallets[:5], rng)
     rest(chain, store, trueup, wallets)
     assert "worker died name=listen" not in trueup.output()
@@ -94,7 +94,7 @@ def test_a_rewound_node(dev, store, trueup, tmp_path, wallets, rng):
     dev.world.mint_all(wallets, rng)
     dev.node.mine(2)
     dropped = int(dev.world.token.send("mintMany", wallets[:4], [5] * 4)["blockNumber"], 16)
-    trueup.until(lambda: store.covered(BALANCE) >= dropped, "what will be dropped to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= dropped, "what will be dropped to be synced")
     before = dev.truth.read(wallets[:4], dropped - 1)
     assert {w: store.rows(TABLE)[w].balance for w in before} != before
     dev.node.rewind(dropped - 1)
@@ -146,7 +146,7 @@ def test_a_real_reorg(engine, store, trueup, tmp_path, wallets, rng, poll):
     for i in range(3):
         engine.world.token.send("mint", wallets[i], 10 ** 18 + i)
     head = engine.rpc.number()
-    trueup.until(lambda: store.covered(BALANCE) >= head, "what will be dropped to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= head, "what will be dropped to be synced")
     old, pushes = engine.rpc.block(base + 1), Pushes(engine.node, engine.world.token.address)
     engine.node.reorg(3, instead=[(engine.world.token.address, engine.world.token.data("mint", wallets[9], 77))])
     new = engine.rpc.block(base + 1)

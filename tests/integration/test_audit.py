@@ -19,7 +19,7 @@ from harness.world import wallet
 WALLETS = [wallet(i) for i in range(60)]
 
 
-def settled_table(chain, store, trueup, config, rng, wallets=WALLETS):
+def finalized_table(chain, store, trueup, config, rng, wallets=WALLETS):
     """A table at rest, and the daemon gone: what differs from now on is for the audit to find."""
     trueup.config = config
     trueup.start()
@@ -27,7 +27,7 @@ def settled_table(chain, store, trueup, config, rng, wallets=WALLETS):
     chain.world.mint_all(wallets, rng)
     until_at_rest(trueup, store, chain.anvil, wallets=wallets)
     chain.anvil.mine(4)
-    trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "everything to have been settled")
+    trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "everything to have been finalized")
 
 
 def stored(store, value):
@@ -39,7 +39,7 @@ def audit(trueup, *options, code=0):
 
 
 def test_what_is_wrong_and_what_that_says(chain, store, trueup, configured, rng):
-    settled_table(chain, store, trueup, configured(terms=("held",)), rng)
+    finalized_table(chain, store, trueup, configured(terms=("held",)), rng)
     assert trueup.stop() == 0
     out = trueup.run("audit", "--sample", "30").stdout
     assert f"{BALANCE}: 0 of 30 wrong at block " in out
@@ -59,7 +59,7 @@ def test_what_is_wrong_and_what_that_says(chain, store, trueup, configured, rng)
               stored(store, 1), WALLETS[4])
     found = audit(trueup, "--all", code=3)
     assert (found["compared"], found["drifted"]) == (58, 3)
-    assert found["not_compared"] == {"unproven": 1, "pending": 1, "unread": 0, "moving": 0, "gone": 0}
+    assert found["not_compared"] == {"unanchored": 1, "pending": 1, "unread": 0, "moving": 0, "gone": 0}
     assert [w["wallet"] for w in found["worst"]] == [WALLETS[1], WALLETS[2], WALLETS[0]]
     assert found["worst"][0]["actual"] == str(values[WALLETS[1]])
     assert found["causes"]["unknown"] == 3, "no change of ours wrote what stands there"
@@ -95,13 +95,13 @@ def test_what_a_sweep_just_read_is_compared_at_once(chain, store, trueup, config
 def test_silent_changes_are_found_beside_a_daemon(chain, store, trueup, configured, rng):
     """While the daemon follows traffic: what no event said is wrong, what it is about to read is not."""
     world = chain.world
-    settled_table(chain, store, trueup, configured(sweep={"interval": "1h"}), rng)
+    finalized_table(chain, store, trueup, configured(sweep={"interval": "1h"}), rng)
     trueup.until(lambda: any(x in trueup.output() for x in ("tick complete", "nothing due")),
                  "the first tick")  # the next one is an hour away
     world.silent(WALLETS[40:45], rng)
     chain.anvil.mine(4)
     silent = chain.rpc.number() - 3
-    trueup.until(lambda: store.covered(BALANCE) > silent, "it to be covered")
+    trueup.until(lambda: store.synced(BALANCE) > silent, "it to be synced")
     for _ in range(3):
         world.traffic(WALLETS[:40], WALLETS[:3], rng, 60)
         found = audit(trueup, "--all", code=3)
@@ -122,13 +122,13 @@ def test_a_repair_that_comes_in_between_is_not_somebody_elses_writing(chain, sto
     def settings(url):
         return configs.settings(chain.world, url, store.url, sweep={"interval": "1h"})
 
-    settled_table(chain, store, trueup, configs.write(tmp_path / "trueup.yaml", settings(provider.url)), rng)
+    finalized_table(chain, store, trueup, configs.write(tmp_path / "trueup.yaml", settings(provider.url)), rng)
     direct = configs.write(tmp_path / "direct.yaml", settings(chain.anvil.url))
     trueup.until(lambda: any(x in trueup.output() for x in ("tick complete", "nothing due")),
                  "the first tick")  # the next one is an hour away
     chain.world.silent(WALLETS[40:41], rng)
     chain.anvil.mine(4)
-    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "it to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "it to be synced")
     assert trueup.stop() == 0
     provider.rules({"fault": "silence", "method": "eth_getLogs", "args": {"seconds": 4}})
     process = subprocess.Popen(trueup.command("audit", "--all", "--json"), cwd=trueup.folder, env=trueup.env,
@@ -143,7 +143,7 @@ def test_a_repair_that_comes_in_between_is_not_somebody_elses_writing(chain, sto
 
 def test_holders_nobody_heard_of_are_missing_in_the_sum(chain, store, trueup, configured, rng):
     chain.world.mint_all(WALLETS[50:], rng)  # before we began
-    settled_table(chain, store, trueup, configured(), rng, WALLETS[:50])
+    finalized_table(chain, store, trueup, configured(), rng, WALLETS[:50])
     trueup.stop()
     assert audit(trueup, "--all")["supply"] == {"end": "not_asked"}
     supply = audit(trueup, "--all", "--supply")["supply"]
@@ -155,7 +155,7 @@ def test_holders_nobody_heard_of_are_missing_in_the_sum(chain, store, trueup, co
 def test_refused_and_unready(chain, store, trueup, configured):
     trueup.config = configured()
     out = trueup.run("audit", code=1).stderr
-    assert "no block is covered yet" in out and "hint: start trueup run" in out
+    assert "no block is synced yet" in out and "hint: start trueup run" in out
     assert "exclude each other" in trueup.run("audit", "--all", "--sample", "5", code=2).stderr
     assert "--sample: 1 to" in trueup.run("audit", "--sample", "0", code=2).stderr
     assert "wants --all" in trueup.run("audit", "--supply", code=2).stderr
@@ -166,13 +166,13 @@ def test_killed_in_the_middle_of_a_repair(chain, store, trueup, provider, tmp_pa
     many = [wallet(i) for i in range(1200)]
     trueup_config = configs.settings(chain.world, provider.url, store.url, terms=("held",), chain={
         "endpoints": [{"name": "slow", "url": provider.url, "ws": "off", "reader": "multicall3"}]})
-    settled_table(chain, store, trueup, configs.write(tmp_path / "trueup.yaml", trueup_config), rng,
+    finalized_table(chain, store, trueup, configs.write(tmp_path / "trueup.yaml", trueup_config), rng,
                   many)
     trueup.stop()
     chain.world.silent(many[:900], rng)
     chain.anvil.mine(4)
     trueup.start()  # covers those blocks; its sweep has not come round
-    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "them to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "them to be synced")
     trueup.kill()
     provider.rules({"fault": "silence", "method": "eth_call", "args": {"seconds": 0.05}})
     for _ in range(3):

@@ -225,7 +225,7 @@ def test_it_asks_before_it_begins(chain, store, trueup, configured):
     assert "hint: add -y" in done.stderr
     assert store.rows(TABLE) == {}
     above = trueup.run("backfill", "-y", "--to", chain.rpc.number() + 1, code=2)
-    assert "settled" in above.stderr
+    assert "finalized" in above.stderr
     nothing = trueup.run("backfill", "-y", "--from", "7", "--to", "6", code=2)
     assert "nothing from block 7 to 6" in nothing.stderr
 

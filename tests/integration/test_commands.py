@@ -103,7 +103,7 @@ def test_sweep(chain, store, trueup, configured, rng):
     trueup.run("migrate")
     seeded(chain, store, rng)
     done = trueup.run("sweep")
-    assert done.stdout.startswith("audio: 40 rows read, 40 proven, 40 had changed, 0 failed, ")
+    assert done.stdout.startswith("audio: 40 rows read, 40 anchored, 40 had changed, 0 failed, ")
     assert done.stderr == "", "no terminal, no bar; and it took no ten seconds"
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
     assert {r.blocknumber for r in store.rows(TABLE).values()} == {None}
@@ -199,7 +199,7 @@ def test_wallets(chain, store, trueup, configured):
     rows = [json.loads(x) for x in trueup.run("wallets", "list", "--json").stdout.splitlines()]
     assert sorted(r["wallet"] for r in rows) == sorted(WALLETS[:4])
     assert json.loads(trueup.run("wallets", "count", "--json").stdout) == {
-        "balance": BALANCE, "listed": 4, "rows": 0, "unproven": 0, "quarantined": 0}
+        "balance": BALANCE, "listed": 4, "rows": 0, "unanchored": 0, "quarantined": 0}
     assert trueup.run("wallets", "remove", WALLETS[3], WALLETS[9]).stdout == "audio: 1 removed\n"
     one_line_and_hint(trueup.run("wallets", "frobnicate", code=2).stderr)
     one_line_and_hint(trueup.run("wallets", "add", code=2).stderr)

@@ -173,7 +173,7 @@ def test_status_in_words_in_colour_and_in_place(chain, store, trueup, four, rng)
                  ["answers", "set aside", "answers", "does not answer"], "the endpoints to be known", 30)
     plain = trueup.run("status").stdout
     assert "\033" not in plain and "CAN BE TRUSTED  It equals the chain: each of 20 rows" in plain
-    for words in (f"{BALANCE} (table {TABLE})", "rows 20 not proven 0", "rows read event ", "budget ",
+    for words in (f"{BALANCE} (table {TABLE})", "rows 20 not anchored 0", "rows read event ", "budget ",
                   "endpoint dead does not serve, others do", "oldest ", "ticks done "):
         assert words in " ".join(plain.split()), (words, plain)
     assert re.search(r"^late +set aside ", plain, re.M), plain

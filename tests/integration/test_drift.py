@@ -3,7 +3,7 @@
 import pytest
 
 from harness import config as configs
-from harness.checks import assert_at_rest_equal, until_at_rest, until_settled
+from harness.checks import assert_at_rest_equal, until_at_rest, until_finalized
 from harness.config import BALANCE, CHECKPOINT, TABLE, triggers
 from harness.provider import ScriptedProvider, asked
 from harness.web import listening
@@ -53,13 +53,13 @@ def test_rewards_without_fan_out_are_changes_without_an_event(chain, store, true
 
 
 def test_a_rebase_is_a_change_without_an_event(chain, store, trueup, configured, rng):
-    """And by `trueup sweep` as by the daemon: with it stopped, on the blocks it had covered."""
+    """And by `trueup sweep` as by the daemon: with it stopped, on the blocks it had synced."""
     world = chain.world
     trueup.config = configured(terms=("held",))
     started(trueup, store)
     world.mint_all(WALLETS, rng)
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
-    until_settled(trueup, store, chain.anvil)  # so that it is the sweep's to find
+    until_finalized(trueup, store, chain.anvil)  # so that it is the sweep's to find
     world.silent(WALLETS[:30], rng)
     until_at_rest(trueup, store, chain.anvil)
     found = causes_known(trueup, store, 30)
@@ -122,8 +122,8 @@ def test_a_log_left_out_of_a_block_that_took_anothers_place(chain, store, trueup
         world.token.send("mintMany", before, [100] * 10)
         trueup.until(lambda: len(store.rows(TABLE)) == 10, "the rows")
         chain.anvil.mine(14)
-        trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "it to have settled")
-        trueup.until(lambda: store.covered(BALANCE) == chain.rpc.number(), "the head to be covered")
+        trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "it to have finalized")
+        trueup.until(lambda: store.synced(BALANCE) == chain.rpc.number(), "the head to be synced")
         assert store.rows(TABLE)[missed].observed_block < chain.rpc.number() - 2, "the stage"
         liar.rules({"fault": "omit-logs", "method": "eth_getLogs", "args": {"naming": missed[2:]}})
         call = {"from": "0x" + "d0" * 20, "to": world.token.address, "gas": hex(10 ** 7),
@@ -168,7 +168,7 @@ def test_nothing_is_filed_that_is_not_so(chain, store, trueup, configured, rng):
 
 @on_sqlite
 def test_an_event_of_before_it_was_kept_is_nobodys_fault(chain, store, trueup, configured, rng):
-    """A wallet is listed late, and first read at a settled block far below what is covered: what
+    """A wallet is listed late, and first read at a finalized block far below what is synced: what
     happened in between is no drift, for nobody was asked to watch it."""
     world = chain.world
     trueup.config = configured(wallets="listed", terms=("held",), chain={"settle": "40"},
@@ -181,7 +181,7 @@ def test_an_event_of_before_it_was_kept_is_nobodys_fault(chain, store, trueup, c
     chain.anvil.mine(50)
     world.token.send("mint", WALLETS[1], 5)  # not yet listed
     chain.anvil.mine(10)
-    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "it to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "it to be synced")
     store.list_wallets(BALANCE, WALLETS[1:2])
     trueup.until(lambda: WALLETS[1] in store.rows(TABLE), "its first read")
     first = store.rows(TABLE)[WALLETS[1]]

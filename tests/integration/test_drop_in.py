@@ -97,14 +97,14 @@ def every_trigger(user):
 
 
 def at_rest(user, since, wallets):
-    """Covered, settled, and every row read at `since` or later."""
+    """Synced, finalized, and every row read at `since` or later."""
     store = user.store
     user.anvil.mine(4)
     head = user.rpc.number()
 
     def resting():
         rows = store.rows(TABLE)
-        return (store.covered("audio") >= head and set(wallets) <= set(rows)
+        return (store.synced("audio") >= head and set(wallets) <= set(rows)
                 and not store.settling("audio", store.checkpoint(CHECKPOINT))
                 and all(r.observed_block and r.observed_block >= since for r in rows.values()))
 

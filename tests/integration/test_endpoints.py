@@ -10,7 +10,7 @@ import pytest
 
 from harness import config as configs
 from harness.anvil import free_port
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true, until_at_rest
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.config import CHECKPOINT, TABLE
 from harness.provider import ScriptedProvider
 from harness.world import wallet
@@ -61,7 +61,7 @@ def mint_and_wait(chain, store, trueup, who, seconds=30):
 
 def latencies(chain, store, trueup, n=6):
     found = [mint_and_wait(chain, store, trueup, WALLETS[i]) for i in range(n)]
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
     return statistics.median(found)
 
 
@@ -146,7 +146,7 @@ def test_one_that_comes_later_is_identified_first(chain, store, trueup, with_end
         assert asked <= {"eth_chainId", "eth_getBlockByNumber"}, asked
         assert all(r["params"] == ["0x0", False] for r in late.log()
                    if r["method"] == "eth_getBlockByNumber")
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
 
 
 def test_one_that_was_down_is_used_when_it_comes(chain, store, trueup, with_endpoints, two):
@@ -161,7 +161,7 @@ def test_one_that_was_down_is_used_when_it_comes(chain, store, trueup, with_endp
         methods = [r["method"] for r in late.log()]
         assert set(methods[:2]) == {"eth_chainId", "eth_getBlockByNumber"}, methods[:4]
         assert trueup.stop() == 0
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
 
 
 ELSEWHERE = {"id": {"fault": "result", "method": "eth_chainId", "args": {"result": "0x5"}},
@@ -251,7 +251,7 @@ def test_the_day_is_spent(chain, store, trueup, with_endpoints, two):
     assert one.log() == []
     assert trueup.stop() == 0
     assert trueup.output().count("nothing is asked until") == 1
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
 
 
 def test_units_a_second_are_kept_to(chain, store, trueup, with_endpoints, two, rng):

@@ -1,10 +1,10 @@
-"""The promise itself, on a real node and both databases: whatever happens, a proven row equals the
+"""The promise itself, on a real node and both databases: whatever happens, a anchored row equals the
 chain at its block, and at rest every row equals the head."""
 
 import pytest
 
-from harness.checks import (assert_at_rest_equal, assert_proven_rows_true, until_at_rest,
-                            until_settled)
+from harness.checks import (assert_at_rest_equal, assert_anchored_rows_true, until_at_rest,
+                            until_finalized)
 from harness.config import BALANCE, TABLE
 from harness.world import (BOMB, BURN, EMPTY, HUGE, LONG, REASON, REVERT, REVERT_BOMB, SHORT,
                            SWALLOW, wallet)
@@ -23,7 +23,7 @@ def test_thousands_of_changes_and_kills(chain, store, trueup, configured, rng):
 
     def traffic():
         world.traffic(WALLETS, PROVIDERS, rng, 500)
-        assert_proven_rows_true(store, chain.truth)
+        assert_anchored_rows_true(store, chain.truth)
 
     traffic()
     trueup.kill("follow")
@@ -78,7 +78,7 @@ def test_an_upgrade_makes_every_row_due(chain, store, trueup, configured, rng):
     trueup.until(lambda: store.checkpoint("audio_transfers") is not None, "the first checkpoint")
     world.mint_all(WALLETS[:50], rng)
     world.staking.send("stakeMany", WALLETS[:50], list(range(1, 51)))
-    until_settled(trueup, store, chain.anvil)
+    until_finalized(trueup, store, chain.anvil)
     assert set(WALLETS[:50]) <= set(store.rows(TABLE)), "the stage"
     world.upgrade(world.staking, "DemoStakingDoubled")
     upgraded = chain.rpc.number()
@@ -142,20 +142,20 @@ def test_placeholders_inserted_mid_pass_are_next(chain, store, trueup, configure
     trueup.config = configured(sweep={"interval": "300ms", "batch": 5})
     trueup.start()
 
-    def unproven():
+    def unanchored():
         if "observed_block" not in columns(store):
             return 390
         return store.one(f"SELECT count(*) FROM {TABLE} WHERE observed_block IS NULL")
 
-    trueup.until(lambda: unproven() <= 370, "the pass to be under way")
+    trueup.until(lambda: unanchored() <= 370, "the pass to be under way")
     late = WALLETS[390:]
     insert_placeholders(store, [(w, 1, FIRST) for w in late])
     late_rows = "wallet IN (" + ", ".join(f"'{w}'" for w in late) + ")"
     trueup.until(lambda: not store.one(
         f"SELECT count(*) FROM {TABLE} WHERE observed_block IS NULL AND {late_rows}"),
         "the placeholders to be read")
-    assert unproven() > 250, "the pass went on for long before it came to them"
-    assert_proven_rows_true(store, chain.truth)
+    assert unanchored() > 250, "the pass went on for long before it came to them"
+    assert_anchored_rows_true(store, chain.truth)
 
 
 def columns(store):
@@ -178,7 +178,7 @@ def test_swallowed_out_of_gas_never_becomes_a_number(chain, store, trueup, confi
     trueup.start()
 
     def looked_at():
-        # At every moment, not only at the end: no proven 0 for a wallet whose answer is 7.
+        # At every moment, not only at the end: no anchored 0 for a wallet whose answer is 7.
         if "observed_block" not in columns(store):
             return False
         rows = store.rows(TABLE)

@@ -26,7 +26,7 @@ def test_each_verdict_in_its_words(chain, store, trueup, configured, rng):
     world.mood([WALLETS[1]], REVERT)
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:8])
     chain.anvil.mine(4)
-    trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "everything to have been settled")
+    trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "everything to have been finalized")
     assert trueup.stop() == 0
     right = store.rows(TABLE)[WALLETS[0]]
 
@@ -58,4 +58,4 @@ def test_each_verdict_in_its_words(chain, store, trueup, configured, rng):
     store.sql(f"UPDATE {TABLE} SET blocknumber = observed_block + 1 WHERE wallet = ?", WALLETS[0])
     assert explained(trueup, WALLETS[0])["verdict"] == "pending"
     store.sql(f"UPDATE {TABLE} SET observed_block = NULL WHERE wallet = ?", WALLETS[0])
-    assert explained(trueup, WALLETS[0])["verdict"] == "unproven"
+    assert explained(trueup, WALLETS[0])["verdict"] == "unanchored"

@@ -1,7 +1,7 @@
 """Events that change wallets they do not name: rewards and slashes reach every delegator, and the
 trigger's view says who they are."""
 
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true, until_at_rest
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.config import TABLE, triggers
 from harness.world import wallet
 
@@ -22,7 +22,7 @@ def delegated(chain, trueup, store, config):
                               [1_000_000] * 50)
     last = chain.rpc.number()
     chain.anvil.mine(4)
-    trueup.until(lambda: store.covered("audio") >= last, "the delegations to be covered")
+    trueup.until(lambda: store.synced("audio") >= last, "the delegations to be synced")
     assert set(DELEGATORS) <= set(store.rows(TABLE))
     return world
 
@@ -44,7 +44,7 @@ def test_rewards_reach_every_delegator_within_a_block(chain, store, trueup, conf
         right = chain.truth.read(DELEGATORS)
         assert {w: rows[w].balance for w in DELEGATORS} == right
         assert all(rows[w].observed_block == block for w in DELEGATORS)
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
 
 
 def test_without_fan_out_the_sweep_finds_them(chain, store, trueup, configured):
@@ -71,4 +71,4 @@ def test_what_was_delegated_while_nobody_watched(chain, store, trueup, configure
         return all(rows[w].balance == right[w] for w in DELEGATORS)
 
     trueup.until(all_right, "the delegators to be right")
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true, until_at_rest
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.daemon import ROOT
 from harness.first_user import FIRST_DAY, SCHEMA, TABLE, names
 from harness.world import EMPTY, REVERT, wallet
@@ -76,11 +76,11 @@ def test_the_whole_service(user):
     trueup.start()
     trueup.until_log("starting stale-refresh sweep")
     trueup.until_log("stale refresh: tick complete")
-    trueup.until(lambda: store.covered("audio") >= user.chain.rpc.number(), "it to catch up")
+    trueup.until(lambda: store.synced("audio") >= user.chain.rpc.number(), "it to catch up")
     at_rest(user)
     rows = assert_at_rest_equal(store, user.truth, wallets=WALLETS[:50], balance="audio")
     assert set(rows) == set(WALLETS[:50]), "users' and associated wallets', no other"
-    assert store.covered("audio") == user.chain.rpc.number() > behind
+    assert store.synced("audio") == user.chain.rpc.number() > behind
     assert behind <= store.checkpoint("audio_transfers") <= user.chain.rpc.number()
     assert store.one("SELECT count(*) FROM eth_indexer_checkpoints") == 1
     lines = trueup.output().splitlines()
@@ -108,7 +108,7 @@ def test_rows_of_1970_first_and_in_batches(user):
     assert set(WALLETS[:10]) <= read and len(read) <= 15, "only then the others"
     ticks = [x for x in trueup.output().splitlines() if "tick complete" in x]
     assert all("requested=5" in x for x in ticks), ticks
-    assert_proven_rows_true(store, user.truth)
+    assert_anchored_rows_true(store, user.truth)
     rows = store.rows(TABLE)
     assert {rows[w].blocknumber for w in WALLETS[:10]} == {None}, "a sweep's block is no event's"
     assert {rows[w].blocknumber for w in WALLETS[10:30]} == {user.checkpoint}
@@ -148,7 +148,7 @@ def test_the_checkpoint_is_never_lowered(user):
         if len(seen) == 8:
             trueup.kill()
             trueup.start()
-    trueup.until(lambda: store.covered("audio") >= user.chain.rpc.number(), "the last block")
+    trueup.until(lambda: store.synced("audio") >= user.chain.rpc.number(), "the last block")
     assert seen == sorted(seen)
     row = store.rows(TABLE)[WALLETS[5]]
     assert row.blocknumber == user.chain.rpc.number() == row.observed_block
@@ -173,7 +173,7 @@ def test_a_first_boot_without_a_checkpoint_starts_at_the_head(user):
     store.sql("DELETE FROM eth_indexer_checkpoints")
     head = user.chain.rpc.number()
     trueup.start()
-    trueup.until(lambda: store.covered("audio") == head, "the head")
+    trueup.until(lambda: store.synced("audio") == head, "the head")
     assert "backfilling missed blocks" not in trueup.output()
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import config as configs
-from harness.checks import (assert_at_rest_equal, assert_proven_rows_true, until_at_rest)
+from harness.checks import (assert_at_rest_equal, assert_anchored_rows_true, until_at_rest)
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import asked, provider  # noqa: F401
 from harness.world import BOMB, REVERT, wallet
@@ -32,8 +32,8 @@ def first_checkpoint(trueup, store):
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
 
 
-def covered(trueup, store, block, seconds=30):
-    trueup.until(lambda: store.covered(BALANCE) >= block, f"block {block}", seconds)
+def synced(trueup, store, block, seconds=30):
+    trueup.until(lambda: store.synced(BALANCE) >= block, f"block {block}", seconds)
 
 
 def away(chain, rng, gaps):
@@ -116,7 +116,7 @@ def test_a_node_that_is_away_at_the_start_is_waited_for(chain, store, follow, pr
     trueup.start()
     trueup.until_log("no endpoint answers yet", 30)
     provider.reset()
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
 
 
@@ -128,18 +128,18 @@ def test_a_failed_request_holds_the_checkpoint(chain, store, follow, provider, m
     trueup = follow(sweep={"interval": "1h"})
     first_checkpoint(trueup, store)
     chain.world.token.send("mint", WALLETS[0], 5)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     provider.rules({"fault": "error", "method": method, "args": {"text": "internal error", "code": -32603}})
     said = len(trueup.output())
     chain.world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
-    chain.anvil.mine(4)  # settled, so that nothing but the failure is in the checkpoint's way
-    trueup.until(lambda: "covering" in trueup.output()[said:], "it to say that it cannot", 40)
-    assert store.covered(BALANCE) < named and store.checkpoint(CHECKPOINT) < named
+    chain.anvil.mine(4)  # finalized, so that nothing but the failure is in the checkpoint's way
+    trueup.until(lambda: "syncing" in trueup.output()[said:], "it to say that it cannot", 40)
+    assert store.synced(BALANCE) < named and store.checkpoint(CHECKPOINT) < named
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
     assert not store.quarantined(BALANCE)
     provider.reset()
-    covered(trueup, store, named)
+    synced(trueup, store, named)
     row = store.rows(TABLE)[WALLETS[0]]
     assert (row.balance, row.blocknumber) == (10, named)
 
@@ -161,7 +161,7 @@ def test_the_last_step_carries_the_checkpoint(chain, store, follow, provider, rn
     assert store.checkpoint(CHECKPOINT) < first, "not all of these blocks' wallets have been read"
     assert max(many) not in store.rows(TABLE)
     provider.reset()
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     assert set(store.rows(TABLE)) == set(many)
     assert store.checkpoint(CHECKPOINT) >= first
 
@@ -176,7 +176,7 @@ def test_a_failed_wallet_does_not(chain, store, follow, rng):
     chain.world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
     chain.world.token.send("mint", WALLETS[1], 5)
-    covered(trueup, store, named + 1)
+    synced(trueup, store, named + 1)
     assert store.quarantined(BALANCE) == {WALLETS[0]}
     row = store.rows(TABLE)[WALLETS[0]]
     assert (row.balance, row.blocknumber) == (before.balance, before.blocknumber)
@@ -192,7 +192,7 @@ def test_a_wallet_too_large_for_any_call(chain, store, follow, rng):
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:20])
     chain.world.mood([WALLETS[0]], BOMB, 3_000_000)
     chain.world.token.send("mintMany", WALLETS[:20], [1] * 20)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     assert store.quarantined(BALANCE) == {WALLETS[0]}
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:20])
     assert_at_rest_equal(store, chain.truth)
@@ -212,13 +212,13 @@ def test_a_contract_that_fails_for_everybody(chain, store, follow, rng):
     chain.world.token.send("mintMany", WALLETS[:20], [7] * 20)
     named = chain.rpc.number()
     chain.anvil.mine(4)
-    trueup.until_log("covering is held", 20, said)
+    trueup.until_log("syncing is held", 20, said)
     trueup.until_log("stale refresh: a term fails for everybody", 20, said)
     assert 'term \\"staked\\" of balance \\"audio\\" fails for everybody' in trueup.output()
     assert store.quarantined(BALANCE) == set()
     assert {w: r.balance for w, r in store.rows(TABLE).items()} == {
         w: r.balance for w, r in before.items()}
-    assert store.covered(BALANCE) < named
+    assert store.synced(BALANCE) < named
     chain.rpc.call("anvil_setCode", staking, code)
     until_at_rest(trueup, store, chain.anvil)
     rows = assert_at_rest_equal(store, chain.truth)
@@ -249,7 +249,7 @@ def test_a_node_that_answers_from_an_older_block(chain, store, follow, provider,
     trueup.until_log("answered from block", 20, said)
     assert {w: r.balance for w, r in store.rows(TABLE).items()} == {
         w: r.balance for w, r in before.items()}
-    assert store.covered(BALANCE) < named
+    assert store.synced(BALANCE) < named
     provider.reset()
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:10])
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:10])
@@ -263,7 +263,7 @@ def test_logs_left_out_near_the_head(chain, store, follow, provider):  # noqa: F
     provider.rules({"fault": "omit-logs", "method": "eth_getLogs", "times": 1})
     chain.world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
-    covered(trueup, store, named)
+    synced(trueup, store, named)
     assert store.rows(TABLE)[WALLETS[0]].blocknumber == named
 
 
@@ -278,7 +278,7 @@ def test_logs_cut_off_near_the_head(chain, store, follow, provider):  # noqa: F8
     chain.world.staking.post("stakeMany", [WALLETS[1]], [7])
     chain.anvil.mine(1)
     named = chain.rpc.number()
-    covered(trueup, store, named)
+    synced(trueup, store, named)
     assert {store.rows(TABLE)[w].blocknumber for w in WALLETS[:2]} == {named}
 
 
@@ -308,10 +308,10 @@ def test_sweep_and_event_in_every_order(chain, store, follow, trueup, rng):
 
     world.token.send("mint", named_first, 5)  # a later event raises it
     second = chain.rpc.number()
-    covered(trueup, store, second)
+    synced(trueup, store, second)
     assert store.rows(TABLE)[named_first].blocknumber == second
 
-    # The sweep reads past an event that is not covered yet: then the event comes.
+    # The sweep reads past an event that is not synced yet: then the event comes.
     assert trueup.stop() == 0
     world.token.send("mint", swept_first, 7)
     third = chain.rpc.number()
@@ -333,10 +333,10 @@ DEPTH = 12
 
 
 def at_rest(trueup, store, chain):
-    """Like until_at_rest(), with a settled block that is DEPTH behind."""
+    """Like until_at_rest(), with a finalized block that is DEPTH behind."""
     last = chain.rpc.number()
     chain.anvil.mine(DEPTH + 1)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     trueup.until(lambda: all((r.observed_block or 0) >= last for r in store.rows(TABLE).values()),
                  f"every row to be read at {last} or later", 40)
     assert_at_rest_equal(store, chain.truth)
@@ -363,7 +363,7 @@ def test_reorg(chain, store, follow, trueup, rng, depth, down):
     for i in range(depth):
         world.token.send("mintMany", WALLETS[i:i + 5], [1000] * 5)
     head = chain.rpc.number()
-    covered(trueup, store, head)
+    synced(trueup, store, head)
     if down:
         assert trueup.stop() == 0
     chain.anvil.reorg(depth, other_history(chain, WALLETS[15:25], 77))
@@ -378,7 +378,7 @@ def test_reorg(chain, store, follow, trueup, rng, depth, down):
     at_rest(trueup, store, chain)
     assert store.rows(TABLE)[WALLETS[3]].balance == 4711
     world.token.send("mint", WALLETS[4], 1)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     assert store.rows(TABLE)[WALLETS[4]].blocknumber == chain.rpc.number()
     # A restart goes on from the checkpoint, not from the reorg of long ago.
     assert trueup.stop() == 0
@@ -389,11 +389,11 @@ def test_reorg(chain, store, follow, trueup, rng, depth, down):
 
 
 def test_the_last_block_before_a_long_night_was_reorged(chain, store, follow, trueup, rng):
-    """By the time of the restart the chain has settled far above it: still the same chain."""
+    """By the time of the restart the chain has finalized far above it: still the same chain."""
     follow(chain={"settle": DEPTH})
     first_checkpoint(trueup, store)
     chain.world.mint_all(WALLETS[:5], rng)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     assert trueup.stop() == 0
     chain.anvil.reorg(1, other_history(chain, WALLETS[5:8], 9))
     chain.anvil.mine(5 * DEPTH + 40)
@@ -413,7 +413,7 @@ def test_rollback(chain, store, follow, trueup, rng, down):
     at_rest(trueup, store, chain)
     for _ in range(5):
         world.token.send("mintMany", WALLETS[:5], [1000] * 5)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     if down:
         assert trueup.stop() == 0
     chain.anvil.rollback(4)
@@ -434,7 +434,7 @@ def test_reorg_during_a_rescan_that_was_killed(chain, store, follow, trueup, rng
     at_rest(trueup, store, chain)
     for i in range(10):
         world.token.send("mint", WALLETS[i], 1000)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     for depth in (9, 3, 7, 2, 8):
         chain.anvil.reorg(depth, other_history(chain, WALLETS[30 + depth:33 + depth], depth))
         time.sleep(rng.random() * 0.4)  # any moment will do: to see it, rewind, rescan, read, write
@@ -446,12 +446,12 @@ def test_reorg_during_a_rescan_that_was_killed(chain, store, follow, trueup, rng
 
 
 def test_another_chain_ends_the_daemon(chain, store, follow, trueup, rng):
-    """A settled block with another hash: exit 4 with the hint, and nothing of it in the table."""
+    """A finalized block with another hash: exit 4 with the hint, and nothing of it in the table."""
     follow(chain={"settle": 2})
     first_checkpoint(trueup, store)
     chain.world.mint_all(WALLETS[:5], rng)
     chain.anvil.mine(6)
-    covered(trueup, store, chain.rpc.number())
+    synced(trueup, store, chain.rpc.number())
     before = {w: r.balance for w, r in store.rows(TABLE).items()}
     chain.anvil.reorg(6, other_history(chain, WALLETS[:5], 99))
     assert trueup.wait(30) == 4

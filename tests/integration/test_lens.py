@@ -186,7 +186,7 @@ def test_bad_wallets_harm_nobody_else(chain, lens, rng, reader, term):
 
 @pytest.mark.parametrize("reader", LENS_READERS)
 def test_a_second_look_at_many(chain, lens, rng, reader):
-    """What fails cheaply is settled many at a time; what is heavy is by itself, or stays open."""
+    """What fails cheaply is finalized many at a time; what is heavy is by itself, or stays open."""
     wallets = populate(chain.world, rng, 200)
     chain.world.mood(wallets[:150], w.REVERT)
     chain.world.mood(wallets[150:160], w.SWALLOW, 5_000_000)

@@ -248,10 +248,10 @@ def test_logs_in_no_answer(chain, store, live, trueup, provider):  # noqa: F811
     chain.world.token.send("mint", WALLETS[1], 5)
     trueup.until_log("logs that were pushed are in no answer, left to the sweep", 40)
     head = chain.rpc.number()
-    trueup.until(lambda: store.covered(BALANCE) >= head, "it to go on")
+    trueup.until(lambda: store.synced(BALANCE) >= head, "it to go on")
     asked = len(provider.log())
     chain.anvil.mine(2)
-    trueup.until(lambda: store.covered(BALANCE) >= head + 2, "it to go on")
+    trueup.until(lambda: store.synced(BALANCE) >= head + 2, "it to go on")
     assert len(provider.log()) < asked + 20
 
 

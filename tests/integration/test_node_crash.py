@@ -87,7 +87,7 @@ def test_the_node_is_killed_and_comes_back(node, running, trueup, rng):
     store, world, truth = running, node.world, Truth(node.world)
     pids = trueup.workers()
 
-    # It lost nothing for good, but has to fetch again what was settled long ago.
+    # It lost nothing for good, but has to fetch again what was finalized long ago.
     node.flush()
     old = node.flushed.read_text()
     world.traffic(WALLETS, WALLETS[:3], rng, 80)
@@ -95,11 +95,11 @@ def test_the_node_is_killed_and_comes_back(node, running, trueup, rng):
     node.mine(SETTLE)
     node.flush()
     newest, all_of_it = node.rpc.block(), node.flushed.read_text()
-    trueup.until(lambda: store.checkpoint(CHECKPOINT) > newest_of(old), "it to be settled")
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) > newest_of(old), "it to be finalized")
     node.kill()
     node.flushed.write_text(old)
     node.start(grow=False)
-    trueup.until_log(f"the node's head is block {newest_of(old)}, below settled block ", 30)
+    trueup.until_log(f"the node's head is block {newest_of(old)}, below finalized block ", 30)
     node.kill()
     node.flushed.write_text(all_of_it)
     node.start()

@@ -1,4 +1,4 @@
-"""The daemon behind a provider that misbehaves: whatever is played, a proven row equals the chain, no
+"""The daemon behind a provider that misbehaves: whatever is played, a anchored row equals the chain, no
 key is printed, and when it ends everything comes to rest."""
 
 import pathlib
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from harness import config as configs
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true, until_at_rest
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.world import wallet
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "provider"))
@@ -57,7 +57,7 @@ def test_faults_come_and_go(chain, store, provider, behind, rng, faults):
 
     def enough_played():
         chain.world.traffic(WALLETS, PROVIDERS, rng, 30)
-        assert_proven_rows_true(store, chain.truth)
+        assert_anchored_rows_true(store, chain.truth)
         played = [r["played"] for r in provider.order()["rules"]]
         return all(played) and sum(played) >= 40
 

@@ -2,7 +2,7 @@
 
 import json
 
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true
 from harness.config import CHECKPOINT, TABLE
 from harness.world import wallet
 
@@ -57,4 +57,4 @@ def test_no_row_gets_older_than_max_age(chain, store, trueup, configured, rng):
     trueup.until(lambda: "no row is older than sweep.max_age" in trueup.output(), "the all-clear", 20)
     assert trueup.output().count("rows are older than sweep.max_age") == 1
     assert all(r.observed_block is not None for r in store.rows(TABLE).values())
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)

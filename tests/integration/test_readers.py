@@ -61,13 +61,13 @@ GUESS = 99
 
 
 def placed(trueup, store, wallets):
-    """Rows as an application seeds them: a guess from 1970, not proven."""
+    """Rows as an application seeds them: a guess from 1970, not anchored."""
     trueup.run("migrate")
     store.many(f"INSERT INTO {TABLE} (wallet, balance, updated_at) VALUES (?, ?, ?)",
                [(w, str(GUESS), "1970-01-01 00:00:00.000000") for w in wallets])
 
 
-def proven(store):
+def anchored(store):
     """{wallet: balance}; the others still have what they had."""
     rows = store.rows(TABLE)
     assert all(r.balance == GUESS for r in rows.values() if r.observed_block is None)
@@ -121,7 +121,7 @@ def test_all_readers_leave_the_same_table(chain, store, trueup, provider, tmp_pa
     placed(trueup, store, WALLETS)
     trueup.run("sweep")
     truth = chain.truth.read(WALLETS)
-    assert proven(store) == {w: v for w, v in truth.items() if w not in bad}
+    assert anchored(store) == {w: v for w, v in truth.items() if w not in bad}
     if reader == "single":
         # It is told of a failure, not of the gas; a proxy's own is a plain revert.
         bad.update({w: f"{t}: reverted" for t, w in zip(TERMS[1:], WALLETS[7:9])})
@@ -139,7 +139,7 @@ def test_a_term_without_code_is_nobodys_fault(chain, store, trueup, provider, tm
     placed(trueup, store, WALLETS[:20])
     done = trueup.run("sweep", code=None)
     assert "gone" in done.stdout + done.stderr
-    assert proven(store) == {} and reasons(store) == {}
+    assert anchored(store) == {} and reasons(store) == {}
 
 
 def test_what_single_cannot_see(chain, store, trueup, provider, tmp_path):  # noqa: F811
@@ -158,8 +158,8 @@ def test_what_single_cannot_see(chain, store, trueup, provider, tmp_path):  # no
         trueup.run("sweep")
         if reader != "single":
             assert reasons(store) == {w: "held: out of gas"}, reader
-            assert set(proven(store)) == {other}
-    assert proven(store)[w] == 0
+            assert set(anchored(store)) == {other}
+    assert anchored(store)[w] == 0
 
 
 # ---- the choice ---------------------------------------------------------------------------------------
@@ -183,12 +183,12 @@ def test_the_best_that_is_borne(chain, store, trueup, provider, tmp_path, refuse
     trueup.config = configured_for(provider, store, chain, tmp_path)
     placed(trueup, store, WALLETS[:30])
     trueup.run("sweep")
-    assert len(proven(store)) == 30
+    assert len(anchored(store)) == 30
     assert kinds(provider)[-1] == chosen.removesuffix("-revert")
     answered = [r for r in provider.log() if kind_of(r) == "create"]
     if chosen == "create-revert":
         assert len(answered) == 2, "one to try it, one for the wallets"
-    assert proven(store) == chain.truth.read(WALLETS[:30])
+    assert anchored(store) == chain.truth.read(WALLETS[:30])
 
 
 def test_single_where_nothing_else_is_there(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
@@ -200,7 +200,7 @@ def test_single_where_nothing_else_is_there(chain, store, trueup, provider, tmp_
     placed(trueup, store, WALLETS[:5])
     trueup.run("sweep")
     assert kinds(provider)[-1] == "single"
-    assert proven(store) == chain.truth.read(WALLETS[:5])
+    assert anchored(store) == chain.truth.read(WALLETS[:5])
 
 
 def test_an_override_that_is_dropped_in_silence(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
@@ -211,7 +211,7 @@ def test_an_override_that_is_dropped_in_silence(chain, store, trueup, provider, 
     placed(trueup, store, WALLETS[:5])
     trueup.run("sweep")
     assert kinds(provider)[-1] == "create"
-    assert len(proven(store)) == 5
+    assert len(anchored(store)) == 5
 
 
 def test_code_at_the_address_of_the_lens(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
@@ -234,14 +234,14 @@ def test_probed_again_when_it_starts_to_fail(chain, store, trueup, provider, tmp
                                    sweep={"interval": "100ms", "batch": 5})
     placed(trueup, store, WALLETS[:20])
     trueup.start()
-    trueup.until(lambda: len(proven(store)) == 20, "the rows")
+    trueup.until(lambda: len(anchored(store)) == 20, "the rows")
     # At its start the daemon asks each term once, by a plain call: does it answer at all?
     assert kinds(provider)[-1] == "override" and "create" not in kinds(provider)
     provider.rules({"fault": "no-override"})
     chain.world.silent(WALLETS[:20], rng)
     chain.anvil.mine(4)
     truth = chain.truth.read(WALLETS[:20])
-    trueup.until(lambda: proven(store) == truth,
+    trueup.until(lambda: anchored(store) == truth,
                  "the rows by another reader")
     assert kinds(provider)[-1] == "create"
 
@@ -274,10 +274,10 @@ def test_another_endpoint_in_the_middle(chain, store, trueup, provider, tmp_path
     placed(trueup, store, WALLETS)
     provider.rules({"fault": "no-override", "path": "/other"})
     trueup.start()
-    trueup.until(lambda: len(proven(store)) >= 40, "some rows")
+    trueup.until(lambda: len(anchored(store)) >= 40, "some rows")
     provider.rules({"fault": "http-503", "path": "/v2"}, {"fault": "no-override", "path": "/other"})
-    trueup.until(lambda: len(proven(store)) == len(WALLETS), "the others", 30)
-    assert proven(store) == chain.truth.read(WALLETS)
+    trueup.until(lambda: len(anchored(store)) == len(WALLETS), "the others", 30)
+    assert anchored(store) == chain.truth.read(WALLETS)
     used = {(r["path"][:3], kind_of(r)) for r in provider.log() if r["method"] == "eth_call"}
     assert ("/v2", "override") in used and ("/ot", "create") in used
 
@@ -306,11 +306,11 @@ def test_no_row_from_a_block_that_was_not_asked_for(chain, store, trueup, provid
         done = trueup.run("sweep", code=None)
         if lie["fault"] == "ignore-pin" and reader != "single":
             # Found out at once: then numbers are asked for, which are not ignored.
-            assert done.returncode == 0 and len(proven(store)) == 10
+            assert done.returncode == 0 and len(anchored(store)) == 10
             for w, r in store.rows(TABLE).items():
                 assert r.balance == chain.truth.read([w], r.observed_block)[w]
         else:
-            assert done.returncode != 0 and proven(store) == {}, lie
+            assert done.returncode != 0 and anchored(store) == {}, lie
     assert reasons(store) == {}
 
 
@@ -323,7 +323,7 @@ def swept_by_single(chain, store, trueup, provider, tmp_path, rng):  # noqa: F81
                                    sweep={"interval": "100ms"})
     placed(trueup, store, WALLETS[:10])
     trueup.start()
-    trueup.until(lambda: len(proven(store)) == 10, "the rows")
+    trueup.until(lambda: len(anchored(store)) == 10, "the rows")
     return trueup
 
 

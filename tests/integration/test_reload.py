@@ -10,7 +10,7 @@ import pytest
 
 from harness import config as configs
 from harness.anvil import free_port
-from harness.checks import assert_proven_rows_true
+from harness.checks import assert_anchored_rows_true
 from harness.config import CHECKPOINT, TABLE
 from harness.provider import ScriptedProvider
 from harness.wait import SLOWNESS
@@ -79,7 +79,7 @@ def test_endpoints_of_another_chain_are_refused(chain, store, running, what):
         still_follows(trueup, chain, store, WALLETS[1])
         asked = {r["method"] for r in foreign.log()}
         assert asked <= {"eth_chainId", "eth_getBlockByNumber"}, asked
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
     assert "worker died" not in trueup.output()
     assert trueup.stop() == 0
 

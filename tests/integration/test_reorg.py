@@ -12,7 +12,7 @@ import pytest
 
 from harness import config as configs
 from harness.anvil import Anvil
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import provider  # noqa: F401
 from harness.world import World, wallet
@@ -26,7 +26,7 @@ SCHEDULES = int(os.environ.get("TRUEUP_SCHEDULES", "15"))
 
 class Life:
     """One chain and one daemon over many schedules. A branch never reaches down to what the daemon may
-    take for settled: that is another chain, and another test."""
+    take for finalized: that is another chain, and another test."""
 
     def __init__(self, chain, store, trueup, provider, rng):  # noqa: F811
         self.chain, self.store, self.trueup, self.provider, self.rng = chain, store, trueup, provider, rng
@@ -98,7 +98,7 @@ class Life:
 
     def catch_up(self):
         head = self.head()
-        self.trueup.until(lambda: self.store.covered(BALANCE) >= head, f"block {head} to be covered", 60)
+        self.trueup.until(lambda: self.store.synced(BALANCE) >= head, f"block {head} to be synced", 60)
 
     def schedule(self):
         self.story = []
@@ -108,12 +108,12 @@ class Life:
             self.head()
             self.story.append((what.__name__, what()))
             if self.rng.random() < 0.3:
-                assert_proven_rows_true(self.store, self.canonical())
+                assert_anchored_rows_true(self.store, self.canonical())
         self.provider.reset()
 
     def canonical(self):
         """The truth, of rows whose block is still the chain's: the others are about to be found out."""
-        return Unsettled(self.chain, self.store)
+        return Unfinalized(self.chain, self.store)
 
     def rest(self):
         last = self.head()
@@ -123,7 +123,7 @@ class Life:
 
         def resting():
             known = self.store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
-            return (known == head["hash"] and self.store.covered(BALANCE) >= number
+            return (known == head["hash"] and self.store.synced(BALANCE) >= number
                     and not self.store.settling(BALANCE, self.store.checkpoint(CHECKPOINT))
                     and all((r.observed_block or 0) >= last for r in self.store.rows(TABLE).values()))
 
@@ -131,7 +131,7 @@ class Life:
         assert_at_rest_equal(self.store, self.chain.truth, wallets=WALLETS)
 
 
-class Unsettled:
+class Unfinalized:
     """A row is true at its own block, if the daemon's idea of that block is still the chain's."""
 
     def __init__(self, chain, store):
@@ -173,7 +173,7 @@ def life(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
     trueup.env["TRUEUP_PARK_AFTER"] = "0"  # in one life a worker may be killed more often than in years
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
-    # Settled before anything happens: who is named by dropped blocks alone need not have a row.
+    # Finalized before anything happens: who is named by dropped blocks alone need not have a row.
     chain.world.mint_all(WALLETS, rng)
     chain.anvil.mine(SETTLE)
     return Life(chain, store, trueup, provider, rng)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness import config as configs
-from harness.checks import assert_at_rest_equal, assert_proven_rows_true, until_at_rest
+from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import asked, provider  # noqa: F401
 from harness.wait import until
@@ -70,7 +70,7 @@ def test_a_slow_node_drops_ticks_and_piles_up_nothing(chain, store, trueup, prov
     assert calls <= ticks / 3, f"{calls} requests in {ticks:.0f} intervals: they pile up"
     lines = [x for x in trueup.output().splitlines() if "ticks dropped" in x]
     assert all("warn" in x for x in lines)
-    assert_proven_rows_true(store, chain.truth)
+    assert_anchored_rows_true(store, chain.truth)
 
 
 # ---- the list -----------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_removed_while_its_write_is_planned(chain, store, trueup, provider, tmp_
     trueup.run("wallets", "remove", gone)
     provider.reset()
     chain.anvil.mine(1)
-    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "it to be covered")
+    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "it to be synced")
     time.sleep(1.3)  # the slow answer arrives, whatever is made of it
     assert gone not in store.rows(TABLE)
     assert gone not in store.quarantined(BALANCE)
@@ -172,9 +172,9 @@ def test_a_query_that_fails_holds_the_checkpoint(chain, postgres, trueup, tmp_pa
     world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
     trueup.until_log("users")  # the database's own words
-    assert store.covered(BALANCE) < named and WALLETS[0] not in store.rows(TABLE)
+    assert store.synced(BALANCE) < named and WALLETS[0] not in store.rows(TABLE)
     store.sql("ALTER TABLE people RENAME TO users")
-    trueup.until(lambda: store.covered(BALANCE) >= named, "the checkpoint to move")
+    trueup.until(lambda: store.synced(BALANCE) >= named, "the checkpoint to move")
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
 
 
@@ -197,10 +197,10 @@ def test_two_balances_do_not_wait_for_each_other(chain, store, trueup, configure
     chain.rpc.call("anvil_setCode", world.staking.address, "0x60006000fd")
     world.token.send("mintMany", WALLETS[:20], [7] * 20)
     named = chain.rpc.number()
-    trueup.until(lambda: store.covered("second") >= named, "the second to go on")
+    trueup.until(lambda: store.synced("second") >= named, "the second to go on")
     rows = store.rows("second_balances")
     assert len(rows) == 20 and all(r.blocknumber == named for r in rows.values())
-    assert store.covered(BALANCE) < named
+    assert store.synced(BALANCE) < named
 
 
 @on_sqlite
@@ -251,7 +251,7 @@ def test_it_pauses_while_a_job_reads_the_rows(chain, store, trueup, configured, 
     assert "another job is at work on this store: backfill, process 1 on elsewhere" in refused
     said = len(trueup.output())
     chain.world.token.send("mint", WALLETS[0], 1)
-    trueup.until(lambda: store.covered(BALANCE) >= chain.rpc.number(), "follow to go on")
+    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "follow to go on")
     assert "tick complete" not in trueup.output()[said:]
     host = os.uname().nodename
     dead = subprocess.Popen(["true"])

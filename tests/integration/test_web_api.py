@@ -64,7 +64,7 @@ def test_health_in_good_times(chain, store, filled):
     as_time(data["data"]["last_event_at"])
     for path in ("/livez", "/readyz"):
         assert filled.ask(path)[::2] == (200, "ok\n")
-    until(lambda: filled.ask("/freshz")[::2] == (200, "ok\n"), "every row to be seen proven", 20)
+    until(lambda: filled.ask("/freshz")[::2] == (200, "ok\n"), "every row to be seen anchored", 20)
     # A lag that is too long: errors come first, and 0 turns the check off.
     time.sleep(2.1)
     status, _, text = filled.ask("/eth/health?max_event_lag_secs=1")
@@ -155,8 +155,8 @@ def test_changes_arrive_as_they_happen_and_resume_without_a_gap(chain, store, tr
     # While nobody listened.
     for i in range(5):
         chain.world.token.send("mint", WALLETS[10 + i], 1 + i)
-    covered = chain.anvil.rpc.number()
-    trueup.until(lambda: store.covered(BALANCE) >= covered, "the changes to be covered")
+    synced = chain.anvil.rpc.number()
+    trueup.until(lambda: store.synced(BALANCE) >= synced, "the changes to be synced")
     wanted = [r[0] for r in store.sql("SELECT id FROM trueup_changes WHERE id > ? ORDER BY id", before)]
     stream = Stream(filled.port, last=before)
     trueup.until(lambda: len(stream.events) >= len(wanted), "all that was missed", 10)
@@ -171,10 +171,10 @@ def test_status_and_metrics_say_the_same(chain, store, trueup, filled):
     status = trueup.until(lambda: (s := filled.status())["verdict"]["state"] == "green" and
                           s["balances"][0]["rows"] == len(rows) and s, "green, with all rows counted", 20)
     assert status["verdict"]["reasons"] == []
-    assert status["chain"]["head"] == status["chain"]["covered"] == head
+    assert status["chain"]["head"] == status["chain"]["synced"] == head
     assert status["chain"]["id"] == 31337 and status["chain"]["connected"] is True
     balance, = status["balances"]
-    assert balance["unproven"] == 0
+    assert balance["unanchored"] == 0
     assert sum(n for _, n in balance["ages"]) == len(rows)
     assert status["refreshed"]["event"] >= len(WALLETS)
     endpoint, = status["endpoints"]
@@ -182,7 +182,7 @@ def test_status_and_metrics_say_the_same(chain, store, trueup, filled):
     assert {w["name"] for w in status["workers"]} == {"follow", "sweep", "web"}
     assert all(w["running"] and w["restarts"] == 0 for w in status["workers"])
     metrics = filled.metrics()
-    assert metrics["trueup_head_block"] == metrics["trueup_covered_block"] == head
+    assert metrics["trueup_head_block"] == metrics["trueup_synced_block"] == head
     assert metrics[f'trueup_rows{{balance="{BALANCE}"}}'] == len(rows)
     assert metrics[f'trueup_checkpoint_block{{balance="{BALANCE}"}}'] == store.checkpoint(CHECKPOINT)
     assert metrics['trueup_endpoint_up{endpoint="local"}'] == 1
@@ -227,7 +227,7 @@ def test_a_node_that_stops_turns_it_red_and_back(chain, store, trueup, filled):
 @on_sqlite
 def test_wallets_that_cannot_be_read_are_excused(chain, store, trueup, filled):
     chain.world.mood(WALLETS[:2], BURN)
-    chain.anvil.mine(4)  # the sweep reads at what is settled
+    chain.anvil.mine(4)  # the sweep reads at what is finalized
     trueup.until(lambda: len(store.quarantined(BALANCE)) == 2, "quarantine", 40)
     key = f'trueup_quarantined_rows{{balance="{BALANCE}"}}'
     trueup.until(lambda: filled.metrics()[key] == 2, "the metric", 20)

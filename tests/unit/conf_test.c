@@ -239,8 +239,8 @@ static void test_every_setting_is_taken(void **state)
     assert_string_equal(e[1].name, "[::1]");
     assert_string_equal(e[2].name, "[::1]-2");
     assert_string_equal(e[2].ws, "ws://[::1]:8546");
-    assert_int_equal(c->chain.settle, SETTLE_DEPTH);
-    assert_int_equal(c->chain.settle_depth, 12);
+    assert_int_equal(c->chain.finality, FINALITY_DEPTH);
+    assert_int_equal(c->chain.finality_depth, 12);
     assert_int_equal(c->chain.poll_ms, 250);
     assert_int_equal(c->chain.anchor, ANCHOR_ARBSYS);
     assert_string_equal(c->store, "postgres://trueup:password@db/app?sslmode=disable");
@@ -300,7 +300,7 @@ static void test_defaults(void **state)
     assert_string_equal(c->chain.endpoints[0].ws, "ws://localhost:8545");
     assert_string_equal(c->chain.endpoints[0].price, "flat");
     assert_int_equal(c->chain.endpoints[0].reader, READER_AUTO);
-    assert_int_equal(c->chain.settle, SETTLE_FINALIZED);
+    assert_int_equal(c->chain.finality, FINALITY_FINALIZED);
     assert_int_equal(c->chain.poll_ms, 0);
     assert_int_equal(c->chain.anchor, ANCHOR_EVM);
     address_checksum(&c->chain.multicall, text);
@@ -781,7 +781,7 @@ static void test_ranges_at_their_edges(void **state)
         const struct setting *row = &settings[i];
         bool duration = row->kind == &kind_duration;
         if (!duration && row->kind != &kind_number && row->kind != &kind_chain_id &&
-            row->kind != &kind_settle)
+            row->kind != &kind_finality)
             continue;
         const char *unit = duration ? "ms" : "";
         assert_true(accepts(row, row->min, unit));

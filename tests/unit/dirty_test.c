@@ -24,11 +24,11 @@ static void mark(struct dirty *d, unsigned n, int64_t event, enum store_insert i
                                 .insert = insert});
 }
 
-static void nothing_is_settled_too(void **state)
+static void nothing_is_finalized_too(void **state)
 {
     (void)state;
     struct dirty d = {0};
-    dirty_settle(&d);
+    dirty_sort_unique(&d);
     assert_int_equal(d.n, 0);
     dirty_clear(&d);
     dirty_free(&d);
@@ -44,7 +44,7 @@ static void the_latest_event_and_the_widest_right_win(void **state)
     mark(&d, 1, 5, INSERT_IF_LISTED);
     mark(&d, 2, -1, INSERT_NEVER);
     mark(&d, 2, 0, INSERT_NEVER); /* block 0 is an event, too */
-    dirty_settle(&d);
+    dirty_sort_unique(&d);
     assert_int_equal(d.n, 2);
     for (size_t i = 0; i < d.n; i++) {
         bool first = d.list[i].wallet.b[19] == 1;
@@ -52,10 +52,10 @@ static void the_latest_event_and_the_widest_right_win(void **state)
         assert_int_equal(d.list[i].event_block, first ? 7 : 0);
         assert_int_equal(d.list[i].insert, first ? INSERT_ALWAYS : INSERT_NEVER);
     }
-    /* More may come after: settled again, nothing is doubled. */
+    /* More may come after: finalized again, nothing is doubled. */
     mark(&d, 1, 9, INSERT_NEVER);
-    dirty_settle(&d);
-    dirty_settle(&d);
+    dirty_sort_unique(&d);
+    dirty_sort_unique(&d);
     assert_int_equal(d.n, 2);
     dirty_free(&d);
 }
@@ -94,9 +94,9 @@ static void like_a_plain_table(void **state)
             mark(&d, w, event, (enum store_insert)rng_below(&rng, 3));
             expect_mark(&want[w], &d.list[d.n - 1]);
             if (rng_below(&rng, 50) == 0)
-                dirty_settle(&d);
+                dirty_sort_unique(&d);
         }
-        dirty_settle(&d);
+        dirty_sort_unique(&d);
         for (unsigned w = 0; w < WALLETS; w++)
             distinct += want[w].there;
         assert_int_equal(d.n, distinct);
@@ -115,7 +115,7 @@ static void like_a_plain_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_settled_too),
+        cmocka_unit_test(nothing_is_finalized_too),
         cmocka_unit_test(the_latest_event_and_the_widest_right_win),
         cmocka_unit_test(like_a_plain_table),
     };

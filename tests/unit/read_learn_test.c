@@ -209,7 +209,7 @@ static void a_guess_is_not_kept(void **state)
     struct buf text = BUF_INIT(100);
     r.learnt[0] = fresh(126);
     r.learnt[0].held = 100;
-    r.learnt[0].proven = true;
+    r.learnt[0].anchored = true;
     assert_string_equal(reads_learnt_export(&r, NULL, &shape, &text), "test");
     assert_string_equal(buf_str(&text), "100 0 0 0");
     buf_free(&text);

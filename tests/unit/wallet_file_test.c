@@ -75,14 +75,14 @@ static void lines_that_are_none(void **state)
     holds(text, strlen(text), 1, 1, 1);
 }
 
-static void settled_each_is_there_once(void **state)
+static void finalized_each_is_there_once(void **state)
 {
     (void)state;
     struct told told;
     static const char text[] = A "\n" B "\n" A "\n" B "\n";
     struct wallet_list l = read_text(text, sizeof text - 1, &told);
     assert_int_equal(l.n, 4);
-    wallet_list_settle(&l);
+    wallet_list_sort_unique(&l);
     assert_int_equal(l.n, 2);
     assert_true(address_compare(&l.list[0], &l.list[1]) < 0);
     wallet_list_free(&l);
@@ -94,7 +94,7 @@ static void nobody_is_added(void **state)
     (void)state;
     struct wallet_list l = {0};
     wallet_list_add(&l, (const address[1]){{{0}}}, 0);
-    wallet_list_settle(&l);
+    wallet_list_sort_unique(&l);
     assert_int_equal(l.n, 0);
     wallet_list_free(&l);
 }
@@ -104,7 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forms),
         cmocka_unit_test(lines_that_are_none),
-        cmocka_unit_test(settled_each_is_there_once),
+        cmocka_unit_test(finalized_each_is_there_once),
         cmocka_unit_test(nobody_is_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,12 +40,12 @@ function drawChain(s, b) {
   const behind = (n) => (n === null || c.head === null ? null : c.head - n);
   const lag = (n) => `${whole(behind(n))} block${behind(n) === 1 ? "" : "s"} behind the head`;
   say("head", whole(c.head));
-  say("covered", whole(c.covered));
-  say("settled", whole(c.settled));
+  say("synced", whole(c.synced));
+  say("finalized", whole(c.finalized));
   say("checkpoint", whole(checkpoint));
   say("head-note", c.head_time ? `mined ${ago(c.head_time, s.time)}` : "newest block known");
-  say("covered-note", behind(c.covered) === null ? "events answered up to here" : behind(c.covered) > 0 ? lag(c.covered) : "level with the head");
-  say("settled-note", behind(c.settled) === null ? "will not be taken back" : `will not be taken back; ${whole(behind(c.settled))} behind`);
+  say("synced-note", behind(c.synced) === null ? "events answered up to here" : behind(c.synced) > 0 ? lag(c.synced) : "level with the head");
+  say("finalized-note", behind(c.finalized) === null ? "will not be taken back" : `will not be taken back; ${whole(behind(c.finalized))} behind`);
   say("checkpoint-note", b && b.rescanning ? "events are being read again" : "a restart goes on from here");
   const mode = c.mode === "polling" ? "polling" : "subscribed";
   say("about", `${s.version} · chain ${c.id === null ? "unknown" : c.id} · ${mode} · ${s.store.kind === "sqlite" ? "SQLite" : "PostgreSQL"}`);
@@ -60,7 +60,7 @@ function drawRows(s, b) {
   }
   const promise = s.sweep.max_age_ms / 1000, late = promise > 0 && b.oldest_age_seconds > promise;
   facts("rows-facts", [["rows", whole(b.rows)], ["oldest", duration(b.oldest_age_seconds), late ? "amber" : ""],
-    ["half are younger than", duration(b.age_quantiles["0.5"])], ["not proven", whole(b.unproven), b.unproven ? "amber" : ""],
+    ["half are younger than", duration(b.age_quantiles["0.5"])], ["not anchored", whole(b.unanchored), b.unanchored ? "amber" : ""],
     ["in quarantine", whole(b.quarantined), b.quarantined ? "amber" : ""]]);
   agesChart(b, promise);
   say("rows-note", `${promise > 0 ? `Promised: no row older than ${duration(promise)}. ` : ""}Counted ${ago(b.as_of, s.time)}.`);

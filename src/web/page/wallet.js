@@ -6,7 +6,7 @@ import { grouped, moment, whole } from "/words.js";
 
 function row(data, balance) {
   const pairs = [["wallet", data.wallet], ["in balance", balance],
-    ["read at block", data.observed_block === null ? "not proven yet" : whole(data.observed_block)],
+    ["read at block", data.observed_block === null ? "not anchored yet" : whole(data.observed_block)],
     ["last event at block", data.blocknumber === null ? "none" : whole(data.blocknumber)],
     ["read", data.updated_at ? moment(data.updated_at) : "–"]];
   return [el("p", { class: "lead mono" }, grouped(data.balance)),

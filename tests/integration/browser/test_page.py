@@ -98,18 +98,18 @@ def cells(browser, where):
 
 
 def test_it_shows_what_the_api_says(scene, browser):
-    scene.anvil.mine(4)  # the sweep reads at what is settled, and that has news now
+    scene.anvil.mine(4)  # the sweep reads at what is finalized, and that has news now
     client, head = scene.client, scene.anvil.rpc.number()
-    browser.until(f"document.getElementById('covered').textContent === '{head}'", "the head")
+    browser.until(f"document.getElementById('synced').textContent === '{head}'", "the head")
     status, rows = client.status(), len(scene.store.rows(configs.TABLE))
     assert browser.text("#verdict-word") == "The table can be trusted"
-    assert f"each of {rows} rows was read at a proven block" in browser.text("#verdict-text")
+    assert f"each of {rows} rows was read at a anchored block" in browser.text("#verdict-text")
     assert browser.text("#reasons") == "" and browser.run("document.title") == "✓ trueup"
-    for name in ("head", "covered", "settled"):
+    for name in ("head", "synced", "finalized"):
         assert number(browser.text(f"#{name}")) == status["chain"][name], name
     assert number(browser.text("#checkpoint")) == status["balances"][0]["checkpoint"]
     shown = facts(browser, "rows-facts")
-    assert number(shown["rows"]) == rows and number(shown["not proven"]) == 0
+    assert number(shown["rows"]) == rows and number(shown["not anchored"]) == 0
     title = browser.run("document.querySelector('#ages title').textContent")
     assert title.startswith(f"{rows} rows by age: ")
     assert browser.run("document.querySelectorAll('#ages path').length") > 0

@@ -121,7 +121,7 @@ class Anvil:
 
     def flush(self):
         """To disk, with all blocks, logs and states: from here a node goes on that was killed. In the block
-        it starts from, anvil's BLOCKHASH has forgotten the parent, so that nothing can be proven there:
+        it starts from, anvil's BLOCKHASH has forgotten the parent, so that nothing can be anchored there:
         therefore it is an empty one, where nobody has to be read, and another follows at once."""
         self.mine(1)
         packed = self.rpc.call("anvil_dumpState", True)

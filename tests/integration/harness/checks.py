@@ -11,12 +11,12 @@ def wrong_rows(store, truth, table=TABLE, later=0):
             for r, want in zip(rows, right) if r.balance != want]
 
 
-def assert_proven_rows_true(store, truth, table=TABLE, mining=True):
+def assert_anchored_rows_true(store, truth, table=TABLE, mining=True):
     """Holds at any moment, also in the middle of anything. With one exception that no client can
     see through: a call pinned to the head, by number or hash, that meets anvil while it mines the
     next block gets the next block's state in its own block's environment (547 of 3,928 reads under
     steady mining). So while mining goes on, a row may also be right one block later; reading it
-    again once its block is settled mends it, and at rest nothing is forgiven."""
+    again once its block is finalized mends it, and at rest nothing is forgiven."""
     wrong = wrong_rows(store, truth, table)
     if wrong and mining:
         early = {w for w, *_ in wrong_rows(store, truth, table, later=1)}
@@ -26,15 +26,15 @@ def assert_proven_rows_true(store, truth, table=TABLE, mining=True):
 
 def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpoint=CHECKPOINT,
                   wallets=None, seconds=60, blocks=4):
-    """Mines so many blocks past the last change that it is settled, then waits until all of it has
-    been read: covered = head, and every row (and every wallet expected to have one) read since, or in
+    """Mines so many blocks past the last change that it is finalized, then waits until all of it has
+    been read: synced = head, and every row (and every wallet expected to have one) read since, or in
     quarantine. Returns the block of the last change."""
     last = anvil.rpc.number()
     anvil.mine(blocks)  # with one slot an epoch, `finalized` is two blocks behind
     head = anvil.rpc.number()
 
     def resting():
-        if store.covered(balance) < head:
+        if store.synced(balance) < head:
             return False
         if store.settling(balance, store.checkpoint(checkpoint)):
             return False
@@ -49,18 +49,18 @@ def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpo
     return last
 
 
-def until_settled(trueup, store, anvil, balance=BALANCE):
-    """Waits until what has happened is covered and settled, and whom it touched has been read again:
+def until_finalized(trueup, store, anvil, balance=BALANCE):
+    """Waits until what has happened is synced and finalized, and whom it touched has been read again:
     then nobody but the sweep has a reason of its own to look at a row."""
     head = anvil.rpc.number()
-    trueup.until(lambda: store.covered(balance) >= head, f"block {head} to be covered", 60)
+    trueup.until(lambda: store.synced(balance) >= head, f"block {head} to be synced", 60)
     anvil.mine(4)
-    trueup.until(lambda: store.settling(balance, 2 ** 62) == 0, "all of it to have settled", 60)
+    trueup.until(lambda: store.settling(balance, 2 ** 62) == 0, "all of it to have finalized", 60)
 
 
 def assert_at_rest_equal(store, truth, *, table=TABLE, balance=BALANCE, wallets=None):
     """Every row true at its block; every row not in quarantine true at the head; nobody missing."""
-    assert_proven_rows_true(store, truth, table, mining=False)
+    assert_anchored_rows_true(store, truth, table, mining=False)
     rows = store.rows(table)
     quarantined = store.quarantined(balance)
     at_head = truth.read(rows)

@@ -26,9 +26,9 @@ class Store:
             return None
         return self.one("SELECT last_block FROM eth_indexer_checkpoints WHERE name = ?", name)
 
-    def covered(self, balance):
+    def synced(self, balance):
         """The block up to which logs are answered for, as the daemon left it: the checkpoint follows
-        what is settled, this the head. 0 until it is known."""
+        what is finalized, this the head. 0 until it is known."""
         if not self.has_table("trueup_state"):
             return 0
         positions = self.one("SELECT value FROM trueup_state WHERE key = ?", "positions") or ""
@@ -36,7 +36,7 @@ class Store:
         return int(named.get(balance, 0))
 
     def settling(self, balance, block):
-        """How many wallets wait to be read again although their block is settled by now."""
+        """How many wallets wait to be read again although their block is finalized by now."""
         return self.one("SELECT count(*) FROM trueup_dirty WHERE balance = ? AND number <= ?",
                         balance, block)
 

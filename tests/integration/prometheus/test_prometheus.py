@@ -147,8 +147,8 @@ def prometheus_sees(prometheus, anvil, client, postgres, trueup, world, provider
     until(prometheus.answers, "Prometheus to scrape", 30)
     until(lambda: prometheus.value("trueup_head_block") is not None, "the first figures", 20)
     promtool("check", "metrics", input=client.ask("/metrics")[2])
-    until(lambda: prometheus.value("trueup_covered_block") == prometheus.value("trueup_head_block"),
-          "the head to be covered", 20)
+    until(lambda: prometheus.value("trueup_synced_block") == prometheus.value("trueup_head_block"),
+          "the head to be synced", 20)
     # Minutes of the rules' time with nothing wrong.
     time.sleep(5 * SLOWNESS)
     assert prometheus.value("up") == 1 and prometheus.firing() == set()
@@ -167,14 +167,14 @@ def each_fault(prometheus, anvil, client, postgres, trueup, world, provider, min
     postgres.script("INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, endpoint, age) "
                     f"VALUES ('{BALANCE}', '{WALLETS[1]}', 5, 7, 12, 'silent', 'local', 60)")
     fires("TrueupQuarantine", "TrueupOldRows", "TrueupDrift")
-    # A slow node; then a contract that answers nobody, while rows wait to be proven.
+    # A slow node; then a contract that answers nobody, while rows wait to be anchored.
     provider.rules({"fault": "silence", "method": "eth_call", "args": {"seconds": 1.5}})
     fires("TrueupTicksDropped")
     provider.rules()
     world.mood(WALLETS, BURN)
     trueup.until(lambda: client.metrics()["trueup_sweep_broken"] == 1, "the sweep to say so")
     postgres.script(f"UPDATE {TABLE} SET observed_block = NULL")
-    fires("TrueupUnprovenRows", "TrueupSweepFails")
+    fires("TrueupUnanchoredRows", "TrueupSweepFails")
     world.mood(WALLETS, 0)
     # Logs are refused while blocks come; then no block comes.
     provider.rules({"fault": "error", "method": "eth_getLogs",

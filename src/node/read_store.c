@@ -48,8 +48,8 @@ static void fold(struct reading *r, struct piecemeal *p)
     *p = (struct piecemeal){0};
 }
 
-void settle(struct read *read, size_t wallet, enum reading_status status, int term,
-            const u256 *value)
+void read_store_value(struct read *read, size_t wallet, enum reading_status status, int term,
+                      const u256 *value)
 {
     struct piecemeal *p = read->piecemeal ? &read->piecemeal[wallet] : NULL;
     if (!p || !p->pieces) {

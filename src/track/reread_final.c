@@ -1,12 +1,12 @@
-#include "track/settle.h"
+#include "track/reread_final.h"
 #include "base/mem.h"
 #include "track/step.h"
 
 enum { PAGE = 2048, TOUCHED_MOST = 20000 };
 
-uint64_t settle_checkpoint(uint64_t to, uint64_t settled, uint64_t before)
+uint64_t reread_checkpoint(uint64_t to, uint64_t finalized, uint64_t before)
 {
-    uint64_t at = to < settled ? to : settled;
+    uint64_t at = to < finalized ? to : finalized;
     return at > before ? at : before;
 }
 
@@ -17,9 +17,9 @@ static int read_again(struct tracker *t, struct tracked *b, const struct anchor 
     struct dirty plan = {0};
     for (size_t i = 0; i < n; i++)
         dirty_add(&plan, &(struct mark){.wallet = marks[i].wallet, .insert = INSERT_NEVER});
-    dirty_settle(&plan);
+    dirty_sort_unique(&plan);
     struct step s = {.balance = b,
-                     .cause = CAUSE_SETTLE,
+                     .cause = CAUSE_REREAD,
                      .at = *at,
                      .marks = plan.list,
                      .n = plan.n,
@@ -30,14 +30,14 @@ static int read_again(struct tracker *t, struct tracked *b, const struct anchor 
 }
 
 /* The value is written before its mark goes: a crash between them reads once too often. */
-static int settle_in(struct tracker *t, struct tracked *b, const struct anchor *at,
-                     uint64_t settled, struct arena *arena, struct settle_report *ret,
+static int reread_in(struct tracker *t, struct tracked *b, const struct anchor *at,
+                     uint64_t finalized, struct arena *arena, struct reread_report *ret,
                      struct err *err)
 {
     struct store_dirty *marks;
     struct step_report r;
     size_t n;
-    if (store_dirty_due(t->store, &b->store, settled < at->number ? settled : at->number, PAGE,
+    if (store_dirty_due(t->store, &b->store, finalized < at->number ? finalized : at->number, PAGE,
                         arena, &marks, &n, err) < 0)
         return -1;
     if (n == 0)
@@ -55,20 +55,20 @@ static int settle_in(struct tracker *t, struct tracked *b, const struct anchor *
     return store_dirty_drop(t->store, &b->store, marks, n, err);
 }
 
-int settle_page(struct tracker *t, struct tracked *b, const struct anchor *at, uint64_t settled,
-                struct settle_report *ret, struct err *err)
+int reread_page(struct tracker *t, struct tracked *b, const struct anchor *at, uint64_t finalized,
+                struct reread_report *ret, struct err *err)
 {
-    struct settle_report report = {0};
+    struct reread_report report = {0};
     struct arena arena;
     arena_init(&arena);
-    int rc = settle_in(t, b, at, settled, &arena, &report, err);
+    int rc = reread_in(t, b, at, finalized, &arena, &report, err);
     arena_free(&arena);
     if (rc == 0)
         *ret = report;
     return rc;
 }
 
-int settle_touched(struct tracker *t, const struct tracked *b, uint64_t first_bad,
+int reread_touched(struct tracker *t, const struct tracked *b, uint64_t first_bad,
                    struct dirty *touched, struct err *err)
 {
     struct arena arena;
