@@ -14,7 +14,7 @@
 #include "base/parse.h"
 #include "base/random.h"
 #include "conf/conf.h"
-#include "node/read.h"
+#include "read/read.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@
 enum { WINDOW = 8 };
 
 struct bench {
-    struct node *node;
+    struct rpc *node;
     struct reads *reads;
     struct read_shape shape;
     uint64_t chain_id;
@@ -68,7 +68,7 @@ static void load_wallets(struct bench *b, const char *what)
 
 static void counts(const struct bench *b, uint64_t *requests, uint64_t *out, uint64_t *in)
 {
-    const struct endpoint_counters *c = endpoint_counters(node_endpoint(b->node, 0));
+    const struct endpoint_counters *c = endpoint_counters(rpc_endpoint(b->node, 0));
     *requests = c->requests;
     *out = c->bytes_out;
     *in = c->bytes_in;
@@ -93,7 +93,7 @@ static size_t begin(struct bench *b, const struct anchor *at, size_t first)
                            .chain_id = b->chain_id,
                            .wallets = b->wallets + first,
                            .n = n,
-                           .lane = NODE_SWEEP};
+                           .lane = RPC_SWEEP};
     if (reads_begin(b->reads, &ask, b->readings + first, &read, &err) < 0)
         die("read", err.text);
     return first + n;
@@ -124,7 +124,7 @@ static void run_round(struct bench *b)
     int64_t started = clock_us(), cpu = cpu_us();
     u256 sum = U256_ZERO;
     counts(b, &r0, &o0, &i0);
-    if (node_header_tag(b->node, TAG_LATEST, &head, &found, &err) < 0 || !found)
+    if (rpc_header_tag(b->node, TAG_LATEST, &head, &found, &err) < 0 || !found)
         die("head", err.text);
     while (next < b->n || reads_under_way(b->reads)) {
         while (next < b->n && reads_under_way(b->reads) < WINDOW)
@@ -166,8 +166,8 @@ int main(int argc, char **argv)
                                   .multicall = conf->chain.multicall};
     load_wallets(&b, argv[2]);
     b.readings = mem_alloc(b.n * sizeof *b.readings);
-    if (node_open(conf, &b.node, &err) < 0 || reads_open(b.node, &b.reads, &err) < 0 ||
-        node_identify(b.node, &b.chain_id, &genesis, &err) < 0)
+    if (rpc_open(conf, &b.node, &err) < 0 || reads_open(b.node, &b.reads, &err) < 0 ||
+        rpc_identify(b.node, &b.chain_id, &genesis, &err) < 0)
         die("node", err.text);
     if (parse_u64(argv[2], strlen(argv[2]), &n))
         run_round(&b);
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
         while (fgets(line, sizeof line, stdin))
             run_round(&b);
     reads_close(b.reads);
-    node_close(b.node);
+    rpc_close(b.node);
     conf_free(conf);
     mem_free(b.wallets);
     mem_free(b.readings);

@@ -295,10 +295,10 @@ int cli_open(const struct cli *cli, int needs, struct tracker *ret, struct conf 
     }
     ret->stop = stop_asked;
     if (ret->node)
-        node_patience(ret->node, CLI_PATIENCE_MS);
+        rpc_patience(ret->node, CLI_PATIENCE_MS);
     if (ret->reads) {
         reads_stop_when(ret->reads, stop_asked);
-        node_stop_on(ret->node, stop_fd());
+        rpc_stop_on(ret->node, stop_fd());
     }
     *ret_conf = conf;
     return 0;

@@ -20,8 +20,8 @@ static void identify(struct patient *p)
     uint64_t id = 0;
     bool found = false;
     int64_t started = clock_ms();
-    if (node_identify(p->t.node, &id, &p->t.genesis, &p->why) < 0 ||
-        node_header_tag(p->t.node, TAG_LATEST, &p->head, &found, &p->why) < 0)
+    if (rpc_identify(p->t.node, &id, &p->t.genesis, &p->why) < 0 ||
+        rpc_header_tag(p->t.node, TAG_LATEST, &p->head, &found, &p->why) < 0)
         return;
     if (!found) {
         err_set(&p->why, ERR_FAILED, "it knows no newest block");
@@ -41,8 +41,8 @@ void doctor_meet(const struct conf *conf, size_t i, struct patient *p)
         return;
     p->is_open = true;
     reads_stop_when(p->t.reads, stop_asked);
-    node_stop_on(p->t.node, stop_fd());
-    p->endpoint = node_endpoint(p->t.node, 0);
+    rpc_stop_on(p->t.node, stop_fd());
+    p->endpoint = rpc_endpoint(p->t.node, 0);
     identify(p);
 }
 
@@ -51,7 +51,7 @@ void doctor_ask_head(struct patient *p)
     struct header head;
     struct err ignored = {0};
     bool found = false;
-    if (p->answers && node_header_tag(p->t.node, TAG_LATEST, &head, &found, &ignored) == 0 && found)
+    if (p->answers && rpc_header_tag(p->t.node, TAG_LATEST, &head, &found, &ignored) == 0 && found)
         p->head = head;
 }
 
@@ -137,11 +137,11 @@ static void look_at_socket(struct findings *f, const struct conf_endpoint *e)
 /* The text a method without parameters answers, e.g. web3_clientVersion. */
 static void look_at_client(struct findings *f, struct patient *p)
 {
-    struct node_request ask = {.method = "web3_clientVersion", .params = "[]", .params_len = 2};
+    struct rpc_request ask = {.method = "web3_clientVersion", .params = "[]", .params_len = 2};
     struct json *doc = NULL;
     const struct json *result = NULL;
     struct err err = {0};
-    if (node_call(p->t.node, &ask, &doc, &result, NULL, &err) == 0 && json_str(result))
+    if (rpc_call(p->t.node, &ask, &doc, &result, NULL, &err) == 0 && json_str(result))
         doctor_say(f, p->name, FINE, "client %.90s", json_str(result));
     else
         doctor_say(f, p->name, NOTE, "does not say which client it is");
@@ -153,7 +153,7 @@ static void look_at_tags(struct findings *f, struct patient *p)
     struct header h;
     struct err err = {0};
     bool found = false;
-    if (node_header_tag(p->t.node, TAG_FINALIZED, &h, &found, &err) == 0 && found)
+    if (rpc_header_tag(p->t.node, TAG_FINALIZED, &h, &found, &err) == 0 && found)
         doctor_say(f, p->name, FINE, "finalized block %" PRIu64 ", %" PRIu64 " behind its head",
                    h.at.number,
                    p->head.at.number > h.at.number ? p->head.at.number - h.at.number : 0);
@@ -185,7 +185,7 @@ static void look_at_logs(struct findings *f, struct patient *p)
         uint64_t to = p->head.at.number, from = to > widths[i] ? to - widths[i] : 0;
         arena_init(&arena);
         int rc =
-            node_logs_range(p->t.node, &filter.filter, from, to, NODE_CATCHUP, &arena, &logs, &err);
+            rpc_logs_range(p->t.node, &filter.filter, from, to, RPC_CATCHUP, &arena, &logs, &err);
         size_t n = rc == 0 ? logs.n : 0;
         arena_free(&arena);
         if (rc == 0) {

@@ -29,16 +29,16 @@ static bool reads_by(const struct patient *p, const struct conf_endpoint *e, enu
     if (tracker_open(&conf, "trueup doctor", NEEDS_NODE, &t, err) < 0)
         return false;
     reads_stop_when(t.reads, stop_asked);
-    node_stop_on(t.node, stop_fd());
+    rpc_stop_on(t.node, stop_fd());
     struct read_ask ask = {.shape = &t.balances[0].shape,
                            .at = p->head.at,
                            .chain_id = p->t.chain_id,
                            .wallets = wallets,
                            .n = FEW,
-                           .lane = NODE_SWEEP};
+                           .lane = RPC_SWEEP};
     uint64_t id;
     hash32 genesis;
-    bool ok = node_identify(t.node, &id, &genesis, err) == 0 &&
+    bool ok = rpc_identify(t.node, &id, &genesis, err) == 0 &&
               reads_run(t.reads, &ask, readings, &r, err) == 0;
     if (ok && r.end != READ_END_DONE) {
         *err = r.why;
@@ -155,7 +155,7 @@ static bool read_some(struct patient *p, const address *wallets, size_t n, struc
                            .chain_id = p->t.chain_id,
                            .wallets = wallets,
                            .n = n,
-                           .lane = NODE_SWEEP};
+                           .lane = RPC_SWEEP};
     const struct endpoint_counters before = *endpoint_counters(p->endpoint);
     int64_t started = clock_ms();
     if (reads_run(p->t.reads, &ask, readings, &r, err) < 0)

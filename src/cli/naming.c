@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 #include "cli/terms.h"
 #include "eth/abi.h"
-#include "node/node.h"
+#include "rpc/rpc.h"
 
 #include <string.h>
 
@@ -32,23 +32,23 @@ static int ask_symbol(const struct conf *conf, const address *token, char ret[SY
                       struct err *err)
 {
     static const uint8_t symbol_selector[4] = {0x95, 0xd8, 0x9b, 0x41};
-    struct node *node;
+    struct rpc *node;
     struct header head;
     struct fault_info fault;
     uint8_t *reply = NULL;
     size_t n = 0;
     bool found = false;
     ret[0] = '\0';
-    if (node_open(conf, &node, err) < 0)
+    if (rpc_open(conf, &node, err) < 0)
         return -1;
-    node_patience(node, CLI_PATIENCE_MS);
-    int rc = node_header_tag(node, TAG_LATEST, &head, &found, err);
+    rpc_patience(node, CLI_PATIENCE_MS);
+    int rc = rpc_header_tag(node, TAG_LATEST, &head, &found, err);
     if (rc == 0 && found &&
-        node_view(node, token, symbol_selector, 4, &head.at, &reply, &n, &fault, NULL) == 0) {
+        rpc_view(node, token, symbol_selector, 4, &head.at, &reply, &n, &fault, NULL) == 0) {
         decode_symbol(reply, n, ret);
         mem_free(reply);
     }
-    node_close(node);
+    rpc_close(node);
     return rc;
 }
 
@@ -57,13 +57,13 @@ static int must_be_a_token(const struct conf *conf, struct err *err)
 {
     const struct conf_term *term = &conf->balances[0].terms[0];
     char text[ADDRESS_TEXT];
-    struct node *node;
+    struct rpc *node;
     bool silent = false;
-    if (node_open(conf, &node, err) < 0)
+    if (rpc_open(conf, &node, err) < 0)
         return -1;
-    node_patience(node, CLI_PATIENCE_MS);
+    rpc_patience(node, CLI_PATIENCE_MS);
     int rc = term_is_silent(node, &term->contract, term->view.selector, &silent, err);
-    node_close(node);
+    rpc_close(node);
     if (rc < 0 || !silent)
         return rc;
     address_checksum(&term->contract, text);

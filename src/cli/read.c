@@ -50,8 +50,8 @@ static int find_block(struct tracker *t, const struct cli *cli, struct anchor *r
     uint64_t number = 0;
     if (cli_number(cli, "at", &number, err) < 0)
         return -1;
-    int rc = cli_has(cli, "at") ? node_header_number(t->node, number, &h, &found, err)
-                                : node_header_tag(t->node, TAG_LATEST, &h, &found, err);
+    int rc = cli_has(cli, "at") ? rpc_header_number(t->node, number, &h, &found, err)
+                                : rpc_header_tag(t->node, TAG_LATEST, &h, &found, err);
     if (rc < 0)
         return -1;
     if (!found)
@@ -69,7 +69,7 @@ static int read_all(struct tracker *t, const struct read_shape *shape, const str
                            .chain_id = t->chain_id,
                            .wallets = wallets,
                            .n = n,
-                           .lane = NODE_LIVE};
+                           .lane = RPC_LIVE};
     struct read_report report;
     if (reads_run(t->reads, &ask, readings, &report, err) < 0)
         return -1;

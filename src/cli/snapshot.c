@@ -83,8 +83,8 @@ static int find_block(struct tracker *t, uint64_t number, struct anchor *ret, st
 {
     struct header h, finalized;
     bool found, has_finalized;
-    if (node_header_number(t->node, number, &h, &found, err) < 0 ||
-        node_header_tag(t->node, TAG_FINALIZED, &finalized, &has_finalized, err) < 0)
+    if (rpc_header_number(t->node, number, &h, &found, err) < 0 ||
+        rpc_header_tag(t->node, TAG_FINALIZED, &finalized, &has_finalized, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);

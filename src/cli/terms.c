@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-int term_is_silent(struct node *node, const address *contract, const uint8_t selector[4],
+int term_is_silent(struct rpc *node, const address *contract, const uint8_t selector[4],
                    bool *ret_silent, struct err *err)
 {
     enum { WORD = 32 };
@@ -14,7 +14,7 @@ int term_is_silent(struct node *node, const address *contract, const uint8_t sel
     struct fault_info fault;
     memcpy(data, selector, 4);
     data[4 + WORD - 1] = 1; /* some tokens refuse the zero address */
-    int rc = node_view(node, contract, data, sizeof data, NULL, &reply, &n, &fault, err);
+    int rc = rpc_view(node, contract, data, sizeof data, NULL, &reply, &n, &fault, err);
     if (rc < 0 && fault.fault != FAULT_REVERT)
         return -1;
     *ret_silent = rc < 0 || n != WORD;

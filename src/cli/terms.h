@@ -4,13 +4,13 @@
 #define CLI_TERMS_H
 
 #include "conf/conf.h"
-#include "node/node.h"
+#include "rpc/rpc.h"
 
 #include <stdbool.h>
 
 /* *ret_silent: the view answers a wallet, at the newest block, with other than a word of 32 bytes,
  * or reverts. An error when the node cannot be asked. */
-int term_is_silent(struct node *node, const address *contract, const uint8_t selector[4],
+int term_is_silent(struct rpc *node, const address *contract, const uint8_t selector[4],
                    bool *ret_silent, struct err *err);
 
 #endif

@@ -247,7 +247,7 @@ static int fly(struct run *r, struct flights *f, struct err *err)
     struct flights_progress done = {0}, *sum = &r->ret->traffic;
     f->t = r->a->t;
     f->b = r->a->b;
-    f->lane = NODE_SWEEP;
+    f->lane = RPC_SWEEP;
     f->who = "trueup audit";
     f->lease = r->a->lease;
     f->ctx = r;

@@ -83,7 +83,7 @@ static int sum_term(struct summing *s, int term, struct audit_report *ret, struc
     struct flights f = {.t = s->a->t,
                         .b = &one,
                         .cause = CAUSE_AUDIT,
-                        .lane = NODE_SWEEP,
+                        .lane = RPC_SWEEP,
                         .who = "trueup audit",
                         .lease = s->a->lease,
                         .ctx = s,
@@ -109,8 +109,8 @@ static int ask_supply(const struct audit *a, const struct conf_term *term, const
     struct fault_info fault;
     uint8_t *reply = NULL;
     size_t len = 0;
-    int rc = node_view(a->t->node, &term->contract, total_supply, sizeof total_supply, at, &reply,
-                       &len, &fault, err);
+    int rc = rpc_view(a->t->node, &term->contract, total_supply, sizeof total_supply, at, &reply,
+                      &len, &fault, err);
     *ret_answered = rc == 0 && len == 32;
     if (*ret_answered)
         u256_from_be32(ret, reply);

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "node/price.h"
+#include "rpc/price.h"
 #include "track/pass.h"
 
 #include <inttypes.h>
@@ -98,11 +98,11 @@ static int take_sample(struct backfill *f, const struct log_filter *filter, uint
     arena_init(&arena);
     for (unsigned i = 0; rc < 0 && i < SAMPLE_TRIES; i++) {
         struct logs logs;
-        struct range *range = history_range(h, node_best(f->t->node));
+        struct range *range = history_range(h, rpc_best(f->t->node));
         uint64_t left = h->to - from, width = range->width < left ? range->width : left;
         int64_t started = clock_ms();
-        rc = node_logs_range(f->t->node, filter, from, from + width, NODE_CATCHUP, &arena, &logs,
-                             err);
+        rc =
+            rpc_logs_range(f->t->node, filter, from, from + width, RPC_CATCHUP, &arena, &logs, err);
         if (rc == 0) {
             range_answered(range, width, logs.n);
             events_mark(f->b, logs.list, logs.n, &named);
@@ -143,7 +143,7 @@ static int sample_parts(struct backfill *f, struct backfill_forecast *ret, struc
         struct sample s = {.blocks = 1};
         if (take_sample(f, &filter.filter, h->next + i * part + part / 2, &s, err) < 0)
             return -1;
-        add_part(part, &s, history_range(h, node_best(f->t->node))->ceiling, ret);
+        add_part(part, &s, history_range(h, rpc_best(f->t->node))->ceiling, ret);
     }
     ret->sampled = true;
     return 0;
@@ -153,7 +153,7 @@ static const struct conf_endpoint *best_endpoint(const struct backfill *f)
 {
     const struct conf *conf = f->t->conf;
     for (size_t i = 0; i < conf->chain.n_endpoints; i++)
-        if (node_endpoint(f->t->node, i) == node_best(f->t->node))
+        if (rpc_endpoint(f->t->node, i) == rpc_best(f->t->node))
             return &conf->chain.endpoints[i];
     return &conf->chain.endpoints[0];
 }
@@ -177,7 +177,7 @@ static int forecast(struct backfill *f, struct backfill_forecast *ret, struct er
     if (left > SHORT_WAY && sample_parts(f, ret, err) < 0)
         return -1;
     /* With another endpoint wide windows come first: that nothing is in them it may deny. */
-    if (!ret->sampled && node_endpoints(f->t->node) == 1)
+    if (!ret->sampled && rpc_endpoints(f->t->node) == 1)
         f->history.ranges[0].width = UNSEEN;
     if (!ret->sampled)
         ret->requests = left ? 2 * (left / (RANGE_FIRST + 1) + 1) : 0;
@@ -273,7 +273,7 @@ static int read_found(struct backfill *f, struct flights_progress *ret, struct e
     struct flights flights = {.t = f->t,
                               .b = f->b,
                               .cause = CAUSE_BACKFILL,
-                              .lane = NODE_SWEEP,
+                              .lane = RPC_SWEEP,
                               .who = "trueup backfill",
                               .lease = f->lease,
                               .ctx = &r,
@@ -298,7 +298,7 @@ static int leave_checkpoint(struct backfill *f, bool *ret_set, struct err *err)
         return -1;
     if (found)
         return 0;
-    if (node_header_number(f->t->node, to, &h, &found, err) < 0)
+    if (rpc_header_number(f->t->node, to, &h, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, to);

@@ -140,7 +140,7 @@ static int header_by_depth(struct tracker *t, const struct header *head, uint64_
         *ret = head->at;
         return 0;
     }
-    if (node_header_number(t->node, number, &h, &found, err) < 0)
+    if (rpc_header_number(t->node, number, &h, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has head %" PRIu64 " but not block %" PRIu64,
@@ -158,8 +158,8 @@ int chain_finalized_at(struct tracker *t, const struct header *head, struct anch
     *ret_stands_in = false;
     if (rule == FINALITY_DEPTH)
         return header_by_depth(t, head, t->conf->chain.finality_depth, ret, err);
-    if (node_header_tag(t->node, rule == FINALITY_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found,
-                        err) < 0)
+    if (rpc_header_tag(t->node, rule == FINALITY_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found, err) <
+        0)
         return -1;
     *ret_stands_in = !found || h.at.number + CHAIN_STALE < head->at.number;
     if (*ret_stands_in)
@@ -190,7 +190,7 @@ static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *r
                          struct err *err)
 {
     struct header h;
-    if (node_header_number(t->node, stored->number, &h, ret_there, err) < 0)
+    if (rpc_header_number(t->node, stored->number, &h, ret_there, err) < 0)
         return -1;
     *ret = *ret_there && hash_equal(&h.at.hash, &stored->hash);
     return 0;
@@ -264,7 +264,7 @@ static int walk_down(struct tracker *t, const struct header *head, uint64_t belo
     while (list->at.number > below + 1 && n <= CHAIN_NEAR) {
         struct header h;
         bool found;
-        if (node_header_hash(t->node, &list->at.parent, &h, &found, err) < 0)
+        if (rpc_header_hash(t->node, &list->at.parent, &h, &found, err) < 0)
             return -1;
         if (!found || h.at.number + 1 != list->at.number)
             return err_set(err, ERR_FAILED, "the node does not have the parent of block %" PRIu64,
@@ -356,7 +356,7 @@ static int has_our_genesis(struct tracker *t, bool *ret, struct err *err)
 {
     struct header h;
     bool found;
-    if (node_header_number(t->node, 0, &h, &found, err) < 0)
+    if (rpc_header_number(t->node, 0, &h, &found, err) < 0)
         return -1;
     *ret = found && hash_equal(&h.at.hash, &t->genesis);
     return 0;
@@ -420,7 +420,7 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
     struct anchor top;
     bool found, have_top = false;
     *ret = CHAIN_SAME;
-    if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
+    if (rpc_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");

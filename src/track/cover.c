@@ -59,8 +59,8 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
     struct logs logs;
     struct err why = {0};
     *ret_ok = false;
-    if (node_logs_range(f->t->node, &f->filter.filter, from, to, NODE_CATCHUP, arena, &logs,
-                        &why) == 0) {
+    if (rpc_logs_range(f->t->node, &f->filter.filter, from, to, RPC_CATCHUP, arena, &logs, &why) ==
+        0) {
         if (!is_our_branch(&f->chain, &logs.to))
             return err_set(err, ERR_FAILED,
                            "the logs up to block %" PRIu64 " are of another branch", to);
@@ -95,8 +95,7 @@ static int cover_block(struct follow *f, const struct header *h, struct arena *a
         pushed_answered(&f->pushed, h, NULL);
         return 0;
     }
-    if (node_logs_block(f->t->node, &f->filter.filter, h, NODE_LIVE, arena, &logs, &doubted, err) <
-        0)
+    if (rpc_logs_block(f->t->node, &f->filter.filter, h, RPC_LIVE, arena, &logs, &doubted, err) < 0)
         return -1;
     pushed_answered(&f->pushed, h, &logs);
     answered_by(&f->answered, h->at.number, endpoint_name(logs.by));
@@ -202,7 +201,7 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
                          .at = *at,
                          .marks = n > 0 ? dirty->list + done : NULL,
                          .n = n,
-                         .lane = NODE_LIVE,
+                         .lane = RPC_LIVE,
                          .has_checkpoint = done + n == dirty->n,
                          .checkpoint = checkpoint,
                          .unfinalized = at->number > f->chain.finalized.number};

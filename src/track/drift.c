@@ -134,8 +134,8 @@ static bool explains(struct drift *one, uint64_t block)
 static void count_missed(struct inquiry *q, uint64_t block)
 {
     const char *name = answered_whose(&q->answered, block);
-    for (size_t i = 0; name && i < node_endpoints(q->t->node); i++)
-        if (strcmp(endpoint_name(node_endpoint(q->t->node, i)), name) == 0)
+    for (size_t i = 0; name && i < rpc_endpoints(q->t->node); i++)
+        if (strcmp(endpoint_name(rpc_endpoint(q->t->node, i)), name) == 0)
             counters_missed_log(i);
 }
 
@@ -177,8 +177,8 @@ static int look_at(struct inquiry *q, const struct event_log *log, struct named 
 /* Not the endpoint that answered first, if there is another that keeps up. */
 static struct endpoint *somebody_else(struct inquiry *q)
 {
-    struct node *n = q->t->node;
-    struct endpoint *best = node_best(n), *other = node_other(n, best);
+    struct rpc *n = q->t->node;
+    struct endpoint *best = rpc_best(n), *other = rpc_other(n, best);
     const char *first = answered_whose(&q->answered, q->to);
     return other && first && strcmp(endpoint_name(best), first) == 0 ? other : best;
 }
@@ -188,8 +188,8 @@ static bool window(struct inquiry *q, const struct log_filter *f, struct range *
                    uint64_t *from, struct logs *ret, struct err *why)
 {
     uint64_t to = q->to - *from > range->width ? *from + range->width : q->to;
-    if (node_logs_of(q->t->node, q->who, f, *from, to, NODE_SWEEP, q->arena, ret, why) < 0) {
-        struct endpoint *best = node_best(q->t->node);
+    if (rpc_logs_of(q->t->node, q->who, f, *from, to, RPC_SWEEP, q->arena, ret, why) < 0) {
+        struct endpoint *best = rpc_best(q->t->node);
         if (why->kind == ERR_STOPPED)
             return false;
         if (range_refused(range, to - *from, &ret->fault) == RANGE_AGAIN) {
@@ -259,7 +259,7 @@ static int kept_since(struct inquiry *q, struct drift *one)
     if (prove_rows(q->t->store, &q->b->store, &one->wallet, 1, &row, q->err) < 0)
         return -1;
     bool known = row.found &&
-                 node_header_number(q->t->node, one->event_block, &h, &found, &ignored) == 0 &&
+                 rpc_header_number(q->t->node, one->event_block, &h, &found, &ignored) == 0 &&
                  found;
     bool after = known && (int64_t)h.at.timestamp * 1000000 < row.created_us;
     one->cause = after ? DRIFT_NONE : known ? DRIFT_MISSED_LOG : DRIFT_UNKNOWN;

@@ -5,7 +5,7 @@
 #ifndef TRACK_EVENTS_H
 #define TRACK_EVENTS_H
 
-#include "node/logs.h"
+#include "rpc/logs.h"
 #include "track/dirty.h"
 #include "track/fanout.h"
 #include "track/tracker.h"

@@ -112,11 +112,11 @@ static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struc
     struct fault_info fault;
     abi_encode_view(ask->selector, &ask->argument, call);
     *ret = NULL;
-    if (node_view_now(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault,
-                      err) == 0)
+    if (rpc_view_now(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault,
+                     err) == 0)
         return 0;
-    if (fault.fault == FAULT_PRUNED && node_view_now(t->node, &ask->contract, call, sizeof call, at,
-                                                     ret, ret_len, &fault, err) == 0)
+    if (fault.fault == FAULT_PRUNED && rpc_view_now(t->node, &ask->contract, call, sizeof call, at,
+                                                    ret, ret_len, &fault, err) == 0)
         return 0;
     if (names_nobody(fault.fault))
         return 0;

@@ -308,8 +308,8 @@ static int show_ready(struct run *r, struct err *err)
 static void count_traffic(const struct tracker *t, struct flights_progress *p, bool begin)
 {
     uint64_t requests = 0, out = 0, in = 0;
-    for (size_t i = 0; i < node_endpoints(t->node); i++) {
-        const struct endpoint_counters *c = endpoint_counters(node_endpoint(t->node, i));
+    for (size_t i = 0; i < rpc_endpoints(t->node); i++) {
+        const struct endpoint_counters *c = endpoint_counters(rpc_endpoint(t->node, i));
         requests += c->requests;
         out += c->bytes_out;
         in += c->bytes_in;

@@ -21,7 +21,7 @@ struct flights {
     struct tracker *t;
     struct tracked *b;
     enum store_cause cause;
-    enum node_lane lane;
+    enum rpc_lane lane;
     const char *who;     /* names the connections of those who write */
     struct lease *lease; /* renewed on the way; NULL: none */
     void *ctx;

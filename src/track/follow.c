@@ -215,8 +215,8 @@ bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t
 
 static void count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
 {
-    for (size_t i = 0; i < node_endpoints(f->t->node); i++)
-        for (size_t k = 0; k < n_logs && node_endpoint(f->t->node, i) == by; k++)
+    for (size_t i = 0; i < rpc_endpoints(f->t->node); i++)
+        for (size_t k = 0; k < n_logs && rpc_endpoint(f->t->node, i) == by; k++)
             counters_missed_log(i);
 }
 

@@ -51,8 +51,8 @@ struct walk {
 
 struct range *history_range(struct history *h, const struct endpoint *e)
 {
-    for (size_t i = 0; i < HISTORY_ENDPOINTS && i < node_endpoints(h->t->node); i++)
-        if (node_endpoint(h->t->node, i) == e)
+    for (size_t i = 0; i < HISTORY_ENDPOINTS && i < rpc_endpoints(h->t->node); i++)
+        if (rpc_endpoint(h->t->node, i) == e)
             return &h->ranges[i];
     return &h->ranges[0];
 }
@@ -218,20 +218,20 @@ static uint64_t expected(const struct walk *w, uint64_t width)
 static bool may_open(struct walk *w)
 {
     size_t n = under_way(w);
-    uint64_t width = history_range(w->h, node_best(w->h->t->node))->width;
+    uint64_t width = history_range(w->h, rpc_best(w->h->t->node))->width;
     return n == 0 || (n + w->n_pending < PENDING && w->blocks_lately > 0 &&
                       expected(w, width) <= LOGS_AT_ONCE);
 }
 
 static int open_one(struct walk *w, struct window *free_one, struct err *err)
 {
-    struct endpoint *by = node_best(w->h->t->node);
+    struct endpoint *by = rpc_best(w->h->t->node);
     struct span s;
     if (!next_span(w, history_range(w->h, by)->width, &s))
         return 0;
     *free_one = (struct window){.by = by, .span = s};
     arena_init(&free_one->arena);
-    if (logs_window_open(w->h->t->node, &w->filter.filter, s.from, s.to, NODE_CATCHUP, by,
+    if (logs_window_open(w->h->t->node, &w->filter.filter, s.from, s.to, RPC_CATCHUP, by,
                          &free_one->arena, &free_one->w, err) == 0)
         return 0;
     give_back(w, s);
@@ -315,8 +315,8 @@ static int take_window(struct walk *w, struct window *win, struct err *err)
 
 static int take_answer(struct walk *w, struct err *err)
 {
-    struct node_answer a;
-    int got = node_next(w->h->t->node, LOOK_MS, &a, err);
+    struct rpc_answer a;
+    int got = rpc_next(w->h->t->node, LOOK_MS, &a, err);
     if (got <= 0)
         return got;
     for (size_t i = 0; i < WINDOWS; i++) {
@@ -324,7 +324,7 @@ static int take_answer(struct walk *w, struct err *err)
         if (win->w && logs_window_take(win->w, &a))
             return logs_window_ended(win->w) ? take_window(w, win, err) : 0;
     }
-    node_answer_free(&a);
+    rpc_answer_free(&a);
     return 0;
 }
 
@@ -333,8 +333,8 @@ static int take_answer(struct walk *w, struct err *err)
 static uint64_t requests_so_far(const struct tracker *t)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < node_endpoints(t->node); i++)
-        n += endpoint_counters(node_endpoint(t->node, i))->requests;
+    for (size_t i = 0; i < rpc_endpoints(t->node); i++)
+        n += endpoint_counters(rpc_endpoint(t->node, i))->requests;
     return n;
 }
 
@@ -343,7 +343,7 @@ static int may_go_on(struct walk *w, struct err *err)
     struct tracker *t = w->h->t;
     if (t->stop && t->stop())
         return err_set(err, ERR_STOPPED, "stopped");
-    if (!node_may_spend(t->node, NODE_CATCHUP, NULL)) {
+    if (!rpc_may_spend(t->node, RPC_CATCHUP, NULL)) {
         err_set(err, ERR_FAILED, "today's budget is spent");
         return err_hint(err, "run it again tomorrow, or raise budget.per_day");
     }

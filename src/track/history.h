@@ -1,6 +1,6 @@
 /*
  * Event history, walked for whom it names: several windows of eth_getLogs under way at once, each
- * as wide as its endpoint bears (range.h), each checked as node/logs.h says. What the logs name
+ * as wide as its endpoint bears (range.h), each checked as rpc/logs.h says. What the logs name
  * goes into trueup_found, together with how far the walk has come, every few seconds and in one
  * transaction: a kill loses no more than what came since.
  *

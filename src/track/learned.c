@@ -33,10 +33,10 @@ static int load_one(struct tracker *t, const struct endpoint *e, const struct tr
 int learned_load(struct tracker *t, struct learned *l, struct err *err)
 {
     *l = (struct learned){.looked_ms = clock_ms()};
-    for (size_t e = 0; e < node_endpoints(t->node); e++)
+    for (size_t e = 0; e < rpc_endpoints(t->node); e++)
         for (size_t b = 0; b < t->n_balances; b++)
             for (const struct reader *const *r = readers; *r; r++)
-                if (load_one(t, node_endpoint(t->node, e), &t->balances[b], (*r)->name, err) < 0)
+                if (load_one(t, rpc_endpoint(t->node, e), &t->balances[b], (*r)->name, err) < 0)
                     return -1;
     return 0;
 }
@@ -52,9 +52,9 @@ static uint64_t mix(uint64_t print, const char *text)
 static int go_through(struct tracker *t, bool store, uint64_t *ret_print, struct err *err)
 {
     uint64_t print = 1;
-    for (size_t e = 0; e < node_endpoints(t->node); e++) {
+    for (size_t e = 0; e < rpc_endpoints(t->node); e++) {
         for (size_t b = 0; b < t->n_balances; b++) {
-            const struct endpoint *at = node_endpoint(t->node, e);
+            const struct endpoint *at = rpc_endpoint(t->node, e);
             struct buf text = BUF_INIT(TEXT);
             char key[KEY] = "";
             int rc = 0;

@@ -14,7 +14,7 @@ static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *
         return -1;
     if (found)
         return 0;
-    if (node_header_number(t->node, number, &h, &found, err) < 0)
+    if (rpc_header_number(t->node, number, &h, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
@@ -37,7 +37,7 @@ static int look(struct tracker *t, const struct tracked *b, struct view *ret, st
     struct anchor finalized;
     struct positions p;
     bool found, stands_in;
-    if (node_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
+    if (rpc_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
@@ -160,7 +160,7 @@ int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err
     struct flights flights = {.t = p->t,
                               .b = p->b,
                               .cause = CAUSE_SWEEP,
-                              .lane = NODE_SWEEP,
+                              .lane = RPC_SWEEP,
                               .who = "trueup sweep",
                               .lease = p->lease,
                               .ctx = &w,

@@ -9,7 +9,7 @@
 #define TRACK_PUSHED_H
 
 #include "eth/address.h"
-#include "node/logs.h"
+#include "rpc/logs.h"
 
 enum { PUSHED_BLOCKS = 32, PUSHED_INDEXES = 4096, PUSHED_TRIES = 3 };
 

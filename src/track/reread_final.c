@@ -23,7 +23,7 @@ static int read_again(struct tracker *t, struct tracked *b, const struct anchor 
                      .at = *at,
                      .marks = plan.list,
                      .n = plan.n,
-                     .lane = NODE_CATCHUP};
+                     .lane = RPC_CATCHUP};
     int rc = step_files_drift(t, &s, err) < 0 ? -1 : step_run(t, &s, ret, err);
     dirty_free(&plan);
     return rc;

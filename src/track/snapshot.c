@@ -74,7 +74,7 @@ static int check_state(const struct snapshot *s, struct err *err)
     struct fault_info fault;
     abi_encode_view(term->view.selector, &nobody, call);
     int rc =
-        node_view(s->t->node, &term->contract, call, sizeof call, &s->at, &reply, &n, &fault, err);
+        rpc_view(s->t->node, &term->contract, call, sizeof call, &s->at, &reply, &n, &fault, err);
     mem_free(reply);
     if (rc == 0 || fault.fault == FAULT_REVERT)
         return 0;
@@ -90,7 +90,7 @@ int snapshot_run(const struct snapshot *s, struct flights_progress *ret, struct 
     struct flights flights = {.t = s->t,
                               .b = s->b,
                               .cause = CAUSE_SWEEP, /* nothing is written */
-                              .lane = NODE_SWEEP,
+                              .lane = RPC_SWEEP,
                               .who = "trueup snapshot",
                               .ctx = &w,
                               .plan = plan,

@@ -19,7 +19,7 @@ struct step {
     struct anchor at;
     const struct mark *marks; /* finalized: unique, in key order */
     size_t n;
-    enum node_lane lane;
+    enum rpc_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */
     uint64_t checkpoint;
     bool unfinalized; /* `at` may be taken back: the wallets are marked, to be read again

@@ -53,12 +53,12 @@ static int find_block(struct tracker *t, struct story *s, struct err *err)
 {
     struct header h;
     bool found;
-    if (node_header_tag(t->node, TAG_LATEST, &h, &found, err) < 0)
+    if (rpc_header_tag(t->node, TAG_LATEST, &h, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
     bool near = s->has_synced && s->synced < h.at.number && s->synced + CHAIN_DEPTH >= h.at.number;
-    if (near && node_header_number(t->node, s->synced, &h, &found, err) < 0)
+    if (near && rpc_header_number(t->node, s->synced, &h, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, s->synced);
@@ -75,7 +75,7 @@ static int read_one(struct tracker *t, const struct read_shape *shape, const str
                            .chain_id = t->chain_id,
                            .wallets = &s->wallet,
                            .n = 1,
-                           .lane = NODE_LIVE};
+                           .lane = RPC_LIVE};
     if (reads_run(t->reads, &ask, ret, &report, err) < 0)
         return -1;
     if (report.end == READ_END_DONE)

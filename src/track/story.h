@@ -5,7 +5,7 @@
 #ifndef TRACK_STORY_H
 #define TRACK_STORY_H
 
-#include "node/read.h"
+#include "read/read.h"
 #include "store/prove.h"
 #include "track/tracker.h"
 

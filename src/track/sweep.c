@@ -82,7 +82,7 @@ static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan
                         .at = *at,
                         .marks = plan->list,
                         .n = plan->n,
-                        .lane = NODE_SWEEP};
+                        .lane = RPC_SWEEP};
     struct step_report r;
     if (step_files_drift(s->t, &step, err) < 0 || step_run(s->t, &step, &r, err) < 0)
         return -1;

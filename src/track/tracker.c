@@ -49,7 +49,7 @@ int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *
     for (size_t i = 0; i < conf->n_balances; i++)
         describe_balance(conf, &conf->balances[i], &t.balances[i]);
     if ((needs & NEEDS_NODE) &&
-        (node_open(conf, &t.node, err) < 0 || reads_open(t.node, &t.reads, err) < 0)) {
+        (rpc_open(conf, &t.node, err) < 0 || reads_open(t.node, &t.reads, err) < 0)) {
         tracker_close(&t);
         return -1;
     }
@@ -65,7 +65,7 @@ void tracker_close(struct tracker *t)
 {
     reads_close(t->reads);
     if (t->node)
-        node_close(t->node);
+        rpc_close(t->node);
     store_close(t->store);
     mem_free(t->balances);
     *t = (struct tracker){0};
@@ -144,10 +144,10 @@ static int expect_as_stored(struct tracker *t, struct err *err)
     if (rc == 0)
         rc = store_state_get(t->store, "chain.genesis", &arena, &genesis_text, err);
     if (rc == 0)
-        node_expect(t->node, id_text && parse_u64(id_text, strlen(id_text), &id) ? &id : NULL,
-                    genesis_text && hash_parse(genesis_text, strlen(genesis_text), &genesis)
-                        ? &genesis
-                        : NULL);
+        rpc_expect(t->node, id_text && parse_u64(id_text, strlen(id_text), &id) ? &id : NULL,
+                   genesis_text && hash_parse(genesis_text, strlen(genesis_text), &genesis)
+                       ? &genesis
+                       : NULL);
     arena_free(&arena);
     return rc;
 }
@@ -159,7 +159,7 @@ int tracker_identify(struct tracker *t, struct err *err)
     char id_text[24], genesis_text[HASH_TEXT];
     if (t->store && expect_as_stored(t, err) < 0)
         return -1;
-    if (node_identify(t->node, &id, &genesis, err) < 0)
+    if (rpc_identify(t->node, &id, &genesis, err) < 0)
         return -1;
     if (t->conf->chain.has_id && t->conf->chain.id != id) {
         err_set(err, ERR_CHAIN, "the endpoint's chain id is %" PRIu64 ", but chain.id is %" PRIu64,

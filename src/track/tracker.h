@@ -7,7 +7,7 @@
 #define TRACK_TRACKER_H
 
 #include "conf/conf.h"
-#include "node/read.h"
+#include "read/read.h"
 #include "store/store.h"
 
 struct err;
@@ -29,7 +29,7 @@ struct tracked {
 
 struct tracker {
     struct conf *conf; /* the caller's */
-    struct node *node;
+    struct rpc *node;
     struct reads *reads;
     struct store *store; /* NULL for commands that touch none */
     struct tracked *balances;

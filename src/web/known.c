@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
-#include "node/budget.h"
+#include "rpc/budget.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -35,7 +35,7 @@ static int open_once(struct conf *conf, const char *who, struct tracker *ret, st
         return -1;
     ret->stop = stop_asked;
     reads_stop_when(ret->reads, stop_asked);
-    node_stop_on(ret->node, stop_fd());
+    rpc_stop_on(ret->node, stop_fd());
     arena_init(&arena);
     int rc = store_check(ret->store, tracker_store_balances(ret, &arena), ret->n_balances, err);
     arena_free(&arena);
@@ -94,9 +94,9 @@ void worker_tell_drift(size_t rows)
 
 void worker_note_readers(struct tracker *t)
 {
-    for (size_t i = 0; i < node_endpoints(t->node); i++) {
+    for (size_t i = 0; i < rpc_endpoints(t->node); i++) {
         struct read_size size;
-        if (reads_size(t->reads, node_endpoint(t->node, i), &size))
+        if (reads_size(t->reads, rpc_endpoint(t->node, i), &size))
             counters_endpoint_reader(i, size.reader, size.wallets, size.gas);
     }
 }

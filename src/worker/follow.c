@@ -179,7 +179,7 @@ static bool turn(struct follow *f, struct heard *heard, struct backoff *backoff,
     struct follow_report r;
     struct err why = {0};
     worker_tend(f->t, "follow", false);
-    if (!worker_may_spend(f->t, NODE_LIVE, ret_pause))
+    if (!worker_may_spend(f->t, RPC_LIVE, ret_pause))
         return true;
     if (follow_once(f, &r, &why) < 0) {
         bool final = why.kind == ERR_CHAIN || why.kind == ERR_USAGE;

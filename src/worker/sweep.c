@@ -157,7 +157,7 @@ static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *
         int64_t next = due + conf->sweep.interval_ms;
         bool hurry = false;
         struct err ignored; /* sizes that are not kept cost some requests next time */
-        bool may = worker_may_spend(t, NODE_SWEEP, NULL) && !gives_way(t, &paused);
+        bool may = worker_may_spend(t, RPC_SWEEP, NULL) && !gives_way(t, &paused);
         for (size_t i = 0; i < n && may; i++)
             if (!tick(&rows[i], conf, due, &next, &hurry))
                 return;

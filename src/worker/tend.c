@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "node/budget.h"
+#include "rpc/budget.h"
 #include "worker/worker.h"
 
 #include <stdio.h>
@@ -19,8 +19,8 @@ enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000, GIVE_BACK_MS = 10 * 1000 };
 
 static void say(struct tracker *t)
 {
-    struct node_notice n;
-    while (node_take_notice(t->node, &n)) {
+    struct rpc_notice n;
+    while (rpc_take_notice(t->node, &n)) {
         if (n.endpoint)
             log_warn(n.message, LOG_STR("endpoint", n.endpoint), LOG_STR("why", n.why));
         else
@@ -46,15 +46,15 @@ static int exchange(struct tracker *t, const char *role, bool load_mine, struct 
         if (strcmp(budget_spenders[i], role) != 0)
             continue;
         if (rc == 0 && load_mine && texts[i])
-            node_spent_import(t->node, texts[i]);
+            rpc_spent_import(t->node, texts[i]);
         texts[i] = NULL;
     }
     if (rc == 0)
-        node_spent_others(t->node, texts, COUNT_OF(texts));
+        rpc_spent_others(t->node, texts, COUNT_OF(texts));
     arena_free(&arena);
     if (rc < 0 || load_mine)
         return rc;
-    node_spent_export(t->node, mine);
+    rpc_spent_export(t->node, mine);
     key_of(role, key);
     return store_state_set(t->store, key, mine, err);
 }
@@ -83,10 +83,10 @@ void worker_tend(struct tracker *t, const char *role, bool last)
         log_warn_err("the day's account cannot be kept", &err);
 }
 
-bool worker_may_spend(struct tracker *t, enum node_lane lane, int64_t *ret_pause_ms)
+bool worker_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms)
 {
     int64_t wait;
-    if (node_may_spend(t->node, lane, &wait))
+    if (rpc_may_spend(t->node, lane, &wait))
         return true;
     say(t);
     if (ret_pause_ms)

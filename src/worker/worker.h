@@ -38,7 +38,7 @@ void worker_tend_first(struct tracker *t, const char *role);
 void worker_tend(struct tracker *t, const char *role, bool last);
 /* False when the day's units for this lane are spent: *ret_pause_ms (may be NULL) until it is worth
  * asking again. It has been said. */
-bool worker_may_spend(struct tracker *t, enum node_lane lane, int64_t *ret_pause_ms);
+bool worker_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms);
 
 /* Says that so many rows were found to have drifted; nothing for 0. */
 void worker_tell_drift(size_t rows);

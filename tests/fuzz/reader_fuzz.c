@@ -2,7 +2,7 @@
  * were asked for, the third the terms. What a decoder accepts must be complete. */
 #include "base/err.h"
 #include "fuzz.h"
-#include "node/reader.h"
+#include "read/reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

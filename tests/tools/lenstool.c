@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "eth/lens.h"
-#include "node/reader.h"
+#include "read/reader.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Buckets, paces and the day's account, on a clock of our own. */
 #include "base/mem.h"
 #include "base/random.h"
-#include "node/budget.h"
+#include "rpc/budget.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@ static void no_limit_never_waits(void **state)
     struct bucket b = {0};
     (void)state;
     bucket_take(&b, UINT32_MAX, 5);
-    assert_int_equal(bucket_wait(&b, NODE_SWEEP, 5), 0);
+    assert_int_equal(bucket_wait(&b, RPC_SWEEP, 5), 0);
 }
 
 /* Whatever single requests cost, and however they are spaced: over time no more than the rate, plus
@@ -36,7 +36,7 @@ static void the_rate_is_kept(void **state)
     for (int run = 0; run < 200; run++) {
         struct bucket b = {0};
         uint64_t rate = 1 + rng_below(&rng, 1000), most = 1 + rng_below(&rng, 3000), sent = 0;
-        enum node_lane lane = (enum node_lane)rng_below(&rng, LANES);
+        enum rpc_lane lane = (enum rpc_lane)rng_below(&rng, LANES);
         int64_t start = (int64_t)rng_below(&rng, 1000000), now = start, end = now + 60000;
         bucket_rate(&b, rate, now);
         while (now < end) {
@@ -69,16 +69,16 @@ static void live_goes_before_catching_up_before_the_sweep(void **state)
     (void)state;
     bucket_rate(&b, 100, 0);
     bucket_take(&b, 50, 0);
-    assert_true(bucket_wait(&b, NODE_SWEEP, 0) > 0);
-    assert_int_equal(bucket_wait(&b, NODE_CATCHUP, 0), 0);
+    assert_true(bucket_wait(&b, RPC_SWEEP, 0) > 0);
+    assert_int_equal(bucket_wait(&b, RPC_CATCHUP, 0), 0);
     bucket_take(&b, 25, 0);
-    assert_true(bucket_wait(&b, NODE_CATCHUP, 0) > 0);
-    assert_int_equal(bucket_wait(&b, NODE_LIVE, 0), 0);
+    assert_true(bucket_wait(&b, RPC_CATCHUP, 0) > 0);
+    assert_int_equal(bucket_wait(&b, RPC_LIVE, 0), 0);
     bucket_take(&b, 125, 0); /* in debt by one second */
-    assert_in_range(bucket_wait(&b, NODE_LIVE, 0), 1000, 1001);
-    assert_in_range(bucket_wait(&b, NODE_CATCHUP, 0), 1250, 1251);
-    assert_in_range(bucket_wait(&b, NODE_SWEEP, 0), 1500, 1501);
-    assert_int_equal(bucket_wait(&b, NODE_SWEEP, 100000000), 0); /* and nothing runs over */
+    assert_in_range(bucket_wait(&b, RPC_LIVE, 0), 1000, 1001);
+    assert_in_range(bucket_wait(&b, RPC_CATCHUP, 0), 1250, 1251);
+    assert_in_range(bucket_wait(&b, RPC_SWEEP, 0), 1500, 1501);
+    assert_int_equal(bucket_wait(&b, RPC_SWEEP, 100000000), 0); /* and nothing runs over */
 }
 
 /* ---- pace ------------------------------------------------------------------------------------ */
@@ -94,7 +94,7 @@ static void refused_halves_and_grows_back(void **state)
     struct pace p = {0};
     (void)state;
     send(&p, 40, 26, 10000);
-    assert_int_equal(bucket_wait(&p.bucket, NODE_SWEEP, 10000), 0);
+    assert_int_equal(bucket_wait(&p.bucket, RPC_SWEEP, 10000), 0);
     pace_refused(&p, 0, 10500);
     assert_int_equal(p.bucket.per_second, 40 * 26 / 2);
     pace_refused(&p, 0, 10600);
@@ -142,7 +142,7 @@ static void a_named_rate_is_taken(void **state)
 
 /* ---- the day --------------------------------------------------------------------------------- */
 
-static int64_t wait_of(const struct budget *b, enum node_lane lane, int64_t wall, bool *day)
+static int64_t wait_of(const struct budget *b, enum rpc_lane lane, int64_t wall, bool *day)
 {
     return budget_wait(b, lane, 0, wall, day);
 }
@@ -155,21 +155,21 @@ static void the_day_ends_for_the_sweep_first(void **state)
     (void)state;
     budget_init(&b, 0, 1000, 0, noon);
     budget_take(&b, 849, 0, noon);
-    assert_int_equal(wait_of(&b, NODE_SWEEP, noon, &day), 0);
+    assert_int_equal(wait_of(&b, RPC_SWEEP, noon, &day), 0);
     budget_take(&b, 1, 0, noon);
-    assert_int_equal(wait_of(&b, NODE_SWEEP, noon, &day), DAY / 2 * INT64_C(1000));
+    assert_int_equal(wait_of(&b, RPC_SWEEP, noon, &day), DAY / 2 * INT64_C(1000));
     assert_true(day);
-    assert_int_equal(wait_of(&b, NODE_CATCHUP, noon, &day), 0);
+    assert_int_equal(wait_of(&b, RPC_CATCHUP, noon, &day), 0);
     budget_take(&b, 100, 0, noon);
-    assert_true(wait_of(&b, NODE_CATCHUP, noon, &day) > 0);
-    assert_int_equal(wait_of(&b, NODE_LIVE, noon, &day), 0);
+    assert_true(wait_of(&b, RPC_CATCHUP, noon, &day) > 0);
+    assert_int_equal(wait_of(&b, RPC_LIVE, noon, &day), 0);
     assert_false(day);
     budget_take(&b, 50, 0, noon);
-    assert_true(wait_of(&b, NODE_LIVE, noon, &day) > 0);
+    assert_true(wait_of(&b, RPC_LIVE, noon, &day) > 0);
     /* The next day starts with nothing spent; a clock set back does not give it twice. */
-    assert_int_equal(wait_of(&b, NODE_SWEEP, noon + DAY, &day), 0);
+    assert_int_equal(wait_of(&b, RPC_SWEEP, noon + DAY, &day), 0);
     budget_take(&b, 1000, 0, noon + DAY);
-    assert_true(wait_of(&b, NODE_LIVE, noon, &day) > 0);
+    assert_true(wait_of(&b, RPC_LIVE, noon, &day) > 0);
     budget_take(&b, 1, 0, noon);
     assert_int_equal(b.spent, 1001);
 }
@@ -189,10 +189,10 @@ static void the_account_outlives_a_restart(void **state)
     budget_import(&again, text, true);
     assert_int_equal(again.spent, 700);
     budget_import(&again, "20000 200", false); /* another process' */
-    assert_true(wait_of(&again, NODE_SWEEP, noon, &day) > 0 && day);
+    assert_true(wait_of(&again, RPC_SWEEP, noon, &day) > 0 && day);
     budget_forget_others(&again);
     budget_import(&again, "20000 100", false);
-    assert_int_equal(wait_of(&again, NODE_SWEEP, noon, &day), 0);
+    assert_int_equal(wait_of(&again, RPC_SWEEP, noon, &day), 0);
     /* Yesterday's, and what is none. */
     static const char *const others[] = {
         "19999 900", "", "20000", "20000 ", "20000 -5", "x 900", "20000 99999999999999999999999",
@@ -209,10 +209,10 @@ static void what_others_send_counts(void **state)
     (void)state;
     budget_init(&b, 100, 0, 0, 0);
     budget_elsewhere(&b, 5000, 0); /* before we came */
-    assert_int_equal(wait_of(&b, NODE_SWEEP, 0, &day), 0);
+    assert_int_equal(wait_of(&b, RPC_SWEEP, 0, &day), 0);
     budget_elsewhere(&b, 5060, 0);
-    assert_true(wait_of(&b, NODE_SWEEP, 0, &day) > 0);
-    assert_int_equal(wait_of(&b, NODE_LIVE, 0, &day), 0);
+    assert_true(wait_of(&b, RPC_SWEEP, 0, &day) > 0);
+    assert_int_equal(wait_of(&b, RPC_LIVE, 0, &day), 0);
     assert_false(day);
 }
 

@@ -1,6 +1,6 @@
 /* The breaker's table, latency and lag. */
 #include "base/mem.h"
-#include "node/health.h"
+#include "rpc/health.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

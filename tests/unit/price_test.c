@@ -1,6 +1,6 @@
 /* What requests cost: the providers' published figures, and a user's own table. */
 #include "base/mem.h"
-#include "node/price.h"
+#include "rpc/price.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

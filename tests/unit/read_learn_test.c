@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "node/read_internal.h"
+#include "read/read_internal.h"
 
 static const struct reader reader = {.name = "test", .most = 60000};
 

@@ -1,0 +1,283 @@
+/*
+ * Which reader an endpoint bears, and with how much gas: found by asking it, best first.
+ *
+ * A lens reader is asked for no wallets at all: the answer proves the block and shows the gas that
+ * was granted, or is no lens' answer. Multicall3 is tried by pricing a sentinel (read/reader.h).
+ * What a node cannot do is concluded from its words only; a bad moment concludes nothing.
+ */
+#include "base/err.h"
+#include "base/mem.h"
+#include "eth/lens.h"
+#include "read/read_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Faults of the moment: what was asked may have been right. To learn from them would be for good.
+ */
+static bool tells_nothing(enum fault f)
+{
+    return f == FAULT_RATE || f == FAULT_BILLING || f == FAULT_DOWN || f == FAULT_TIME ||
+           f == FAULT_GARBLED || f == FAULT_BEHIND || f == FAULT_PRUNED;
+}
+
+/* Does a sentinel's price get paid out of `gas`? 1 yes, 0 no, −1 when nobody answered. */
+static int sentinel_pays(struct reads *r, struct endpoint *e, const struct sentinel *s,
+                         uint64_t gas, struct err *err)
+{
+    uint8_t data[SENTINEL_CALL];
+    struct buf params = BUF_INIT(1024);
+    sentinel_encode(s, data);
+    buf_addf(&params,
+             "[{\"to\":\"0x0000000000000000000000000000000000000005\",\"gas\":\"0x%" PRIx64
+             "\",\"data\":\"0x",
+             gas);
+    buf_addhex(&params, data, sizeof data);
+    buf_adds(&params, "\"},\"latest\"]");
+    struct rpc_request q = {
+        .method = "eth_call", .params = params.data, .params_len = params.len, .only = e};
+    struct json *doc;
+    const struct json *result;
+    struct fault_info fault;
+    int rc = rpc_call(r->node, &q, &doc, &result, &fault, err);
+    buf_free(&params);
+    if (rc == 0) {
+        const char *hex = json_str(result);
+        bool paid = hex && hex[0] == '0' && hex[1] == 'x' && hex[2] != '\0';
+        json_free(doc);
+        return paid;
+    }
+    return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE || tells_nothing(fault.fault)
+               ? -1
+               : 0;
+}
+
+/* A kind is right when its sentinel is paid out of the whole and not out of less than its price:
+ * both ways are asked, so a client that prices it otherwise is noticed. */
+static int try_sentinel(struct reads *r, struct read_learnt *l, enum sentinel_kind kind,
+                        uint64_t gas, struct err *err)
+{
+    struct sentinel s = {kind, gas / 2};
+    int pays = sentinel_pays(r, l->endpoint, &s, gas, err);
+    if (pays <= 0)
+        return pays;
+    int pays_too_easily = sentinel_pays(r, l->endpoint, &s, gas / 2 - gas / 20, err);
+    if (pays_too_easily < 0)
+        return -1;
+    if (pays_too_easily)
+        return 0;
+    l->gas = gas;
+    l->sentinel = s;
+    return 1;
+}
+
+/* Caps that are known: geth's default and its kin, blocks of 30 M, EIP-7825's 2^24, hosted plans.
+ */
+uint64_t gas_below(uint64_t gas)
+{
+    static const uint64_t caps[] = {GAS_FIRST, 30000000, 25000000, 20000000, 16777216, 12500000,
+                                    10000000,  8000000,  6000000,  4500000,  3000000,  GAS_FLOOR};
+    for (size_t i = 0; i < COUNT_OF(caps); i++)
+        if (caps[i] < gas)
+            return caps[i];
+    return 0;
+}
+
+static int learn_gas(struct reads *r, struct read_learnt *l, uint64_t gas, struct err *err)
+{
+    static const enum sentinel_kind kinds[] = {SENTINEL_EIP2565, SENTINEL_EIP7883};
+    for (; gas; gas = gas_below(gas)) {
+        for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+            int rc = try_sentinel(r, l, kinds[i], gas, err);
+            if (rc != 0)
+                return rc < 0 ? -1 : 0;
+        }
+    }
+    /* Nobody prices it as expected: without a sentinel only one call a request is safe. */
+    l->sentinel = (struct sentinel){SENTINEL_NONE, 0};
+    l->gas = GAS_FIRST;
+    l->size = 1;
+    return 0;
+}
+
+/* ---- the lens -------------------------------------------------------------------------------- */
+
+enum verdict { DOES_NOT = 0, DOES = 1, NOBODY_ANSWERED = -1, LESS_GAS = 2 };
+
+static enum verdict judge_lens(const struct reader *reader, const struct read_chunk *chunk,
+                               const struct rpc_answer *a, struct read_learnt *ret, struct err *err)
+{
+    struct read_result res = {0};
+    if (a->fault.fault != FAULT_NONE) {
+        err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a->text);
+        if (!a->endpoint || tells_nothing(a->fault.fault))
+            return NOBODY_ANSWERED;
+        return a->fault.fault == FAULT_GAS && gas_below(chunk->gas) ? LESS_GAS : DOES_NOT;
+    }
+    if (!a->bytes) {
+        err_set(err, ERR_FAILED, "eth_call answered null");
+        return DOES_NOT;
+    }
+    if (reader->decode(chunk, a->bytes, a->n_bytes, &res, err) < 0)
+        return DOES_NOT;
+    *ret = (struct read_learnt){.reader = reader, .gas = chunk->gas, .granted = res.gas_granted};
+    return DOES;
+}
+
+/* One question without a wallet. A node may lower the gas silently, which the answer shows, or
+ * refuse it, which is LESS_GAS. */
+static enum verdict ask_lens(struct reads *r, struct endpoint *e, const struct reader *reader,
+                             const struct read_shape *shape, uint64_t gas, struct read_learnt *ret,
+                             struct err *err)
+{
+    struct buf latest = BUF_INIT(16), params = BUF_INIT(RPC_REQUEST_MAX);
+    struct read_chunk chunk = {.shape = shape, .n_terms = shape->n_terms, .gas = gas};
+    struct rpc_answer a;
+    enum verdict v = NOBODY_ANSWERED;
+    buf_adds(&latest, "\"latest\"");
+    reader->encode(&chunk, &latest, &params);
+    struct rpc_request q = {.method = reader->method,
+                            .params = params.data,
+                            .params_len = params.len,
+                            .bytes = true,
+                            .reverts = reader->by_revert,
+                            .only = e};
+    if (rpc_ask(r->node, &q, &a, err) == 0) {
+        v = judge_lens(reader, &chunk, &a, ret, err);
+        rpc_answer_free(&a);
+    }
+    buf_free(&latest);
+    buf_free(&params);
+    return v;
+}
+
+/* Code at the lens' address would be somebody's who found a hash: then the override is not used,
+ * and the others need no address. */
+static enum verdict address_is_free(struct reads *r, struct endpoint *e, struct err *err)
+{
+    address at;
+    char text[ADDRESS_TEXT], params[ADDRESS_TEXT + 16];
+    struct rpc_answer a;
+    lens_address(0, &at);
+    address_text(&at, text);
+    int len = snprintf(params, sizeof params, "[\"%s\",\"latest\"]", text);
+    struct rpc_request q = {.method = "eth_getCode",
+                            .params = params,
+                            .params_len = (size_t)len,
+                            .bytes = true,
+                            .only = e};
+    if (rpc_ask(r->node, &q, &a, err) < 0)
+        return NOBODY_ANSWERED;
+    enum verdict v = DOES;
+    if (a.fault.fault != FAULT_NONE) {
+        err_set(err, a.endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a.text);
+        v = !a.endpoint || tells_nothing(a.fault.fault) ? NOBODY_ANSWERED : DOES_NOT;
+    } else if (!a.bytes || a.n_bytes > 0) {
+        err_set(err, ERR_FAILED, "there is code at the lens' address %s", text);
+        v = DOES_NOT;
+    }
+    rpc_answer_free(&a);
+    return v;
+}
+
+static enum verdict try_lens(struct reads *r, struct endpoint *e, const struct reader *reader,
+                             const struct read_shape *shape, struct read_learnt *ret,
+                             struct err *err)
+{
+    enum verdict v = LESS_GAS;
+    for (uint64_t gas = GAS_FIRST; v == LESS_GAS; gas = gas_below(gas))
+        v = ask_lens(r, e, reader, shape, gas, ret, err);
+    return v;
+}
+
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
+                                   const struct read_shape *shape, struct read_learnt *ret,
+                                   struct err *err)
+{
+    uint8_t *code = NULL;
+    size_t n = 0;
+    struct fault_info fault;
+    if (shape->anchor == ANCHOR_ARBSYS) {
+        err_set(err, ERR_FAILED, "it tells the EVM's block number, not the chain's");
+        return DOES_NOT;
+    }
+    static const uint8_t chain_id_selector[4] = {0x34, 0x08, 0xe4, 0x70};
+    int rc =
+        rpc_view(r->node, &shape->multicall, chain_id_selector, 4, NULL, &code, &n, &fault, err);
+    mem_free(code);
+    /* A node that refuses this much gas for a view grants less: how much is asked next. */
+    if (rc < 0 && fault.fault != FAULT_GAS)
+        return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
+                       tells_nothing(fault.fault)
+                   ? NOBODY_ANSWERED
+                   : DOES_NOT;
+    if (rc == 0 && n != 32) {
+        char text[ADDRESS_TEXT];
+        address_checksum(&shape->multicall, text);
+        err_set(err, ERR_FAILED, "no Multicall3 at %s", text);
+        err_hint(err, "set chain.multicall to where Multicall3 is deployed on this chain");
+        return DOES_NOT;
+    }
+    struct read_learnt l = {.endpoint = e, .reader = &reader_multicall3};
+    if (learn_gas(r, &l, GAS_FIRST, err) < 0)
+        return NOBODY_ANSWERED;
+    *ret = l;
+    return DOES;
+}
+
+static enum verdict try_reader(struct reads *r, struct endpoint *e, const struct reader *reader,
+                               const struct read_shape *shape, struct read_learnt *ret,
+                               struct err *err)
+{
+    bool pins = endpoint_pins_hash(e) == CAP_YES;
+    if ((reader->needs_pin || shape->anchor == ANCHOR_NONE) && !pins) {
+        err_set(err, ERR_FAILED,
+                "block hashes are not honoured there, so nothing would prove the block");
+        return DOES_NOT;
+    }
+    if (reader->kind == READER_MULTICALL3)
+        return try_multicall3(r, e, shape, ret, err);
+    if (reader->kind == READER_SINGLE) {
+        *ret = (struct read_learnt){.reader = reader, .gas = GAS_FIRST};
+        return DOES;
+    }
+    enum verdict v = reader->kind == READER_OVERRIDE ? address_is_free(r, e, err) : DOES;
+    return v == DOES ? try_lens(r, e, reader, shape, ret, err) : v;
+}
+
+int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape, bool again,
+                   struct read_learnt *ret, struct err *err)
+{
+    enum conf_reader wanted = endpoint_reader_setting(e);
+    struct buf reasons = BUF_INIT(700);
+    enum verdict v = DOES_NOT;
+    /* That hashes are not honoured is asked anew each time: one backend's bad moment would else be
+     * held against the endpoint for good. */
+    if ((again || endpoint_pins_hash(e) != CAP_YES) && endpoint_probe(r->node, e, err) < 0)
+        return -1;
+    for (const struct reader *const *at = readers; *at && v == DOES_NOT; at++) {
+        if (wanted != READER_AUTO && (*at)->kind != wanted)
+            continue;
+        v = try_reader(r, e, *at, shape, ret, err);
+        if (v == DOES_NOT)
+            buf_addf(&reasons, "%s%s: %.150s", reasons.len ? "; " : "", (*at)->name, err->text);
+    }
+    if (v == DOES) {
+        ret->endpoint = e;
+        ret->terms = shape->terms;
+        ret->n_terms = shape->n_terms;
+        if (!ret->size)
+            ret->size = ret->reader->first_guess;
+    } else if (v == DOES_NOT) {
+        char hint[sizeof err->hint];
+        snprintf(hint, sizeof hint, "%s", err->hint);
+        err_set(err, ERR_FAILED, "endpoint \"%s\" bears no reader (%s)", endpoint_name(e),
+                buf_str(&reasons));
+        snprintf(err->hint, sizeof err->hint, "%s", hint);
+    }
+    buf_free(&reasons);
+    return v == DOES ? 0 : -1;
+}

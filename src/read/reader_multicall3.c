@@ -1,0 +1,157 @@
+/*
+ * Reader multicall3: Multicall3's aggregate3 with the anchor's calls inside.
+ *
+ * Order within the call: block number, parent hash, timestamp, chain id; then wallet by wallet each
+ * term; then the sentinel. Everything runs in one execution, so the first four prove the block of
+ * all the others, and the sentinel proves their gas (see reader.h).
+ *
+ * A failed call in a chunk whose sentinel could pay had half of the node's whole budget to itself:
+ * that is final. Without the sentinel's payment nothing of the chunk counts.
+ */
+#include "base/err.h"
+#include "base/mem.h"
+#include "eth/abi.h"
+#include "eth/aggregate3.h"
+#include "read/reader.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { PROOF_CALLS = 4 };
+
+/* Selectors of Multicall3's own views: getBlockNumber, getLastBlockHash (the parent's: the hash of
+ * a block is not known inside it), getCurrentBlockTimestamp, getChainId. */
+static const uint8_t proof_selectors[PROOF_CALLS][4] = {{0x42, 0xcb, 0xb1, 0x5c},
+                                                        {0x27, 0xe8, 0x6d, 0x6e},
+                                                        {0x0f, 0x28, 0xc9, 0x7d},
+                                                        {0x34, 0x08, 0xe4, 0x70}};
+
+static size_t sentinel_calls(const struct read_chunk *chunk)
+{
+    return chunk->sentinel.kind == SENTINEL_NONE ? 0 : 1;
+}
+
+static size_t call_count(const struct read_chunk *chunk)
+{
+    return PROOF_CALLS + chunk->n * chunk->n_terms + sentinel_calls(chunk);
+}
+
+static void encode(const struct read_chunk *chunk, const struct buf *block_param,
+                   struct buf *params)
+{
+    size_t n = call_count(chunk), at = 0;
+    struct call3 *calls = mem_zero(n, sizeof *calls);
+    uint8_t *views = mem_alloc(chunk->n * chunk->n_terms * ABI_VIEW_CALL);
+    uint8_t sentinel[SENTINEL_CALL];
+    for (size_t i = 0; i < PROOF_CALLS; i++)
+        calls[at++] = (struct call3){chunk->shape->multicall, proof_selectors[i], 4};
+    uint8_t *view = views;
+    for (size_t w = 0; w < chunk->n; w++) {
+        for (size_t t = 0; t < chunk->n_terms; t++, view += ABI_VIEW_CALL) {
+            const struct conf_term *term = &chunk->shape->terms[chunk->first_term + t];
+            abi_encode_view(term->view.selector, &chunk->wallets[w], view);
+            calls[at++] = (struct call3){term->contract, view, ABI_VIEW_CALL};
+        }
+    }
+    if (sentinel_calls(chunk)) {
+        static const address modexp = {.b = {[19] = 5}};
+        sentinel_encode(&chunk->sentinel, sentinel);
+        calls[at++] = (struct call3){modexp, sentinel, sizeof sentinel};
+    }
+    char to[ADDRESS_TEXT];
+    address_text(&chunk->shape->multicall, to);
+    buf_addf(params, "[{\"to\":\"%s\",\"gas\":\"0x%" PRIx64 "\",\"data\":\"0x", to, chunk->gas);
+    aggregate3_encode(params, calls, at);
+    buf_adds(params, "\"},");
+    buf_add(params, buf_str(block_param), block_param->len);
+    buf_addc(params, ']');
+    mem_free(calls);
+    mem_free(views);
+}
+
+static bool proof_word(const struct result3 *r, const uint8_t **ret)
+{
+    if (!r->success || r->data_len != 32)
+        return false;
+    *ret = r->data;
+    return true;
+}
+
+static int decode_proof(const struct result3 *results, struct read_proof *ret, struct err *err)
+{
+    const uint8_t *word[PROOF_CALLS];
+    for (size_t i = 0; i < PROOF_CALLS; i++)
+        if (!proof_word(&results[i], &word[i]))
+            return err_set(err, ERR_FAILED,
+                           "the contract at the multicall address does not answer as Multicall3");
+    if (!abi_get_u64(word[0], &ret->number) || !abi_get_u64(word[2], &ret->timestamp) ||
+        !abi_get_u64(word[3], &ret->chain_id))
+        return err_set(err, ERR_FAILED, "the block's numbers in the reply do not fit 64 bits");
+    memcpy(ret->parent.b, word[1], 32);
+    ret->present = true;
+    return 0;
+}
+
+static enum cell_status view_status(const struct result3 *r)
+{
+    if (!r->success)
+        return CELL_REVERTED;
+    if (r->data_len == 0)
+        return CELL_EMPTY;
+    return r->data_len == 32 ? CELL_OK : CELL_BAD_LENGTH;
+}
+
+static struct read_cell decode_wallet(const struct read_chunk *chunk, const struct result3 *views)
+{
+    struct read_cell cell = {.status = CELL_OK, .failed_term = -1};
+    for (size_t t = 0; t < chunk->n_terms; t++) {
+        u256 value;
+        cell.status = view_status(&views[t]);
+        if (cell.status == CELL_OK) {
+            u256_from_be32(&value, views[t].data);
+            if (reader_add(&cell.sum, &value))
+                continue;
+            cell.status = CELL_OVERFLOW; /* no term alone is to blame */
+            break;
+        }
+        cell.failed_term = (int)(chunk->first_term + t);
+        break;
+    }
+    return cell;
+}
+
+static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
+                  struct read_result *ret, struct err *err)
+{
+    if (len == 0) {
+        char text[ADDRESS_TEXT];
+        address_checksum(&chunk->shape->multicall, text);
+        err_set(err, ERR_FAILED, "no Multicall3 at %s in this block", text);
+        return err_hint(err, "set chain.multicall to where Multicall3 is deployed on this chain");
+    }
+    size_t n = call_count(chunk);
+    struct result3 *results = mem_alloc(n * sizeof *results);
+    int rc = aggregate3_decode(reply, len, results, n, err);
+    if (rc == 0)
+        rc = decode_proof(results, &ret->proof, err);
+    if (rc == 0) {
+        const struct result3 *last = &results[n - 1];
+        ret->starved = sentinel_calls(chunk) && !(last->success && last->data_len > 0);
+        ret->gas_used = ret->gas_granted = 0;
+        ret->answered = chunk->n;
+        for (size_t w = 0; w < chunk->n; w++)
+            ret->cells[w] = decode_wallet(chunk, results + PROOF_CALLS + w * chunk->n_terms);
+    }
+    mem_free(results);
+    return rc;
+}
+
+const struct reader reader_multicall3 = {
+    .name = "multicall3",
+    .kind = READER_MULTICALL3,
+    .method = "eth_call",
+    .first_guess = 200,
+    .most = 4000,
+    .encode = encode,
+    .decode = decode,
+};

@@ -1,0 +1,202 @@
+#include "rpc/budget.h"
+#include "base/parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MILLI = 1000,
+    DAY_S = 24 * 60 * 60,
+    LEAST_REQUESTS = 2, /* a second: slower than this, an endpoint says Retry-After */
+    FORGET_AT = 8,      /* times the rate it complained about */
+    FORGET_MS = 60 * 1000,
+};
+
+/* What each lane leaves to those before it: of the bucket in quarters, of the day in hundredths. */
+static const struct {
+    int64_t quarters;
+    uint64_t of_day;
+} lanes[LANES] = {
+    [RPC_LIVE] = {0, 100},
+    [RPC_CATCHUP] = {1, 95},
+    [RPC_SWEEP] = {2, 85},
+};
+
+/* ---- a bucket -------------------------------------------------------------------------------- */
+
+static int64_t room(const struct bucket *b)
+{
+    return (int64_t)b->per_second * MILLI;
+}
+
+static int64_t level_at(const struct bucket *b, int64_t now)
+{
+    int64_t passed = now - b->at_ms;
+    if (passed <= 0)
+        return b->level;
+    /* Longer than it takes to fill is full: no product runs over. */
+    if (b->level >= 0 && passed >= MILLI)
+        return room(b);
+    if (passed > INT32_MAX)
+        passed = INT32_MAX;
+    int64_t level = b->level + passed * (int64_t)b->per_second;
+    return level < room(b) ? level : room(b);
+}
+
+void bucket_rate(struct bucket *b, uint64_t per_second, int64_t now)
+{
+    bool fresh = b->per_second == 0;
+    int64_t level = fresh ? 0 : level_at(b, now);
+    b->per_second = per_second;
+    b->at_ms = now;
+    b->level = fresh || level > room(b) ? room(b) : level;
+}
+
+void bucket_take(struct bucket *b, uint64_t units, int64_t now)
+{
+    if (b->per_second == 0)
+        return;
+    b->level = level_at(b, now) - (int64_t)units * MILLI;
+    b->at_ms = now;
+}
+
+int64_t bucket_wait(const struct bucket *b, enum rpc_lane lane, int64_t now)
+{
+    if (b->per_second == 0)
+        return 0;
+    int64_t missing = room(b) / 4 * lanes[lane].quarters + 1 - level_at(b, now);
+    if (missing <= 0)
+        return 0;
+    return (missing + (int64_t)b->per_second - 1) / (int64_t)b->per_second;
+}
+
+/* ---- pace ------------------------------------------------------------------------------------ */
+
+void pace_took(struct pace *p, uint64_t units, int64_t now)
+{
+    if (now - p->since_ms >= MILLI) {
+        p->last_units = p->units;
+        p->last_requests = p->requests;
+        p->units = p->requests = 0;
+        p->since_ms = now;
+    }
+    p->units += units;
+    p->requests++;
+    bucket_take(&p->bucket, units, now);
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What a request costs on average, at least 1: a method may be free and counts as something. */
+static uint64_t each(const struct pace *p)
+{
+    uint64_t n = p->requests + p->last_requests;
+    return most(n ? (p->units + p->last_units) / n : 0, 1);
+}
+
+void pace_refused(struct pace *p, uint64_t per_second, int64_t now)
+{
+    uint64_t sending = most(p->units, p->last_units);
+    uint64_t rate = p->bucket.per_second ? p->bucket.per_second : most(sending, each(p));
+    uint64_t named = per_second * each(p);
+    uint64_t least = LEAST_REQUESTS * each(p);
+    p->told_at = rate;
+    p->told_ms = p->grown_ms = now;
+    /* Named again at or below what it names: others share it, so less is right. */
+    rate = named && named < rate ? named : rate / 2;
+    bucket_rate(&p->bucket, most(rate, least), now);
+}
+
+void pace_content(struct pace *p, int64_t now)
+{
+    uint64_t rate = p->bucket.per_second;
+    if (rate == 0 || now - p->grown_ms < MILLI)
+        return;
+    p->grown_ms = now;
+    if (rate > p->told_at * FORGET_AT && now - p->told_ms >= FORGET_MS) {
+        p->bucket.per_second = 0;
+        p->told_at = 0;
+        return;
+    }
+    bucket_rate(&p->bucket, rate + most(rate / 20, each(p)), now);
+}
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+static uint64_t day_of(int64_t wall_s)
+{
+    return wall_s > 0 ? (uint64_t)wall_s / DAY_S : 0;
+}
+
+void budget_init(struct budget *b, uint64_t per_second, uint64_t per_day, int64_t now,
+                 int64_t wall_s)
+{
+    *b = (struct budget){.per_day = per_day, .day = day_of(wall_s)};
+    bucket_rate(&b->bucket, per_second, now);
+}
+
+static void turn_day(struct budget *b, int64_t wall_s)
+{
+    uint64_t day = day_of(wall_s);
+    /* A clock that is set back does not give the units again. */
+    if (day <= b->day)
+        return;
+    b->day = day;
+    b->spent = b->others = 0;
+}
+
+void budget_take(struct budget *b, uint64_t units, int64_t now, int64_t wall_s)
+{
+    turn_day(b, wall_s);
+    b->spent += units;
+    bucket_take(&b->bucket, units, now);
+}
+
+int64_t budget_wait(const struct budget *b, enum rpc_lane lane, int64_t now, int64_t wall_s,
+                    bool *ret_day)
+{
+    *ret_day = false;
+    bool today = day_of(wall_s) <= b->day;
+    if (b->per_day > 0 && today && b->spent + b->others >= b->per_day * lanes[lane].of_day / 100) {
+        *ret_day = true;
+        return ((int64_t)(b->day + 1) * DAY_S - wall_s) * MILLI;
+    }
+    return bucket_wait(&b->bucket, lane, now);
+}
+
+void budget_elsewhere(struct budget *b, uint64_t units, int64_t now)
+{
+    if (b->known_elsewhere && units > b->elsewhere)
+        bucket_take(&b->bucket, units - b->elsewhere, now);
+    b->known_elsewhere = true;
+    b->elsewhere = units;
+}
+
+const char *const budget_spenders[BUDGET_SPENDERS] = {"follow", "sweep", "command"};
+
+void budget_export(const struct budget *b, char out[BUDGET_TEXT])
+{
+    snprintf(out, BUDGET_TEXT, "%" PRIu64 " %" PRIu64, b->day, b->spent);
+}
+
+void budget_import(struct budget *b, const char *text, bool mine)
+{
+    uint64_t day, units;
+    size_t n = strcspn(text, " ");
+    if (!text[n] || !parse_u64(text, n, &day) ||
+        !parse_u64(text + n + 1, strlen(text + n + 1), &units) || day != b->day)
+        return;
+    if (mine)
+        b->spent += units;
+    else
+        b->others += units;
+}
+
+void budget_forget_others(struct budget *b)
+{
+    b->others = 0;
+}

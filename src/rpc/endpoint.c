@@ -1,0 +1,274 @@
+/*
+ * One endpoint: who it is, how it is doing, what it can do.
+ *
+ * Its state is health.h's. A pause delays requests, it does not fail them, unless it outlasts their
+ * deadline. An endpoint that says "slow down" pauses for as long as it says, and is sent less at a
+ * time and a second afterwards; one that does not answer, three times in a row, pauses for seconds;
+ * one that lied, while there is another to ask, for longer each time; one whose paid capacity is
+ * gone for minutes.
+ */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/url.h"
+#include "proc/counters.h"
+#include "rpc/rpc_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FAILURES_TO_PAUSE = 3,
+    DOWN_FLOOR_MS = 500,
+    DOWN_CEILING_MS = 5000, /* a node that restarts is found again within this */
+    RATE_FLOOR_MS = 250,
+    RATE_CEILING_MS = 15 * 1000,
+    LIE_FLOOR_MS = 5 * 1000,
+    LIE_CEILING_MS = 5 * 60 * 1000,
+    LIE_FORGET_MS = 10 * 60 * 1000,
+    BILLING_MS = 5 * 60 * 1000,
+    CHECK_FLOOR_MS = 250,
+    CHECK_CEILING_MS = 5 * 1000,
+    GOOD_TO_GROW = 16,
+    SCRUB_MAX = 4096,
+    SILENT_MS = 1000, /* beaten while it said nothing at all for so long: it does not answer */
+};
+
+void endpoint_init(struct endpoint *e, struct rpc *n, const struct conf_endpoint *conf,
+                   uint64_t seed)
+{
+    *e = (struct endpoint){.node = n, .conf = conf, .in_flight_max = ENDPOINT_IN_FLIGHT};
+    backoff_init(&e->down_wait, DOWN_FLOOR_MS, DOWN_CEILING_MS, seed);
+    backoff_init(&e->rate_wait, RATE_FLOOR_MS, RATE_CEILING_MS, seed + 1);
+    backoff_init(&e->lie_wait, LIE_FLOOR_MS, LIE_CEILING_MS, seed + 2);
+    backoff_init(&e->check_wait, CHECK_FLOOR_MS, CHECK_CEILING_MS, seed + 3);
+}
+
+size_t endpoint_number(const struct endpoint *e)
+{
+    return (size_t)(e - e->node->endpoints);
+}
+
+bool endpoint_usable(const struct endpoint *e, int64_t now)
+{
+    if (now < e->not_before_ms || (e->node->identified && !e->sure))
+        return false;
+    /* One that was away shows with one question that it is back. */
+    return e->breaker == BREAKER_CLOSED || (e->breaker == BREAKER_HALF_OPEN && e->in_flight == 0);
+}
+
+bool endpoint_has_place(const struct endpoint *e)
+{
+    return e->in_flight < e->in_flight_max;
+}
+
+void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room)
+{
+    char half[SCRUB_MAX];
+    url_scrub(half, sizeof half, text, e->conf->url);
+    url_scrub(out, room, half, e->conf->ws ? e->conf->ws : e->conf->url);
+    /* Words of strangers, on one line. */
+    for (char *c = out; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+}
+
+static void count_pause(const struct endpoint *e, enum health_event event)
+{
+    static const enum counters_pause why[HEALTH_EVENTS] = {[HEALTH_FAILED] = PAUSE_SILENT,
+                                                           [HEALTH_TOLD] = PAUSE_TOLD,
+                                                           [HEALTH_LIED] = PAUSE_WRONG,
+                                                           [HEALTH_FOREIGN] = PAUSE_FOREIGN};
+    if (e->breaker == BREAKER_RESTING || e->breaker == BREAKER_OPEN || e->breaker == BREAKER_ASIDE)
+        counters_endpoint_pause(endpoint_number(e), why[event]);
+}
+
+/* The one door to another state. What an operator should know of is noticed; that an endpoint said
+ * "slow down" is everyday. */
+void endpoint_event(struct endpoint *e, enum health_event event, const char *why)
+{
+    const char *words;
+    enum breaker before = e->breaker;
+    e->breaker = breaker_next(before, event, &words);
+    if (e->breaker == before)
+        return;
+    count_pause(e, event);
+    if (e->breaker == BREAKER_ASIDE)
+        rpc_notify(e->node, e, "endpoint set aside, it is on another chain", why);
+    else if (e->breaker == BREAKER_OPEN && before != BREAKER_HALF_OPEN)
+        rpc_notify(e->node, e, "endpoint left alone for a while", why);
+    else if (e->breaker == BREAKER_CLOSED && before != BREAKER_RESTING)
+        rpc_notify(e->node, e, "endpoint is used again", words);
+    /* Who comes back from elsewhere may be somebody else. */
+    if (e->breaker == BREAKER_OPEN || e->breaker == BREAKER_ASIDE)
+        e->sure = false;
+}
+
+void endpoint_tick(struct endpoint *e, int64_t now)
+{
+    if (now >= e->not_before_ms && (e->breaker == BREAKER_RESTING || e->breaker == BREAKER_OPEN))
+        endpoint_event(e, HEALTH_WAITED, "");
+}
+
+static void pause_for(struct endpoint *e, enum fault why, const char *text, int64_t ms, int64_t now)
+{
+    if (e->not_before_ms < now + ms) {
+        e->not_before_ms = now + ms;
+        e->pause = why;
+        snprintf(e->pause_text, sizeof e->pause_text, "%s", text);
+    }
+    e->judged_ms = now;
+}
+
+static void slow_down(struct endpoint *e, const struct fault_info *fault, const char *text,
+                      bool news, int64_t now)
+{
+    int64_t ms = fault->retry_after_ms;
+    if (ms < 0 && !news)
+        return;
+    if (ms < 0)
+        ms = backoff_next(&e->rate_wait);
+    if (news) {
+        e->in_flight_max = e->in_flight_max > 1 ? e->in_flight_max / 2 : 1;
+        e->good = 0;
+        pace_refused(&e->pace, fault->per_second, now);
+    }
+    pause_for(e, FAULT_RATE, text, ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS, now);
+    endpoint_event(e, HEALTH_TOLD, text);
+}
+
+static void failed(struct endpoint *e, const char *text, bool news, int64_t now)
+{
+    if (!news)
+        return;
+    e->failures++;
+    if (e->failures < FAILURES_TO_PAUSE && e->breaker != BREAKER_HALF_OPEN)
+        return;
+    pause_for(e, FAULT_DOWN, text, backoff_next(&e->down_wait), now);
+    endpoint_event(e, HEALTH_FAILED, text);
+}
+
+static void good(struct endpoint *e, int64_t now)
+{
+    backoff_reset(&e->rate_wait);
+    pace_content(&e->pace, now);
+    if (e->in_flight_max < ENDPOINT_IN_FLIGHT && ++e->good >= GOOD_TO_GROW) {
+        e->in_flight_max++;
+        e->good = 0;
+    }
+    /* Where the chain is known, being the right node is what ends an absence: check.c. */
+    if (!e->node->identified)
+        endpoint_event(e, HEALTH_GOOD, "");
+}
+
+void endpoint_on_result(struct endpoint *e, const struct fault_info *fault, bool reached,
+                        const char *text, int64_t sent_ms, int64_t now)
+{
+    /* Ten requests in flight that fail together are one piece of news, not ten. */
+    bool news = sent_ms >= e->judged_ms;
+    if (fault->fault != FAULT_NONE) {
+        e->counters.faults++;
+        e->counters.by_fault[fault->fault]++;
+    }
+    if (!reached || fault->fault == FAULT_DOWN || fault->fault == FAULT_GARBLED) {
+        failed(e, text, news, now);
+        return;
+    }
+    e->failures = 0;
+    e->silent_ms = 0;
+    backoff_reset(&e->down_wait);
+    if (fault->fault == FAULT_RATE) {
+        slow_down(e, fault, text, news, now);
+    } else if (fault->fault == FAULT_BILLING) {
+        pause_for(e, FAULT_BILLING, text, BILLING_MS, now);
+        endpoint_event(e, HEALTH_TOLD, text);
+    } else if (fault->fault == FAULT_NONE) {
+        good(e, now);
+    }
+}
+
+/* One that answers others meanwhile is only slow. One that says nothing to anybody would cost every
+ * live request the patience before its hedge. */
+void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now)
+{
+    e->counters.beaten++;
+    if (e->silent_ms > 0 && now - e->silent_ms >= SILENT_MS)
+        failed(e, "does not answer in time", sent_ms >= e->judged_ms, now);
+}
+
+/* Alone, it is all there is: a pause would help nobody beyond giving it time to come right. */
+void endpoint_report_wrong_block(struct endpoint *e, const char *why)
+{
+    char text[sizeof e->pause_text];
+    int64_t now = clock_ms();
+    e->counters.blamed++;
+    endpoint_scrub(e, why, text, sizeof text);
+    if (!rpc_other(e->node, e)) {
+        failed(e, text, true, now);
+        return;
+    }
+    if (now - e->lied_ms > LIE_FORGET_MS)
+        backoff_reset(&e->lie_wait);
+    e->lied_ms = now;
+    pause_for(e, FAULT_DOWN, text, LIE_FLOOR_MS / 2 + backoff_next(&e->lie_wait), now);
+    endpoint_event(e, HEALTH_LIED, text);
+    counters_endpoint_paused(endpoint_number(e), wall_ms() + e->not_before_ms - now, text);
+}
+
+const char *endpoint_name(const struct endpoint *e)
+{
+    return e->conf->name;
+}
+
+enum conf_reader endpoint_reader_setting(const struct endpoint *e)
+{
+    return e->conf->reader;
+}
+
+uint64_t endpoint_chain_id(const struct endpoint *e)
+{
+    return e->chain_id;
+}
+
+enum capability endpoint_pins_hash(const struct endpoint *e)
+{
+    return e->abilities.pins_hash;
+}
+
+const struct endpoint_abilities *endpoint_abilities(const struct endpoint *e)
+{
+    return &e->abilities;
+}
+
+const struct endpoint_counters *endpoint_counters(const struct endpoint *e)
+{
+    return &e->counters;
+}
+
+void endpoint_state(const struct endpoint *e, struct endpoint_state *ret)
+{
+    int64_t left = e->not_before_ms - clock_ms();
+    const struct latency *l = &e->latency[FAULT_ANY];
+    *ret = (struct endpoint_state){
+        .breaker = breaker_name(e->breaker),
+        .why = e->breaker == BREAKER_CLOSED ? "" : e->pause_text,
+        .pause_ms = left > 0 ? left : 0,
+        .lag = e->lag,
+        .latency_us = l->mean_us,
+        .latency_p95_ms = latency_p95(l),
+        .pace = e->pace.bucket.per_second,
+        .head = e->head.number,
+    };
+}
+
+void endpoint_block_param(const struct endpoint *e, const struct anchor *at, struct buf *out)
+{
+    char hash[HASH_TEXT];
+    if (e->abilities.pins_hash != CAP_YES) {
+        buf_addf(out, "\"0x%" PRIx64 "\"", at->number);
+        return;
+    }
+    hash_text(&at->hash, hash);
+    buf_addf(out, "{\"blockHash\":\"%s\"}", hash);
+}

@@ -1,0 +1,94 @@
+#include "rpc/health.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    enum breaker from;
+    enum health_event event;
+    enum breaker to;
+    const char *why;
+} changes[] = {
+    {BREAKER_CLOSED, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
+    {BREAKER_CLOSED, HEALTH_TOLD, BREAKER_RESTING, "said to slow down"},
+    {BREAKER_CLOSED, HEALTH_LIED, BREAKER_OPEN, "gave a wrong answer"},
+    {BREAKER_CLOSED, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+
+    {BREAKER_RESTING, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
+    {BREAKER_RESTING, HEALTH_LIED, BREAKER_OPEN, "gave a wrong answer"},
+    {BREAKER_RESTING, HEALTH_WAITED, BREAKER_CLOSED, "has rested"},
+    {BREAKER_RESTING, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+
+    {BREAKER_OPEN, HEALTH_WAITED, BREAKER_HALF_OPEN, "is tried again"},
+    {BREAKER_OPEN, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+
+    {BREAKER_HALF_OPEN, HEALTH_GOOD, BREAKER_CLOSED, "answers again"},
+    {BREAKER_HALF_OPEN, HEALTH_FAILED, BREAKER_OPEN, "still does not answer"},
+    {BREAKER_HALF_OPEN, HEALTH_TOLD, BREAKER_RESTING, "said to slow down"},
+    {BREAKER_HALF_OPEN, HEALTH_LIED, BREAKER_OPEN, "gave a wrong answer again"},
+    {BREAKER_HALF_OPEN, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+
+    {BREAKER_ASIDE, HEALTH_OURS, BREAKER_CLOSED, "is on our chain again"},
+};
+
+enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why)
+{
+    *ret_why = NULL;
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        if (changes[i].from != now || changes[i].event != event)
+            continue;
+        *ret_why = changes[i].why;
+        return changes[i].to;
+    }
+    return now;
+}
+
+const char *breaker_name(enum breaker b)
+{
+    static const char *const names[BREAKERS] = {"closed", "resting", "open", "half open", "aside"};
+    return names[b];
+}
+
+/* ---- latency --------------------------------------------------------------------------------- */
+
+void latency_add(struct latency *l, int64_t took_ms)
+{
+    l->mean_us = l->n == 0 ? took_ms * 1000 : (l->mean_us * 15 + took_ms * 1000) / 16;
+    l->last_ms[l->next] = took_ms;
+    l->next = (l->next + 1) % LATENCY_SAMPLES;
+    if (l->n < LATENCY_SAMPLES)
+        l->n++;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int64_t latency_p95(const struct latency *l)
+{
+    int64_t sorted[LATENCY_SAMPLES];
+    if (l->n < LATENCY_ENOUGH)
+        return -1;
+    memcpy(sorted, l->last_ms, l->n * sizeof *sorted);
+    qsort(sorted, l->n, sizeof *sorted, by_size);
+    return sorted[(l->n * 95 - 1) / 100];
+}
+
+/* ---- the head -------------------------------------------------------------------------------- */
+
+bool head_comparable(const struct head_seen *mine, const struct head_seen *other, int64_t fresh_ms)
+{
+    return mine->known && other->known && other->asked_ms <= mine->asked_ms &&
+           mine->asked_ms - other->asked_ms <= fresh_ms;
+}
+
+uint64_t head_lag(const struct head_seen *mine, const struct head_seen *other)
+{
+    if (other->number < mine->number + LAG_BLOCKS ||
+        other->timestamp < mine->timestamp + LAG_SECONDS)
+        return 0;
+    return other->number - mine->number;
+}

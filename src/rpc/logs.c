@@ -1,0 +1,454 @@
+#include "rpc/logs.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "proc/counters.h"
+#include "rpc/rpc_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FILTER_CEILING = 256 * 1024,
+    EMPTY_BLOCKS = 1000, /* more of them without a log are asked about twice */
+};
+
+static void add_filter(struct buf *b, const struct log_filter *f)
+{
+    char text[HASH_TEXT];
+    buf_adds(b, ",\"address\":[");
+    for (size_t i = 0; i < f->n_contracts; i++) {
+        address_text(&f->contracts[i], text);
+        buf_addf(b, "%s\"%s\"", i ? "," : "", text);
+    }
+    buf_adds(b, "],\"topics\":[[");
+    for (size_t i = 0; i < f->n_topics; i++) {
+        hash_text(&f->topics[i], text);
+        buf_addf(b, "%s\"%s\"", i ? "," : "", text);
+    }
+    buf_adds(b, "]");
+    for (int i = 1; f->n_words && i < f->position; i++)
+        buf_adds(b, ",null");
+    for (size_t i = 0; i < f->n_words; i++) {
+        hash_text(&f->words[i], text);
+        buf_addf(b, "%s\"%s\"", i ? "," : ",[", text);
+    }
+    buf_adds(b, f->n_words ? "]]}]" : "]}]");
+}
+
+static bool may_log(const struct log_filter *f, const address *contract, const struct header *h)
+{
+    for (size_t t = 0; t < f->n_topics; t++)
+        if (header_may_hold(h, contract, &f->topics[t]))
+            return true;
+    return false;
+}
+
+bool filter_may_match(const struct log_filter *f, const struct header *h)
+{
+    for (size_t c = 0; c < f->n_contracts; c++)
+        if (may_log(f, &f->contracts[c], h))
+            return true;
+    return false;
+}
+
+static bool is_named(const struct logs *l, const address *contract)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (address_equal(&l->list[i].contract, contract))
+            return true;
+    return false;
+}
+
+/* Does the bloom speak of a contract that the answer has no log of? */
+static bool doubtful(const struct log_filter *f, const struct header *h, const struct logs *l)
+{
+    for (size_t c = 0; h->has_bloom && c < f->n_contracts; c++)
+        if (!is_named(l, &f->contracts[c]) && may_log(f, &f->contracts[c], h))
+            return true;
+    return false;
+}
+
+static bool has_word(const struct log_filter *f, const struct event_log *log)
+{
+    bool has = f->n_words == 0;
+    for (size_t i = 0; i < f->n_words && !has && log->n_topics > f->position; i++)
+        has = hash_equal(&f->words[i], &log->topics[f->position]);
+    return has;
+}
+
+static bool in_filter(const struct log_filter *f, const struct event_log *log)
+{
+    bool contract = false;
+    for (size_t i = 0; i < f->n_contracts && !contract; i++)
+        contract = address_equal(&f->contracts[i], &log->contract);
+    if (!contract || log->n_topics == 0)
+        return false;
+    for (size_t i = 0; i < f->n_topics; i++)
+        if (hash_equal(&f->topics[i], &log->topics[0]))
+            return has_word(f, log);
+    return false;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct event_log *x = a, *y = b;
+    if (x->block != y->block)
+        return x->block < y->block ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* As nearly every node answers. */
+static bool in_order(const struct logs *l)
+{
+    for (size_t i = 1; i < l->n; i++)
+        if (by_place(&l->list[i - 1], &l->list[i]) > 0)
+            return false;
+    return true;
+}
+
+/* Sorts by (block, index) and checks every promise of logs.h. hash: all logs must carry it. */
+static int check_logs(const struct log_filter *f, uint64_t from, uint64_t to, const hash32 *hash,
+                      struct logs *l, struct err *err)
+{
+    const char *wrong = NULL;
+    if (!in_order(l))
+        qsort(l->list, l->n, sizeof *l->list, by_place);
+    for (size_t i = 0; i < l->n && !wrong; i++) {
+        const struct event_log *log = &l->list[i];
+        if (log->block < from || log->block > to)
+            wrong = "is outside the asked range";
+        else if (!in_filter(f, log))
+            wrong = "was not asked for";
+        else if (log->removed)
+            wrong = "is marked removed";
+        else if (hash && !hash_equal(hash, &log->block_hash))
+            wrong = "is of another block";
+        else if (i && log->block == log[-1].block && log->index == log[-1].index)
+            wrong = "came twice";
+        else if (i && log->block == log[-1].block &&
+                 !hash_equal(&log->block_hash, &log[-1].block_hash))
+            wrong = "is of another branch than its neighbour";
+        if (wrong) {
+            endpoint_report_wrong_block(l->by, "dishonest eth_getLogs answer");
+            return err_set(err, ERR_FAILED,
+                           "a log in the answer of endpoint \"%s\" %s (block %" PRIu64
+                           ", asked for %" PRIu64 " to %" PRIu64 ")",
+                           endpoint_name(l->by), wrong, log->block, from, to);
+        }
+    }
+    return 0;
+}
+
+/* One answer's fate: kept in ret when good, else the error with the fault. */
+static int take_logs(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err)
+{
+    ret->by = a->endpoint;
+    ret->fault = a->fault;
+    if (a->fault.fault != FAULT_NONE)
+        return answer_err("eth_getLogs", a, err);
+    if (a->has_logs) {
+        arena_take(arena, &a->arena);
+        ret->list = a->logs;
+        ret->n = a->n_logs;
+        return 0;
+    }
+    if (json_is_null(a->result)) {
+        ret->fault.fault = FAULT_BEHIND;
+        return err_set(err, ERR_FAILED, "eth_getLogs: the node answers null");
+    }
+    return event_logs_from_json(a->result, LOGS_MAX, arena, &ret->list, &ret->n, err);
+}
+
+static int take_header(struct rpc_answer *a, uint64_t to, struct logs *ret, struct err *err)
+{
+    bool found = false;
+    if (a->fault.fault != FAULT_NONE) {
+        ret->fault = a->fault;
+        return answer_err("header of the last block", a, err);
+    }
+    if (header_from_json(a->result, &ret->to, &found, err) < 0)
+        return -1;
+    if (!found || ret->to.at.number != to) {
+        ret->fault.fault = FAULT_BEHIND;
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64 " yet", to);
+    }
+    return 0;
+}
+
+static bool stopped(struct err *err)
+{
+    err_set(err, ERR_STOPPED, "asked to stop while waiting for logs");
+    return true;
+}
+
+/* What one endpoint left out and another showed. */
+static void count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_t from,
+                         uint64_t to)
+{
+    char why[120];
+    if (n_logs == 0)
+        return;
+    e->counters.missed_logs += n_logs;
+    for (size_t i = 0; i < n_logs; i++)
+        counters_missed_log(endpoint_number(e));
+    snprintf(why, sizeof why, "%zu of blocks %" PRIu64 " to %" PRIu64, n_logs, from, to);
+    rpc_notify(n, e, "endpoint left logs out of an answer", why);
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+struct logs_window {
+    struct rpc *n;
+    const struct log_filter *f;
+    uint64_t from, to;
+    enum rpc_lane lane;
+    struct arena *arena;
+    struct logs logs, first; /* the answer that counts; while another is asked, the first one */
+    bool second;             /* it is the other one who is being asked */
+    bool has_logs, has_header, ended;
+    int rc;
+    struct err err;
+    char which_logs, which_header; /* their addresses are the requests' users */
+};
+
+static int submit_logs(struct logs_window *w, struct err *err)
+{
+    struct buf params = BUF_INIT(FILTER_CEILING);
+    buf_addf(&params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", w->from,
+             w->to);
+    add_filter(&params, w->f);
+    struct rpc_request q = {.method = "eth_getLogs",
+                            .params = params.data,
+                            .params_len = params.len,
+                            .lane = w->lane,
+                            .only = w->logs.by,
+                            .reply_max = w->from < w->to ? LOGS_WINDOW_MAX : LOGS_REPLY_MAX,
+                            .logs = true,
+                            .user = &w->which_logs};
+    int rc = rpc_submit(w->n, &q, err);
+    buf_free(&params);
+    return rc;
+}
+
+static int submit_header(struct logs_window *w, struct err *err)
+{
+    struct buf params = BUF_INIT(64);
+    buf_addf(&params, "[\"0x%" PRIx64 "\",false]", w->to);
+    struct rpc_request q = {.method = "eth_getBlockByNumber",
+                            .params = params.data,
+                            .params_len = params.len,
+                            .lane = w->lane,
+                            .only = w->logs.by,
+                            .user = &w->which_header};
+    int rc = rpc_submit(w->n, &q, err);
+    buf_free(&params);
+    return rc;
+}
+
+/* In the same breath: a backend that does not have the last block would leave out its logs. */
+static int ask(struct logs_window *w, struct endpoint *e, struct err *err)
+{
+    w->logs = (struct logs){.by = e};
+    w->has_logs = w->has_header = false;
+    if (submit_header(w, err) == 0 && submit_logs(w, err) == 0)
+        return 0;
+    rpc_abandon(w->n, &w->which_header);
+    return -1;
+}
+
+int logs_window_open(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                     enum rpc_lane lane, struct endpoint *by, struct arena *arena,
+                     struct logs_window **ret, struct err *err)
+{
+    struct logs_window *w = mem_zero(1, sizeof *w);
+    *w = (struct logs_window){.n = n, .f = f, .from = from, .to = to, .lane = lane, .arena = arena};
+    if (ask(w, by ? by : rpc_best(n), err) < 0) {
+        mem_free(w);
+        return -1;
+    }
+    *ret = w;
+    return 0;
+}
+
+void logs_window_close(struct logs_window *w)
+{
+    if (!w)
+        return;
+    rpc_abandon(w->n, &w->which_logs);
+    rpc_abandon(w->n, &w->which_header);
+    mem_free(w);
+}
+
+static void end_window(struct logs_window *w, int rc)
+{
+    w->ended = true;
+    w->rc = rc;
+    rpc_abandon(w->n, &w->which_logs);
+    rpc_abandon(w->n, &w->which_header);
+}
+
+/* An empty answer over many blocks is asked for elsewhere, if there is an elsewhere that has them.
+ */
+static bool ask_another(struct logs_window *w)
+{
+    struct endpoint *other =
+        w->logs.n == 0 && w->to - w->from >= EMPTY_BLOCKS ? rpc_other(w->n, w->logs.by) : NULL;
+    struct err ignored;
+    if (!other || other->lag > 0)
+        return false;
+    w->first = w->logs;
+    w->second = true;
+    if (ask(w, other, &ignored) == 0)
+        return true;
+    w->logs = w->first;
+    return false;
+}
+
+/* That the other cannot say (its range is narrower, it rests) does not undo the first answer. */
+static void end_second(struct logs_window *w, int rc)
+{
+    bool shows_more =
+        rc == 0 && w->logs.n > 0 && hash_equal(&w->logs.to.at.hash, &w->first.to.at.hash);
+    if (shows_more)
+        count_missed(w->n, w->first.by, w->logs.n, w->from, w->to);
+    else
+        w->logs = w->first;
+    end_window(w, 0);
+}
+
+bool logs_window_take(struct logs_window *w, struct rpc_answer *a)
+{
+    int rc;
+    if (w->ended || (a->user != &w->which_logs && a->user != &w->which_header))
+        return false;
+    if (a->user == &w->which_logs) {
+        rc = take_logs(a, w->arena, &w->logs, &w->err);
+        w->has_logs = true;
+    } else {
+        rc = take_header(a, w->to, &w->logs, &w->err);
+        w->has_header = true;
+    }
+    rpc_answer_free(a);
+    bool whole = w->has_logs && w->has_header;
+    if (rc == 0 && whole)
+        rc = check_logs(w->f, w->from, w->to, NULL, &w->logs, &w->err);
+    if (rc == 0 && !whole)
+        return true;
+    if (w->second) {
+        rpc_abandon(w->n, &w->which_logs);
+        rpc_abandon(w->n, &w->which_header);
+        end_second(w, rc);
+    } else if (rc < 0 || !ask_another(w)) {
+        end_window(w, rc);
+    }
+    return true;
+}
+
+bool logs_window_ended(const struct logs_window *w)
+{
+    return w->ended;
+}
+
+int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err)
+{
+    *ret = w->logs;
+    if (w->rc < 0)
+        *err = w->err;
+    return w->rc;
+}
+
+int rpc_logs_of(struct rpc *n, struct endpoint *by, const struct log_filter *f, uint64_t from,
+                uint64_t to, enum rpc_lane lane, struct arena *arena, struct logs *ret,
+                struct err *err)
+{
+    struct logs_window *w = NULL;
+    int rc = logs_window_open(n, f, from, to, lane, by, arena, &w, err);
+    *ret = (struct logs){.by = by ? by : rpc_best(n)};
+    while (rc == 0 && !logs_window_ended(w)) {
+        struct rpc_answer a;
+        int got = rpc_next(n, 1000, &a, err);
+        if (got < 0 || (got == 0 && rpc_stop_asked(n) && stopped(err)))
+            rc = -1;
+        if (got > 0 && !logs_window_take(w, &a))
+            rpc_answer_free(&a);
+    }
+    if (rc == 0)
+        rc = logs_window_result(w, ret, err);
+    logs_window_close(w);
+    return rc;
+}
+
+int rpc_logs_range(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                   enum rpc_lane lane, struct arena *arena, struct logs *ret, struct err *err)
+{
+    return rpc_logs_of(n, NULL, f, from, to, lane, arena, ret, err);
+}
+
+/* ---- one block ------------------------------------------------------------------------------- */
+
+/* only NULL: whoever is best. */
+static int ask_block(struct rpc *n, struct endpoint *only, const struct log_filter *f,
+                     const struct header *h, enum rpc_lane lane, struct arena *arena,
+                     struct logs *ret, struct err *err)
+{
+    char hash[HASH_TEXT];
+    struct buf params = BUF_INIT(FILTER_CEILING);
+    struct rpc_answer a;
+    int rc, got = 0;
+    *ret = (struct logs){.by = rpc_best(n), .to = *h};
+    hash_text(&h->at.hash, hash);
+    buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
+    add_filter(&params, f);
+    struct rpc_request q = {.method = "eth_getLogs",
+                            .params = params.data,
+                            .params_len = params.len,
+                            .lane = lane,
+                            .only = only,
+                            .reply_max = LOGS_REPLY_MAX,
+                            .logs = true,
+                            .user = ret,
+                            /* It may be reorged away: no waiting for it. */
+                            .straight = RPC_STRAIGHT(FAULT_BEHIND)};
+    rc = rpc_submit(n, &q, err);
+    while (rc == 0 && got == 0) {
+        got = rpc_next(n, 1000, &a, err);
+        if (got < 0 || (got == 0 && rpc_stop_asked(n) && stopped(err)))
+            rc = -1;
+    }
+    if (rc < 0)
+        rpc_abandon(n, ret);
+    if (got > 0) {
+        rc = take_logs(&a, arena, ret, err);
+        rpc_answer_free(&a);
+    }
+    buf_free(&params);
+    return rc < 0 ? -1 : check_logs(f, h->at.number, h->at.number, &h->at.hash, ret, err);
+}
+
+int rpc_logs_block(struct rpc *n, const struct log_filter *f, const struct header *h,
+                   enum rpc_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
+                   struct err *err)
+{
+    if (ask_block(n, NULL, f, h, lane, arena, ret, err) < 0)
+        return -1;
+    *ret_doubted = doubtful(f, h, ret);
+    if (!*ret_doubted)
+        return 0;
+    struct endpoint *first = ret->by, *other = rpc_other(n, first);
+    struct logs second;
+    struct err why = {0};
+    /* Elsewhere if there is an elsewhere, and if that can say. */
+    if (!other || ask_block(n, other, f, h, lane, arena, &second, &why) < 0) {
+        if (why.kind == ERR_STOPPED)
+            return err_set(err, why.kind, "%s", why.text);
+        if (ask_block(n, NULL, f, h, lane, arena, &second, err) < 0)
+            return -1;
+    }
+    if (second.n > ret->n) {
+        count_missed(n, first, second.n - ret->n, h->at.number, h->at.number);
+        *ret = second;
+    }
+    return 0;
+}

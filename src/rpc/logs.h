@@ -1,0 +1,78 @@
+/*
+ * eth_getLogs, asked so that a wrong answer is noticed.
+ *
+ * Checked of every answer: each log's block lies in the range (or has the asked hash), its contract
+ * and topic are in the filter, it is not `removed`, and no (block, index) comes twice. A range
+ * is asked together with the header of its last block, of the same endpoint in the same breath: a
+ * backend that does not have that block would answer a short or empty list without an error. An
+ * empty answer over more than 1,000 blocks is asked once more of another endpoint, if there is one.
+ */
+#ifndef RPC_LOGS_H
+#define RPC_LOGS_H
+
+#include "eth/event.h"
+#include "rpc/rpc.h"
+
+enum {
+    LOGS_MAX = RPC_LOGS_MAX,
+    LOGS_REPLY_MAX = 64 * 1024 * 1024,
+    /* Over several blocks more is refused as too dense: what can be had in pieces need not be held
+     * as a whole. */
+    LOGS_WINDOW_MAX = 8 * 1024 * 1024,
+};
+
+struct log_filter {
+    const address *contracts;
+    size_t n_contracts;
+    const hash32 *topics; /* any of them as topic0 */
+    size_t n_topics;
+    const hash32 *words; /* if any: one of them as the topic at `position`, 1 to 3 */
+    size_t n_words;
+    int position;
+};
+
+struct logs {
+    struct event_log *list; /* in the arena */
+    size_t n;
+    struct header to; /* rpc_logs_range(): header of the last block */
+    struct endpoint *by;
+    struct fault_info fault; /* why it failed, for the range controller */
+};
+
+/* Both ends inclusive. −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest
+ * answer. */
+int rpc_logs_range(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                   enum rpc_lane lane, struct arena *arena, struct logs *ret, struct err *err);
+
+/* The same of this endpoint; NULL: whoever is best. */
+int rpc_logs_of(struct rpc *n, struct endpoint *by, const struct log_filter *f, uint64_t from,
+                uint64_t to, enum rpc_lane lane, struct arena *arena, struct logs *ret,
+                struct err *err);
+
+/* ---- the same, several windows at once -------------------------------------------------------
+ * open → its answers are taken as rpc_next() brings them → ended → result → close. */
+
+struct logs_window;
+/* by: whom to ask; NULL: whoever is best. The filter and the arena, in which
+ * the logs come to lie, are the window's until it is closed. */
+int logs_window_open(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
+                     enum rpc_lane lane, struct endpoint *by, struct arena *arena,
+                     struct logs_window **ret, struct err *err);
+/* True when the answer is one of this window's; it is freed then. */
+bool logs_window_take(struct logs_window *w, struct rpc_answer *a);
+bool logs_window_ended(const struct logs_window *w);
+/* As rpc_logs_range() would have answered; once it has ended. */
+int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err);
+void logs_window_close(struct logs_window *w); /* also of one under way; NULL is fine */
+
+/* The logs of one block, by its hash. An answer without a log of a contract that the header's
+ * bloom speaks of is asked once more; a second such answer is believed (blooms give false
+ * positives), and of two the longer one. *ret_doubted tells that this happened. */
+int rpc_logs_block(struct rpc *n, const struct log_filter *f, const struct header *h,
+                   enum rpc_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
+                   struct err *err);
+
+/* May this block hold a log for the filter, by its bloom? */
+bool filter_may_match(const struct log_filter *f, const struct header *h);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * What a request costs, in the units its provider bills: a table per provider, or the user's own.
+ *
+ * The figures are the providers' published ones and change with them; they pace and account, and
+ * nothing about a balance depends on their being right.
+ */
+#ifndef RPC_PRICE_H
+#define RPC_PRICE_H
+
+#include "conf/conf.h"
+
+/* A method that the user's own table leaves out costs what its dearest one costs: a budget is kept
+ * to rather than overrun. */
+uint64_t price_of(const struct conf_endpoint *e, const char *method);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * What an endpoint can do is found by asking, never believed from its name.
+ *
+ * Pinning by hash (EIP-1898): some proxies and old nodes drop the object and answer from the latest
+ * block, without a word. So a call at a hash that no block has must be refused for that reason, and
+ * the same call at the hash of a block that the endpoint just named must succeed.
+ */
+#include "base/err.h"
+#include "rpc/rpc_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Who was caught answering from another block is trusted less easily: one name may stand for many
+ * machines, and not all of them look at the hash. */
+enum { LOOKS_AFTER_A_LIE = 16 };
+
+/* A call to the zero address, which has no code anywhere: success, and no data. */
+static int call_at(struct rpc *n, struct endpoint *e, const hash32 *at, uint32_t straight,
+                   struct fault_info *ret_fault, bool *ret_null, struct err *err)
+{
+    char hash[HASH_TEXT], params[256];
+    hash_text(at, hash);
+    int len = snprintf(params, sizeof params,
+                       "[{\"to\":\"0x0000000000000000000000000000000000000000\",\"data\":\"0x\"},"
+                       "{\"blockHash\":\"%s\"}]",
+                       hash);
+    struct rpc_request q = {.method = "eth_call",
+                            .params = params,
+                            .params_len = (size_t)len,
+                            .straight = straight,
+                            .only = e};
+    struct json *doc = NULL;
+    const struct json *result = NULL;
+    int rc = rpc_call(n, &q, &doc, &result, ret_fault, err);
+    *ret_null = rc == 0 && json_is_null(result);
+    json_free(doc);
+    return rc;
+}
+
+/* Did the endpoint fail to answer at all, so that nothing was learnt? */
+static bool tells_nothing(enum fault f)
+{
+    return f == FAULT_RATE || f == FAULT_BILLING || f == FAULT_DOWN || f == FAULT_TIME ||
+           f == FAULT_GARBLED;
+}
+
+static bool refused_as_unknown(enum fault f)
+{
+    return f == FAULT_BEHIND || f == FAULT_PRUNED || f == FAULT_NOT_CANONICAL;
+}
+
+int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struct err *err)
+{
+    static const char params[] = "[\"latest\",false]";
+    struct rpc_request q = {.method = "eth_getBlockByNumber",
+                            .params = params,
+                            .params_len = sizeof params - 1,
+                            .only = e};
+    struct json *doc;
+    const struct json *result;
+    struct header h;
+    bool found = false;
+    if (rpc_call(n, &q, &doc, &result, NULL, err) < 0)
+        return -1;
+    int rc = header_from_json(result, &h, &found, err);
+    json_free(doc);
+    if (rc == 0 && !found)
+        rc = err_set(err, ERR_FAILED, "eth_getBlockByNumber latest: not found");
+    if (rc == 0)
+        *ret = h.at.hash;
+    return rc;
+}
+
+/* A hash that no block has. */
+static int call_nowhere(struct rpc *n, struct endpoint *e, struct fault_info *ret_fault,
+                        bool *ret_null, struct err *err)
+{
+    hash32 at;
+    rng_fill(&n->rng, at.b, sizeof at.b);
+    return call_at(n, e, &at, RPC_STRAIGHT(FAULT_BEHIND) | RPC_STRAIGHT(FAULT_UNKNOWN), ret_fault,
+                   ret_null, err);
+}
+
+int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
+{
+    hash32 at;
+    struct fault_info fault;
+    struct err why = {0}; /* a refusal is an answer here, not an error */
+    bool null = false, refused = true;
+    int rc = 0, looks = e->counters.blamed > 0 ? LOOKS_AFTER_A_LIE : 1;
+    for (int i = 0; i < looks && refused; i++) {
+        rc = call_nowhere(n, e, &fault, &null, &why);
+        refused = rc < 0 && refused_as_unknown(fault.fault);
+    }
+    if (refused) {
+        if (endpoint_latest(n, e, &at, err) < 0)
+            return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
+        rc = call_at(n, e, &at, 0, &fault, &null, &why);
+    }
+    if (rc < 0 && (why.kind == ERR_STOPPED || tells_nothing(fault.fault))) {
+        err_set(err, why.kind, "%s", why.text);
+        return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
+    }
+    e->abilities.pins_hash = refused && rc == 0 && !null ? CAP_YES : CAP_NO;
+    return 0;
+}

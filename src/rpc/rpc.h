@@ -1,0 +1,234 @@
+/*
+ * "The node" as verbs: many endpoints behind one asynchronous object.
+ *
+ * rpc_submit() queues a request and returns at once; rpc_next() drives the transport and hands
+ * out finished answers in the order in which they finish. Retries (back-off with jitter,
+ * Retry-After) of rate limits, lag and transport faults happen inside, until the request's
+ * deadline; what comes out is the final answer. Requests in flight are bounded: rpc_submit()
+ * refuses above the ceiling.
+ *
+ * A node is used by one thread. Requests hold no pointer to the caller's memory after
+ * rpc_submit().
+ */
+#ifndef RPC_RPC_H
+#define RPC_RPC_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "conf/conf.h"
+#include "eth/block.h"
+#include "eth/fault.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct rpc;
+struct endpoint;
+struct event_log;
+
+enum {
+    RPC_IN_FLIGHT_MAX = 64,
+    RPC_REQUEST_MAX = 8 * 1024 * 1024,
+    RPC_REPLY_MAX = 64 * 1024 * 1024,
+    RPC_LOGS_MAX = 200000, /* in one answer */
+};
+
+/* Keeps what it needs of conf->chain; conf must outlive the node. Connects to nothing yet. */
+int rpc_open(const struct conf *conf, struct rpc **ret, struct err *err);
+void rpc_close(struct rpc *n);
+
+/* How long a request without a deadline of its own is tried: 30 s unless set. A person waits less.
+ */
+void rpc_patience(struct rpc *n, int64_t ms);
+
+enum rpc_lane { RPC_LIVE, RPC_CATCHUP, RPC_SWEEP }; /* first in line first */
+
+struct rpc_request {
+    const char *method;
+    const char *params; /* JSON array text */
+    size_t params_len;
+    enum rpc_lane lane;
+    int64_t deadline_ms; /* monotonic; 0: as rpc_patience() says */
+    size_t reply_max;    /* 0: RPC_REPLY_MAX */
+    bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time
+                 */
+    bool logs;  /* the result is an array of logs and wanted as such, where it can be */
+    bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
+    bool once;    /* no retry of anything but a refused connection */
+    struct endpoint *only;   /* NULL: the node chooses */
+    struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for
+                                word, when `only` is slow. NULL: nobody */
+    uint32_t straight;       /* faults not to retry, each as RPC_STRAIGHT(fault), or-ed */
+    void *user;              /* comes back in the answer */
+};
+#define RPC_STRAIGHT(fault) (UINT32_C(1) << (fault))
+
+struct rpc_answer {
+    void *user;
+    struct endpoint *endpoint; /* who gave it; NULL if none was reached */
+    struct fault_info fault;   /* FAULT_NONE: result is set. Of FAULT_RATE and FAULT_BILLING,
+                                  retry_after_ms is how long the endpoint will be left alone */
+    struct json *doc;          /* owns result; the answer's, freed by rpc_answer_free() */
+    const struct json *result; /* may be a JSON null: that is "ask again", never "empty" */
+    uint8_t *bytes; /* with request.bytes: the result decoded, the answer's; result is NULL
+                       then. A null result is still given as result, and bytes is NULL.
+                       With FAULT_REVERT the revert's data, where the node passes it on */
+    size_t n_bytes;
+    bool has_logs; /* with request.logs, and unless only the careful way can read them: they are
+                      in `arena`, the answer's, and result is NULL */
+    struct event_log *logs;
+    size_t n_logs;
+    struct arena arena;
+    int status;      /* HTTP, of the last attempt; 0 if none came */
+    char text[512];  /* the fault in words, masked; "" when there is none */
+    int64_t took_ms; /* since it was submitted … */
+    int64_t wire_ms; /* … and since the last attempt was sent; 0 if none was */
+};
+
+int rpc_submit(struct rpc *n, const struct rpc_request *q, struct err *err);
+/* 1 with an answer, 0 on timeout (or when nothing is in flight), −1 only on a programming or
+ * system error. */
+int rpc_next(struct rpc *n, int timeout_ms, struct rpc_answer *ret, struct err *err);
+void rpc_answer_free(struct rpc_answer *a);
+size_t rpc_in_flight(const struct rpc *n);
+/* Drops what was submitted with this user: its answers never come. For stopping and for abandoned
+ * steps. rpc_abandon_all() drops everything. */
+void rpc_abandon(struct rpc *n, void *user);
+void rpc_abandon_all(struct rpc *n);
+/* From now on, when fd is readable, rpc_next() returns 0 at once (unless it has an answer) and the
+ * blocking verbs fail with ERR_STOPPED. For a pipe or signalfd that says "stop"; −1 ends it. */
+void rpc_stop_on(struct rpc *n, int fd);
+bool rpc_stop_asked(const struct rpc *n); /* was that why the last rpc_next() gave 0? */
+
+/* ---- blocking verbs, for one question at a time. Nothing else may be in flight. -------------- */
+
+/* The answer, whatever its fault; the caller's to rpc_answer_free(). */
+int rpc_ask(struct rpc *n, const struct rpc_request *q, struct rpc_answer *ret, struct err *err);
+
+/* *ret_doc is the caller's to json_free(); *ret_result lies in it. A fault is an error:
+ * ERR_UNREACHABLE when no endpoint answered, else ERR_FAILED with the node's words; *ret_fault (may
+ * be NULL) has the class in both cases. */
+int rpc_call(struct rpc *n, const struct rpc_request *q, struct json **ret_doc,
+             const struct json **ret_result, struct fault_info *ret_fault, struct err *err);
+
+/* What is known of the chain before it is asked: from the configuration (done by rpc_open) or from
+ * the store. NULL: not known. */
+void rpc_expect(struct rpc *n, const uint64_t *chain_id, const hash32 *genesis);
+/* The identity: eth_chainId and the genesis block's hash, asked of every endpoint. One that tells
+ * another chain than is expected is set aside (and asked again now and then); when all that answer
+ * do, the first one's chain is returned, for the caller to refuse. Where nothing is expected they
+ * must agree with each other: ERR_CHAIN when they do not. One that does not answer is identified
+ * when it comes, and asked nothing before. */
+int rpc_identify(struct rpc *n, uint64_t *ret_chain_id, hash32 *ret_genesis, struct err *err);
+
+enum rpc_tag { TAG_LATEST, TAG_SAFE, TAG_FINALIZED };
+/* *ret_found is false for a null answer, and for a tag the node does not know. */
+int rpc_header_tag(struct rpc *n, enum rpc_tag tag, struct header *ret, bool *ret_found,
+                   struct err *err);
+int rpc_header_number(struct rpc *n, uint64_t number, struct header *ret, bool *ret_found,
+                      struct err *err);
+int rpc_header_hash(struct rpc *n, const hash32 *hash, struct header *ret, bool *ret_found,
+                    struct err *err);
+/* eth_call to one contract at a block hash or, where hashes are not honoured, its number; at NULL:
+ * latest. *ret is the caller's to mem_free(); `0x` is success with length 0. */
+int rpc_view(struct rpc *n, const address *to, const uint8_t *data, size_t data_len,
+             const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
+             struct err *err);
+/* The same, but a block that the node does not know is not waited for: it may have been dropped. */
+int rpc_view_now(struct rpc *n, const address *to, const uint8_t *data, size_t data_len,
+                 const struct anchor *at, uint8_t **ret, size_t *ret_len,
+                 struct fault_info *ret_fault, struct err *err);
+
+/* ---- endpoints ------------------------------------------------------------------------------- */
+
+size_t rpc_endpoints(const struct rpc *n);
+struct endpoint *rpc_endpoint(struct rpc *n, size_t i);
+/* The endpoint the next request would go to: the first in order of preference that may be asked and
+ * does not lag; when all are paused, the one whose pause ends first. Never NULL. */
+struct endpoint *rpc_best(struct rpc *n);
+/* The next best: who would be asked if it were not for e. NULL when there is none. */
+struct endpoint *rpc_other(struct rpc *n, const struct endpoint *e);
+
+const char *endpoint_name(const struct endpoint *e);
+enum conf_reader endpoint_reader_setting(const struct endpoint *e);
+uint64_t endpoint_chain_id(const struct endpoint *e); /* 0 until identified */
+
+/* How it is doing, for doctor and status. */
+struct endpoint_state {
+    const char *breaker; /* "closed": asked as it comes; "resting", "open", "half open", "aside" */
+    const char *why;     /* unless closed, masked; "" */
+    int64_t pause_ms;    /* left of it */
+    uint64_t lag;        /* blocks behind another endpoint */
+    int64_t latency_us;  /* moving average of live requests; 0: none yet */
+    int64_t latency_p95_ms; /* −1: too few */
+    uint64_t pace;          /* units a second it is held to; 0: none */
+    uint64_t head;          /* the newest block it told of; 0: none yet */
+};
+void endpoint_state(const struct endpoint *e, struct endpoint_state *ret);
+
+enum capability { CAP_UNKNOWN, CAP_YES, CAP_NO };
+/* Does eth_call honour {"blockHash":…}? Probed once with a made-up hash, which must be refused.
+ * Until then CAP_UNKNOWN; endpoint_probe() asks. */
+enum capability endpoint_pins_hash(const struct endpoint *e);
+int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err);
+
+/* All that is known of it; endpoint_probe_all() asks for what is not known yet, a few requests. */
+struct endpoint_abilities {
+    enum capability pins_hash;
+    enum capability state_override;  /* eth_call takes code in its third parameter */
+    enum capability create;          /* eth_call without `to` runs its data and answers */
+    enum capability multicall3;      /* there is code at chain.multicall */
+    enum capability finalized, safe; /* the tags */
+    enum capability logs_by_hash;    /* eth_getLogs with blockHash */
+    char client[96];                 /* web3_clientVersion; "" when it does not say */
+};
+const struct endpoint_abilities *endpoint_abilities(const struct endpoint *e);
+int endpoint_probe_all(struct rpc *n, struct endpoint *e, struct err *err);
+
+/* The block parameter of a read at `at` for this endpoint: {"blockHash":"0x…"} or "0x…". */
+void endpoint_block_param(const struct endpoint *e, const struct anchor *at, struct buf *out);
+
+/* Counters, for logs and metrics; since start. */
+struct endpoint_counters {
+    uint64_t requests, faults, retries, blamed, bytes_out, bytes_in;
+    uint64_t units;          /* what was sent, as priced */
+    uint64_t hedges, beaten; /* second tries sent here; those that beat this endpoint */
+    uint64_t missed_logs;    /* left out by it, shown by another */
+    uint64_t lagged;         /* times it was found to lag */
+    uint64_t by_fault[FAULT_UNKNOWN + 1];
+};
+const struct endpoint_counters *endpoint_counters(const struct endpoint *e);
+/* An answer that shows by itself that it is wrong: counts against the endpoint. */
+void endpoint_report_wrong_block(struct endpoint *e, const char *why);
+/* A read answered from another block than asked, or so it seems: `believed` is the header we hold
+ * to be the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
+ * there is no other, it counts at once. why is kept by pointer: a literal. */
+void endpoint_accuse(struct endpoint *e, const struct anchor *believed, const char *why);
+/* A push or another source told that e has this block. */
+void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp);
+
+/* ---- notices: what a person should be told once ---------------------------------------------- */
+
+struct rpc_notice {
+    const char *message;  /* the same words for the same thing */
+    const char *endpoint; /* its name; NULL: it is about none */
+    char why[200];        /* masked */
+};
+/* The oldest not yet taken; false when there is none. */
+bool rpc_take_notice(struct rpc *n, struct rpc_notice *ret);
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+/* False: the day's units that this lane may spend are spent; *ret_wait_ms (may be NULL) until the
+ * next day. Says so once in a notice. */
+bool rpc_may_spend(struct rpc *n, enum rpc_lane lane, int64_t *ret_wait_ms);
+/* What this process spent today, as a short text to keep ("DAY UNITS", at most 47 letters), and
+ * back after a restart; and what other processes kept: n texts, NULL ones left out, in place of
+ * those told before. */
+void rpc_spent_export(const struct rpc *n, char out[48]);
+void rpc_spent_import(struct rpc *n, const char *mine);
+void rpc_spent_others(struct rpc *n, const char *const *texts, size_t n_texts);
+
+#endif

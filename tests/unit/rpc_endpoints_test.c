@@ -1,0 +1,335 @@
+/*
+ * Several endpoints, as two URLs of the scripted provider: hedges, who is on which chain, who lied,
+ * logs that one leaves out, a rate that is named, and what an endpoint can do.
+ */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "provider_child.h"
+#include "rpc/logs.h"
+#include "rpc_setup.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define OK(call) ok((call), &err, #call)
+
+static void ok(int rc, const struct err *err, const char *what)
+{
+    if (rc != 0)
+        fail_msg("%s: %s", what, err->text);
+}
+
+static struct endpoint *first(struct setup *s)
+{
+    return rpc_endpoint(s->node, 0);
+}
+
+static struct endpoint *second(struct setup *s)
+{
+    return rpc_endpoint(s->node, 1);
+}
+
+static const char *breaker(const struct endpoint *e)
+{
+    struct endpoint_state state;
+    endpoint_state(e, &state);
+    return state.breaker;
+}
+
+static void assert_notice(struct setup *s, const char *message, const char *why)
+{
+    struct rpc_notice n;
+    while (rpc_take_notice(s->node, &n)) {
+        assert_no_secret(n.why);
+        if (strstr(n.message, message) && strstr(n.why, why))
+            return;
+    }
+    fail_msg("nobody was told \"%s … %s\"", message, why);
+}
+
+/* ---- hedges ---------------------------------------------------------------------------------- */
+
+static void a_slow_answer_is_asked_for_elsewhere(void **state) /* 19 */
+{
+    struct setup *s = *state;
+    for (int i = 0; i < 10; i++) {
+        struct rpc_answer a = ASK(s, "eth_chainId");
+        assert_ptr_equal(a.endpoint, first(s));
+        assert_result(&a, "0x1");
+    }
+    provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':30}}");
+    struct rpc_answer a = ASK(s, "eth_chainId");
+    assert_ptr_equal(a.endpoint, second(s));
+    assert_in_range(a.took_ms, 200, 5000);
+    assert_result(&a, "0x1");
+    assert_int_equal(endpoint_counters(second(s))->hedges, 1);
+    assert_int_equal(endpoint_counters(first(s))->beaten, 1);
+    assert_int_equal(rpc_in_flight(s->node), 0);
+    /* The loser is abandoned: it is never handed out. */
+    struct err err = {0};
+    assert_int_equal(rpc_next(s->node, 50, &a, &err), 0);
+}
+
+static void one_that_is_always_beaten_is_left_alone(void **state) /* 19 */
+{
+    struct setup *s = *state;
+    provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':60}}");
+    for (int i = 0; i < 12 && strcmp(breaker(first(s)), "open") != 0; i++) {
+        struct rpc_answer a = ask(s, "eth_chainId", "[]", 8000);
+        assert_result(&a, "0x1");
+    }
+    assert_string_equal(breaker(first(s)), "open");
+    struct rpc_answer a = ASK(s, "eth_chainId");
+    assert_true(a.took_ms < 1000);
+    assert_result(&a, "0x1");
+}
+
+static void a_fault_waits_for_the_hedge(void **state) /* 19 */
+{
+    struct setup *s = *state;
+    /* The first says no after the second was asked, who says yes later still. */
+    provider_rules("{'fault':'silence','path':'/b/','args':{'seconds':0.8}},"
+                   "{'fault':'slow-loris','path':'/a/','args':{'pace':0.01}}");
+    provider_order("{\"answers\":[{\"method\":\"eth_call\",\"result\":\"0x\"}]}");
+    struct rpc_answer a = ask(s, "eth_call", "[]", 0);
+    assert_fault(&a, FAULT_NONE);
+    rpc_answer_free(&a);
+    provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':30}},"
+                   "{'fault':'error','path':'/b/','args':{'text':'execution reverted'}}");
+    /* The hedge's fault is not the answer: the first is still waited for. */
+    a = ask(s, "eth_call", "[]", 2500);
+    assert_fault(&a, FAULT_TIME);
+}
+
+static void only_live_requests_are_hedged(void **state) /* 19 */
+{
+    struct setup *s = *state;
+    provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':1.5}}");
+    struct rpc_answer a =
+        ask_with(s, (struct rpc_request){.method = "eth_chainId", .lane = RPC_SWEEP});
+    assert_ptr_equal(a.endpoint, first(s));
+    assert_result(&a, "0x1");
+    a = ask_with(s, (struct rpc_request){.method = "eth_chainId", .only = first(s)});
+    assert_ptr_equal(a.endpoint, first(s));
+    assert_result(&a, "0x1");
+    a = ask_with(
+        s, (struct rpc_request){.method = "eth_chainId", .only = first(s), .second = second(s)});
+    assert_ptr_equal(a.endpoint, second(s));
+    assert_result(&a, "0x1");
+    assert_int_equal(endpoint_counters(second(s))->hedges, 1);
+}
+
+/* ---- who is on which chain ------------------------------------------------------------------- */
+
+static void the_wrong_one_is_set_aside(void **state) /* 31 */
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    uint64_t id = 1;
+    hash32 genesis;
+    provider_rules(
+        "{'fault':'result','path':'/a/','method':'eth_chainId','args':{'result':'0x5'}}");
+    rpc_expect(s->node, &id, NULL);
+    OK(rpc_identify(s->node, &id, &genesis, &err));
+    assert_int_equal(id, 1);
+    assert_string_equal(breaker(first(s)), "aside");
+    assert_notice(s, "set aside", "is on chain 5, not 1");
+    struct rpc_answer a = ASK(s, "eth_blockNumber");
+    assert_ptr_equal(a.endpoint, second(s));
+    assert_result(&a, "0x64");
+}
+
+static void all_wrong_is_for_the_caller_to_refuse(void **state) /* 31 */
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    uint64_t id = 1;
+    hash32 genesis;
+    provider_rules("{'fault':'result','method':'eth_chainId','args':{'result':'0x5'}}");
+    rpc_expect(s->node, &id, NULL);
+    OK(rpc_identify(s->node, &id, &genesis, &err));
+    assert_int_equal(id, 5);
+    /* But while one is silent, it may be the right one. */
+    provider_rules("{'fault':'error','path':'/a/','args':{'text':'method not found'}},"
+                   "{'fault':'result','method':'eth_chainId','args':{'result':'0x5'}}");
+    id = 1;
+    reopen(s, (const char *const[]){s->urls[0], s->urls[1]}, 2);
+    rpc_expect(s->node, &id, NULL);
+    assert_int_equal(rpc_identify(s->node, &id, &genesis, &err), -1);
+    assert_int_equal(err.kind, ERR_UNREACHABLE);
+    assert_non_null(strstr(err.text, "it is on another chain (5)"));
+    assert_no_secret(err.text);
+}
+
+/* ---- who lied -------------------------------------------------------------------------------- */
+
+static void header_of(struct setup *s, uint64_t number, struct header *ret)
+{
+    struct err err = {0};
+    bool found = false;
+    OK(rpc_header_number(s->node, number, ret, &found, &err));
+    assert_true(found);
+}
+
+static void an_accusation_is_looked_into(void **state)
+{
+    struct setup *s = *state;
+    struct header h;
+    header_of(s, 50, &h);
+    /* We are wrong ourselves: nothing comes of it. */
+    struct anchor wrong = h.at;
+    wrong.hash.b[0] ^= 1;
+    endpoint_accuse(first(s), &wrong, "answered from another block than asked");
+    for (int i = 0; i < 5; i++) {
+        struct rpc_answer a = ASK(s, "eth_chainId");
+        assert_result(&a, "0x1");
+    }
+    assert_string_equal(breaker(first(s)), "closed");
+    assert_int_equal(endpoint_counters(first(s))->blamed, 0);
+    endpoint_accuse(first(s), &h.at, "answered from another block than asked");
+    for (int i = 0; i < 50 && endpoint_counters(first(s))->blamed == 0; i++) {
+        struct rpc_answer a = ASK(s, "eth_chainId");
+        assert_result(&a, "0x1");
+    }
+    assert_string_equal(breaker(first(s)), "open");
+    assert_ptr_equal(rpc_best(s->node), second(s));
+    assert_notice(s, "left alone", "answered from another block than asked");
+}
+
+static void alone_it_is_blamed_at_once_and_still_asked(void **state)
+{
+    struct setup *s = *state;
+    struct header h;
+    header_of(s, 50, &h);
+    endpoint_accuse(first(s), &h.at, "answered from another block than asked");
+    assert_int_equal(endpoint_counters(first(s))->blamed, 1);
+    struct rpc_answer a = ASK(s, "eth_chainId");
+    assert_true(a.took_ms < 1000);
+    assert_result(&a, "0x1");
+}
+
+/* ---- logs that one leaves out ---------------------------------------------------------------- */
+
+#define TOPIC "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+
+static void logs_left_out_are_found_elsewhere(void **state) /* 35 */
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    struct arena arena;
+    struct logs logs;
+    address contract;
+    hash32 topic;
+    assert_true(address_parse_loose("0x18aaa7115705e8be94bffebde57af9bfc265b998", 42, &contract));
+    assert_true(hash_parse(TOPIC, strlen(TOPIC), &topic));
+    struct log_filter f = {&contract, 1, &topic, 1};
+    provider_order("{\"toy\":{\"head\":5000},\"answers\":[{\"method\":\"eth_getLogs\",\"result\":[{"
+                   "\"address\":\"0x18aaa7115705e8be94bffebde57af9bfc265b998\",\"topics\":[\"" TOPIC
+                   "\"],"
+                   "\"data\":\"0x\",\"blockNumber\":\"0x5\",\"logIndex\":\"0x0\",\"removed\":false,"
+                   "\"blockHash\":\"" TOPIC "\",\"transactionHash\":\"" TOPIC
+                   "\",\"transactionIndex\":\"0x0\"}"
+                   "]}]}");
+    provider_rules("{'fault':'omit-logs','path':'/a/','method':'eth_getLogs'}");
+    arena_init(&arena);
+    OK(rpc_logs_range(s->node, &f, 0, 999, RPC_CATCHUP, &arena, &logs, &err));
+    assert_int_equal(logs.n, 0); /* nobody doubts so short an empty answer */
+    assert_ptr_equal(logs.by, first(s));
+    OK(rpc_logs_range(s->node, &f, 0, 1000, RPC_CATCHUP, &arena, &logs, &err));
+    assert_int_equal(logs.n, 1);
+    assert_ptr_equal(logs.by, second(s));
+    assert_int_equal(endpoint_counters(first(s))->missed_logs, 1);
+    assert_notice(s, "left logs out", "1 of blocks 0 to 1000");
+    /* Where the other cannot say, the first answer holds. */
+    provider_rules("{'fault':'omit-logs','path':'/a/','method':'eth_getLogs'},"
+                   "{'fault':'range-cap','method':'eth_getLogs','args':{'blocks':10}}");
+    OK(rpc_logs_range(s->node, &f, 0, 1000, RPC_CATCHUP, &arena, &logs, &err));
+    assert_int_equal(logs.n, 0);
+    arena_free(&arena);
+    provider_order("{\"toy\":{\"head\":100},\"answers\":[]}");
+}
+
+/* ---- pace ------------------------------------------------------------------------------------ */
+
+static void a_named_rate_is_kept_to(void **state) /* 2 */
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    struct rpc_answer a;
+    provider_rules("{'fault':'rate-200','times':1,'args':{'text':'20/second request limit reached"
+                   " - reduce calls per second'}}");
+    /* Forty at once are more than twenty a second. */
+    for (int i = 0; i < 40; i++) {
+        struct rpc_request q = {
+            .method = "eth_chainId", .lane = RPC_LIVE, .deadline_ms = clock_ms() + 20000};
+        OK(rpc_submit(s->node, &q, &err));
+    }
+    int64_t start = clock_ms();
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(rpc_next(s->node, 20000, &a, &err), 1);
+        assert_result(&a, "0x1");
+    }
+    struct endpoint_state state_now;
+    endpoint_state(first(s), &state_now);
+    assert_true(state_now.pace > 0 && state_now.pace <= 30);
+    assert_true(clock_ms() - start >= 700);
+}
+
+/* ---- what it can do -------------------------------------------------------------------------- */
+
+static void abilities(void **state)
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    provider_order("{\"toy\":{\"call_result\":"
+                   "\"0x000000000000000000000000000000000000000000000000000000000000002a\"}}");
+    OK(endpoint_probe_all(s->node, first(s), &err));
+    const struct endpoint_abilities *a = endpoint_abilities(first(s));
+    assert_int_equal(a->pins_hash, CAP_YES);
+    assert_int_equal(a->state_override, CAP_YES);
+    assert_int_equal(a->create, CAP_YES);
+    assert_int_equal(a->multicall3, CAP_NO);
+    assert_int_equal(a->finalized, CAP_YES);
+    assert_int_equal(a->logs_by_hash, CAP_YES);
+    assert_string_equal(a->client, "");
+    provider_order("{\"toy\":{\"call_result\":\"0x\"}}");
+    provider_rules("{'fault':'error','match':'safe','args':{'text':'safe block not found'}}");
+    reopen(s, (const char *const[]){s->urls[0]}, 1);
+    OK(endpoint_probe_all(s->node, first(s), &err));
+    a = endpoint_abilities(first(s));
+    assert_int_equal(a->state_override, CAP_NO);
+    assert_int_equal(a->create, CAP_NO);
+    assert_int_equal(a->safe, CAP_NO);
+    /* A bad moment teaches nothing. */
+    provider_rules("{'fault':'rate-429','args':{'after':100}}");
+    reopen(s, (const char *const[]){s->urls[0]}, 1);
+    rpc_patience(s->node, 500);
+    assert_int_equal(endpoint_probe_all(s->node, first(s), &err), -1);
+    assert_int_equal(endpoint_abilities(first(s))->create, CAP_UNKNOWN);
+}
+
+#define ONE(test) cmocka_unit_test_setup_teardown(test, open_one, close_node)
+#define TWO(test) cmocka_unit_test_setup_teardown(test, open_two, close_node)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TWO(a_slow_answer_is_asked_for_elsewhere),
+        TWO(one_that_is_always_beaten_is_left_alone),
+        TWO(a_fault_waits_for_the_hedge),
+        TWO(only_live_requests_are_hedged),
+        TWO(the_wrong_one_is_set_aside),
+        TWO(all_wrong_is_for_the_caller_to_refuse),
+        TWO(an_accusation_is_looked_into),
+        ONE(alone_it_is_blamed_at_once_and_still_asked),
+        TWO(logs_left_out_are_found_elsewhere),
+        ONE(a_named_rate_is_kept_to),
+        ONE(abilities),
+    };
+    return cmocka_run_group_tests(tests, start_provider, stop_provider);
+}
