@@ -275,8 +275,8 @@ def sources():
 
 def lint():
     result = Result()
-    for check in (lint_layers, lint_sizes, lint_tools, lint_bench, lint_format, lint_tidy,
-                  lint_shell, lint_manual):
+    for check in (lint_layers, lint_sizes, lint_names, lint_tools, lint_bench, lint_format,
+                  lint_tidy, lint_shell, lint_manual):
         result.add(check())
     return result
 
@@ -298,6 +298,17 @@ def lint_layers():
 
 def lint_sizes():
     return one("check-sizes", ["tools/check-sizes"])
+
+
+def lint_names():
+    """Names, dead symbols, parameters; the figures are shown."""
+    result, done = Result(), quiet(["tools/check-names", "--build", build("build")], cwd=ROOT)
+    result.said += [f"names: {line}" for line in done.stdout.splitlines()]
+    if done.returncode == 0:
+        result.ok()
+    else:
+        result.fail("check-names: over its limits")
+    return result
 
 
 def lint_tools():
