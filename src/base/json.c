@@ -115,14 +115,6 @@ size_t json_count(const struct json *array)
     return n;
 }
 
-const struct json *json_at(const struct json *array, size_t i)
-{
-    const struct json *v = json_first(array);
-    while (v && i-- > 0)
-        v = json_next(v);
-    return v;
-}
-
 const struct json *json_first(const struct json *array_or_object)
 {
     if (!json_is_array(array_or_object) && !json_is_object(array_or_object))

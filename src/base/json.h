@@ -25,7 +25,6 @@ void json_free(struct json *doc);
 
 const struct json *json_get(const struct json *object, const char *key);
 size_t json_count(const struct json *array);
-const struct json *json_at(const struct json *array, size_t i); /* O(i): iterate instead */
 const struct json *json_first(const struct json *array_or_object);
 const struct json *json_next(const struct json *value);
 const char *json_key(const struct json *member); /* the name of an object's member */

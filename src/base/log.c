@@ -42,17 +42,6 @@ bool log_enabled(enum log_level level)
     return level <= setup.level;
 }
 
-bool log_level_parse(const char *s, enum log_level *ret)
-{
-    for (int i = LOG_ERROR; i <= LOG_TRACE; i++) {
-        if (strcmp(s, level_names[i]) == 0) {
-            *ret = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Text form: bare where it can be read back, quoted otherwise. */
 static void add_text_value(struct buf *b, const char *s)
 {

@@ -40,7 +40,6 @@ struct log_field {
 /* who: the process' role, on every line ("follow"); kept by pointer. */
 void log_setup(enum log_level level, bool json, const char *who);
 bool log_enabled(enum log_level level);
-bool log_level_parse(const char *s, enum log_level *ret); /* "error" … "trace" */
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, int n);
 

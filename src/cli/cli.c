@@ -273,7 +273,8 @@ struct conf *cli_conf_or_defaults(const struct cli *cli)
     return load_conf(cli, true);
 }
 
-int cli_need_endpoint(const struct conf *conf, struct err *err)
+/* ERR_USAGE unless there is at least one endpoint. */
+static int cli_need_endpoint(const struct conf *conf, struct err *err)
 {
     if (conf->chain.n_endpoints > 0)
         return 0;

@@ -79,9 +79,6 @@ struct conf *cli_conf_or_defaults(const struct cli *cli);
 int cli_open(const struct cli *cli, int needs, struct tracker *ret, struct conf **ret_conf);
 void cli_close(struct tracker *t, struct conf *conf);
 
-/* ERR_USAGE unless there is at least one endpoint. */
-int cli_need_endpoint(const struct conf *conf, struct err *err);
-
 int command_audit(struct cli *cli);
 int command_backfill(struct cli *cli);
 int command_config(struct cli *cli);

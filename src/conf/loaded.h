@@ -33,7 +33,4 @@ const char *overlay_variable(char *const *environ_, const char *name);
 /* etc/audius.yaml, built in. */
 extern const char conf_audius_yaml[];
 
-/* write.c, for tests and docs: the reference of all settings as Markdown. */
-void conf_write_reference(struct buf *out);
-
 #endif

@@ -176,21 +176,6 @@ const struct setting *setting_find(const char *path)
     return NULL;
 }
 
-bool setting_general(const char *path, char *ret, size_t room)
-{
-    size_t n = 0;
-    for (const char *s = path; *s; s++) {
-        bool index = s > path && s[-1] == '[';
-        while (index && isdigit((unsigned char)*s))
-            s++;
-        if (n + 1 >= room || !*s)
-            return false;
-        ret[n++] = *s;
-    }
-    ret[n] = '\0';
-    return true;
-}
-
 void setting_env_name(const char *path, struct buf *out)
 {
     buf_adds(out, "TRUEUP_");

@@ -54,8 +54,6 @@ extern const size_t n_settings;
 /* Is this row directly in that scope ("", "chain", "balances[]")? Then its last name, else NULL. */
 const char *setting_name_in(const struct setting *row, const char *scope);
 const struct setting *setting_find(const char *path);
-/* "balances[].table" fits "balances[2].table"; the copy without indices. False if too long. */
-bool setting_general(const char *path, char *ret, size_t room);
 
 /* The environment name of a path: TRUEUP_SWEEP_INTERVAL, TRUEUP_BALANCES_0_TABLE. */
 void setting_env_name(const char *path, struct buf *out);

@@ -105,9 +105,3 @@ bool hash_equal(const hash32 *a, const hash32 *b)
 {
     return memcmp(a->b, b->b, sizeof a->b) == 0;
 }
-
-bool hash_is_zero(const hash32 *h)
-{
-    static const hash32 zero;
-    return hash_equal(h, &zero);
-}

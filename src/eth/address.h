@@ -33,6 +33,5 @@ bool address_equal(const address *a, const address *b);
 bool hash_parse(const char *s, size_t n, hash32 *ret);
 void hash_text(const hash32 *h, char ret[HASH_TEXT]);
 bool hash_equal(const hash32 *a, const hash32 *b);
-bool hash_is_zero(const hash32 *h);
 
 #endif

@@ -80,9 +80,3 @@ bool header_may_hold(const struct header *h, const address *contract, const hash
     return !h->has_bloom || (bloom_holds(&h->logs, contract->b, sizeof contract->b) &&
                              bloom_holds(&h->logs, topic->b, sizeof topic->b));
 }
-
-bool anchor_equal(const struct anchor *a, const struct anchor *b)
-{
-    return a->number == b->number && hash_equal(&a->hash, &b->hash) &&
-           hash_equal(&a->parent, &b->parent) && a->timestamp == b->timestamp;
-}

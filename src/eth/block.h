@@ -36,6 +36,4 @@ int header_from_json(const struct json *result, struct header *ret, bool *ret_fo
  * indices from keccak256 of each). Always true when the header has no bloom. */
 bool header_may_hold(const struct header *h, const address *contract, const hash32 *topic);
 
-bool anchor_equal(const struct anchor *a, const struct anchor *b); /* all four fields */
-
 #endif

@@ -65,7 +65,8 @@ static void absorb(uint64_t a[LANES], const uint8_t block[RATE])
     permute(a);
 }
 
-void keccak256_padded(const void *data, size_t n, uint8_t pad, hash32 *ret)
+/* The sponge with the pad byte chosen: 0x01 is Keccak-256, 0x06 is SHA3-256. For the test. */
+static void keccak256_padded(const void *data, size_t n, uint8_t pad, hash32 *ret)
 {
     const uint8_t *p = data;
     uint64_t a[LANES] = {0};

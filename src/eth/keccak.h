@@ -11,7 +11,5 @@
 #include <stdint.h>
 
 void keccak256(const void *data, size_t n, hash32 *ret);
-/* The sponge with the pad byte chosen: 0x01 is Keccak-256, 0x06 is SHA3-256. For the test. */
-void keccak256_padded(const void *data, size_t n, uint8_t pad, hash32 *ret);
 
 #endif

@@ -83,12 +83,13 @@ struct lens_code {
 
 /* The program. n_wallets matters to creations only (what storing the reply will cost). */
 void lens_assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *ret);
-/* The same as text for people: offset, instruction, and the stack after it, top first. */
-void lens_listing(const struct lens_shape *s, size_t n_wallets, struct buf *text);
 
 /* The reply's bytes when every wallet has a sum of at most 128 bits; and at most: a creation stops
  * before its reply gets larger than that, however many wallets have something else to say. */
-size_t lens_reply_size(size_t n_wallets);
+static inline size_t lens_reply_size(size_t n_wallets)
+{
+    return LENS_HEADER + 32 * (n_wallets / 2 + 1);
+}
 size_t lens_reply_most(const struct lens_shape *s, size_t n_wallets);
 
 /* Where the program stands while it is called: a hash of fixed words and `attempt`, so that nobody

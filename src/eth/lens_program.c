@@ -457,6 +457,7 @@ static void note(struct program *p)
     asm_jump(a, AT_NEXT, "p out");
 }
 
+/* listing: NULL, or the program as text: offset, instruction, and the stack after it, top first. */
 static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *code,
                      struct buf *listing)
 {
@@ -483,10 +484,4 @@ static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_c
 void lens_assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *ret)
 {
     assemble(s, n_wallets, ret, NULL);
-}
-
-void lens_listing(const struct lens_shape *s, size_t n_wallets, struct buf *text)
-{
-    struct lens_code code;
-    assemble(s, n_wallets, &code, text);
 }

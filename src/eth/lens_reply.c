@@ -27,11 +27,6 @@ static size_t sums_size(size_t n_wallets)
     return WORD * (n_wallets / 2 + 1);
 }
 
-size_t lens_reply_size(size_t n_wallets)
-{
-    return LENS_HEADER + sums_size(n_wallets);
-}
-
 size_t lens_reply_most(const struct lens_shape *s, size_t n_wallets)
 {
     if (s->mode != LENS_CREATE)

@@ -90,12 +90,6 @@ void u256_from_be32(u256 *ret, const uint8_t bytes[32])
     }
 }
 
-void u256_to_be32(const u256 *a, uint8_t ret[32])
-{
-    for (int i = 0; i < 32; i++)
-        ret[i] = (uint8_t)(a->limb[LIMBS - 1 - i / 8] >> (56 - i % 8 * 8));
-}
-
 size_t u256_to_dec(const u256 *a, char ret[U256_DEC_ROOM])
 {
     uint64_t words[WORDS_MAX];
@@ -136,37 +130,6 @@ bool u256_from_dec(const char *s, size_t n, u256 *ret)
             return false;
         s += take;
         n -= take;
-    }
-    *ret = v;
-    return true;
-}
-
-size_t u256_to_hex(const u256 *a, char ret[U256_HEX_ROOM])
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t n = 0;
-    ret[n++] = '0';
-    ret[n++] = 'x';
-    for (int i = 63; i >= 0; i--) {
-        unsigned digit = a->limb[i / 16] >> (i % 16 * 4) & 15;
-        if (digit || n > 2 || i == 0)
-            ret[n++] = hex[digit];
-    }
-    ret[n] = '\0';
-    return n;
-}
-
-bool u256_from_hex(const char *s, size_t n, u256 *ret)
-{
-    u256 v = U256_ZERO;
-    if (n < 3 || n > 2 + 64 || s[0] != '0' || (s[1] != 'x' && s[1] != 'X'))
-        return false;
-    for (size_t i = 2; i < n; i++) {
-        int d = hex_digit(s[i]);
-        if (d < 0)
-            return false;
-        size_t at = n - 1 - i; /* counted from the last digit */
-        v.limb[at / 16] |= (uint64_t)d << (at % 16 * 4);
     }
     *ret = v;
     return true;

@@ -20,7 +20,6 @@ typedef struct u256 {
 enum {
     U256_DEC_MAX = 78,  /* digits of 2^256 − 1 */
     U256_DEC_ROOM = 79, /* with the NUL */
-    U256_HEX_ROOM = 2 + 64 + 1,
 };
 
 u256 u256_of(uint64_t v);
@@ -38,15 +37,10 @@ uint64_t u256_mul_u64(u256 *ret, const u256 *a, uint64_t m);
 uint64_t u256_div_u64(u256 *ret, const u256 *a, uint64_t d);
 
 void u256_from_be32(u256 *ret, const uint8_t bytes[32]);
-void u256_to_be32(const u256 *a, uint8_t ret[32]);
 
 /* Decimal without leading zeros, NUL-terminated; returns the number of digits. */
 size_t u256_to_dec(const u256 *a, char ret[U256_DEC_ROOM]);
 /* Digits only, at least one, value below 2^256; leading zeros are accepted. */
 bool u256_from_dec(const char *s, size_t n, u256 *ret);
-/* "0x…" without leading zeros ("0x0" for zero); returns the length. */
-size_t u256_to_hex(const u256 *a, char ret[U256_HEX_ROOM]);
-/* "0x" and 1 to 64 hex digits. */
-bool u256_from_hex(const char *s, size_t n, u256 *ret);
 
 #endif

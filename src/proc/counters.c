@@ -245,7 +245,8 @@ void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batc
     put(&e->gas, gas);
 }
 
-void counters_trouble(const char *text)
+/* A failure's words, masked by whoever made them. */
+static void counters_trouble(const char *text)
 {
     text_put(&mine->trouble, text);
 }

@@ -95,8 +95,6 @@ void counters_endpoint_pause(size_t endpoint, enum counters_pause why);
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why);
 /* How it is read from; batch: wallets a call. */
 void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batch, uint64_t gas);
-/* A failure's words, masked by whoever made them. */
-void counters_trouble(const char *text);
 
 /* ---- the page -------------------------------------------------------------------------------- */
 

@@ -336,12 +336,17 @@ static int grow(struct tracker *t, struct chain *c, const struct chain *was,
     return 0;
 }
 
-bool chain_is_low(const struct chain *c, uint64_t head)
+/* Is this head below what the chain will not take back? */
+static bool chain_is_low(const struct chain *c, uint64_t head)
 {
     return c->finalized_known && head < c->finalized.number;
 }
 
-bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms)
+/* A head of our own chain that is behind us: whether to wait for it. One that lags is waited for
+ * for CHAIN_BEHIND_MS, one below finalized for CHAIN_AWAY_MS: a node that crashed may have lost
+ * more than what was not finalized, and fetches it again. With each rise of the head it begins
+ * anew. */
+static bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms)
 {
     int64_t patience = chain_is_low(c, head) ? CHAIN_AWAY_MS : CHAIN_BEHIND_MS;
     if (c->behind_since_ms == 0 || head > c->behind_at) {

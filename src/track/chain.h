@@ -40,7 +40,7 @@ int chain_open(struct tracker *t, struct chain *ret, struct err *err);
 enum chain_news {
     CHAIN_SAME,   /* nothing new */
     CHAIN_GREW,   /* head and headers are stored and canonical */
-    CHAIN_BEHIND, /* the node is behind what we already know: wait (chain_waits()) */
+    CHAIN_BEHIND, /* the node is behind what we already know: wait */
     CHAIN_BROKE,  /* headers from *ret_first_bad on are no longer the chain's */
 };
 
@@ -59,14 +59,6 @@ int chain_finalized_at(struct tracker *t, const struct header *head, struct anch
 /* Asks for the finalized block, if the head moved since; the head's own news do not wait for it
  * while we keep up. */
 int chain_advance_finalized(struct tracker *t, struct chain *c, struct err *err);
-
-/* Is this head below what the chain will not take back? */
-bool chain_is_low(const struct chain *c, uint64_t head);
-/* A head of our own chain that is behind us: whether to wait for it. One that lags is waited for
- * for CHAIN_BEHIND_MS, one below finalized for CHAIN_AWAY_MS: a node that crashed may have lost
- * more than what was not finalized, and fetches it again. With each rise of the head it begins
- * anew. */
-bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms);
 
 /* The header of a block near the head with its bloom, or NULL. */
 const struct header *chain_near(const struct chain *c, uint64_t number);

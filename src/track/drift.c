@@ -37,7 +37,8 @@ void drifts_add(struct drifts *d, const struct drift *one)
     d->list[d->n++] = *one;
 }
 
-void drifts_clear(struct drifts *d)
+/* Keeps the memory. */
+static void drifts_clear(struct drifts *d)
 {
     d->n = 0;
 }

@@ -49,7 +49,6 @@ struct drifts {
     size_t n, room;
 };
 void drifts_add(struct drifts *d, const struct drift *one);
-void drifts_clear(struct drifts *d); /* keeps the memory */
 void drifts_free(struct drifts *d);
 
 /* Finds the causes; asks the node, so no read may be under way. Sorts the list by wallet. −1 only

@@ -77,7 +77,10 @@ static uint64_t done_below(const struct walk *w)
 
 /* ---- what is durable ------------------------------------------------------------------------- */
 
-void history_state(const struct history *h, uint64_t next, char ret[HISTORY_STATE])
+enum { HISTORY_STATE = 160 };
+
+/* The text under state_key for this walk. */
+static void history_state(const struct history *h, uint64_t next, char ret[HISTORY_STATE])
 {
     char print[HASH_TEXT];
     hash_text(&h->b->conf->rules_print, print);

@@ -38,10 +38,6 @@ struct history {
  * rerun goes on. After any failure the same may be tried again. */
 int history_walk(struct history *h, struct history_progress *ret, struct err *err);
 
-/* The text under state_key for this walk. */
-enum { HISTORY_STATE = 160 };
-void history_state(const struct history *h, uint64_t next, char ret[HISTORY_STATE]);
-
 /* The endpoint's limits; the first's for one that is not known. */
 struct range *history_range(struct history *h, const struct endpoint *e);
 

@@ -6,7 +6,8 @@
 
 enum { MANY = 8, ROWS_LOOKED_AT = 64 };
 
-bool judge_wants_witnesses(size_t failed, size_t read)
+/* The rule of proportion alone: are `failed` of `read` so many that witnesses are wanted? */
+static bool judge_wants_witnesses(size_t failed, size_t read)
 {
     if (failed == 0)
         return false;

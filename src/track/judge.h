@@ -17,7 +17,4 @@
 int judge(struct tracker *t, const struct step *s, struct reading *readings, struct arena *arena,
           struct step_report *report, struct err *err);
 
-/* The rule of proportion alone: are `failed` of `read` so many that witnesses are wanted? */
-bool judge_wants_witnesses(size_t failed, size_t read);
-
 #endif

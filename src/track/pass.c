@@ -128,8 +128,9 @@ static int anchor(void *ctx, struct anchor *ret, struct err *err)
     return command_anchor(w->p->t, w->p->b, ret, err);
 }
 
-int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
-                        bool *ret, struct err *err)
+/* Has a daemon answered every event up to that block, so that a difference there is drift? */
+static int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
+                               bool *ret, struct err *err)
 {
     struct positions p;
     uint64_t synced;

@@ -34,8 +34,4 @@ int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, str
 int command_synced_anchor(struct tracker *t, const struct tracked *b, bool newest,
                           struct anchor *ret, struct err *err);
 
-/* Has a daemon answered every event up to that block, so that a difference there is drift? */
-int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
-                        bool *ret, struct err *err);
-
 #endif

@@ -24,8 +24,10 @@ void sweep_close(struct sweep *s)
 
 /* ---- the block to read at -------------------------------------------------------------------- */
 
-int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
-                 struct err *err)
+/* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
+ * follow has not stored one yet. */
+static int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
+                        bool *ret_found, struct err *err)
 {
     struct positions p;
     uint64_t synced;

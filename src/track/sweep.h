@@ -52,9 +52,4 @@ void sweep_close(struct sweep *s);
 /* One tick: at most `batch` wallets (0: as many as one request carries). */
 int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err);
 
-/* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
- * follow has not stored one yet. */
-int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, bool *ret_found,
-                 struct err *err);
-
 #endif

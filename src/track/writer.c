@@ -128,7 +128,8 @@ void writers_close(struct writers *w)
 }
 
 /* Only the giver makes a slot free or given, so it may look at those two without the lock. */
-size_t writers_busy(const struct writers *w)
+/* How many steps are out. */
+static size_t writers_busy(const struct writers *w)
 {
     size_t busy = 0;
     for (size_t i = 0; i < w->n_slots; i++)

@@ -25,9 +25,8 @@ int writers_open(struct tracker *t, const char *who, size_t n, struct writers **
                  struct err *err);
 void writers_close(struct writers *w); /* waits for what is being written; NULL is fine */
 
-/* How many steps could be given now without a wait; writers_busy(): how many are out. */
+/* How many steps could be given now without a wait. */
 size_t writers_free(const struct writers *w);
-size_t writers_busy(const struct writers *w);
 
 /* Only while writers_free() says so. */
 void writers_give(struct writers *w, struct step_work *work);

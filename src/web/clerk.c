@@ -18,7 +18,7 @@ struct clerk {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool stop, hurry;
+    bool stop;
     struct clerk_job *waiting[CLERK_QUEUE]; /* a ring */
     size_t first, n;
     struct clerk_job *finished[CLERK_QUEUE * 2];
@@ -98,7 +98,7 @@ static void run_round(struct clerk *c)
 /* With the lock held: until there is something to do. */
 static void wait_for_news(struct clerk *c)
 {
-    while (!c->stop && c->n == 0 && !c->hurry && clock_ms() < c->round_at_ms) {
+    while (!c->stop && c->n == 0 && clock_ms() < c->round_at_ms) {
         struct timespec until;
         int ms = ms_until(c->round_at_ms);
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -122,10 +122,8 @@ static void *live(void *arg)
             break;
         struct clerk_job *job = NULL;
         /* The round has its turn even when jobs never end. */
-        bool round = c->hurry || clock_ms() >= c->round_at_ms;
-        if (round) {
-            c->hurry = false;
-        } else if (c->n > 0) {
+        bool round = clock_ms() >= c->round_at_ms;
+        if (!round && c->n > 0) {
             job = c->waiting[c->first];
             c->first = (c->first + 1) % CLERK_QUEUE;
             c->n--;
@@ -232,12 +230,4 @@ void clerk_collect(struct clerk *c)
     pthread_mutex_unlock(&c->lock);
     for (size_t i = 0; i < n; i++)
         list[i]->done(list[i]);
-}
-
-void clerk_hurry(struct clerk *c)
-{
-    pthread_mutex_lock(&c->lock);
-    c->hurry = true;
-    pthread_cond_signal(&c->news);
-    pthread_mutex_unlock(&c->lock);
 }

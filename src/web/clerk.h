@@ -41,7 +41,5 @@ bool clerk_close(struct clerk *c);
 /* False when too much is waiting already; then the job is the caller's still. */
 bool clerk_submit(struct clerk *c, struct clerk_job *job);
 void clerk_collect(struct clerk *c);
-/* The round begins again now. */
-void clerk_hurry(struct clerk *c);
 
 #endif

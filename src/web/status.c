@@ -27,7 +27,8 @@ void history_sample(struct history *h, int64_t now_ms)
     h->n += h->n < SAMPLES;
 }
 
-double history_sweep_rate(const struct history *h, int64_t now_ms)
+/* Rows a second by the sweep lately; 0 when nothing is known. */
+static double history_sweep_rate(const struct history *h, int64_t now_ms)
 {
     size_t back = h->n < RATE_SAMPLES ? h->n : RATE_SAMPLES;
     if (back == 0)

@@ -18,8 +18,6 @@ struct history {
 };
 
 void history_sample(struct history *h, int64_t now_ms);
-/* Rows a second by the sweep lately; 0 when nothing is known. */
-double history_sweep_rate(const struct history *h, int64_t now_ms);
 
 extern const char *const path_names[COUNTERS_PATHS]; /* "event", "sweep" … */
 

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "eth/lens.h"
+#include "lens_listing.h"
 #include "read/reader.h"
 
 #include <inttypes.h>

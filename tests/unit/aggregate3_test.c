@@ -10,10 +10,10 @@ static void check_encoding(const struct json *c)
     struct call3 calls[CALLS_MAX];
     size_t n = 0;
     for (const struct json *v = json_first(json_get(c, "calls")); v; v = json_next(v), n++) {
-        const char *target = json_str(json_at(v, 0));
+        const char *target = json_str(vector_at(v, 0));
         assert_true(n < CALLS_MAX);
         assert_true(address_parse_loose(target, strlen(target), &calls[n].target));
-        calls[n].data = vector_bytes(json_str(json_at(v, 1)), &calls[n].data_len);
+        calls[n].data = vector_bytes(json_str(vector_at(v, 1)), &calls[n].data_len);
     }
     struct buf hex = BUF_INIT(1024 * 1024);
     aggregate3_encode(&hex, calls, n);
@@ -34,10 +34,10 @@ static void check_decoding(const struct json *c)
     if (aggregate3_decode(reply, len, results, n, &err) < 0)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < n; i++) {
-        const struct json *want = json_at(json_get(c, "results"), i);
+        const struct json *want = vector_at(json_get(c, "results"), i);
         size_t want_len;
-        uint8_t *data = vector_bytes(json_str(json_at(want, 1)), &want_len);
-        assert_int_equal(results[i].success, json_bool(json_at(want, 0), false));
+        uint8_t *data = vector_bytes(json_str(vector_at(want, 1)), &want_len);
+        assert_int_equal(results[i].success, json_bool(vector_at(want, 0), false));
         assert_int_equal(results[i].data_len, want_len);
         assert_memory_equal(results[i].data, data, want_len);
         mem_free(data);

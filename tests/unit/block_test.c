@@ -87,7 +87,7 @@ static void bad_headers_name_the_field(void **state)
 
 static void read_pair(const struct json *pair, address *ret_contract, hash32 *ret_topic)
 {
-    const char *contract = json_str(json_at(pair, 0)), *topic = json_str(json_at(pair, 1));
+    const char *contract = json_str(vector_at(pair, 0)), *topic = json_str(vector_at(pair, 1));
     assert_true(address_parse_loose(contract, strlen(contract), ret_contract));
     assert_true(hash_parse(topic, strlen(topic), ret_topic));
 }
@@ -122,28 +122,12 @@ static void bloom_like_ethereumjs(void **state)
         for (const struct json *p = json_first(json_get(c, "others")); p; p = json_next(p)) {
             read_pair(p, &contract, &topic);
             assert_int_equal(header_may_hold(&h, &contract, &topic),
-                             json_bool(json_at(p, 2), false));
+                             json_bool(vector_at(p, 2), false));
         }
     }
     assert_int_equal(cases, 4);
     assert_true(absent >= 2 * 20);
     json_free(doc);
-}
-
-static void anchors(void **state)
-{
-    (void)state;
-    const struct anchor a = {5, {{1}}, {{2}}, 9};
-    struct anchor b = a;
-    assert_true(anchor_equal(&a, &b));
-    b.number = 6;
-    assert_false(anchor_equal(&a, &b));
-    b = a, b.hash.b[31] = 1;
-    assert_false(anchor_equal(&a, &b));
-    b = a, b.parent.b[31] = 1;
-    assert_false(anchor_equal(&a, &b));
-    b = a, b.timestamp = 8;
-    assert_false(anchor_equal(&a, &b));
 }
 
 int main(void)
@@ -153,7 +137,6 @@ int main(void)
         cmocka_unit_test(null_is_not_found),
         cmocka_unit_test(bad_headers_name_the_field),
         cmocka_unit_test(bloom_like_ethereumjs),
-        cmocka_unit_test(anchors),
     };
     return cmocka_run_group_tests_name("block", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * The program as an object (jumps, stack depths, size) and the decoder against replies made here.
  * That the program does what it should is for the integration tests: only a real EVM knows.
  */
+#include "../tools/lens_listing.h"
 #include "eth/abi.h"
 #include "eth/lens.h"
 #include "eth/lens_asm.h"
@@ -227,8 +228,9 @@ static void make(struct reply *r, struct lens_shape shape, size_t n, size_t answ
 
 static void add_note(struct reply *r, u256 key, u256 word)
 {
-    u256_to_be32(&key, r->b + r->len);
-    u256_to_be32(&word, r->b + r->len + WORD);
+    const u256 *words[] = {&key, &word};
+    for (size_t i = 0; i < 2 * WORD; i++)
+        r->b[r->len + i] = (uint8_t)(words[i / WORD]->limb[3 - i % WORD / 8] >> (56 - i % 8 * 8));
     r->len += 2 * WORD;
 }
 

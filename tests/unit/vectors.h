@@ -71,6 +71,14 @@ static inline struct json *vector_json(const char *name)
     return doc;
 }
 
+static inline const struct json *vector_at(const struct json *array, size_t i)
+{
+    const struct json *v = json_first(array);
+    while (v && i-- > 0)
+        v = json_next(v);
+    return v;
+}
+
 /* "0x…" into fresh memory. */
 static inline uint8_t *vector_bytes(const char *hex, size_t *ret_n)
 {
