@@ -13,6 +13,7 @@ install: all ; @meson install -C build --no-rebuild
 
 test: ; @scripts/test
 all-tests: ; @scripts/test --all
+night-tests: ; @scripts/test --night
 demo: ; @scripts/demo
 
 # Unit and contract tests under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -38,4 +39,4 @@ reference: all ; @tools/reference
 
 clean: ; @rm -rf build build-*
 
-.PHONY: all install test all-tests demo asan valgrind mutants chaos fuzz fmt lint reference clean
+.PHONY: all install test all-tests night-tests demo asan valgrind mutants chaos fuzz fmt lint reference clean

@@ -1,6 +1,7 @@
 """Suites in two lanes: most one after the other, since they wait for processes and judge by the clock;
 beside them, one after the other too, those that only compute. The second lane has a low priority, so
-that it takes what the first leaves of the processors and hardly disturbs it.
+that it takes what the first leaves of the processors and hardly disturbs it. When both lanes are at their
+end come, one after the other, the suites that need the machine to themselves.
 
 What they came to is told in the order they were asked for, whoever ends first."""
 
@@ -26,9 +27,8 @@ class Told:
             while self.waiting and self.waiting[0] in self.ended:
                 first = self.waiting.pop(0)
                 result, seconds = self.ended[first]
-                if result is not None:  # it had nothing to say
-                    self.report(first, result, seconds)
-                    self.total.add(result)
+                self.report(first, result, seconds)
+                self.total.add(result)
             self.changed.notify_all()
 
     def all(self):
@@ -44,7 +44,7 @@ def run_one(name, suite, told):
     except Exception as e:  # whatever it is: the others run, and the summary comes
         result = Result()
         result.fail(f"{name} could not run: {e}")
-    if result is not None and result.passed + result.failed == 0:
+    if result.passed + result.failed == 0:
         result.fail(f"{name} ran nothing")
     told.take(name, result, time.monotonic() - began)
 
@@ -57,16 +57,23 @@ def run_aside(names, suites, first, told):
         run_one(name, suites[name], told)
 
 
-def run(suites, names, aside, first, report):
-    """suites: {name: function that returns a Result, or None}. names: those wanted, in order; aside: those
-    for the second lane, in its order. first: what the second lane does before all. Returns the sum."""
+def run(suites, names, aside, alone, first, report):
+    """suites: {name: function that returns a Result}. names: those wanted, in the order they are reported;
+    aside: those for the second lane, in its order; alone: those that run when nothing else does. first:
+    what the second lane does before all. Returns the sum."""
     told = Told(names, report)
     aside = [n for n in aside if n in names]
-    if len(aside) == len(names):  # nobody to be beside
-        aside = []
+    together = [n for n in names if n not in alone and n not in aside]
+    if not together:  # the only lane has the usual priority
+        together, aside = aside, []
+    second = threading.Thread(target=run_aside, args=(aside, suites, first, told), daemon=True)
     if aside:
-        threading.Thread(target=run_aside, args=(aside, suites, first, told), daemon=True).start()
+        second.start()
+    for name in together:
+        run_one(name, suites[name], told)
+    if aside:
+        second.join()
     for name in names:
-        if name not in aside:
+        if name in alone:
             run_one(name, suites[name], told)
     return told.all()

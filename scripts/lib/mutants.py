@@ -1,5 +1,7 @@
 """Mutations: each tests/mutations/*.patch breaks one promise and names, in a line `Test: …`, the
-test that must see it. A mutation passes when that test was green before and is red with it.
+test that must see it. A mutation passes when that test was green before and is red with it. Each is
+run once: a test that is red without its mutation fails the mutation, and so does a test that stays
+green with it.
 
     Test: unit                          all of a meson suite
     Test: contract-sqlite/write_rules   one program of it
@@ -20,10 +22,8 @@ from pathlib import Path
 
 from build import ROOT, BuildFailed, broken, build
 from results import Result
+from runners import marked
 
-# A mutant that makes a test wait for ever should not wait as long as a slow machine may.
-IMPATIENT = {"TRUEUP_TEST_SLOWNESS": "0.5"}
-AGAIN_MOST = 8
 AT_ONCE = 3  # on two cores: much of a test is waiting
 
 
@@ -92,46 +92,49 @@ class Runner:
             self.targets[kind] = targets_of(self.root, test)
         build_copy(self.root, self.targets[kind])
 
-    def run(self, tests, patience):
-        """One run of a meson test, or of several pytest selections."""
+    def run(self, tests, options=()):
+        """One run of a meson test, or of several pytest selections of one file."""
         self.build_for(tests[0])
         if is_pytest(tests[0]):
-            return self.pytest(tests, root=self.root, env=patience, options=["-x"])
+            return self.pytest(tests, root=self.root, options=options)
         suite, _, name = tests[0].partition("/")
-        return self.meson_suite(suite, root=self.root, env=patience, names=[name] if name else [])
+        return self.meson_suite(suite, root=self.root, names=[name] if name else [])
 
-    def green(self, test, patience):
-        result = self.run([test], patience)
-        # A selection that matches nothing must not count as red.
-        if result.passed + result.failed == 0 or any("no " + suite_word in n or "ran no test" in n
-                                                     for n in result.notes
-                                                     for suite_word in ("unit", "contract")):
-            raise LookupError(f"{test} selects no test")
-        return result.failed == 0
+    def green(self, tests):
+        """{test: whether it is green as things are}. One run for all tests of a file: they share a node."""
+        result = self.run(tests)
+        return {test: verdict(result, test) for test in tests}
 
-    def patience(self, test):
-        """How patient the test must be to be green as things are; None if it is red all the same."""
-        return next((p for p in (IMPATIENT, {}) if self.green(test, p)), None)
-
-    def all_green(self, tests):
-        """Whether all of these, which are of one file, are green without much patience: in one run, so
-        that they share its node. If not, or if one selects nothing, each is looked at by itself."""
-        result = self.run(tests, IMPATIENT)
-        return result.failed == 0 and result.passed >= len(tests)
-
-    def mutate(self, patch, test, patience):
+    def mutate(self, patch, test):
         """None when the mutation was seen, else what is wrong."""
         trouble = apply(self.root, patch)
         if trouble:
             return f"does not apply: {trouble}"
         try:
-            return f"{test} stays green" if self.green(test, patience) else None
+            return f"{test} stays green" if verdict(self.run([test], ["-x"]), test) else None
         except BuildFailed as e:
             return f"does not build: {e}"
         except LookupError as e:
             return str(e)
         finally:
-            apply(self.root, patch, "--reverse")
+            trouble = apply(self.root, patch, "--reverse")
+            if trouble:  # whatever follows in this copy would be about two mutations
+                raise RuntimeError(f"{patch.name} cannot be taken back: {trouble}")
+
+
+def verdict(result, test):
+    """Whether a test was green. One that did not run is neither green nor red: it must not count as a
+    mutation that was seen."""
+    cases = [c for c in result.cases if selects(test, c.name)]
+    if not cases:
+        raise LookupError(f"{test} did not run: {' '.join(result.notes)[-500:]}")
+    return all(c.ok for c in cases)
+
+
+def selects(test, case):
+    """Whether a named test is this case: a file, a test with all its parameters, or one of them; of meson
+    all of a suite, or one program."""
+    return case == test or case.startswith((test + "::", test + "[") if is_pytest(test) else test + "/")
 
 
 def group_of(test):
@@ -162,19 +165,31 @@ def work(groups, meson_suite, pytest):
 
 
 def work_group(runner, jobs):
-    ends, healthy = {}, {}
+    ends, green = {}, {}
     tests = list(dict.fromkeys(test for _, test in jobs))
-    with contextlib.suppress(BuildFailed):  # told below
-        if len(tests) > 1 and runner.all_green(tests):
-            healthy = dict.fromkeys(tests, IMPATIENT)
+    trouble = ""
+    try:
+        green = runner.green(tests) if is_pytest(tests[0]) else {t: runner.green([t])[t] for t in tests}
+    except (LookupError, BuildFailed) as e:
+        trouble = str(e)
     for patch, test in jobs:
-        try:
-            if test not in healthy:
-                healthy[test] = runner.patience(test)
-            ends[patch, test] = (f"{test} is red without it" if healthy[test] is None
-                                 else runner.mutate(patch, test, healthy[test]))
-        except (LookupError, BuildFailed) as e:
-            ends[patch, test] = str(e)
+        ends[patch, test] = trouble or (runner.mutate(patch, test) if green[test]
+                                        else f"{test} is red without it")
+    return ends
+
+
+def needs_the_machine(test, alone):
+    """alone: what is marked, without parameters. The processes are judged by the clock, too."""
+    name = test.partition("[")[0]
+    return test.startswith("processes") or name in alone or any(a.startswith(name + "::") for a in alone)
+
+
+def at_once(jobs, workers, meson_suite, pytest):
+    """{job: what is wrong or None}, some groups at a time."""
+    groups, ends = grouped(jobs), {}
+    with ThreadPoolExecutor(workers) as pool:
+        for part in pool.map(lambda _: work(groups, meson_suite, pytest), range(min(workers, len(groups)))):
+            ends.update(part)
     return ends
 
 
@@ -190,15 +205,10 @@ def run_all(meson_suite, pytest):
         else:
             jobs.append((patch, test))
     os.environ.setdefault("TRUEUP_BUILD", str(ROOT / "tests/chain/build"))
-    groups = grouped(jobs)
-    ends = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for part in pool.map(lambda _: work(groups, meson_suite, pytest), range(AT_ONCE)):
-            ends.update(part)
-    # Beside two others a test may be late, or too late to see it: once more, alone.
-    again = [job for job, trouble in ends.items() if trouble]
-    if len(again) <= AGAIN_MOST:
-        ends.update(work(grouped(again), meson_suite, pytest) if again else {})
+    marks = marked()
+    alone = [job for job in jobs if needs_the_machine(job[1], marks)]
+    ends = at_once([job for job in jobs if job not in alone], AT_ONCE, meson_suite, pytest)
+    ends.update(at_once(alone, 1, meson_suite, pytest))
     for (patch, _), trouble in ends.items():
         if trouble:
             result.fail(f"{patch.name}: {trouble}")

@@ -8,11 +8,20 @@ from dataclasses import dataclass, field
 
 
 @dataclass
+class Case:
+    """One test of pytest, or one program of meson."""
+    name: str
+    seconds: float
+    ok: bool
+
+
+@dataclass
 class Result:
     passed: int = 0
     failed: int = 0
     notes: list = field(default_factory=list)  # one a failure: what went wrong
     said: list = field(default_factory=list)  # what else is worth a line
+    cases: list = field(default_factory=list)  # with their seconds, where the runner tells them
 
     def fail(self, note):
         self.failed += 1
@@ -26,6 +35,7 @@ class Result:
         self.failed += other.failed
         self.notes += other.notes
         self.said += other.said
+        self.cases += other.cases
 
 
 TAP_LINE = re.compile(r"^(not )?ok\b\s*(\d*)\s*-?\s*(.*)$")
@@ -72,6 +82,8 @@ def from_meson(log, what="tests"):
         if part.failed:
             tail = (output + "\n" + (test.get("stderr") or "")).strip().splitlines()[-25:]
             part.notes.append("    " + "\n    ".join(tail))
+        program = name.rpartition(":")[2].replace(" / ", "/")  # from "project:suite / program"
+        part.cases.append(Case(program, test.get("duration") or 0.0, part.failed == 0))
         result.add(part)
     if not tests:
         result.fail(f"no {what} at all")
@@ -87,6 +99,7 @@ def from_junit(path, name):
     for case in ElementTree.parse(path).iter("testcase"):
         title = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
         bad = [c for c in case if c.tag in ("failure", "error", "skipped")]
+        result.cases.append(Case(title.replace("::", ".py::", 1), float(case.get("time") or 0), not bad))
         if not bad:
             result.ok()
         for c in bad:
@@ -95,3 +108,8 @@ def from_junit(path, name):
     if result.passed + result.failed == 0:
         result.fail(f"{name}: ran no test")
     return result
+
+
+def slowest(cases, most=10):
+    """The cases that took longest: at most so many, the longest first."""
+    return sorted(cases, key=lambda case: -case.seconds)[:most]

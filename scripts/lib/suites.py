@@ -5,34 +5,27 @@ always "N passed, N failed", over all suites."""
 
 import argparse
 import contextlib
+import datetime
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import geth as go_ethereum
 import lanes
 import worlds
 from build import ROOT, BuildFailed, build
-from results import Result, from_junit, from_meson, from_tap
+from results import Result, from_tap, slowest
+from runners import PYTHON, beside_each_other, by_file, databases, meson_suite, one_by_one, pytest, quiet
 
-sys.path.insert(0, str(ROOT / "tests" / "integration"))
-from harness.postgres import Cluster  # noqa: E402
-
-PYTHON = "/usr/bin/python3"
 FUZZ_RUNS = 100_000  # each target; `make fuzz` is for long runs
+FUZZ_LONG_S = 300  # each target, by night
 FORMATTER = 14  # the major version of clang-format that the code is formatted with
-
-
-def quiet(command, **more):
-    return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, text=True,
-                          errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
 
 
 def report(name, result, seconds):
@@ -44,53 +37,24 @@ def report(name, result, seconds):
     sys.stdout.flush()
 
 
-# ---- the databases: one cluster for all suites, started when the first one wants it --------------
-
-
-class Databases:
-    def __init__(self):
-        self.cluster = None
-
-    def env(self):
-        if "TRUEUP_TEST_POSTGRES" not in os.environ:
-            self.cluster = Cluster()
-            os.environ["TRUEUP_TEST_POSTGRES"] = self.cluster.start().url()
-        return os.environ
-
-    def stop(self):
-        if self.cluster:
-            self.cluster.remove()
-            del os.environ["TRUEUP_TEST_POSTGRES"]
-
-
-databases = Databases()
-
-
 # ---- meson's suites -----------------------------------------------------------------------------
-
-
-def meson_suite(suite, folder="build", extra=(), env=None, root=ROOT, names=(), log=None):
-    """Runs a suite of a build that is up to date. log: where meson puts it if not where it does."""
-    log = root / folder / "meson-logs" / (log or f"{suite}.json")
-    log.unlink(missing_ok=True)
-    done = quiet(["meson", "test", "-C", root / folder, "--no-rebuild", "--suite", suite,
-                  "--logbase", suite, *extra, *names], env={**os.environ, **(env or {})})
-    result = from_meson(log, f"{suite} tests")
-    if done.returncode != 0 and result.failed == 0:
-        result.fail(f"meson test ended with {done.returncode}: {done.stdout[-500:]}")
-    return result
 
 
 def unit():
     build("build")
     result = meson_suite("unit")
-    result.add(meson_suite("processes"))
     # A suite that nobody runs would be a suite that is missing.
     listed = json.loads(quiet(["meson", "introspect", "--tests", ROOT / "build"]).stdout)
     known = {"unit", "processes", "node", "contract-sqlite", "contract-postgres"}
     for suite in {s.partition(":")[2] or s for t in listed for s in t["suite"]} - known:
         result.fail(f"scripts/test does not know the suite {suite!r}")
     return result
+
+
+def processes():
+    """Supervisor and workers, judged by the clock: one program after the other, with the machine to itself."""
+    build("build")
+    return meson_suite("processes", extra=["--num-processes", "1"])
 
 
 def node():
@@ -136,56 +100,6 @@ def read(path):
 # ---- pytest -------------------------------------------------------------------------------------
 
 
-def pytest(selection=(), binary=None, root=ROOT, env=None, name="integration", options=(),
-           folder="integration"):
-    with tempfile.TemporaryDirectory(prefix="trueup-junit-") as scratch:
-        junit = Path(scratch) / "junit.xml"
-        env = {**databases.env(), **(env or {}), "PYTHONDONTWRITEBYTECODE": "1",
-               "TRUEUP_BIN": str(binary or root / "build/src/trueup")}
-        done = quiet([PYTHON, "-m", "pytest", "-q", "--tb=short", f"--junitxml={junit}", *options,
-                      *selection], cwd=root / "tests" / folder, env=env)
-        result = from_junit(junit, name)
-        if result.failed:
-            result.notes.append(done.stdout[-6000:])
-        elif done.returncode != 0:
-            result.fail(f"pytest ended with {done.returncode}: {done.stdout[-1500:]}")
-        return result
-
-
-AGAIN_MOST = 4  # of a file: more is no accident
-
-
-def once_more(file, part, **how):
-    """What failed beside two other files is tried once more, alone: two cores are soon too few for a
-    deadline. It is told all the same, so that a test that needs this often is seen."""
-    failed = sorted({m.group(1) for m in (re.match(r"\w+::(.+?): (?:failure|error): ", n)
-                                          for n in part.notes) if m})
-    if not failed or len(failed) != part.failed or part.failed > AGAIN_MOST:
-        return part
-    again = pytest([f"{file}::{name}" for name in failed], name=file, **how)
-    if again.failed == 0 and again.passed == len(failed):
-        part = Result(part.passed + again.passed)
-        part.said.append(f"integration: passed alone, failed beside others: {file}: {', '.join(failed)}")
-        return part
-    part.notes += again.notes
-    return part
-
-
-def by_file(tests, jobs=3, **how):
-    """Each file is a run of its own, some at a time: a file's tests share a node, and much of a test
-    is waiting. tests: files, or FILE::TEST."""
-    files = {}
-    for test in tests:
-        files.setdefault(test.partition("::")[0], []).append(test)
-    databases.env()
-    result = Result()
-    with ThreadPoolExecutor(jobs) as pool:
-        parts = list(pool.map(lambda f: pytest(files[f], name=f, **how), files))
-    for file, part in zip(files, parts):
-        result.add(part if part.failed == 0 else once_more(file, part, **how))
-    return result
-
-
 def world_files():
     """The longest first."""
     files = sorted((ROOT / "tests/integration").glob("test_*.py"), key=lambda f: -f.stat().st_size)
@@ -194,18 +108,23 @@ def world_files():
 
 def integration():
     build("build")
-    result = by_file(world_files())
+    result = beside_each_other(world_files())
     if result.passed + result.failed == 0:
         result.fail("no integration tests at all")
     return result
 
 
+def integration_alone():
+    """The integration tests that are marked `alone`, with the machine to themselves."""
+    build("build")
+    return one_by_one(world_files())
+
+
 def geth():
-    """The demo world on go-ethereum (--node geth); None where there is none and none can be built."""
+    """The demo world on go-ethereum."""
     binary, why = go_ethereum.geth()
     if why:
-        print(f"geth: did not run: {why}")
-        return None
+        return Result(failed=1, notes=[f"geth: {why}"])
     build("build")
     return pytest(env={"TRUEUP_GETH": binary}, name="geth", folder="geth")
 
@@ -239,13 +158,19 @@ def asan():
     databases.env()
     build("build-asan")
     result = Result()
-    for suite in ("unit", "processes", "node", "contract-sqlite", "contract-postgres"):
+    for suite in ("unit", "node", "contract-sqlite", "contract-postgres"):
         result.add(meson_suite(suite, "build-asan", ["--timeout-multiplier", "5"], SANITIZED))
     return result
 
 
+def asan_processes():
+    build("build-asan")
+    return meson_suite("processes", "build-asan", ["--timeout-multiplier", "5", "--num-processes", "1"],
+                       SANITIZED)
+
+
 def asan_world():
-    return worlds.sanitized(by_file, "build-asan", worlds.ASAN, worlds.PART)
+    return worlds.sanitized(beside_each_other, "build-asan", worlds.ASAN, worlds.PART)
 
 
 def asan_world_whole():
@@ -322,11 +247,11 @@ def lint_bench():
 
 
 def lint_format():
-    version = quiet(["clang-format", "--version"]).stdout
-    major = re.search(r"version (\d+)", version)
-    if not major or int(major.group(1)) != FORMATTER:
-        return Result(said=[f"clang-format: not {FORMATTER}, so its opinion is not asked: {version.strip()}"])
-    return one("clang-format", ["clang-format", "--dry-run", "--Werror", *sources()])
+    program = shutil.which(f"clang-format-{FORMATTER}") or "clang-format"
+    version = quiet([program, "--version"]).stdout
+    if not re.search(rf"version {FORMATTER}\.", version):
+        return Result(failed=1, notes=[f"clang-format {FORMATTER} is needed, not {version.strip()}"])
+    return one("clang-format", [program, "--dry-run", "--Werror", *sources()])
 
 
 def lint_tidy():
@@ -394,30 +319,57 @@ def demo():
 
 
 CHAOS_SEED, CHAOS_RUNS = 20, 20  # fixed: what fails here is replayed with the same plan
+CHAOS_LONG_RUNS = 150  # by night, with a seed of the day
 FAULTS_S = 25  # a database, beside some ten for its allocations: a call of each site, then others, as time allows
+FAULTS_LONG_S = 600
 
 
 def chaos():
     """Random lives of the whole on both databases, and a sample of small failures in turn."""
+    return lives_and_faults(CHAOS_SEED, CHAOS_RUNS, 10, FAULTS_S)
+
+
+def chaos_long():
+    """More and longer lives, others each day; the seed stands in the output of what fails."""
+    return lives_and_faults(int(datetime.date.today().strftime("%Y%m%d")), CHAOS_LONG_RUNS, 14, FAULTS_LONG_S)
+
+
+def lives_and_faults(seed, runs, length, faults_s):
     binary = build("build-gcc", targets=["src/trueup", "tests/faults/libfaults.so"]) / "src/trueup"
     env = {**os.environ, "TRUEUP_BIN": str(binary), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = Result()
-    played = quiet([PYTHON, ROOT / "tests/chaos/chaos.py", "--seed", CHAOS_SEED, "--runs", CHAOS_RUNS,
-                    "--jobs", 3, "--length", 10, "--failures", ROOT / "build-gcc/chaos"], env=env)
-    lines = played.stdout.splitlines()
-    right = [line for line in lines if re.match(r"run \d+ \w+: ok", line)]
+    result = Result(said=[f"chaos: seed {seed}"])
+    played = quiet([PYTHON, ROOT / "tests/chaos/chaos.py", "--seed", seed, "--runs", runs,
+                    "--jobs", 3, "--length", length, "--failures", ROOT / "build-gcc/chaos"], env=env)
+    right = [line for line in played.stdout.splitlines() if re.match(r"run \d+ \w+: ok", line)]
     result.passed += len(right)
-    if len(right) != CHAOS_RUNS or played.returncode != 0:
-        result.failed += max(1, CHAOS_RUNS - len(right))
+    if len(right) != runs or played.returncode != 0:
+        result.failed += max(1, runs - len(right))
         result.notes.append(played.stdout[-6000:])
-    tried = quiet([PYTHON, ROOT / "tests/chaos/faults.py", "--seed", CHAOS_SEED, "--seconds", FAULTS_S],
-                  env=env)
+    tried = quiet([PYTHON, ROOT / "tests/chaos/faults.py", "--seed", seed, "--seconds", faults_s], env=env)
     found = re.search(r"(\d+) of (\d+) faults left nothing wrong", tried.stdout)
     if tried.returncode == 0 and found:
         result.said.append(f"chaos: {found.group(2)} small failures tried")
         result.ok()
     else:
         result.fail(f"small failures: {tried.stdout[-3000:]}")
+    return result
+
+
+def fuzz_long():
+    """Every decoder for FUZZ_LONG_S, two at a time."""
+    names = [name.removesuffix("_fuzz") for name in fuzz_targets()]
+    build("build-fuzz", targets=[f"tests/fuzz/{name}_fuzz" for name in names])
+
+    def run(name):
+        return quiet([ROOT / "scripts/fuzz", name, f"-max_total_time={FUZZ_LONG_S}", "-print_final_stats=1"])
+
+    result = Result()
+    with ThreadPoolExecutor(2) as pool:
+        for name, done in zip(names, pool.map(run, names)):
+            if done.returncode == 0 and re.search(r"Done [1-9]\d* runs", done.stdout):
+                result.ok()
+            else:
+                result.fail(f"fuzz {name} ended with {done.returncode}:\n{done.stdout[-3000:]}")
     return result
 
 
@@ -437,63 +389,93 @@ SUITES = {
     "compilers": compilers,
     "asan": asan,
     "asan-world": asan_world,
-    "asan-world-whole": asan_world_whole,
-    "tsan-world": tsan_world,
     "valgrind": valgrind,
-    "valgrind-world": valgrind_world,
     "lint": lint,
     "browser": browser,
     "prometheus": prometheus,
     "demo": demo,
     "chaos": chaos,
+    "processes": processes,
+    "asan-processes": asan_processes,
+    "integration-alone": integration_alone,
     "mutations": mutations,
+    "asan-world-whole": asan_world_whole,
+    "tsan-world": tsan_world,
+    "valgrind-world": valgrind_world,
+    "geth": geth,
+    "chaos-long": chaos_long,
+    "fuzz-long": fuzz_long,
 }
-NODES = {"geth": geth}  # by --node alone: what they need takes minutes to build
-ASKED_FOR = ("asan-world-whole", "tsan-world", "valgrind-world")  # --all has no time for these
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
+NIGHT = ("asan-world-whole", "tsan-world", "valgrind-world", "geth", "chaos-long", "fuzz-long")
+ALL = tuple(name for name in SUITES if name not in NIGHT)
 
-
-# What only computes, and knows no deadline.
+# What belongs to a suite and needs the machine to itself.
+REST_OF = {"unit": "processes", "asan": "asan-processes", "integration": "integration-alone"}
+# What only computes, and knows no deadline: beside the others, at a low priority.
 ASIDE = ("compilers", "fuzz", "lint", "valgrind")
+# One after the other when all others have ended. Mutations are built and tested three at a time, which
+# is as much as two cores can do.
+ALONE = (*REST_OF.values(), "mutations", *NIGHT)
 
 
 def builds_for(names):
     """What the second lane builds before all: what the first one would else have to wait for."""
     def build_them():
         for suite, folder in (("unit", "build"), ("asan", "build-asan"), ("chaos", "build-gcc")):
-            with contextlib.suppress(BuildFailed):  # who needs it tries again, and tells
+            with contextlib.suppress(BuildFailed):  # the suite that needs it tries again, and reports it
                 if suite in names:
                     build(folder)
     return build_them
 
 
-def main():
+def parse(arguments=None):
+    """The names of the suites, in the order they are reported."""
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and tests trueup.")
-    parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: "
-                                                 f"{', '.join(USUAL)}")
-    parser.add_argument("--all", action="store_true", help=f"all of them but {', '.join(ASKED_FOR)}")
-    parser.add_argument("--mutations", action="store_true",
-                        help="only: each promise broken on purpose")
-    parser.add_argument("--node", choices=NODES, help="only: the demo world on this node; geth is built "
-                                                      "from its Go module, the first time in minutes")
-    chosen = parser.parse_args()
-    names = [s for s in SUITES if s not in ASKED_FOR] if chosen.all else list(chosen.suite)
-    names += [chosen.node] if chosen.node else []
-    if chosen.mutations and not chosen.all:
-        names.append("mutations")
-    names = list(dict.fromkeys(names)) or list(USUAL)
-    suites = {**SUITES, **NODES}
-    unknown = [n for n in names if n not in suites]
+    parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; default: {', '.join(USUAL)}")
+    parser.add_argument("--all", action="store_true", help=f"what CI runs, 45 minutes at most: all but "
+                                                           f"{', '.join(NIGHT)}")
+    parser.add_argument("--night", action="store_true", help=f"hours: {', '.join(NIGHT)}")
+    parser.add_argument("--mutations", action="store_true", help="each promise broken on purpose")
+    parser.add_argument("--node", choices=("geth",), help="the demo world on this node; geth is built from its Go "
+                                                          "module, the first time in minutes")
+    chosen = parser.parse_args(arguments)
+    asked = list(chosen.suite) + (list(ALL) if chosen.all else []) + (list(NIGHT) if chosen.night else [])
+    asked += [chosen.node] if chosen.node else []
+    asked += ["mutations"] if chosen.mutations else []
+    asked = asked or USUAL
+    unknown = [n for n in asked if n not in SUITES]
     if unknown:
         parser.error(f"no suite {unknown[0]!r}: {', '.join(SUITES)}")
+    wanted = {*asked, *(REST_OF[n] for n in asked if n in REST_OF)}
+    return [n for n in SUITES if n in wanted]
 
+
+def tell_slowest(cases):
+    """The ten slowest tests, and the ten slowest files of tests."""
+    files = {}
+    for case in cases:
+        file, found, _ = case.name.partition("::")
+        if found:
+            files[file] = files.get(file, 0) + case.seconds
+    for what, rows in (("tests", [(c.seconds, c.name) for c in slowest(cases)]),
+                       ("files", sorted(((s, f) for f, s in files.items()), reverse=True)[:10])):
+        if rows:
+            print(f"slowest {what}:")
+        for seconds, name in rows:
+            print(f"  {seconds:6.1f} s  {name}")
+
+
+def main():
+    names = parse()
     # Ctrl-C and kill also stop the cluster.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     try:
-        total = lanes.run(suites, names, ASIDE, builds_for(names), report)
+        total = lanes.run(SUITES, names, ASIDE, ALONE, builds_for(names), report)
     finally:
         databases.stop()
+    tell_slowest(total.cases)
     print(f"took {time.monotonic() - began:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0

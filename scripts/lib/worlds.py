@@ -18,7 +18,7 @@ ASAN = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
 TSAN = {"TSAN_OPTIONS": f"suppressions={ROOT}/tests/tsan.supp:second_deadlock_stack=1"}
 
-# What touches most of the program in the least time.
+# What touches most of the program in the least time, and does not need the machine to itself.
 PART = ("test_equality.py::test_a_silent_change_is_found_by_the_sweep",
         "test_equality.py::test_a_wallet_recovers_from_quarantine",
         "test_follow.py::test_reorg[3-True-postgres]", "test_follow.py::test_reorg[10-True-sqlite]",
