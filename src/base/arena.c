@@ -19,7 +19,7 @@ void arena_init(struct arena *a)
 }
 
 /* Chunks double up to a limit, so that a small step costs one malloc and a large one few. */
-static struct arena_chunk *new_chunk(struct arena *a, size_t need)
+static struct arena_chunk *arena_chunk_new(struct arena *a, size_t need)
 {
     size_t size = a->chunks ? a->chunks->size * 2 : FIRST_CHUNK;
     if (size > LARGEST_STEP)
@@ -41,7 +41,7 @@ void *arena_alloc(struct arena *a, size_t n)
         need = n; /* cannot be met; mem_alloc says so */
     struct arena_chunk *c = a->chunks;
     if (!c || c->size - c->used < need)
-        c = new_chunk(a, need);
+        c = arena_chunk_new(a, need);
     void *p = c->bytes + c->used;
     c->used += need;
     a->total += need;

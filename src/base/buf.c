@@ -85,7 +85,7 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 
 /* Requests are mostly hex, so four bytes go at once. A byte becomes two of a word, one a digit; to
  * each is added '0', and 39 more where it is a letter. */
-static void hex4(char to[8], const uint8_t from[4])
+static void buf_put_hex4(char to[8], const uint8_t from[4])
 {
     uint32_t word;
     memcpy(&word, from, sizeof word);
@@ -103,7 +103,7 @@ void hex_put(char *to, const uint8_t *bytes, size_t n)
     static const char digits[] = "0123456789abcdef";
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
-        hex4(to + 2 * i, bytes + i);
+        buf_put_hex4(to + 2 * i, bytes + i);
     for (; i < n; i++) {
         to[2 * i] = digits[bytes[i] >> 4];
         to[2 * i + 1] = digits[bytes[i] & 15];

@@ -7,7 +7,7 @@
 
 /* Outside text may carry newlines or terminal escapes; an error is one printable line. Bytes of
  * multi-byte UTF-8 pass. */
-static void make_printable(char *s)
+static void err_make_printable(char *s)
 {
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
@@ -24,7 +24,7 @@ void err_put(struct err *e, enum err_kind kind, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
-    make_printable(e->text);
+    err_make_printable(e->text);
     e->kind = kind;
     e->hint[0] = '\0';
 }
@@ -50,7 +50,7 @@ void err_put_before(struct err *e, const char *fmt, ...)
     memmove(e->text + len, e->text, old);
     memcpy(e->text, context, len);
     e->text[len + old] = '\0';
-    make_printable(e->text);
+    err_make_printable(e->text);
 }
 
 void err_put_hint(struct err *e, const char *fmt, ...)

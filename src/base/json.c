@@ -9,24 +9,24 @@
 #include <string.h>
 
 /* Else a text for which there was no memory would read as one that is no JSON. */
-__attribute__((constructor)) static void take_our_memory(void)
+__attribute__((constructor)) static void json_use_our_memory(void)
 {
     cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = mem_alloc, .free_fn = mem_free});
 }
 
 /* struct json is never defined: a value is a cJSON item behind another name. */
-static const cJSON *item(const struct json *v)
+static const cJSON *json_to_item(const struct json *v)
 {
     return (const cJSON *)(const void *)v;
 }
 
-static struct json *value(cJSON *i)
+static struct json *json_from_item(cJSON *i)
 {
     return (struct json *)(void *)i;
 }
 
 /* No NUL, no backslash, nothing above 0x7f among these eight? A false "no" costs time only. */
-static bool all_plain(const unsigned char *s)
+static bool json_text_is_plain(const unsigned char *s)
 {
     static const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
     uint64_t v;
@@ -36,11 +36,11 @@ static bool all_plain(const unsigned char *s)
 
 /* cJSON accepts any bytes inside a string and cuts at an escaped NUL; both are refused here, on the
  * raw text, in one pass. */
-static const char *scan_text(const char *text, size_t n)
+static const char *json_scan_text(const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0; i < n; i++) {
-        while (n - i >= 8 && all_plain(s + i))
+        while (n - i >= 8 && json_text_is_plain(s + i))
             i += 8;
         if (i == n)
             break;
@@ -72,7 +72,7 @@ struct json *json_parse(const char *text, size_t n, size_t ceiling, struct err *
                 ceiling);
         return NULL;
     }
-    const char *trouble = scan_text(text, n);
+    const char *trouble = json_scan_text(text, n);
     if (trouble) {
         err_set(err, ERR_FAILED, "JSON text %s", trouble);
         return NULL;
@@ -92,7 +92,7 @@ struct json *json_parse(const char *text, size_t n, size_t ceiling, struct err *
                 (size_t)(end - text));
         return NULL;
     }
-    return value(doc);
+    return json_from_item(doc);
 }
 
 void json_free(struct json *doc)
@@ -104,7 +104,7 @@ const struct json *json_get(const struct json *object, const char *key)
 {
     if (!json_is_object(object))
         return NULL;
-    return value(cJSON_GetObjectItemCaseSensitive(item(object), key));
+    return json_from_item(cJSON_GetObjectItemCaseSensitive(json_to_item(object), key));
 }
 
 size_t json_count(const struct json *array)
@@ -119,47 +119,47 @@ const struct json *json_first(const struct json *array_or_object)
 {
     if (!json_is_array(array_or_object) && !json_is_object(array_or_object))
         return NULL;
-    return value(item(array_or_object)->child);
+    return json_from_item(json_to_item(array_or_object)->child);
 }
 
 const struct json *json_next(const struct json *v)
 {
-    return v ? value(item(v)->next) : NULL;
+    return v ? json_from_item(json_to_item(v)->next) : NULL;
 }
 
 const char *json_key(const struct json *member)
 {
-    return member ? item(member)->string : NULL;
+    return member ? json_to_item(member)->string : NULL;
 }
 
 bool json_is_null(const struct json *v)
 {
-    return v && cJSON_IsNull(item(v));
+    return v && cJSON_IsNull(json_to_item(v));
 }
 
 bool json_is_object(const struct json *v)
 {
-    return v && cJSON_IsObject(item(v));
+    return v && cJSON_IsObject(json_to_item(v));
 }
 
 bool json_is_array(const struct json *v)
 {
-    return v && cJSON_IsArray(item(v));
+    return v && cJSON_IsArray(json_to_item(v));
 }
 
 bool json_is_string(const struct json *v)
 {
-    return v && cJSON_IsString(item(v));
+    return v && cJSON_IsString(json_to_item(v));
 }
 
 bool json_bool(const struct json *v, bool fallback)
 {
-    return v && cJSON_IsBool(item(v)) ? (bool)cJSON_IsTrue(item(v)) : fallback;
+    return v && cJSON_IsBool(json_to_item(v)) ? (bool)cJSON_IsTrue(json_to_item(v)) : fallback;
 }
 
 const char *json_str(const struct json *v)
 {
-    return json_is_string(v) ? item(v)->valuestring : NULL;
+    return json_is_string(v) ? json_to_item(v)->valuestring : NULL;
 }
 
 bool json_i64(const struct json *v, int64_t *ret)
@@ -173,9 +173,9 @@ bool json_i64(const struct json *v, int64_t *ret)
         *ret = negative ? -(int64_t)u : (int64_t)u;
         return true;
     }
-    if (!v || !cJSON_IsNumber(item(v)))
+    if (!v || !cJSON_IsNumber(json_to_item(v)))
         return false;
-    double d = item(v)->valuedouble;
+    double d = json_to_item(v)->valuedouble;
     if (!(fabs(d) <= 9007199254740992.0) || d != floor(d))
         return false;
     *ret = (int64_t)d;
@@ -190,7 +190,7 @@ bool json_quantity(const struct json *v, uint64_t *ret)
 
 void json_print(const struct json *v, struct buf *b)
 {
-    char *text = v ? cJSON_PrintUnformatted(item(v)) : NULL;
+    char *text = v ? cJSON_PrintUnformatted(json_to_item(v)) : NULL;
     if (!text)
         return;
     size_t n = strlen(text), left = b->ceiling - b->len;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* Length of the well-formed UTF-8 sequence at s (n bytes left), 0 if it is none. RFC 3629. */
-static size_t utf8_length(const unsigned char *s, size_t n)
+static size_t json_utf8_length(const unsigned char *s, size_t n)
 {
     size_t len;
     unsigned min, cp;
@@ -29,7 +29,7 @@ static size_t utf8_length(const unsigned char *s, size_t n)
     return len;
 }
 
-static void write_control(struct buf *b, unsigned char c)
+static void json_write_control(struct buf *b, unsigned char c)
 {
     static const char short_from[] = "\"\\\b\f\n\r\t", short_to[] = "\"\\bfnrt";
     const char *at = c ? strchr(short_from, c) : NULL;
@@ -46,9 +46,9 @@ void json_write_string(struct buf *b, const char *s, size_t n)
         unsigned char c = (unsigned char)s[i];
         size_t len;
         if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f) {
-            write_control(b, c);
+            json_write_control(b, c);
             i++;
-        } else if ((len = utf8_length((const unsigned char *)s + i, n - i)) > 0) {
+        } else if ((len = json_utf8_length((const unsigned char *)s + i, n - i)) > 0) {
             buf_add(b, s + i, len);
             i += len;
         } else {

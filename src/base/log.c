@@ -43,7 +43,7 @@ bool log_enabled(enum log_level level)
 }
 
 /* Text form: bare where it can be read back, quoted otherwise. */
-static void add_text_value(struct buf *b, const char *s)
+static void log_add_text_value(struct buf *b, const char *s)
 {
     bool bare = *s != '\0';
     for (const char *p = s; *p; p++)
@@ -55,7 +55,7 @@ static void add_text_value(struct buf *b, const char *s)
         json_write_string(b, s, strlen(s));
 }
 
-static void add_field(struct buf *b, const struct log_field *f)
+static void log_add_field(struct buf *b, const struct log_field *f)
 {
     if (!f->name)
         return;
@@ -79,13 +79,13 @@ static void add_field(struct buf *b, const struct log_field *f)
         else if (setup.json)
             json_write_string(b, f->str, strlen(f->str));
         else
-            add_text_value(b, f->str);
+            log_add_text_value(b, f->str);
         break;
     }
 }
 
-static uint64_t hash_line(enum log_level level, const char *message, const struct log_field *f,
-                          int n)
+static uint64_t log_hash_line(enum log_level level, const char *message, const struct log_field *f,
+                              int n)
 {
     uint64_t h = 1469598103934665603u + (uint64_t)level; /* FNV-1a */
     for (const char *p = message; *p; p++)
@@ -100,7 +100,7 @@ static uint64_t hash_line(enum log_level level, const char *message, const struc
 }
 
 /* Only trouble is held back: information lines are rare by design and wanted one by one. */
-static bool hold_back(uint64_t hash, uint64_t *ret_held)
+static bool log_hold_back(uint64_t hash, uint64_t *ret_held)
 {
     int64_t now = clock_ms();
     size_t slot = 0;
@@ -125,8 +125,8 @@ void log_watch(void (*heard)(enum log_level level, const char *message, const ch
     watcher = heard;
 }
 
-static void tell_watcher(enum log_level level, const char *message, const struct log_field *f,
-                         int n)
+static void log_notify_watcher(enum log_level level, const char *message, const struct log_field *f,
+                               int n)
 {
     const char *error = NULL;
     for (int i = 0; i < n; i++)
@@ -142,7 +142,7 @@ static int to = -1;
 
 /* Whoever reads our log may have stopped reading, and waiting for it would stop us, too. A pipe is
  * opened anew, so that it does not block for us alone: others hold the same end. */
-static int destination(void)
+static int log_destination(void)
 {
     struct stat st;
     if (to < 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
@@ -152,9 +152,9 @@ static int destination(void)
     return to;
 }
 
-static void write_line(const struct buf *b)
+static void log_write_line(const struct buf *b)
 {
-    struct pollfd p = {.fd = destination(), .events = POLLOUT};
+    struct pollfd p = {.fd = log_destination(), .events = POLLOUT};
     if (poll(&p, 1, lost ? 0 : READER_MS) == 0 ||
         (write(to, b->data, b->len) < 0 && errno == EAGAIN))
         lost++;
@@ -166,9 +166,9 @@ void log_write(enum log_level level, const char *message, const struct log_field
 {
     uint64_t held = 0;
     if (!log_enabled(level) ||
-        (level <= LOG_WARN && hold_back(hash_line(level, message, fields, n), &held)))
+        (level <= LOG_WARN && log_hold_back(log_hash_line(level, message, fields, n), &held)))
         return;
-    tell_watcher(level, message, fields, n);
+    log_notify_watcher(level, message, fields, n);
     char now[CLOCK_TEXT];
     struct buf b = BUF_INIT(LINE_CEILING);
     wall_text(now);
@@ -181,20 +181,20 @@ void log_write(enum log_level level, const char *message, const struct log_field
                  setup.who ? ": " : "", message);
     }
     for (int i = 0; i < n; i++)
-        add_field(&b, &fields[i]);
+        log_add_field(&b, &fields[i]);
     if (held)
-        add_field(&b, &LOG_U64("repeated", held));
+        log_add_field(&b, &LOG_U64("repeated", held));
     if (lost)
-        add_field(&b, &LOG_U64("lost_lines", lost));
+        log_add_field(&b, &LOG_U64("lost_lines", lost));
     /* An overlong line loses its last fields, not its end. */
     b.overflow = false;
     b.ceiling += 2;
     buf_adds(&b, setup.json ? "}\n" : "\n");
-    write_line(&b);
+    log_write_line(&b);
     buf_free(&b);
 }
 
-static void write_err(enum log_level level, const char *message, const struct err *e)
+static void log_write_err(enum log_level level, const char *message, const struct err *e)
 {
     struct log_field fields[] = {LOG_STR("error", e->text), LOG_STR("hint", e->hint)};
     log_write(level, message, fields, e->hint[0] ? 2 : 1);
@@ -202,10 +202,10 @@ static void write_err(enum log_level level, const char *message, const struct er
 
 void log_error_err(const char *message, const struct err *e)
 {
-    write_err(LOG_ERROR, message, e);
+    log_write_err(LOG_ERROR, message, e);
 }
 
 void log_warn_err(const char *message, const struct err *e)
 {
-    write_err(LOG_WARN, message, e);
+    log_write_err(LOG_WARN, message, e);
 }

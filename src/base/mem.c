@@ -13,7 +13,7 @@ void mem_out(void)
     _exit(MEM_EXIT_STATUS);
 }
 
-static size_t checked_product(size_t count, size_t size)
+static size_t mem_checked_product(size_t count, size_t size)
 {
     size_t n;
     if (__builtin_mul_overflow(count, size, &n))
@@ -31,7 +31,7 @@ void *mem_alloc(size_t n)
 
 void *mem_zero(size_t count, size_t size)
 {
-    void *p = calloc(1, checked_product(count, size));
+    void *p = calloc(1, mem_checked_product(count, size));
     if (!p)
         mem_out();
     return p;
@@ -39,7 +39,7 @@ void *mem_zero(size_t count, size_t size)
 
 void *mem_grow(void *p, size_t count, size_t size)
 {
-    void *q = realloc(p, checked_product(count, size));
+    void *q = realloc(p, mem_checked_product(count, size));
     if (!q)
         mem_out();
     return q;

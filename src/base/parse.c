@@ -51,35 +51,35 @@ bool parse_hex_u64(const char *s, size_t n, uint64_t *ret)
 enum { DIGITS_AT_ONCE = 8 };
 #define EACH_BYTE(v) (UINT64_C(0x0101010101010101) * (v))
 
-static inline uint64_t load8(const char *s)
+static inline uint64_t parse_load8(const char *s)
 {
     uint64_t v;
     memcpy(&v, s, sizeof v);
     return le64toh(v); /* the first digit in the lowest byte */
 }
 
-static inline uint64_t letters8(uint64_t v)
+static inline uint64_t parse_letters8(uint64_t v)
 {
     return v >> 6 & EACH_BYTE(1);
 }
 
-static inline uint64_t values8(uint64_t v)
+static inline uint64_t parse_values8(uint64_t v)
 {
-    return (v & EACH_BYTE(0x0f)) + 9 * letters8(v);
+    return (v & EACH_BYTE(0x0f)) + 9 * parse_letters8(v);
 }
 
 /* Not zero if any of the eight is no hex digit: written back from its value in lower case it must
  * be what it was, its value fits four bits, and it is above nine just when it is a letter. */
-static inline uint64_t wrong8(uint64_t v)
+static inline uint64_t parse_wrong8(uint64_t v)
 {
-    uint64_t letters = letters8(v), values = values8(v);
+    uint64_t letters = parse_letters8(v), values = parse_values8(v);
     uint64_t again = values + EACH_BYTE('0') + letters * ('a' - '9' - 1);
     return (again ^ (v | letters << 5)) | (values & EACH_BYTE(0xf0)) |
            (((values + EACH_BYTE(6)) & EACH_BYTE(0x10)) ^ letters << 4);
 }
 
 /* Four bytes, the first in the lowest. */
-static inline uint32_t pack8(uint64_t values)
+static inline uint32_t parse_pack8(uint64_t values)
 {
     uint64_t v = (values << 4 | values >> 8) & UINT64_C(0x00ff00ff00ff00ff);
     v = (v | v >> 8) & UINT64_C(0x0000ffff0000ffff);
@@ -93,13 +93,13 @@ bool parse_hex(const char *s, size_t n, uint8_t *ret, size_t count)
     uint64_t wrong = 0;
     size_t bulk = n / DIGITS_AT_ONCE * DIGITS_AT_ONCE;
     for (size_t i = 0; i < bulk; i += DIGITS_AT_ONCE)
-        wrong |= wrong8(load8(s + i));
+        wrong |= parse_wrong8(parse_load8(s + i));
     for (size_t i = bulk; i < n; i++)
         wrong |= hex_value[(unsigned char)s[i]] == 0;
     if (wrong)
         return false;
     for (size_t i = 0; i < bulk; i += DIGITS_AT_ONCE) {
-        uint32_t four = pack8(values8(load8(s + i)));
+        uint32_t four = parse_pack8(parse_values8(parse_load8(s + i)));
         memcpy(ret + i / 2, &four, sizeof four);
     }
     for (size_t i = bulk; i < n; i += 2)

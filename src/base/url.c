@@ -9,7 +9,7 @@ struct parts {
     size_t host, host_end;
 };
 
-static bool split(const char *url, struct parts *p)
+static bool url_split(const char *url, struct parts *p)
 {
     const char *sep = strstr(url, "://");
     if (!sep || sep == url)
@@ -27,7 +27,7 @@ static bool split(const char *url, struct parts *p)
 
 /* "host:port", several with commas between: a port that is no number may be half a password ("/" in
  * it ends the host for us), and so may what stands before an @ further on. */
-static bool may_show_host(const char *url, const struct parts *p)
+static bool url_may_show_host(const char *url, const struct parts *p)
 {
     bool in_port = false, in_brackets = false;
     for (size_t i = p->host; i < p->host_end; i++) {
@@ -46,11 +46,11 @@ void url_masked(char *out, const char *url)
         snprintf(out, URL_TEXT, "%s", url);
         return;
     }
-    if (!split(url, &p)) {
+    if (!url_split(url, &p)) {
         snprintf(out, URL_TEXT, "(url)");
         return;
     }
-    if (!may_show_host(url, &p)) {
+    if (!url_may_show_host(url, &p)) {
         snprintf(out, URL_TEXT, "%.*s…", (int)(p.scheme_end > 40 ? 40 : p.scheme_end), url);
         return;
     }
@@ -64,7 +64,7 @@ void url_masked(char *out, const char *url)
 bool url_host(const char *url, char *out, size_t room)
 {
     struct parts p;
-    if (!split(url, &p) || !may_show_host(url, &p))
+    if (!url_split(url, &p) || !url_may_show_host(url, &p))
         return false;
     size_t end = p.host;
     if (url[end] == '[') {
@@ -96,8 +96,8 @@ struct secrets {
     size_t n;
 };
 
-static void add_secret(struct secrets *s, const char *text, size_t n, size_t shortest,
-                       const char *with)
+static void url_add_secret(struct secrets *s, const char *text, size_t n, size_t shortest,
+                           const char *with)
 {
     if (n >= shortest && s->n < SECRETS_MAX)
         s->list[s->n++] = (struct secret){text, n, with};
@@ -105,25 +105,25 @@ static void add_secret(struct secrets *s, const char *text, size_t n, size_t sho
 
 /* A key may turn up without its URL: each half of the user part, the path with the query, and every
  * piece of these that is long enough to be a key. The longer come first: they hold the shorter. */
-static void collect_secrets(struct secrets *s, const char *url, const struct parts *p,
-                            const char *masked)
+static void url_collect_secrets(struct secrets *s, const char *url, const struct parts *p,
+                                const char *masked)
 {
     const char *rest = url + p->host_end, *user = url + p->scheme_end;
     s->n = 0;
-    add_secret(s, url, strlen(url), 1, masked);
-    add_secret(s, rest, strlen(rest), SHORTEST_PASSWORD + 1, "/…");
+    url_add_secret(s, url, strlen(url), 1, masked);
+    url_add_secret(s, rest, strlen(rest), SHORTEST_PASSWORD + 1, "/…");
     if (p->host > p->scheme_end) {
         size_t n = p->host - p->scheme_end - 1, name = 0;
         while (name < n && user[name] != ':')
             name++;
-        add_secret(s, user, n, SHORTEST_PASSWORD + 1, "***");
+        url_add_secret(s, user, n, SHORTEST_PASSWORD + 1, "***");
         if (name < n)
-            add_secret(s, user + name + 1, n - name - 1, SHORTEST_PASSWORD, "***");
-        add_secret(s, user, name, SHORTEST_TOKEN, "***");
+            url_add_secret(s, user + name + 1, n - name - 1, SHORTEST_PASSWORD, "***");
+        url_add_secret(s, user, name, SHORTEST_TOKEN, "***");
     }
     while (*rest) {
         size_t n = strcspn(rest, "/?&=;#");
-        add_secret(s, rest, n, SHORTEST_TOKEN, "…");
+        url_add_secret(s, rest, n, SHORTEST_TOKEN, "…");
         rest += n + (rest[n] != '\0');
     }
 }
@@ -136,12 +136,12 @@ void url_scrub(char *out, size_t room, const char *text, const char *url)
     struct secrets s;
     struct parts p;
     size_t len = 0;
-    if (!url || !split(url, &p)) {
+    if (!url || !url_split(url, &p)) {
         snprintf(out, room, "%s", text);
         return;
     }
     url_masked(masked, url);
-    collect_secrets(&s, url, &p, masked);
+    url_collect_secrets(&s, url, &p, masked);
     while (*text) {
         const char *put = text;
         size_t put_n = 1, skip = 1;

@@ -4,7 +4,7 @@
 
 enum { WORD = 32 };
 
-static bool all_zero(const uint8_t *bytes, size_t n)
+static bool abi_all_zero(const uint8_t *bytes, size_t n)
 {
     uint8_t any = 0;
     for (size_t i = 0; i < n; i++)
@@ -27,7 +27,7 @@ void abi_put_address(uint8_t word[WORD], const address *a)
 
 bool abi_get_u64(const uint8_t word[WORD], uint64_t *ret)
 {
-    if (!all_zero(word, WORD - 8))
+    if (!abi_all_zero(word, WORD - 8))
         return false;
     uint64_t v = 0;
     for (int i = WORD - 8; i < WORD; i++)
@@ -38,7 +38,7 @@ bool abi_get_u64(const uint8_t word[WORD], uint64_t *ret)
 
 bool abi_get_address(const uint8_t word[WORD], address *ret)
 {
-    if (!all_zero(word, WORD - sizeof ret->b))
+    if (!abi_all_zero(word, WORD - sizeof ret->b))
         return false;
     memcpy(ret->b, word + WORD - sizeof ret->b, sizeof ret->b);
     return true;

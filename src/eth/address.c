@@ -8,7 +8,7 @@
 
 enum { ADDRESS_CHARS = ADDRESS_TEXT - 1 };
 
-static void hex_text(const uint8_t *bytes, size_t n, char *ret)
+static void address_hex_text(const uint8_t *bytes, size_t n, char *ret)
 {
     ret[0] = '0';
     ret[1] = 'x';
@@ -18,7 +18,7 @@ static void hex_text(const uint8_t *bytes, size_t n, char *ret)
 
 void address_text(const address *a, char ret[ADDRESS_TEXT])
 {
-    hex_text(a->b, sizeof a->b, ret);
+    address_hex_text(a->b, sizeof a->b, ret);
 }
 
 /* EIP-55: a letter is upper case where the hash of the lower-case hex text has a nibble above 7. */
@@ -35,7 +35,7 @@ void address_checksum(const address *a, char ret[ADDRESS_TEXT])
     }
 }
 
-static bool mixed_case(const char *s, size_t n)
+static bool address_mixed_case(const char *s, size_t n)
 {
     bool lower = false, upper = false;
     for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ int address_parse(const char *s, size_t n, address *ret, struct err *err)
     if (!parse_0x(s, n, a.b, sizeof a.b))
         return err_set(err, ERR_USAGE, "address \"%.*s\" has a character that is not a hex digit",
                        shown, s);
-    if (mixed_case(s + 2, n - 2)) {
+    if (address_mixed_case(s + 2, n - 2)) {
         char right[ADDRESS_TEXT];
         address_checksum(&a, right);
         if (memcmp(s, right, n) != 0) {
@@ -98,7 +98,7 @@ bool hash_parse(const char *s, size_t n, hash32 *ret)
 
 void hash_text(const hash32 *h, char ret[HASH_TEXT])
 {
-    hex_text(h->b, sizeof h->b, ret);
+    address_hex_text(h->b, sizeof h->b, ret);
 }
 
 bool hash_equal(const hash32 *a, const hash32 *b)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static int bad_field(const char *field, const struct json *v, struct err *err)
+static int block_bad_field(const char *field, const struct json *v, struct err *err)
 {
     const char *s = json_str(v);
     if (!v || json_is_null(v))
@@ -15,28 +15,29 @@ static int bad_field(const char *field, const struct json *v, struct err *err)
                    s ? s : "(not a string)");
 }
 
-static int read_quantity(const struct json *block, const char *field, uint64_t *ret,
-                         struct err *err)
+static int block_read_quantity(const struct json *block, const char *field, uint64_t *ret,
+                               struct err *err)
 {
     const struct json *v = json_get(block, field);
-    return json_quantity(v, ret) ? 0 : bad_field(field, v, err);
+    return json_quantity(v, ret) ? 0 : block_bad_field(field, v, err);
 }
 
-static int read_hash(const struct json *block, const char *field, hash32 *ret, struct err *err)
+static int block_read_hash(const struct json *block, const char *field, hash32 *ret,
+                           struct err *err)
 {
     const struct json *v = json_get(block, field);
     const char *s = json_str(v);
-    return s && hash_parse(s, strlen(s), ret) ? 0 : bad_field(field, v, err);
+    return s && hash_parse(s, strlen(s), ret) ? 0 : block_bad_field(field, v, err);
 }
 
-static int read_bloom(const struct json *block, struct header *h, struct err *err)
+static int block_read_bloom(const struct json *block, struct header *h, struct err *err)
 {
     const struct json *v = json_get(block, "logsBloom");
     if (!v || json_is_null(v))
         return 0;
     const char *s = json_str(v);
     if (!s || !parse_0x(s, strlen(s), h->logs.b, sizeof h->logs.b))
-        return bad_field("logsBloom", v, err);
+        return block_bad_field("logsBloom", v, err);
     h->has_bloom = true;
     return 0;
 }
@@ -51,11 +52,11 @@ int header_from_json(const struct json *result, struct header *ret, bool *ret_fo
     }
     if (!json_is_object(result))
         return err_set(err, ERR_FAILED, "block header is not an object");
-    if (read_quantity(result, "number", &h.at.number, err) < 0 ||
-        read_hash(result, "hash", &h.at.hash, err) < 0 ||
-        read_hash(result, "parentHash", &h.at.parent, err) < 0 ||
-        read_quantity(result, "timestamp", &h.at.timestamp, err) < 0 ||
-        read_bloom(result, &h, err) < 0)
+    if (block_read_quantity(result, "number", &h.at.number, err) < 0 ||
+        block_read_hash(result, "hash", &h.at.hash, err) < 0 ||
+        block_read_hash(result, "parentHash", &h.at.parent, err) < 0 ||
+        block_read_quantity(result, "timestamp", &h.at.timestamp, err) < 0 ||
+        block_read_bloom(result, &h, err) < 0)
         return -1;
     *ret = h;
     *ret_found = true;
@@ -63,7 +64,7 @@ int header_from_json(const struct json *result, struct header *ret, bool *ret_fo
 }
 
 /* Bit 0 of the filter is the lowest bit of its last byte. */
-static bool bloom_holds(const struct bloom *bloom, const void *key, size_t n)
+static bool block_bloom_holds(const struct bloom *bloom, const void *key, size_t n)
 {
     hash32 h;
     keccak256(key, n, &h);
@@ -77,6 +78,6 @@ static bool bloom_holds(const struct bloom *bloom, const void *key, size_t n)
 
 bool header_may_hold(const struct header *h, const address *contract, const hash32 *topic)
 {
-    return !h->has_bloom || (bloom_holds(&h->logs, contract->b, sizeof contract->b) &&
-                             bloom_holds(&h->logs, topic->b, sizeof topic->b));
+    return !h->has_bloom || (block_bloom_holds(&h->logs, contract->b, sizeof contract->b) &&
+                             block_bloom_holds(&h->logs, topic->b, sizeof topic->b));
 }

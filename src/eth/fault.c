@@ -22,7 +22,7 @@ enum { BLOCKS_MAX = 10000000, PER_SECOND_MAX = 1000000 };
 
 enum take { NOTHING, LIMIT, WINDOW };
 
-struct row {
+struct fault_rule {
     const char *rule;
     enum fault fault;
     int methods;
@@ -32,7 +32,7 @@ struct row {
     int code; /* 0: any */
 };
 
-static const struct row rows[] = {
+static const struct fault_rule rows[] = {
     /* A revert carries words of the contract's own choosing: no other row may read them. */
     {"revert", FAULT_REVERT, CALL, "execution reverted"},
     {"revert", FAULT_REVERT, CALL, "processing transaction: revert"},
@@ -253,25 +253,27 @@ static const char *const rates[] = {
     "@/second", "@/sec", "@ requests per second", "@ request per second", "@ requests/s", "@ req/s",
 };
 
-static char lower(char c)
+static char fault_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-static bool http_is(int wanted, int status)
+static bool fault_http_is(int wanted, int status)
 {
     return wanted == 0 || wanted == status || (wanted < 10 && wanted == status / 100);
 }
 
-static bool row_hits(const struct row *r, enum fault_method method, int http_status, int64_t code,
-                     const char *text, size_t n, struct phrase_hit *hit)
+static bool fault_rule_matches(const struct fault_rule *r, enum fault_method method,
+                               int http_status, int64_t code, const char *text, size_t n,
+                               struct phrase_hit *hit)
 {
-    return r->methods & 1 << method && http_is(r->http, http_status) &&
+    return r->methods & 1 << method && fault_http_is(r->http, http_status) &&
            (r->code == 0 || r->code == code) &&
            (r->phrase == NULL || phrase_find(text, n, r->phrase, hit));
 }
 
-static void take_numbers(const struct row *r, const struct phrase_hit *hit, struct fault_info *ret)
+static void fault_take_numbers(const struct fault_rule *r, const struct phrase_hit *hit,
+                               struct fault_info *ret)
 {
     if (r->take == LIMIT && hit->n == 1 && hit->number[0] > 0 && hit->number[0] <= BLOCKS_MAX)
         ret->limit = hit->number[0] - 1;
@@ -282,7 +284,7 @@ static void take_numbers(const struct row *r, const struct phrase_hit *hit, stru
     }
 }
 
-static void find_waits(const char *text, size_t n, struct fault_info *ret)
+static void fault_find_waits(const char *text, size_t n, struct fault_info *ret)
 {
     struct phrase_hit hit;
     for (size_t i = 0; i < COUNT_OF(waits) && ret->retry_after_ms < 0; i++)
@@ -301,20 +303,20 @@ void fault_classify(enum fault_method method, int http_status, int64_t code, con
     struct phrase_hit hit = {.duration_ms = -1};
     n = n < TEXT_MAX ? n : TEXT_MAX;
     for (size_t i = 0; i < n; i++)
-        low[i] = lower(text[i]);
+        low[i] = fault_lower(text[i]);
     bool page = n > 0 && low[0] == '<', nothing = n == 0 && code == 0 && http_status != 0;
     *ret = (struct fault_info){.fault = page || nothing ? FAULT_GARBLED : FAULT_UNKNOWN,
                                .rule = page || nothing ? "garbled" : "15",
                                .retry_after_ms = -1};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        if (!row_hits(&rows[i], method, http_status, code, low, n, &hit))
+        if (!fault_rule_matches(&rows[i], method, http_status, code, low, n, &hit))
             continue;
         ret->fault = rows[i].fault;
         ret->rule = rows[i].rule;
-        take_numbers(&rows[i], &hit, ret);
+        fault_take_numbers(&rows[i], &hit, ret);
         break;
     }
-    find_waits(low, n, ret);
+    fault_find_waits(low, n, ret);
 }
 
 const char *fault_name(enum fault f)

@@ -23,19 +23,19 @@ void jsonrpc_request(struct buf *out, uint64_t id, const char *method, const cha
     buf_addc(out, '}');
 }
 
-static bool id_is(const struct json *v, uint64_t id)
+static bool jsonrpc_id_is(const struct json *v, uint64_t id)
 {
     int64_t n;
     return json_i64(v, &n) && n >= 0 && (uint64_t)n == id;
 }
 
-static bool present(const struct json *v)
+static bool jsonrpc_is_present(const struct json *v)
 {
     return v && !json_is_null(v);
 }
 
 /* The error's own words: a string, an object's message, or the first of these in an array. */
-static const char *message_of(const struct json *error)
+static const char *jsonrpc_message_of(const struct json *error)
 {
     if (json_is_array(error))
         error = json_first(error);
@@ -45,7 +45,7 @@ static const char *message_of(const struct json *error)
     return s ? s : "";
 }
 
-static int64_t code_of(const struct json *error)
+static int64_t jsonrpc_code_of(const struct json *error)
 {
     int64_t code;
     if (json_is_array(error))
@@ -53,12 +53,12 @@ static int64_t code_of(const struct json *error)
     return json_i64(json_get(error, "code"), &code) ? code : 0;
 }
 
-static void read_error(const struct json *error, struct jsonrpc_reply *r)
+static void jsonrpc_read_error(const struct json *error, struct jsonrpc_reply *r)
 {
     r->is_error = true;
     r->error = json_is_array(error) ? json_first(error) : error;
-    r->code = code_of(error);
-    r->message = message_of(error);
+    r->code = jsonrpc_code_of(error);
+    r->message = jsonrpc_message_of(error);
     buf_init(&r->whole, WHOLE_MAX);
     /* The message comes first, so that it is there whatever the rest is cut to. */
     size_t n = strlen(r->message);
@@ -67,22 +67,23 @@ static void read_error(const struct json *error, struct jsonrpc_reply *r)
     json_print(error, &r->whole);
 }
 
-static int read_envelope(const struct json *envelope, uint64_t id, struct jsonrpc_reply *r,
-                         struct err *err)
+static int jsonrpc_read_envelope(const struct json *envelope, uint64_t id, struct jsonrpc_reply *r,
+                                 struct err *err)
 {
     if (json_is_array(envelope) && json_first(envelope) && !json_next(json_first(envelope)))
         envelope = json_first(envelope);
     const struct json *error = json_get(envelope, "error"), *result = json_get(envelope, "result");
     const struct json *their_id = json_get(envelope, "id");
-    if (!json_is_object(envelope) || (!present(error) && !result))
+    if (!json_is_object(envelope) || (!jsonrpc_is_present(error) && !result))
         return err_set(err, ERR_FAILED, "not a JSON-RPC reply: it has neither result nor error");
-    if (present(error) && present(result))
+    if (jsonrpc_is_present(error) && jsonrpc_is_present(result))
         return err_set(err, ERR_FAILED, "not a JSON-RPC reply: it has both a result and an error");
-    bool ours = id_is(their_id, id) || (present(error) && !present(their_id));
+    bool ours =
+        jsonrpc_id_is(their_id, id) || (jsonrpc_is_present(error) && !jsonrpc_is_present(their_id));
     if (!ours)
         return err_set(err, ERR_FAILED, "reply belongs to another request than %" PRIu64, id);
-    if (present(error))
-        read_error(error, r);
+    if (jsonrpc_is_present(error))
+        jsonrpc_read_error(error, r);
     else
         r->result = result;
     return 0;
@@ -94,7 +95,7 @@ int jsonrpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id,
     struct jsonrpc_reply r = {.doc = json_parse(text, n, ceiling, err)};
     if (!r.doc)
         return -1;
-    if (read_envelope(r.doc, id, &r, err) < 0) {
+    if (jsonrpc_read_envelope(r.doc, id, &r, err) < 0) {
         json_free(r.doc);
         return -1;
     }
@@ -111,7 +112,7 @@ void jsonrpc_reply_free(struct jsonrpc_reply *r)
     *r = (struct jsonrpc_reply){0};
 }
 
-static bool hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
+static bool jsonrpc_hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
 {
     size_t n = s ? strlen(s) : 0;
     if (n < 2 || n % 2)
@@ -129,7 +130,7 @@ static bool hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
 
 bool jsonrpc_result_bytes(const struct json *result, uint8_t **ret, size_t *ret_len)
 {
-    return hex_bytes(json_str(result), ret, ret_len);
+    return jsonrpc_hex_bytes(json_str(result), ret, ret_len);
 }
 
 bool jsonrpc_revert_bytes(const struct jsonrpc_reply *r, uint8_t **ret, size_t *ret_len)
@@ -139,5 +140,5 @@ bool jsonrpc_revert_bytes(const struct jsonrpc_reply *r, uint8_t **ret, size_t *
         data = json_get(data, "data");
     const char *s = json_str(data);
     const char *word = s ? strchr(s, ' ') : NULL;
-    return hex_bytes(word ? word + 1 : s, ret, ret_len);
+    return jsonrpc_hex_bytes(word ? word + 1 : s, ret, ret_len);
 }

@@ -23,12 +23,12 @@ static const unsigned char lane_order[24] = {10, 7,  11, 17, 18, 3, 5,  16, 8,  
 static const unsigned char turn[24] = {1,  3,  6,  10, 15, 21, 28, 36, 45, 55, 2,  14,
                                        27, 41, 56, 8,  25, 43, 62, 18, 39, 61, 20, 44};
 
-static uint64_t rotate_left(uint64_t v, unsigned by)
+static uint64_t keccak_rotate_left(uint64_t v, unsigned by)
 {
     return v << by | v >> (64 - by);
 }
 
-static void permute(uint64_t a[LANES])
+static void keccak_permute(uint64_t a[LANES])
 {
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t column[7]; /* five, and the first two again to go round without a modulus */
@@ -37,14 +37,14 @@ static void permute(uint64_t a[LANES])
         column[5] = column[0];
         column[6] = column[1];
         for (int x = 0; x < 5; x++) { /* θ on the column right of x */
-            uint64_t mix = column[x] ^ rotate_left(column[x + 2], 1);
+            uint64_t mix = column[x] ^ keccak_rotate_left(column[x + 2], 1);
             for (int y = x == 4 ? 0 : x + 1; y < LANES; y += 5)
                 a[y] ^= mix;
         }
         uint64_t carried = a[1];
         for (int i = 0; i < 24; i++) { /* ρ and π */
             uint64_t next = a[lane_order[i]];
-            a[lane_order[i]] = rotate_left(carried, turn[i]);
+            a[lane_order[i]] = keccak_rotate_left(carried, turn[i]);
             carried = next;
         }
         for (int y = 0; y < LANES; y += 5) { /* χ */
@@ -58,31 +58,31 @@ static void permute(uint64_t a[LANES])
     }
 }
 
-static void absorb(uint64_t a[LANES], const uint8_t block[RATE])
+static void keccak_absorb(uint64_t a[LANES], const uint8_t block[RATE])
 {
     for (int i = 0; i < RATE; i++)
         a[i / 8] ^= (uint64_t)block[i] << (i % 8 * 8);
-    permute(a);
+    keccak_permute(a);
 }
 
 /* The sponge with the pad byte chosen: 0x01 is Keccak-256, 0x06 is SHA3-256. For the test. */
-static void keccak256_padded(const void *data, size_t n, uint8_t pad, hash32 *ret)
+static void keccak_padded(const void *data, size_t n, uint8_t pad, hash32 *ret)
 {
     const uint8_t *p = data;
     uint64_t a[LANES] = {0};
     for (; n >= RATE; p += RATE, n -= RATE)
-        absorb(a, p);
+        keccak_absorb(a, p);
     uint8_t last[RATE] = {0};
     if (n)
         memcpy(last, p, n);
     last[n] = pad;
     last[RATE - 1] |= 0x80;
-    absorb(a, last);
+    keccak_absorb(a, last);
     for (size_t i = 0; i < sizeof ret->b; i++)
         ret->b[i] = (uint8_t)(a[i / 8] >> (i % 8 * 8));
 }
 
 void keccak256(const void *data, size_t n, hash32 *ret)
 {
-    keccak256_padded(data, n, 0x01, ret);
+    keccak_padded(data, n, 0x01, ret);
 }

@@ -47,7 +47,7 @@ static const char *const label_names[AT_GOOD] = {
     [AT_STOP_SUM] = "stop_sum", [AT_STOP] = "stop",         [AT_END] = "end",
 };
 
-static void label_text(enum lens_label l, struct buf *out)
+static void asm_label_text(enum lens_label l, struct buf *out)
 {
     if (l < AT_GOOD)
         buf_adds(out, label_names[l]);
@@ -55,7 +55,7 @@ static void label_text(enum lens_label l, struct buf *out)
         buf_addf(out, "good%d", (int)l - AT_GOOD);
 }
 
-static const char *op_name(enum lens_op op)
+static const char *asm_op_name(enum lens_op op)
 {
     for (size_t i = 0; i < sizeof op_names / sizeof *op_names; i++)
         if (op_names[i].op == op)
@@ -63,7 +63,7 @@ static const char *op_name(enum lens_op op)
     return "?";
 }
 
-static void emit(struct lens_asm *a, const void *bytes, size_t n)
+static void asm_emit(struct lens_asm *a, const void *bytes, size_t n)
 {
     if (n > LENS_CODE_MAX - a->code->len) {
         a->overflow = true;
@@ -73,13 +73,13 @@ static void emit(struct lens_asm *a, const void *bytes, size_t n)
     a->code->len += n;
 }
 
-static void emit_byte(struct lens_asm *a, unsigned b)
+static void asm_emit_byte(struct lens_asm *a, unsigned b)
 {
-    emit(a, &(uint8_t){(uint8_t)b}, 1);
+    asm_emit(a, &(uint8_t){(uint8_t)b}, 1);
 }
 
 /* One line: where, what, and the stack after it. */
-static void list(struct lens_asm *a, const char *what, const char *stack)
+static void asm_list_line(struct lens_asm *a, const char *what, const char *stack)
 {
     if (!a->listing)
         return;
@@ -103,46 +103,47 @@ void asm_section(struct lens_asm *a, const char *title)
 
 void asm_op(struct lens_asm *a, enum lens_op op, const char *stack)
 {
-    list(a, op_name(op), stack);
-    emit_byte(a, op);
+    asm_list_line(a, asm_op_name(op), stack);
+    asm_emit_byte(a, op);
 }
 
-static void numbered(struct lens_asm *a, const char *name, unsigned base, int n, const char *stack)
+static void asm_op_numbered(struct lens_asm *a, const char *name, unsigned base, int n,
+                            const char *stack)
 {
     if (a->listing) {
         struct buf b = BUF_INIT(32);
         buf_addf(&b, "%s%d", name, n);
-        list(a, buf_str(&b), stack);
+        asm_list_line(a, buf_str(&b), stack);
         buf_free(&b);
     }
-    emit_byte(a, base + (unsigned)n - 1);
+    asm_emit_byte(a, base + (unsigned)n - 1);
 }
 
 void asm_dup(struct lens_asm *a, int n, const char *stack)
 {
-    numbered(a, "DUP", OP_DUP1, n, stack);
+    asm_op_numbered(a, "DUP", OP_DUP1, n, stack);
 }
 
 void asm_swap(struct lens_asm *a, int n, const char *stack)
 {
-    numbered(a, "SWAP", OP_SWAP1, n, stack);
+    asm_op_numbered(a, "SWAP", OP_SWAP1, n, stack);
 }
 
-static void push(struct lens_asm *a, const uint8_t *bytes, size_t n, const char *text,
-                 const char *stack)
+static void asm_push_text(struct lens_asm *a, const uint8_t *bytes, size_t n, const char *text,
+                          const char *stack)
 {
     assert(n >= 1 && n <= 32);
     if (a->listing) {
         struct buf b = BUF_INIT(128);
         buf_addf(&b, "PUSH%zu %s", n, text);
-        list(a, buf_str(&b), stack);
+        asm_list_line(a, buf_str(&b), stack);
         buf_free(&b);
     }
-    emit_byte(a, OP_PUSH1 + (unsigned)n - 1);
-    emit(a, bytes, n);
+    asm_emit_byte(a, OP_PUSH1 + (unsigned)n - 1);
+    asm_emit(a, bytes, n);
 }
 
-static void push_number(struct lens_asm *a, uint64_t value, const char *text, const char *stack)
+static void asm_push_number(struct lens_asm *a, uint64_t value, const char *text, const char *stack)
 {
     uint8_t bytes[8];
     size_t n = 1;
@@ -150,7 +151,7 @@ static void push_number(struct lens_asm *a, uint64_t value, const char *text, co
         bytes[7 - i] = (uint8_t)(value >> (8 * i));
     while (n < 8 && value >> (8 * n))
         n++;
-    push(a, bytes + 8 - n, n, text, stack);
+    asm_push_text(a, bytes + 8 - n, n, text, stack);
 }
 
 void asm_push(struct lens_asm *a, uint64_t value, const char *stack)
@@ -158,7 +159,7 @@ void asm_push(struct lens_asm *a, uint64_t value, const char *stack)
     struct buf text = BUF_INIT(32);
     if (a->listing)
         buf_addf(&text, "%" PRIu64, value);
-    push_number(a, value, buf_str(&text), stack);
+    asm_push_number(a, value, buf_str(&text), stack);
     buf_free(&text);
 }
 
@@ -167,7 +168,7 @@ void asm_push_place(struct lens_asm *a, uint64_t place, const char *name, const 
     struct buf text = BUF_INIT(64);
     if (a->listing)
         buf_addf(&text, "0x%03" PRIx64 " (%s)", place, name);
-    push_number(a, place, buf_str(&text), stack);
+    asm_push_number(a, place, buf_str(&text), stack);
     buf_free(&text);
 }
 
@@ -178,7 +179,7 @@ void asm_push_bytes(struct lens_asm *a, const uint8_t *bytes, size_t n, const ch
         buf_adds(&text, "0x");
         buf_addhex(&text, bytes, n);
     }
-    push(a, bytes, n, buf_str(&text), stack);
+    asm_push_text(a, bytes, n, buf_str(&text), stack);
     buf_free(&text);
 }
 
@@ -192,8 +193,8 @@ void asm_push_label(struct lens_asm *a, enum lens_label l, const char *stack)
     a->uses[a->n_uses++].label = l;
     struct buf text = BUF_INIT(32);
     if (a->listing)
-        label_text(l, &text);
-    push(a, (const uint8_t[2]){0}, 2, buf_str(&text), stack);
+        asm_label_text(l, &text);
+    asm_push_text(a, (const uint8_t[2]){0}, 2, buf_str(&text), stack);
     buf_free(&text);
 }
 
@@ -212,7 +213,7 @@ void asm_jump_if(struct lens_asm *a, enum lens_label l, const char *stack)
 void asm_land(struct lens_asm *a, enum lens_label l, const char *stack)
 {
     if (a->listing) {
-        label_text(l, a->listing);
+        asm_label_text(l, a->listing);
         buf_adds(a->listing, ":\n");
     }
     a->at[l] = a->code->len;

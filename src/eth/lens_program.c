@@ -62,7 +62,7 @@ struct program {
     uint64_t reserve; /* gas that must be left when the program ends */
 };
 
-static bool creates(const struct program *p)
+static bool lens_creates(const struct program *p)
 {
     return p->shape->mode != LENS_CALL;
 }
@@ -86,7 +86,7 @@ static const struct {
     {MEM_WALLET + WORD - WALLET_SIZE, "wallet's 20 bytes"},
 };
 
-static void place(struct lens_asm *a, uint64_t where, const char *stack)
+static void lens_push_place(struct lens_asm *a, uint64_t where, const char *stack)
 {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (places[i].place == where) {
@@ -96,129 +96,129 @@ static void place(struct lens_asm *a, uint64_t where, const char *stack)
     assert(!"a place without a name");
 }
 
-static void store_at(struct lens_asm *a, uint64_t where, const char *stack)
+static void lens_emit_store(struct lens_asm *a, uint64_t where, const char *stack)
 {
-    place(a, where, "");
+    lens_push_place(a, where, "");
     asm_op(a, OP_MSTORE, stack);
 }
 
-static void load(struct lens_asm *a, uint64_t where, const char *stack)
+static void lens_emit_load(struct lens_asm *a, uint64_t where, const char *stack)
 {
-    place(a, where, "");
+    lens_push_place(a, where, "");
     asm_op(a, OP_MLOAD, stack);
 }
 
 /* A call to the chain's own precompile; a failure leaves zero, which proves nothing. */
-static void arbsys(struct lens_asm *a, uint32_t selector, uint64_t in_size, uint64_t out)
+static void lens_emit_arbsys(struct lens_asm *a, uint32_t selector, uint64_t in_size, uint64_t out)
 {
     asm_push(a, selector, "");
-    store_at(a, MEM_SELECTOR, "");
+    lens_emit_store(a, MEM_SELECTOR, "");
     asm_push(a, WORD, "");
-    place(a, out, "");
+    lens_push_place(a, out, "");
     asm_push(a, in_size, "");
-    place(a, VIEW_AT, "");
+    lens_push_place(a, VIEW_AT, "");
     asm_push(a, ARBSYS, "");
     asm_push(a, ARBSYS_GAS, "");
     asm_op(a, OP_STATICCALL, "success");
     asm_op(a, OP_POP, "");
 }
 
-static void anchor_arbsys(struct lens_asm *a)
+static void lens_emit_anchor_arbsys(struct lens_asm *a)
 {
-    arbsys(a, ARBSYS_BLOCK_NUMBER, 4, MEM_NUMBER);
+    lens_emit_arbsys(a, ARBSYS_BLOCK_NUMBER, 4, MEM_NUMBER);
     asm_push(a, 1, "1");
-    load(a, MEM_NUMBER, "number 1");
+    lens_emit_load(a, MEM_NUMBER, "number 1");
     asm_op(a, OP_SUB, "number-1");
-    store_at(a, MEM_WALLET, "");
-    arbsys(a, ARBSYS_BLOCK_HASH, VIEW_SIZE, MEM_PARENT);
+    lens_emit_store(a, MEM_WALLET, "");
+    lens_emit_arbsys(a, ARBSYS_BLOCK_HASH, VIEW_SIZE, MEM_PARENT);
     asm_push(a, 0, "0");
-    store_at(a, MEM_WALLET, ""); /* only its low 20 bytes are written from here on */
+    lens_emit_store(a, MEM_WALLET, ""); /* only its low 20 bytes are written from here on */
 }
 
-static void anchor_evm(struct lens_asm *a)
+static void lens_emit_anchor_evm(struct lens_asm *a)
 {
     asm_op(a, OP_NUMBER, "number");
-    store_at(a, MEM_NUMBER, "");
+    lens_emit_store(a, MEM_NUMBER, "");
     asm_push(a, 1, "1");
     asm_op(a, OP_NUMBER, "number 1");
     asm_op(a, OP_SUB, "number-1");
     asm_op(a, OP_BLOCKHASH, "parent");
-    store_at(a, MEM_PARENT, "");
+    lens_emit_store(a, MEM_PARENT, "");
 }
 
-static void header(struct program *p)
+static void lens_emit_header(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "which execution this is");
     asm_op(a, OP_GAS, "gas");
-    store_at(a, MEM_ENTRY, "");
+    lens_emit_store(a, MEM_ENTRY, "");
     if (p->shape->anchor == LENS_ANCHOR_EVM)
-        anchor_evm(a);
+        lens_emit_anchor_evm(a);
     else if (p->shape->anchor == LENS_ANCHOR_ARBSYS)
-        anchor_arbsys(a);
+        lens_emit_anchor_arbsys(a);
     asm_op(a, OP_TIMESTAMP, "timestamp");
-    store_at(a, MEM_TIME, "");
+    lens_emit_store(a, MEM_TIME, "");
     asm_op(a, OP_CHAINID, "chain id");
-    store_at(a, MEM_CHAIN, "");
+    lens_emit_store(a, MEM_CHAIN, "");
 }
 
 /* `x` on the stack, a place in the input, becomes its distance from the input's start. */
-static void from_start(struct program *p, const char *stack)
+static void lens_emit_from_start(struct program *p, const char *stack)
 {
-    if (!creates(p))
+    if (!lens_creates(p))
         return;
     asm_push_label(&p->a, AT_END, "");
     asm_swap(&p->a, 1, "");
     asm_op(&p->a, OP_SUB, stack);
 }
 
-static void divide(struct lens_asm *a, uint64_t by, const char *stack)
+static void lens_emit_divide(struct lens_asm *a, uint64_t by, const char *stack)
 {
     asm_push(a, by, "");
     asm_swap(a, 1, "");
     asm_op(a, OP_DIV, stack);
 }
 
-static void input_end(struct program *p, const char *stack)
+static void lens_emit_input_end(struct program *p, const char *stack)
 {
-    asm_op(&p->a, creates(p) ? OP_CODESIZE : OP_CALLDATASIZE, stack);
+    asm_op(&p->a, lens_creates(p) ? OP_CODESIZE : OP_CALLDATASIZE, stack);
 }
 
-static void prepare(struct program *p)
+static void lens_emit_prologue(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(
         a, "room for the sums: a zero in their last word, 32 * (n / 2), makes memory end there");
-    input_end(p, "end of input");
-    from_start(p, "size of input");
-    divide(a, 2 * WALLET_SIZE, "n/2");
+    lens_emit_input_end(p, "end of input");
+    lens_emit_from_start(p, "size of input");
+    lens_emit_divide(a, 2 * WALLET_SIZE, "n/2");
     asm_push(a, 5, "");
     asm_op(a, OP_SHL, "32*(n/2)");
-    place(a, MEM_SUMS, "");
+    lens_push_place(a, MEM_SUMS, "");
     asm_op(a, OP_ADD, "last");
     asm_push(a, 0, "0 last");
     asm_swap(a, 1, "last 0");
     asm_op(a, OP_MSTORE, "");
-    place(a, MEM_SUMS, "out");
-    if (creates(p))
+    lens_push_place(a, MEM_SUMS, "out");
+    if (lens_creates(p))
         asm_push_label(a, AT_END, "p out");
     else
         asm_push(a, 0, "p out");
     asm_jump(a, AT_NEXT_CHECK, "p out");
 }
 
-static void wallet(struct program *p)
+static void lens_emit_wallet(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "a wallet: 20 bytes of input become the argument");
     asm_land(a, AT_LOOP, "p out");
     asm_push(a, WALLET_SIZE, "20 p out");
     asm_dup(a, 2, "p 20 p out");
-    place(a, MEM_WALLET + WORD - WALLET_SIZE, "to p 20 p out");
-    asm_op(a, creates(p) ? OP_CODECOPY : OP_CALLDATACOPY, "p out");
+    lens_push_place(a, MEM_WALLET + WORD - WALLET_SIZE, "to p 20 p out");
+    asm_op(a, lens_creates(p) ? OP_CODECOPY : OP_CALLDATACOPY, "p out");
 }
 
-static uint64_t limit_of(const struct lens_term *t)
+static uint64_t lens_emit_limit(const struct lens_term *t)
 {
     const uint64_t most = (uint64_t)1 << 60; /* so that what is added to it stays in 64 bits */
     return t->gas < most ? t->gas : most;
@@ -227,43 +227,43 @@ static uint64_t limit_of(const struct lens_term *t)
 /* Gas without which a term is not called. A call gets at most 63/64 of what is there (EIP-150), so
  * its limit L needs ceil(64 L / 63) = L + ceil(L / 63). Alone there is no limit; but what is kept
  * back must be small against what is given, for the rule of half to say something. */
-static uint64_t need_of(const struct program *p, const struct lens_term *t)
+static uint64_t lens_emit_need(const struct program *p, const struct lens_term *t)
 {
-    uint64_t limit = limit_of(t);
+    uint64_t limit = lens_emit_limit(t);
     return p->shape->alone ? 4 * p->reserve : limit + (limit + 62) / 63 + p->reserve;
 }
 
-static void check_gas(struct program *p, size_t i)
+static void lens_emit_gas_check(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
     asm_op(a, OP_GAS, i ? "before sum p out" : "before p out");
     asm_dup(a, 1, i ? "before before sum p out" : "before before p out");
-    asm_push(a, need_of(p, &p->shape->terms[i]), "");
+    asm_push(a, lens_emit_need(p, &p->shape->terms[i]), "");
     asm_op(a, OP_GT, i ? "need>before before sum p out" : "need>before before p out");
     asm_jump_if(a, i ? AT_STOP_SUM : AT_STOP, i ? "before sum p out" : "before p out");
 }
 
-static void call_view(struct program *p, size_t i)
+static void lens_emit_call(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
     const struct lens_term *t = &p->shape->terms[i];
     asm_push(a, WORD, "");
-    place(a, MEM_ANSWER, "");
+    lens_push_place(a, MEM_ANSWER, "");
     asm_push(a, VIEW_SIZE, "");
-    place(a, VIEW_AT, "from, size, to, size, …");
+    lens_push_place(a, VIEW_AT, "from, size, to, size, …");
     asm_push_bytes(a, t->contract.b, sizeof t->contract.b, "contract, from, size, to, size, …");
     if (p->shape->alone) {
         asm_push(a, p->reserve, "");
         asm_op(a, OP_GAS, "");
         asm_op(a, OP_SUB, "limit, contract, from, size, to, size, …");
     } else {
-        asm_push(a, limit_of(t), "limit, contract, from, size, to, size, …");
+        asm_push(a, lens_emit_limit(t), "limit, contract, from, size, to, size, …");
     }
     asm_op(a, OP_STATICCALL, i ? "ok before sum p out" : "ok before p out");
 }
 
 /* Success, exactly 32 bytes, and at most half of the gas used: else to AT_BAD. */
-static void judge(struct program *p, size_t i)
+static void lens_emit_verdict(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
     asm_dup(a, 1, "ok ok before …");
@@ -277,7 +277,7 @@ static void judge(struct program *p, size_t i)
         asm_push(a, 1, "");
         asm_op(a, OP_SHL, "2*after before fine ok before …");
     } else {
-        asm_push(a, limit_of(&p->shape->terms[i]) / 2 + 1, "");
+        asm_push(a, lens_emit_limit(&p->shape->terms[i]) / 2 + 1, "");
         asm_op(a, OP_GAS, "");
         asm_op(a, OP_ADD, "after+half+1 before fine ok before …");
     }
@@ -296,20 +296,20 @@ static void judge(struct program *p, size_t i)
     asm_op(a, OP_POP, i ? "sum p out" : "p out");
 }
 
-static void add_answer(struct program *p, size_t i)
+static void lens_emit_add(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
-    load(a, MEM_ANSWER, i ? "value sum p out" : "value p out: the sum so far");
+    lens_emit_load(a, MEM_ANSWER, i ? "value sum p out" : "value p out: the sum so far");
     if (!i)
         return;
     asm_op(a, OP_ADD, "sum p out");
     asm_dup(a, 1, "sum sum p out");
-    load(a, MEM_ANSWER, "value sum sum p out");
+    lens_emit_load(a, MEM_ANSWER, "value sum sum p out");
     asm_op(a, OP_GT, "value>sum sum p out: then it went round");
     asm_jump_if(a, AT_OVERFLOW, "sum p out");
 }
 
-static void term(struct program *p, size_t i)
+static void lens_emit_term(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
     const struct lens_shape *s = p->shape;
@@ -317,19 +317,19 @@ static void term(struct program *p, size_t i)
     buf_addf(&title, "term %zu: the full limit or nothing", i);
     asm_section(a, buf_str(&title));
     buf_free(&title);
-    check_gas(p, i);
+    lens_emit_gas_check(p, i);
     /* The word keeps its selector; what follows may need the same one. */
     bool same = i && memcmp(s->terms[i - 1].selector, s->terms[i].selector, 4) == 0;
     if (!same) {
         asm_push_bytes(a, s->terms[i].selector, 4, "selector …");
-        store_at(a, MEM_SELECTOR, i ? "before sum p out" : "before p out");
+        lens_emit_store(a, MEM_SELECTOR, i ? "before sum p out" : "before p out");
     }
-    call_view(p, i);
-    judge(p, i);
-    add_answer(p, i);
+    lens_emit_call(p, i);
+    lens_emit_verdict(p, i);
+    lens_emit_add(p, i);
 }
 
-static void next(struct program *p)
+static void lens_emit_next(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "the wallet has its sum; the next one");
@@ -349,30 +349,30 @@ static void next(struct program *p)
     asm_push(a, WALLET_SIZE, "");
     asm_op(a, OP_ADD, "p out");
     asm_land(a, AT_NEXT_CHECK, "p out");
-    input_end(p, "end p out");
+    lens_emit_input_end(p, "end p out");
     asm_dup(a, 2, "p end p out");
     asm_op(a, OP_LT, "p<end p out");
     asm_jump_if(a, AT_LOOP, "p out");
 }
 
-static void done(struct program *p)
+static void lens_emit_done(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "out: p tells how many wallets were answered");
     asm_land(a, AT_DONE, "p out");
-    from_start(p, "p-start out");
-    divide(a, WALLET_SIZE, "answered out");
-    store_at(a, MEM_ANSWERED, "out");
+    lens_emit_from_start(p, "p-start out");
+    lens_emit_divide(a, WALLET_SIZE, "answered out");
+    lens_emit_store(a, MEM_ANSWERED, "out");
     asm_op(a, OP_GAS, "gas out");
-    store_at(a, MEM_EXIT, "out");
-    place(a, MEM_REPLY, "");
+    lens_emit_store(a, MEM_EXIT, "out");
+    lens_push_place(a, MEM_REPLY, "");
     asm_op(a, OP_MSIZE, "");
     asm_op(a, OP_SUB, "size out");
-    place(a, MEM_REPLY, "from size out");
+    lens_push_place(a, MEM_REPLY, "from size out");
     asm_op(a, p->shape->mode == LENS_CREATE_REVERT ? OP_REVERT : OP_RETURN, "");
 }
 
-static void stop(struct program *p)
+static void lens_emit_stop(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "not enough gas for the next call: the wallet at p is not answered");
@@ -388,14 +388,14 @@ static void stop(struct program *p)
     asm_jump(a, AT_DONE, "p out");
 }
 
-static void or_field(struct lens_asm *a, uint64_t shift, const char *stack)
+static void lens_emit_or_field(struct lens_asm *a, uint64_t shift, const char *stack)
 {
     asm_push(a, shift, "");
     asm_op(a, OP_SHL, "");
     asm_op(a, OP_OR, stack);
 }
 
-static void odd_sums(struct program *p)
+static void lens_emit_odd_sums(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "a sum of more than 128 bits, whole");
@@ -414,15 +414,15 @@ static void odd_sums(struct program *p)
     asm_jump(a, AT_NOTE, "kind why p out");
 }
 
-static void reason(struct program *p)
+static void lens_emit_reason(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "a term failed, answered oddly, or used too much: all that is known of it");
     asm_land(a, AT_BAD, "term ok before p out");
     asm_swap(a, 1, "ok term before p out");
-    or_field(a, 8, "why before p out");
+    lens_emit_or_field(a, 8, "why before p out");
     asm_op(a, OP_RETURNDATASIZE, "size why before p out");
-    or_field(a, 64, "why before p out");
+    lens_emit_or_field(a, 64, "why before p out");
     asm_swap(a, 1, "before why p out");
     asm_op(a, OP_GAS, "gas before why p out");
     asm_dup(a, 2, "before gas before why p out");
@@ -430,12 +430,12 @@ static void reason(struct program *p)
     asm_push(a, 128, "");
     asm_op(a, OP_SHL, "used<<128 before why p out");
     asm_swap(a, 1, "before used<<128 why p out");
-    or_field(a, 192, "used|before why p out");
+    lens_emit_or_field(a, 192, "used|before why p out");
     asm_op(a, OP_OR, "why p out");
     asm_push(a, 0, "kind why p out");
 }
 
-static void note(struct program *p)
+static void lens_emit_note(struct program *p)
 {
     struct lens_asm *a = &p->a;
     asm_section(a, "a note at the end of memory: which wallet, and what of it");
@@ -447,8 +447,8 @@ static void note(struct program *p)
         asm_jump_if(a, AT_STOP_NOTE, "kind why p out");
     }
     asm_dup(a, 3, "p kind why p out");
-    from_start(p, "p-start kind why p out");
-    divide(a, WALLET_SIZE, "i kind why p out");
+    lens_emit_from_start(p, "p-start kind why p out");
+    lens_emit_divide(a, WALLET_SIZE, "i kind why p out");
     asm_op(a, OP_OR, "which why p out");
     asm_op(a, OP_MSIZE, "");
     asm_op(a, OP_MSTORE, "why p out");
@@ -458,8 +458,8 @@ static void note(struct program *p)
 }
 
 /* listing: NULL, or the program as text: offset, instruction, and the stack after it, top first. */
-static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *code,
-                     struct buf *listing)
+static void lens_build(const struct lens_shape *s, size_t n_wallets, struct lens_code *code,
+                       struct buf *listing)
 {
     assert(s->n_terms >= 1 && s->n_terms <= LENS_TERMS_MAX && n_wallets <= LENS_WALLETS_MAX);
     struct program p = {.shape = s, .reserve = LENS_MARGIN};
@@ -467,21 +467,21 @@ static void assemble(const struct lens_shape *s, size_t n_wallets, struct lens_c
     if (s->mode == LENS_CREATE) /* its last act is paid for after it has ended */
         p.reserve += LENS_DEPOSIT * (uint64_t)p.reply_most;
     asm_init(&p.a, code, listing);
-    header(&p);
-    prepare(&p);
-    wallet(&p);
+    lens_emit_header(&p);
+    lens_emit_prologue(&p);
+    lens_emit_wallet(&p);
     for (size_t i = 0; i < s->n_terms; i++)
-        term(&p, i);
-    next(&p);
-    done(&p);
-    stop(&p);
-    odd_sums(&p);
-    reason(&p);
-    note(&p);
+        lens_emit_term(&p, i);
+    lens_emit_next(&p);
+    lens_emit_done(&p);
+    lens_emit_stop(&p);
+    lens_emit_odd_sums(&p);
+    lens_emit_reason(&p);
+    lens_emit_note(&p);
     asm_end(&p.a);
 }
 
 void lens_assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *ret)
 {
-    assemble(s, n_wallets, ret, NULL);
+    lens_build(s, n_wallets, ret, NULL);
 }

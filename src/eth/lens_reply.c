@@ -22,7 +22,7 @@ struct note {
     uint64_t size, used, before;
 };
 
-static size_t sums_size(size_t n_wallets)
+static size_t lens_sums_size(size_t n_wallets)
 {
     return WORD * (n_wallets / 2 + 1);
 }
@@ -47,7 +47,7 @@ void lens_address(unsigned attempt, address *ret)
     memcpy(ret->b, h.b + sizeof h.b - sizeof ret->b, sizeof ret->b);
 }
 
-static bool all_zero(const uint8_t *bytes, size_t n)
+static bool lens_all_zero(const uint8_t *bytes, size_t n)
 {
     uint8_t any = 0;
     for (size_t i = 0; i < n; i++)
@@ -56,7 +56,7 @@ static bool all_zero(const uint8_t *bytes, size_t n)
 }
 
 /* False if the first word is none of a note's. */
-static bool note_at(const struct lens_reply *r, size_t i, struct note *ret)
+static bool lens_note_at(const struct lens_reply *r, size_t i, struct note *ret)
 {
     u256 key;
     u256_from_be32(&key, r->notes + i * NOTE_SIZE);
@@ -72,19 +72,19 @@ static bool note_at(const struct lens_reply *r, size_t i, struct note *ret)
 }
 
 /* Measured a few hundred gas later than the program's own check, so never less strict than it. */
-static bool heavy(const struct lens_shape *s, const struct note *why)
+static bool lens_is_heavy(const struct lens_shape *s, const struct note *why)
 {
     return why->used > (s->alone ? why->before / 2 : s->terms[why->term].gas / 2);
 }
 
 /* Alone, a call may have had less than its limit: when others before it took the budget, or where
  * the whole budget is less. That proves a value, if it was light, but not a failure. */
-static bool poor(const struct lens_shape *s, const struct note *why)
+static bool lens_is_poor(const struct lens_shape *s, const struct note *why)
 {
     return s->alone && why->before < s->terms[why->term].gas;
 }
 
-static bool note_valid(const struct lens_reply *r, const struct note *why)
+static bool lens_note_valid(const struct lens_reply *r, const struct note *why)
 {
     if (why->is_sum) /* or it would stand in its place */
         return why->word.limb[2] || why->word.limb[3];
@@ -95,22 +95,22 @@ static bool note_valid(const struct lens_reply *r, const struct note *why)
     if (why->how > 1 || why->term >= r->shape->n_terms || !why->used || why->used > why->before)
         return false;
     /* Success and 32 bytes are no reason, unless it took too much. */
-    return !why->how || why->size != WORD || heavy(r->shape, why);
+    return !why->how || why->size != WORD || lens_is_heavy(r->shape, why);
 }
 
-static bool notes_valid(const struct lens_reply *r)
+static bool lens_notes_valid(const struct lens_reply *r)
 {
     struct note n = {0};
     for (size_t i = 0; i < r->n_notes; i++) {
         size_t last = n.wallet;
-        if (!note_at(r, i, &n) || (i && n.wallet <= last) || !note_valid(r, &n) ||
-            !all_zero(r->sums + n.wallet * SUM_SIZE, SUM_SIZE))
+        if (!lens_note_at(r, i, &n) || (i && n.wallet <= last) || !lens_note_valid(r, &n) ||
+            !lens_all_zero(r->sums + n.wallet * SUM_SIZE, SUM_SIZE))
             return false;
     }
     return true;
 }
 
-static bool header_read(const uint8_t *reply, size_t n_wallets, struct lens_reply *ret)
+static bool lens_header_read(const uint8_t *reply, size_t n_wallets, struct lens_reply *ret)
 {
     uint64_t answered = 0;
     if (!abi_get_u64(reply, &ret->number) || !abi_get_u64(reply + 2 * WORD, &ret->timestamp) ||
@@ -139,35 +139,36 @@ int lens_open(const struct lens_shape *s, size_t n_wallets, const uint8_t *reply
     r.sums = reply + LENS_HEADER;
     r.notes = reply + least;
     r.n_notes = (len - least) / NOTE_SIZE;
-    if (!header_read(reply, n_wallets, &r))
+    if (!lens_header_read(reply, n_wallets, &r))
         return err_set(err, ERR_FAILED, "the header of a reply of %zu bytes is none of the lens",
                        len);
-    if (!all_zero(r.sums + r.answered * SUM_SIZE, sums_size(n_wallets) - r.answered * SUM_SIZE))
+    if (!lens_all_zero(r.sums + r.answered * SUM_SIZE,
+                       lens_sums_size(n_wallets) - r.answered * SUM_SIZE))
         return err_set(err, ERR_FAILED, "the lens answered more wallets than it says, %zu of %zu",
                        r.answered, n_wallets);
-    if (!notes_valid(&r))
+    if (!lens_notes_valid(&r))
         return err_set(err, ERR_FAILED, "the lens noted of a wallet what it cannot have found");
     *ret = r;
     return 0;
 }
 
-static enum lens_status status_of(const struct lens_shape *s, const struct note *why)
+static enum lens_status lens_status_of(const struct lens_shape *s, const struct note *why)
 {
     if (why->how == HOW_OVERFLOW)
         return LENS_OVERFLOW;
-    if (heavy(s, why) || (!why->how && poor(s, why)))
+    if (lens_is_heavy(s, why) || (!why->how && lens_is_poor(s, why)))
         return LENS_HEAVY;
     if (!why->how)
         return LENS_REVERTED;
     return why->size ? LENS_BAD_LENGTH : LENS_EMPTY;
 }
 
-static bool find_note(const struct lens_reply *r, size_t wallet, struct note *ret)
+static bool lens_find_note(const struct lens_reply *r, size_t wallet, struct note *ret)
 {
     size_t low = 0, high = r->n_notes;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        note_at(r, middle, ret);
+        lens_note_at(r, middle, ret);
         if (ret->wallet == wallet)
             return true;
         if (ret->wallet < wallet)
@@ -178,7 +179,7 @@ static bool find_note(const struct lens_reply *r, size_t wallet, struct note *re
     return false;
 }
 
-static uint64_t get_be64(const uint8_t b[8])
+static uint64_t lens_get_be64(const uint8_t b[8])
 {
     uint64_t v = 0;
     for (int i = 0; i < 8; i++)
@@ -191,14 +192,14 @@ void lens_cell(const struct lens_reply *r, size_t wallet, struct lens_cell *ret)
     const uint8_t *sum = r->sums + wallet * SUM_SIZE;
     struct note why;
     *ret = (struct lens_cell){.status = LENS_OK, .term = -1};
-    ret->sum = (u256){{get_be64(sum + 8), get_be64(sum), 0, 0}};
-    if (!u256_is_zero(&ret->sum) || !find_note(r, wallet, &why))
+    ret->sum = (u256){{lens_get_be64(sum + 8), lens_get_be64(sum), 0, 0}};
+    if (!u256_is_zero(&ret->sum) || !lens_find_note(r, wallet, &why))
         return;
     if (why.is_sum) {
         ret->sum = why.word;
         return;
     }
-    ret->status = status_of(r->shape, &why);
+    ret->status = lens_status_of(r->shape, &why);
     if (ret->status == LENS_OVERFLOW)
         return;
     ret->term = (int)why.term;

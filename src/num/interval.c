@@ -4,7 +4,7 @@
 
 /* The chance of k or fewer of n. Terms are summed from the k-th down, where they are largest as
  * long as k is below n × p, and the sum is cut off when they no longer matter. */
-static double at_most(uint64_t k, uint64_t n, double p)
+static double interval_at_most(uint64_t k, uint64_t n, double p)
 {
     double term = exp(lgamma((double)n + 1) - lgamma((double)k + 1) - lgamma((double)(n - k) + 1) +
                       (double)k * log(p) + (double)(n - k) * log1p(-p));
@@ -23,7 +23,7 @@ double interval_upper(uint64_t k, uint64_t n, double chance)
     double low = (double)k / (double)n, high = 1;
     for (int i = 0; i < 60; i++) {
         double p = (low + high) / 2;
-        if (p > 0 && p < 1 && at_most(k, n, p) > chance)
+        if (p > 0 && p < 1 && interval_at_most(k, n, p) > chance)
             low = p;
         else
             high = p;

@@ -6,5 +6,5 @@
 void lens_listing(const struct lens_shape *s, size_t n_wallets, struct buf *text)
 {
     struct lens_code code;
-    assemble(s, n_wallets, &code, text);
+    lens_build(s, n_wallets, &code, text);
 }
