@@ -10,8 +10,8 @@
 
 /* --- places of problems --- */
 
-static const struct given *given_at(const struct decoder *d, const char *fmt, size_t i, size_t k,
-                                    const char *name)
+static const struct given *check_given_at(const struct decoder *d, const char *fmt, size_t i,
+                                          size_t k, const char *name)
 {
     char path[160];
     if (strchr(fmt, '%') && strstr(fmt, "terms"))
@@ -21,14 +21,14 @@ static const struct given *given_at(const struct decoder *d, const char *fmt, si
     return given_find(d->given, path);
 }
 
-static const struct given *balance_given(const struct decoder *d, size_t i, const char *name)
+static const struct given *check_balance_given(const struct decoder *d, size_t i, const char *name)
 {
-    return given_at(d, "balances", i, 0, name);
+    return check_given_at(d, "balances", i, 0, name);
 }
 
 /* A name that two balances share; the second is the one to blame. */
-static void refuse_twin(struct decoder *d, const struct given *second, const struct given *first,
-                        const char *text)
+static void check_refuse_duplicate(struct decoder *d, const struct given *second,
+                                   const struct given *first, const char *text)
 {
     struct buf shown = BUF_INIT(512);
     if (!second)
@@ -49,19 +49,19 @@ static void check_shared(struct decoder *d, const struct conf *c, const char *na
             memcpy(&b, (const char *)&c->balances[i] + offset, sizeof b);
             if (!a || !b || strcmp(a, b) != 0)
                 continue;
-            const struct given *first = balance_given(d, k, name);
-            const struct given *second = balance_given(d, i, name);
+            const struct given *first = check_balance_given(d, k, name);
+            const struct given *second = check_balance_given(d, i, name);
             if (second)
-                refuse_twin(d, second, first, b);
+                check_refuse_duplicate(d, second, first, b);
             else if (first)
-                refuse_twin(d, first, NULL, a);
+                check_refuse_duplicate(d, first, NULL, a);
             /* neither given: the names clash, which is said there */
         }
 }
 
 /* --- balances --- */
 
-static bool same_call(const struct conf_term *a, const struct conf_term *b)
+static bool check_same_call(const struct conf_term *a, const struct conf_term *b)
 {
     return a->view.name[0] && address_equal(&a->contract, &b->contract) &&
            strcmp(a->view.canonical, b->view.canonical) == 0;
@@ -73,11 +73,11 @@ static void check_terms(struct decoder *d, const struct conf_balance *b, size_t 
         for (size_t j = 0; j < k; j++) {
             const struct conf_term *x = &b->terms[j], *y = &b->terms[k];
             if (x->name && y->name && strcmp(x->name, y->name) == 0)
-                refuse_twin(d, given_at(d, "%terms", i, k, "name"),
-                            given_at(d, "%terms", i, j, "name"), y->name);
-            const struct given *view = given_at(d, "%terms", i, k, "view");
-            const struct given *first = given_at(d, "%terms", i, j, "view");
-            if (view && first && same_call(x, y))
+                check_refuse_duplicate(d, check_given_at(d, "%terms", i, k, "name"),
+                                       check_given_at(d, "%terms", i, j, "name"), y->name);
+            const struct given *view = check_given_at(d, "%terms", i, k, "view");
+            const struct given *first = check_given_at(d, "%terms", i, j, "view");
+            if (view && first && check_same_call(x, y))
                 problem_add(d->problems, &view->node->place, view->path,
                             "counted already by %s \"%s\"; expected each call once", first->path,
                             y->view.canonical);
@@ -86,7 +86,7 @@ static void check_terms(struct decoder *d, const struct conf_balance *b, size_t 
 
 static void check_query(struct decoder *d, const struct conf *c, size_t i)
 {
-    const struct given *g = balance_given(d, i, "wallets");
+    const struct given *g = check_balance_given(d, i, "wallets");
     if (!g || c->balances[i].wallets != WALLETS_QUERY || !c->store ||
         strncmp(c->store, "sqlite:", 7) != 0)
         return;
@@ -115,17 +115,17 @@ void conf_derive_names(struct arena *arena, struct conf_balance *b)
 
 /* --- fingerprints --- */
 
-static int by_text(const void *a, const void *b)
+static int check_compare_text(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* Lines sorted and told once each: their order in the file means nothing. */
-static void print_lines(char **lines, size_t n, const char *tail, hash32 *ret)
+static void check_print_lines(char **lines, size_t n, const char *tail, hash32 *ret)
 {
     struct buf text = BUF_INIT(256 * 1024);
     if (n)
-        qsort(lines, n, sizeof *lines, by_text);
+        qsort(lines, n, sizeof *lines, check_compare_text);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || strcmp(lines[i - 1], lines[i]) != 0)
             buf_addf(&text, "%s\n", lines[i]);
@@ -135,7 +135,7 @@ static void print_lines(char **lines, size_t n, const char *tail, hash32 *ret)
 }
 
 /* What makes the number: names and gas limits are not in it. */
-static void print_terms(struct arena *arena, struct conf_balance *b)
+static void check_print_terms(struct arena *arena, struct conf_balance *b)
 {
     char **lines = arena_zero(arena, b->n_terms + 1, sizeof *lines);
     for (size_t i = 0; i < b->n_terms; i++) {
@@ -143,10 +143,10 @@ static void print_terms(struct arena *arena, struct conf_balance *b)
         address_text(&b->terms[i].contract, contract);
         lines[i] = arena_printf(arena, "%s %s", contract, b->terms[i].view.canonical);
     }
-    print_lines(lines, b->n_terms, "", &b->terms_print);
+    check_print_lines(lines, b->n_terms, "", &b->terms_print);
 }
 
-static char *trigger_line(struct arena *arena, const struct conf_trigger *t)
+static char *check_trigger_line(struct arena *arena, const struct conf_trigger *t)
 {
     char contract[ADDRESS_TEXT];
     char **sources = arena_zero(arena, t->n_sources + 1, sizeof *sources);
@@ -160,7 +160,7 @@ static char *trigger_line(struct arena *arena, const struct conf_trigger *t)
             arena_printf(arena, " %s%d", t->sources[i].is_view ? t->sources[i].view.name : "",
                          t->sources[i].param);
     if (t->n_sources)
-        qsort(sources, t->n_sources, sizeof *sources, by_text);
+        qsort(sources, t->n_sources, sizeof *sources, check_compare_text);
     for (size_t i = 0; i < t->n_sources; i++)
         buf_adds(&line, sources[i]);
     buf_adds(&line, t->all ? " all" : "");
@@ -169,26 +169,26 @@ static char *trigger_line(struct arena *arena, const struct conf_trigger *t)
     return text;
 }
 
-static void print_rules(struct arena *arena, struct conf_balance *b)
+static void check_print_rules(struct arena *arena, struct conf_balance *b)
 {
     static const char *const rules[] = {"seen", "listed", "query "};
     char **lines = arena_zero(arena, b->n_triggers + 1, sizeof *lines);
     for (size_t i = 0; i < b->n_triggers; i++)
-        lines[i] = trigger_line(arena, &b->triggers[i]);
+        lines[i] = check_trigger_line(arena, &b->triggers[i]);
     const char *tail =
         arena_printf(arena, "wallets %s%s\n", rules[b->wallets], b->query ? b->query : "");
-    print_lines(lines, b->n_triggers, tail, &b->rules_print);
+    check_print_lines(lines, b->n_triggers, tail, &b->rules_print);
 }
 
 /* --- endpoints --- */
 
-static char *socket_url(struct arena *arena, const char *url)
+static char *check_socket_url(struct arena *arena, const char *url)
 {
     bool secure = strncmp(url, "https", 5) == 0;
     return arena_printf(arena, "%s%s", secure ? "wss" : "ws", url + (secure ? 5 : 4));
 }
 
-static bool name_taken(const struct conf_endpoint *e, size_t n, const char *name)
+static bool check_name_taken(const struct conf_endpoint *e, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)
         if (e[i].name && strcmp(e[i].name, name) == 0)
@@ -197,7 +197,7 @@ static bool name_taken(const struct conf_endpoint *e, size_t n, const char *name
 }
 
 /* The host's name; the second of a host is host-2. */
-static void name_endpoint(struct arena *arena, struct conf_endpoint *all, size_t n, size_t i)
+static void check_name_endpoint(struct arena *arena, struct conf_endpoint *all, size_t n, size_t i)
 {
     char host[80], name[sizeof host + 8];
     const char *url = all[i].url ? all[i].url : all[i].ws;
@@ -209,7 +209,7 @@ static void name_endpoint(struct arena *arena, struct conf_endpoint *all, size_t
         if (!isalnum((unsigned char)*h) && !strchr("_.:[]-", *h))
             *h = '-';
     snprintf(name, sizeof name, "%s", host);
-    for (size_t k = 2; name_taken(all, n, name); k++)
+    for (size_t k = 2; check_name_taken(all, n, name); k++)
         snprintf(name, sizeof name, "%s-%zu", host, k);
     all[i].name = arena_strdup(arena, name);
 }
@@ -219,12 +219,13 @@ static void check_endpoint_names(struct decoder *d, const struct conf_endpoint *
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < i; k++)
             if (all[i].name && all[k].name && strcmp(all[i].name, all[k].name) == 0)
-                refuse_twin(d, given_at(d, "chain.endpoints", i, 0, "name"),
-                            given_at(d, "chain.endpoints", k, 0, "name"), all[i].name);
+                check_refuse_duplicate(d, check_given_at(d, "chain.endpoints", i, 0, "name"),
+                                       check_given_at(d, "chain.endpoints", k, 0, "name"),
+                                       all[i].name);
 }
 
 /* One whose URL came out empty is none: the first user's deployment without a node stays up. */
-static void finish_endpoints(struct decoder *d, struct conf *c)
+static void check_finish_endpoints(struct decoder *d, struct conf *c)
 {
     struct conf_endpoint *all = (struct conf_endpoint *)c->chain.endpoints;
     size_t n = c->chain.n_endpoints, left = 0;
@@ -233,27 +234,27 @@ static void finish_endpoints(struct decoder *d, struct conf *c)
         char path[64];
         snprintf(path, sizeof path, "chain.endpoints[%zu].ws", i);
         if (d->whole && all[i].url && !all[i].ws && !given_find(d->given, path))
-            all[i].ws = socket_url(d->arena, all[i].url);
+            all[i].ws = check_socket_url(d->arena, all[i].url);
     }
     for (size_t i = 0; i < n; i++)
         if (all[i].url || !d->whole)
             all[left++] = all[i];
     c->chain.n_endpoints = left;
     for (size_t i = 0; i < left; i++)
-        name_endpoint(d->arena, all, left, i);
+        check_name_endpoint(d->arena, all, left, i);
 }
 
 void conf_finish(struct decoder *d, struct conf *c)
 {
     struct conf_balance *balances = (struct conf_balance *)c->balances;
-    finish_endpoints(d, c);
+    check_finish_endpoints(d, c);
     for (size_t i = 0; i < c->n_balances; i++) {
         conf_derive_names(d->arena, &balances[i]);
         check_unnamed(d, c, i);
         check_terms(d, &balances[i], i);
         check_query(d, c, i);
-        print_terms(d->arena, &balances[i]);
-        print_rules(d->arena, &balances[i]);
+        check_print_terms(d->arena, &balances[i]);
+        check_print_rules(d->arena, &balances[i]);
     }
     check_shared(d, c, "name", offsetof(struct conf_balance, name));
     check_shared(d, c, "table", offsetof(struct conf_balance, table));

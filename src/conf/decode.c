@@ -9,24 +9,24 @@ enum { PATH_MAX_TEXT = 160 };
 
 /* --- problems of one spot --- */
 
-bool node_has_variable(const struct node *n)
+bool yaml_node_has_variable(const struct yaml_node *n)
 {
     return n->origin <= ORIGIN_FILE && strstr(n->text, "${") != NULL;
 }
 
-static void show_node(const struct spot *s, struct buf *out)
+static void decode_show_node(const struct spot *s, struct buf *out)
 {
     switch (s->node->kind) {
-    case NODE_LIST:
+    case YAML_NODE_LIST:
         buf_adds(out, "a list");
         break;
-    case NODE_MAP:
+    case YAML_NODE_MAP:
         buf_adds(out, "a map");
         break;
-    case NODE_NOTHING:
+    case YAML_NODE_NOTHING:
         buf_adds(out, "nothing");
         break;
-    case NODE_SCALAR:
+    case YAML_NODE_SCALAR:
         if (s->row->secret && s->node->n && !strstr(s->node->text, "://") &&
             strncmp(s->node->text, "sqlite:", 7) != 0)
             buf_adds(out, "(hidden)");
@@ -40,10 +40,10 @@ bool spot_refuse_at(struct decoder *d, const struct spot *s, size_t column, cons
                     const char *expected)
 {
     struct buf shown = BUF_INIT(1024);
-    struct place at = s->node->place;
-    if (column && s->node->exact && !node_has_variable(s->node))
+    struct position at = s->node->place;
+    if (column && s->node->exact && !yaml_node_has_variable(s->node))
         at.column += column - 1 + s->node->quoted;
-    show_node(s, &shown);
+    decode_show_node(s, &shown);
     problem_add(d->problems, &at, s->path, "%s%s %s; expected %s", cause,
                 buf_str(&shown)[0] == '"' ? "" : ":", buf_str(&shown), expected);
     buf_free(&shown);
@@ -61,9 +61,9 @@ bool spot_refuse(struct decoder *d, const struct spot *s, const char *cause)
 
 const char *spot_text(struct decoder *d, const struct spot *s, size_t *ret_n)
 {
-    const struct node *n = s->node;
-    if (n->kind != NODE_SCALAR) {
-        spot_refuse(d, s, n->kind == NODE_NOTHING ? "empty" : "wrong type");
+    const struct yaml_node *n = s->node;
+    if (n->kind != YAML_NODE_SCALAR) {
+        spot_refuse(d, s, n->kind == YAML_NODE_NOTHING ? "empty" : "wrong type");
         return NULL;
     }
     if (n->origin <= ORIGIN_FILE)
@@ -77,15 +77,15 @@ const char *spot_text(struct decoder *d, const struct spot *s, size_t *ret_n)
     return n->text;
 }
 
-struct spot spot_within(const struct spot *s, const struct node *node)
+struct spot spot_within(const struct spot *s, const struct yaml_node *node)
 {
     return (struct spot){s->row, s->path, node};
 }
 
 /* --- the walk --- */
 
-static void read_scope(struct decoder *d, const struct node *map, const char *scope,
-                       const char *path, void *base);
+static void decode_read_scope(struct decoder *d, const struct yaml_node *map, const char *scope,
+                              const char *path, void *base);
 
 const struct given *given_find(const struct given *list, const char *path)
 {
@@ -95,7 +95,7 @@ const struct given *given_find(const struct given *list, const char *path)
     return NULL;
 }
 
-static void remember(struct decoder *d, const struct spot *s, const char *text)
+static void decode_remember_given(struct decoder *d, const struct spot *s, const char *text)
 {
     struct given *g = arena_zero(d->arena, 1, sizeof *g);
     *g = (struct given){s->row, s->path, s->node, text, NULL};
@@ -103,12 +103,12 @@ static void remember(struct decoder *d, const struct spot *s, const char *text)
     d->given_tail = &g->next;
 }
 
-static void read_list(struct decoder *d, const struct spot *s, void *base)
+static void decode_read_list(struct decoder *d, const struct spot *s, void *base)
 {
     const struct setting *row = s->row;
     size_t n = s->node->count;
     char scope[PATH_MAX_TEXT];
-    if (s->node->kind != NODE_LIST) {
+    if (s->node->kind != YAML_NODE_LIST) {
         spot_refuse(d, s, "wrong type");
         return;
     }
@@ -120,13 +120,13 @@ static void read_list(struct decoder *d, const struct spot *s, void *base)
     }
     char *items = arena_zero(d->arena, n ? n : 1, row->size);
     snprintf(scope, sizeof scope, "%s[]", row->path);
-    remember(d, s, "");
+    decode_remember_given(d, s, "");
     for (size_t i = 0; i < n; i++) {
         char *path = arena_printf(d->arena, "%s[%zu]", s->path, i);
-        struct node *item = s->node->members[i].value;
+        struct yaml_node *item = s->node->members[i].value;
         struct spot at = {row, path, item};
-        if (item->kind == NODE_MAP)
-            read_scope(d, item, scope, path, items + i * row->size);
+        if (item->kind == YAML_NODE_MAP)
+            decode_read_scope(d, item, scope, path, items + i * row->size);
         else
             spot_refuse_at(d, &at, 0, "wrong type", "a map of settings");
     }
@@ -135,7 +135,7 @@ static void read_list(struct decoder *d, const struct spot *s, void *base)
 }
 
 /* False: the value is as good as absent. */
-static bool read_scalar(struct decoder *d, const struct spot *s, void *base)
+static bool decode_read_scalar(struct decoder *d, const struct spot *s, void *base)
 {
     size_t n = 0;
     const char *text = spot_text(d, s, &n);
@@ -150,34 +150,35 @@ static bool read_scalar(struct decoder *d, const struct spot *s, void *base)
     if (n == 0)
         return false;
     if (s->row->kind->read_text(d, s, text, n, base) && s->node->origin != ORIGIN_DEFAULT)
-        remember(d, s, text);
+        decode_remember_given(d, s, text);
     return true;
 }
 
-static void read_composite(struct decoder *d, const struct spot *s, void *base)
+static void decode_read_composite(struct decoder *d, const struct spot *s, void *base)
 {
-    struct buf text = BUF_INIT(TREE_SCALAR * 2);
+    struct buf text = BUF_INIT(YAML_SCALAR_MAX * 2);
     if (s->row->kind->read_node(d, s, base) && s->node->origin != ORIGIN_DEFAULT) {
         s->row->kind->write(s->row, base, &text);
-        remember(d, s, arena_strdup(d->arena, buf_str(&text)));
+        decode_remember_given(d, s, arena_strdup(d->arena, buf_str(&text)));
     }
     buf_free(&text);
 }
 
-static void read_default(struct decoder *d, const struct setting *row, const char *path, void *base)
+static void decode_read_default(struct decoder *d, const struct setting *row, const char *path,
+                                void *base)
 {
-    static const struct place at = {"default", 0, 0};
+    static const struct position at = {"default", 0, 0};
     if (!row->def)
         return;
-    struct spot s = {row, path, node_scalar(d->arena, row->def, ORIGIN_DEFAULT, &at)};
+    struct spot s = {row, path, yaml_node_scalar(d->arena, row->def, ORIGIN_DEFAULT, &at)};
     if (row->kind->read_node)
-        read_composite(d, &s, base);
+        decode_read_composite(d, &s, base);
     else
-        read_scalar(d, &s, base);
+        decode_read_scalar(d, &s, base);
 }
 
 /* A worker's text holds only its part; what every part holds is still required of it. */
-static bool is_required(const struct decoder *d, const struct setting *row)
+static bool decode_is_required(const struct decoder *d, const struct setting *row)
 {
     if (!row->required || d->nothing_required ||
         (d->may_be_unnamed && row->kind == &kind_name && row->derived))
@@ -185,8 +186,9 @@ static bool is_required(const struct decoder *d, const struct setting *row)
     return d->whole || (row->workers == FOR_ALL && !row->derived);
 }
 
-static void miss(struct decoder *d, const struct setting *row, const struct node *map,
-                 const char *scope_path, const char *name)
+static void decode_report_missing(struct decoder *d, const struct setting *row,
+                                  const struct yaml_node *map, const char *scope_path,
+                                  const char *name)
 {
     struct buf expected = BUF_INIT(1024);
     row->kind->expected(row, &expected);
@@ -197,36 +199,37 @@ static void miss(struct decoder *d, const struct setting *row, const struct node
     buf_free(&expected);
 }
 
-static void read_setting(struct decoder *d, const struct setting *row, const struct node *map,
-                         const char *name, const char *scope_path, void *base)
+static void decode_read_setting(struct decoder *d, const struct setting *row,
+                                const struct yaml_node *map, const char *name,
+                                const char *scope_path, void *base)
 {
-    const struct member *m = node_member(map, name);
+    const struct member *m = yaml_node_member(map, name);
     char *path = arena_printf(d->arena, "%s%s%s", scope_path, *scope_path ? "." : "", name);
-    static const struct node none = {.kind = NODE_MAP};
-    struct node absent = none;
+    static const struct yaml_node none = {.kind = YAML_NODE_MAP};
+    struct yaml_node absent = none;
     absent.place = map->place;
     struct spot s = {row, path, m ? m->value : NULL};
     if (row->kind == &kind_section) {
-        bool empty = !m || m->value->kind == NODE_NOTHING;
-        if (empty || m->value->kind == NODE_MAP)
-            read_scope(d, empty ? &absent : m->value, row->path, path, base);
+        bool empty = !m || m->value->kind == YAML_NODE_NOTHING;
+        if (empty || m->value->kind == YAML_NODE_MAP)
+            decode_read_scope(d, empty ? &absent : m->value, row->path, path, base);
         else
             spot_refuse(d, &s, "wrong type");
     } else if (!m) {
-        if (is_required(d, row))
-            miss(d, row, map, scope_path, name);
-        read_default(d, row, path, base);
+        if (decode_is_required(d, row))
+            decode_report_missing(d, row, map, scope_path, name);
+        decode_read_default(d, row, path, base);
     } else if (row->kind == &kind_list) {
-        read_list(d, &s, base);
+        decode_read_list(d, &s, base);
     } else if (row->kind->read_node) {
-        read_composite(d, &s, base);
-    } else if (!read_scalar(d, &s, base)) {
-        read_default(d, row, path, base);
+        decode_read_composite(d, &s, base);
+    } else if (!decode_read_scalar(d, &s, base)) {
+        decode_read_default(d, row, path, base);
     }
 }
 
-static void refuse_unknown(struct decoder *d, const struct member *m, const char *scope,
-                           const char *path)
+static void decode_refuse_unknown(struct decoder *d, const struct member *m, const char *scope,
+                                  const char *path)
 {
     struct buf shown = BUF_INIT(512), expected = BUF_INIT(1024);
     const struct setting *near = setting_nearest(scope, m->key);
@@ -247,7 +250,7 @@ static void refuse_unknown(struct decoder *d, const struct member *m, const char
     buf_free(&expected);
 }
 
-static bool is_known(const char *scope, const char *key)
+static bool decode_is_known(const char *scope, const char *key)
 {
     for (size_t i = 0; i < n_settings; i++) {
         const char *name = setting_name_in(&settings[i], scope);
@@ -258,21 +261,21 @@ static bool is_known(const char *scope, const char *key)
 }
 
 /* Reads in the table's order, not the file's: wallets of a trigger need its event. */
-static void read_scope(struct decoder *d, const struct node *map, const char *scope,
-                       const char *path, void *base)
+static void decode_read_scope(struct decoder *d, const struct yaml_node *map, const char *scope,
+                              const char *path, void *base)
 {
     for (size_t i = 0; i < map->count; i++)
-        if (!is_known(scope, map->members[i].key))
-            refuse_unknown(d, &map->members[i], scope, path);
+        if (!decode_is_known(scope, map->members[i].key))
+            decode_refuse_unknown(d, &map->members[i], scope, path);
     for (size_t i = 0; i < n_settings; i++) {
         const char *name = setting_name_in(&settings[i], scope);
         if (name)
-            read_setting(d, &settings[i], map, name, path, base);
+            decode_read_setting(d, &settings[i], map, name, path, base);
     }
 }
 
-void decode_settings(struct decoder *d, const struct node *root, struct conf *ret)
+void decode_settings(struct decoder *d, const struct yaml_node *root, struct conf *ret)
 {
     d->given_tail = &d->given;
-    read_scope(d, root, "", "", ret);
+    decode_read_scope(d, root, "", "", ret);
 }

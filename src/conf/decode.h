@@ -8,7 +8,7 @@
 #include "conf/conf.h"
 #include "conf/problem.h"
 #include "conf/settings.h"
-#include "conf/tree.h"
+#include "conf/yaml_tree.h"
 
 #include <stdbool.h>
 
@@ -16,7 +16,7 @@
 struct given {
     const struct setting *row;
     const char *path; /* with indices */
-    const struct node *node;
+    const struct yaml_node *node;
     const char *text; /* as expanded; "" if not a scalar */
     struct given *next;
 };
@@ -35,10 +35,10 @@ struct decoder {
 struct spot {
     const struct setting *row;
     const char *path;
-    const struct node *node;
+    const struct yaml_node *node;
 };
 
-void decode_settings(struct decoder *d, const struct node *root, struct conf *ret);
+void decode_settings(struct decoder *d, const struct yaml_node *root, struct conf *ret);
 
 const struct given *given_find(const struct given *list, const char *path);
 
@@ -51,10 +51,10 @@ bool spot_refuse_at(struct decoder *d, const struct spot *s, size_t column, cons
 /* The node's text with ${NAME} resolved; NULL: a problem was added. */
 const char *spot_text(struct decoder *d, const struct spot *s, size_t *ret_n);
 /* For a node within a composite value: the spot of one item. */
-struct spot spot_within(const struct spot *s, const struct node *node);
+struct spot spot_within(const struct spot *s, const struct yaml_node *node);
 
 /* Was this text made of variables? Then it is not quoted in a problem: it may be a secret. */
-bool node_has_variable(const struct node *n);
+bool yaml_node_has_variable(const struct yaml_node *n);
 
 /* expand.c: text with ${NAME} and ${NAME:-default} resolved and $${ as ${. NULL: a problem. */
 const char *expand_text(struct decoder *d, const struct spot *s, size_t *ret_n);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EXPANDED_MAX = TREE_SCALAR };
+enum { EXPANDED_MAX = YAML_SCALAR_MAX };
 
 struct reference { /* ${name:-fallback} */
     const char *name, *fallback;
@@ -20,7 +20,7 @@ struct reference { /* ${name:-fallback} */
 };
 
 /* At "${": the reference's length, or 0 when it is none. */
-static size_t scan(const char *s, size_t n, struct reference *ret)
+static size_t expand_scan_reference(const char *s, size_t n, struct reference *ret)
 {
     size_t i = 2;
     *ret = (struct reference){.name = s + 2};
@@ -39,7 +39,7 @@ static size_t scan(const char *s, size_t n, struct reference *ret)
     return ret->name_n && i < n && s[i] == '}' ? i + 1 : 0;
 }
 
-static const char *look_up(char *const *environ_, const struct reference *r)
+static const char *expand_look_up(char *const *environ_, const struct reference *r)
 {
     for (; environ_ && *environ_; environ_++)
         if (strncmp(*environ_, r->name, r->name_n) == 0 && (*environ_)[r->name_n] == '=')
@@ -47,10 +47,10 @@ static const char *look_up(char *const *environ_, const struct reference *r)
     return NULL;
 }
 
-static void refuse_reference(struct decoder *d, const struct spot *s, size_t at, const char *cause,
-                             const char *shown, size_t n, const char *expected)
+static void expand_refuse(struct decoder *d, const struct spot *s, size_t at, const char *cause,
+                          const char *shown, size_t n, const char *expected)
 {
-    struct place place = s->node->place;
+    struct position place = s->node->place;
     if (s->node->exact)
         place.column += at + s->node->quoted;
     problem_add(d->problems, &place, s->path, "%s \"%.*s\"; expected %s", cause, (int)n, shown,
@@ -58,10 +58,10 @@ static void refuse_reference(struct decoder *d, const struct spot *s, size_t at,
 }
 
 /* Appends what the reference stands for. False: a problem was added. */
-static bool resolve(struct decoder *d, const struct spot *s, size_t at, const struct reference *r,
-                    struct buf *out)
+static bool expand_resolve(struct decoder *d, const struct spot *s, size_t at,
+                           const struct reference *r, struct buf *out)
 {
-    const char *value = look_up(d->environ_, r);
+    const char *value = expand_look_up(d->environ_, r);
     if (r->has_fallback && (!value || !*value)) {
         buf_add(out, r->fallback, r->fallback_n);
         return true;
@@ -71,19 +71,19 @@ static bool resolve(struct decoder *d, const struct spot *s, size_t at, const st
         size_t n = r->name_n > 100 ? 100 : r->name_n;
         snprintf(shown, sizeof shown, "${%.*s}", (int)n, r->name);
         snprintf(expected, sizeof expected, "it set, or ${%.*s:-default}", (int)n, r->name);
-        refuse_reference(d, s, at, "variable is not set", shown, strlen(shown), expected);
+        expand_refuse(d, s, at, "variable is not set", shown, strlen(shown), expected);
         return false;
     }
     if (!text_is_clean(value, strlen(value))) {
-        refuse_reference(d, s, at, "variable holds a control character or no UTF-8", r->name,
-                         r->name_n > 100 ? 100 : r->name_n, "text");
+        expand_refuse(d, s, at, "variable holds a control character or no UTF-8", r->name,
+                      r->name_n > 100 ? 100 : r->name_n, "text");
         return false;
     }
     buf_adds(out, value);
     return true;
 }
 
-static size_t shown_length(const struct spot *s, const char *text, size_t n)
+static size_t expand_shown_length(const struct spot *s, const char *text, size_t n)
 {
     size_t len = 2;
     while (!s->row->secret && len < n && len < 40 && (unsigned char)text[len] >= 0x20 &&
@@ -106,14 +106,14 @@ static bool expand_into(struct decoder *d, const struct spot *s, struct buf *out
         } else if (text[i + 1] != '{') {
             buf_addc(out, text[i++]);
         } else {
-            size_t len = scan(text + i, n - i, &r);
+            size_t len = expand_scan_reference(text + i, n - i, &r);
             if (len == 0) {
-                refuse_reference(d, s, i, "not a variable", text + i,
-                                 shown_length(s, text + i, n - i),
-                                 "${NAME} or ${NAME:-default}, or $${ for the two letters ${");
+                expand_refuse(d, s, i, "not a variable", text + i,
+                              expand_shown_length(s, text + i, n - i),
+                              "${NAME} or ${NAME:-default}, or $${ for the two letters ${");
                 return false;
             }
-            if (!resolve(d, s, i, &r, out))
+            if (!expand_resolve(d, s, i, &r, out))
                 return false;
             i += len;
         }

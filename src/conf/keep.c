@@ -8,7 +8,7 @@
 enum { TEXT_MAX = 512 * 1024 };
 
 /* With everything but the balances alike, the texts differ by the balances. */
-static bool same_balances(const struct conf *a, const struct conf *b)
+static bool keep_same_balances(const struct conf *a, const struct conf *b)
 {
     struct loaded probe = *(const struct loaded *)(const void *)a;
     struct buf one = BUF_INIT(TEXT_MAX), other = BUF_INIT(TEXT_MAX);
@@ -23,7 +23,7 @@ static bool same_balances(const struct conf *a, const struct conf *b)
 }
 
 /* Where the password of a database's URL begins and ends; both at its end if there is none. */
-static void find_password(const char *url, size_t *ret_from, size_t *ret_to)
+static void keep_find_password(const char *url, size_t *ret_from, size_t *ret_to)
 {
     const char *scheme = strstr(url, "://");
     size_t user = scheme ? (size_t)(scheme - url) + 3 : strlen(url);
@@ -38,11 +38,11 @@ static void find_password(const char *url, size_t *ret_from, size_t *ret_to)
 }
 
 /* The same database by the same user: a password may change while its tables are in use. */
-static bool same_store(const char *a, const char *b)
+static bool keep_same_store(const char *a, const char *b)
 {
     size_t a_from, a_to, b_from, b_to;
-    find_password(a, &a_from, &a_to);
-    find_password(b, &b_from, &b_to);
+    keep_find_password(a, &a_from, &a_to);
+    keep_find_password(b, &b_from, &b_to);
     return a_from == b_from && memcmp(a, b, a_from) == 0 && strcmp(a + a_to, b + b_to) == 0;
 }
 
@@ -52,11 +52,11 @@ void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
         conf_name_balance(c, old->balances[0].name);
     if (c->chain.has_id && old->chain.has_id && c->chain.id != old->chain.id)
         buf_adds(ret_kept, "chain.id\n");
-    if (!same_store(c->store, old->store)) {
+    if (!keep_same_store(c->store, old->store)) {
         buf_adds(ret_kept, "store\n");
         c->store = old->store;
     }
-    if (!same_balances(old, c))
+    if (!keep_same_balances(old, c))
         buf_adds(ret_kept, "balances\n");
     if ((c->chain.n_endpoints == 0) != (old->chain.n_endpoints == 0)) {
         buf_adds(ret_kept, "chain.endpoints\n");

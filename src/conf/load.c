@@ -21,35 +21,35 @@ static const char TOKEN_YAML[] =
 static const char *const standard_files[] = {"./trueup.yaml", "/etc/trueup/trueup.yaml"};
 
 /* One run of conf_load(). */
-struct run {
+struct load {
     const struct conf_source_set *from;
     struct loaded *out;
     struct problems problems;
     struct decoder decoder;
-    struct node *root;
+    struct yaml_node *root;
     char *text; /* of the file */
     const char *token, *token_place;
 };
 
-static void problem_whole(struct run *r, const char *source, const char *words)
+static void load_add_problem(struct load *r, const char *source, const char *words)
 {
-    struct place at = {source, 0, 0};
+    struct position at = {source, 0, 0};
     problem_add(&r->problems, &at, "", "%s", words);
 }
 
 /* --- reading the file --- */
 
 /* 1: read; 0: there is none; -1: a problem was added. */
-static int read_file(struct run *r, const char *name, size_t *ret_n)
+static int load_read_file(struct load *r, const char *name, size_t *ret_n)
 {
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT && !r->from->file)
         return 0;
-    char *text = mem_alloc(TREE_TEXT_MAX + 2);
+    char *text = mem_alloc(YAML_TEXT_MAX + 2);
     size_t n = 0;
     ssize_t got = fd < 0 ? -1 : 1;
-    while (got > 0 && n <= TREE_TEXT_MAX) {
-        got = read(fd, text + n, TREE_TEXT_MAX + 1 - n);
+    while (got > 0 && n <= YAML_TEXT_MAX) {
+        got = read(fd, text + n, YAML_TEXT_MAX + 1 - n);
         if (got < 0 && errno == EINTR)
             got = 1;
         else if (got > 0)
@@ -61,7 +61,7 @@ static int read_file(struct run *r, const char *name, size_t *ret_n)
     if (got < 0) {
         char words[256];
         snprintf(words, sizeof words, "cannot be read: %s", strerror(why));
-        problem_whole(r, name, words);
+        load_add_problem(r, name, words);
         mem_free(text);
         return -1;
     }
@@ -72,13 +72,13 @@ static int read_file(struct run *r, const char *name, size_t *ret_n)
 }
 
 /* False: a problem was added. r->root stays NULL when there is no file. */
-static bool find_file(struct run *r)
+static bool load_find_file(struct load *r)
 {
     size_t n = 0;
     const char *name = r->from->file;
-    int got = name ? read_file(r, name, &n) : 0;
+    int got = name ? load_read_file(r, name, &n) : 0;
     for (size_t i = 0; !name && got == 0 && i < COUNT_OF(standard_files); i++) {
-        got = read_file(r, standard_files[i], &n);
+        got = load_read_file(r, standard_files[i], &n);
         if (got != 0) {
             name = standard_files[i];
             name += strncmp(name, "./", 2) == 0 ? 2 : 0;
@@ -87,41 +87,41 @@ static bool find_file(struct run *r)
     if (got <= 0)
         return got == 0;
     r->out->file = arena_strdup(&r->out->arena, name);
-    r->root = tree_parse(&r->out->arena, r->out->file, r->text, n, ORIGIN_FILE, &r->problems);
+    r->root = yaml_tree_parse(&r->out->arena, r->out->file, r->text, n, ORIGIN_FILE, &r->problems);
     return r->root != NULL;
 }
 
 /* --- without a file --- */
 
-static struct node *parse_built_in(struct run *r, const char *source, const char *text,
-                                   enum origin origin)
+static struct yaml_node *load_parse_built_in(struct load *r, const char *source, const char *text,
+                                             enum origin origin)
 {
-    return tree_parse(&r->out->arena, source, text, strlen(text), origin, &r->problems);
+    return yaml_tree_parse(&r->out->arena, source, text, strlen(text), origin, &r->problems);
 }
 
 /* The values that came from the flag say so. */
-static void mark_token(struct node *n, const char *text, const struct place *at)
+static void load_mark_token(struct yaml_node *n, const char *text, const struct position *at)
 {
-    if (n->kind == NODE_SCALAR && strcmp(n->text, text) == 0) {
+    if (n->kind == YAML_NODE_SCALAR && strcmp(n->text, text) == 0) {
         n->place = *at;
         n->origin = ORIGIN_FLAG;
     }
     for (size_t i = 0; i < n->count; i++)
-        mark_token(n->members[i].value, text, at);
+        load_mark_token(n->members[i].value, text, at);
 }
 
 /* --token stands for the list of balances: alone, or with a file that has none. */
-static void apply_token(struct run *r)
+static void load_apply_token(struct load *r)
 {
     char text[ADDRESS_TEXT];
     address a;
-    struct place at = {r->token_place, 0, 0};
+    struct position at = {r->token_place, 0, 0};
     struct setting row = *setting_find("chain.multicall"); /* any address */
     struct arena *arena = &r->out->arena;
     row.offset = 0;
     row.secret = false;
-    struct spot s = {&row, "token", node_scalar(arena, r->token, ORIGIN_FLAG, &at)};
-    if (r->root && node_member(r->root, "balances")) {
+    struct spot s = {&row, "token", yaml_node_scalar(arena, r->token, ORIGIN_FLAG, &at)};
+    if (r->root && yaml_node_member(r->root, "balances")) {
         spot_refuse_at(&r->decoder, &s, 0, "the file says which balances to keep, not",
                        "either the file's balances or a token");
         return;
@@ -130,41 +130,43 @@ static void apply_token(struct run *r)
         return;
     address_checksum(&a, text);
     const char *yaml = arena_printf(arena, TOKEN_YAML, text, text);
-    struct node *built_in = parse_built_in(r, "built in", yaml, ORIGIN_DEFAULT);
+    struct yaml_node *built_in = load_parse_built_in(r, "built in", yaml, ORIGIN_DEFAULT);
     if (!built_in)
         return;
-    mark_token(built_in, text, &at);
-    built_in->place = (struct place){"no file", 0, 0};
+    load_mark_token(built_in, text, &at);
+    built_in->place = (struct position){"no file", 0, 0};
     r->decoder.may_be_unnamed = true;
     if (!r->root)
         r->root = built_in;
     else
-        node_add(arena, r->root, "balances", node_member(built_in, "balances")->value);
+        yaml_node_add(arena, r->root, "balances", yaml_node_member(built_in, "balances")->value);
 }
 
-static void without_file(struct run *r)
+static void load_without_file(struct load *r)
 {
     if (r->token)
         return;
     if (overlay_has_first_user(r->from->environ_)) {
-        r->root = parse_built_in(r, "etc/audius.yaml (built in)", conf_audius_yaml, ORIGIN_FILE);
+        r->root =
+            load_parse_built_in(r, "etc/audius.yaml (built in)", conf_audius_yaml, ORIGIN_FILE);
         return;
     }
     if (r->from->may_be_nothing) {
         r->decoder.nothing_required = true;
-        r->root = parse_built_in(r, "no file", "store: sqlite:trueup.db\n", ORIGIN_DEFAULT);
+        r->root = load_parse_built_in(r, "no file", "store: sqlite:trueup.db\n", ORIGIN_DEFAULT);
         return;
     }
-    problem_whole(r, "no configuration",
-                  "neither ./trueup.yaml nor /etc/trueup/trueup.yaml is there\n"
-                  "hint: --rpc URL and --token ADDRESS are enough; `trueup config init` writes a "
-                  "file to begin with; -c FILE names one");
+    load_add_problem(
+        r, "no configuration",
+        "neither ./trueup.yaml nor /etc/trueup/trueup.yaml is there\n"
+        "hint: --rpc URL and --token ADDRESS are enough; `trueup config init` writes a "
+        "file to begin with; -c FILE names one");
 }
 
 /* --- both --- */
 
 /* Leaves the balance asked for alone. */
-static void select_balance(struct run *r)
+static void load_select_balance(struct load *r)
 {
     struct conf *c = &r->out->conf;
     const char *wanted = r->from->only_balance;
@@ -185,31 +187,31 @@ static void select_balance(struct run *r)
     show_text(&shown, wanted, strlen(wanted));
     for (size_t i = 0; i < c->n_balances; i++)
         buf_addf(&known, "%s%s", i ? ", " : "", all[i].name ? all[i].name : "?");
-    problem_add(&r->problems, &(struct place){"--balance", 0, 0}, "",
+    problem_add(&r->problems, &(struct position){"--balance", 0, 0}, "",
                 "no balance of the name %s; expected one of %s", buf_str(&shown), buf_str(&known));
     buf_free(&shown);
     buf_free(&known);
 }
 
-static void decode(struct run *r)
+static void load_decode(struct load *r)
 {
     struct conf *c = &r->out->conf;
     decode_settings(&r->decoder, r->root, c);
     r->out->given = r->decoder.given;
     conf_finish(&r->decoder, c);
-    select_balance(r);
+    load_select_balance(r);
 }
 
-static struct run *start(struct run *r, const struct conf_source_set *from)
+static struct load *load_start(struct load *r, const struct conf_source_set *from)
 {
     struct loaded *out = mem_zero(1, sizeof *out);
     arena_init(&out->arena);
-    *r = (struct run){.from = from, .out = out, .problems = {.arena = &out->arena}};
+    *r = (struct load){.from = from, .out = out, .problems = {.arena = &out->arena}};
     r->decoder = (struct decoder){.arena = &out->arena, .problems = &r->problems};
     return r;
 }
 
-static struct conf *finish(struct run *r, struct conf_problems *problems)
+static struct conf *load_finish(struct load *r, struct conf_problems *problems)
 {
     bool ok = r->problems.count == 0;
     problems_write(&r->problems, problems);
@@ -222,33 +224,33 @@ static struct conf *finish(struct run *r, struct conf_problems *problems)
 
 struct conf *conf_load(const struct conf_source_set *from, struct conf_problems *problems)
 {
-    struct run run, *r = start(&run, from);
+    struct load run, *r = load_start(&run, from);
     r->decoder.whole = true;
     r->decoder.environ_ = from->environ_;
     r->token = from->token ? from->token : overlay_variable(from->environ_, "TRUEUP_TOKEN");
     r->token_place = from->token ? "--token" : "environment TRUEUP_TOKEN";
-    if (find_file(r)) {
+    if (load_find_file(r)) {
         if (!r->root)
-            without_file(r);
+            load_without_file(r);
         if (r->token)
-            apply_token(r);
+            load_apply_token(r);
         if (r->root) {
             overlay_settings(&r->decoder, r->root, from, r->text);
-            decode(r);
+            load_decode(r);
         }
     }
-    return finish(r, problems);
+    return load_finish(r, problems);
 }
 
 struct conf *conf_load_text(const char *text, size_t n, struct conf_problems *problems)
 {
     static const struct conf_source_set none;
-    struct run run, *r = start(&run, &none);
+    struct load run, *r = load_start(&run, &none);
     r->decoder.may_be_unnamed = true;
-    r->root = tree_parse(&r->out->arena, "settings", text, n, ORIGIN_FILE, &r->problems);
+    r->root = yaml_tree_parse(&r->out->arena, "settings", text, n, ORIGIN_FILE, &r->problems);
     if (r->root)
-        decode(r);
-    return finish(r, problems);
+        load_decode(r);
+    return load_finish(r, problems);
 }
 
 void conf_free(struct conf *c)

@@ -23,7 +23,7 @@ void conf_derive_names(struct arena *arena, struct conf_balance *b);
 
 /* overlay.c: the first user's names, TRUEUP_… names, flags, in that order, over the tree. file_text
  * may be NULL. */
-void overlay_settings(struct decoder *d, struct node *root, const struct conf_source_set *from,
+void overlay_settings(struct decoder *d, struct yaml_node *root, const struct conf_source_set *from,
                       const char *file_text);
 /* Is one of the first user's names set? */
 bool overlay_has_first_user(char *const *environ_);

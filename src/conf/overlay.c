@@ -23,7 +23,7 @@ static const char TOKEN_NAME[] = "TRUEUP_TOKEN";
 struct layer { /* one value to be laid over */
     const char *path, *text;
     enum origin origin;
-    struct place place;
+    struct position place;
 };
 
 const char *overlay_variable(char *const *environ_, const char *name)
@@ -44,9 +44,9 @@ bool overlay_has_first_user(char *const *environ_)
 }
 
 /* A copy to change: an alias may share the node with another place. */
-static struct node *own(struct arena *arena, struct member *m)
+static struct yaml_node *overlay_own_map(struct arena *arena, struct member *m)
 {
-    struct node *n = arena_alloc(arena, sizeof *n);
+    struct yaml_node *n = arena_alloc(arena, sizeof *n);
     *n = *m->value;
     n->room = n->count;
     if (n->count) {
@@ -58,28 +58,28 @@ static struct node *own(struct arena *arena, struct member *m)
 }
 
 /* The member called name of a map, made if it is not there. NULL if the node is no map. */
-static struct member *enter(struct arena *arena, struct node *map, const char *name,
-                            enum node_kind kind, const struct layer *l)
+static struct member *overlay_enter(struct arena *arena, struct yaml_node *map, const char *name,
+                                    enum yaml_node_kind kind, const struct layer *l)
 {
-    if (map->kind != NODE_MAP)
+    if (map->kind != YAML_NODE_MAP)
         return NULL;
-    struct member *m = node_member(map, name);
-    if (!m || m->value->kind == NODE_NOTHING) {
-        struct node *made = node_new(arena, kind, l->origin, &l->place);
+    struct member *m = yaml_node_member(map, name);
+    if (!m || m->value->kind == YAML_NODE_NOTHING) {
+        struct yaml_node *made = yaml_node_new(arena, kind, l->origin, &l->place);
         if (m)
             m->value = made;
         else
-            m = node_add(arena, map, arena_strdup(arena, name), made);
+            m = yaml_node_add(arena, map, arena_strdup(arena, name), made);
     }
     return m;
 }
 
 /* Item `text` ("0") of a list; one past the end is made. */
-static struct member *enter_item(struct decoder *d, struct node *list, const char *text, size_t n,
-                                 const struct layer *l)
+static struct member *overlay_enter_item(struct decoder *d, struct yaml_node *list,
+                                         const char *text, size_t n, const struct layer *l)
 {
     uint64_t i;
-    if (list->kind != NODE_LIST)
+    if (list->kind != YAML_NODE_LIST)
         return NULL;
     if (!parse_u64(text, n, &i) || i > list->count) {
         problem_add(d->problems, &l->place, l->path,
@@ -87,35 +87,36 @@ static struct member *enter_item(struct decoder *d, struct node *list, const cha
         return NULL;
     }
     if (i == list->count)
-        node_add(d->arena, list, NULL, node_new(d->arena, NODE_MAP, l->origin, &l->place));
+        yaml_node_add(d->arena, list, NULL,
+                      yaml_node_new(d->arena, YAML_NODE_MAP, l->origin, &l->place));
     return &list->members[i];
 }
 
 /* Where the tree is not as the path wants it, nothing is laid: the decoder will complain about it.
  */
-static void lay(struct decoder *d, struct node *root, const struct layer *l)
+static void overlay_put(struct decoder *d, struct yaml_node *root, const struct layer *l)
 {
-    struct node *at = root;
+    struct yaml_node *at = root;
     const char *s = l->path;
     while (at) {
         char name[64];
         size_t n = strcspn(s, ".[");
         snprintf(name, sizeof name, "%.*s", (int)n, s);
         s += n;
-        struct member *m = enter(d->arena, at, name,
-                                 *s == '\0'  ? NODE_SCALAR
-                                 : *s == '[' ? NODE_LIST
-                                             : NODE_MAP,
-                                 l);
+        struct member *m = overlay_enter(d->arena, at, name,
+                                         *s == '\0'  ? YAML_NODE_SCALAR
+                                         : *s == '[' ? YAML_NODE_LIST
+                                                     : YAML_NODE_MAP,
+                                         l);
         if (m && *s == '\0') {
-            m->value = node_scalar(d->arena, l->text, l->origin, &l->place);
+            m->value = yaml_node_scalar(d->arena, l->text, l->origin, &l->place);
             return;
         }
-        at = m ? own(d->arena, m) : NULL;
+        at = m ? overlay_own_map(d->arena, m) : NULL;
         if (at && *s == '[') {
             n = strcspn(s + 1, "]");
-            m = enter_item(d, at, s + 1, n, l);
-            at = m ? own(d->arena, m) : NULL;
+            m = overlay_enter_item(d, at, s + 1, n, l);
+            at = m ? overlay_own_map(d->arena, m) : NULL;
             s += n + 2;
         }
         s += *s == '.';
@@ -124,26 +125,26 @@ static void lay(struct decoder *d, struct node *root, const struct layer *l)
 
 /* --- the node's URL --- */
 
-static const struct node *find_node(const struct node *root, const char *section, const char *list,
-                                    const char *name)
+static const struct yaml_node *overlay_find_node(const struct yaml_node *root, const char *section,
+                                                 const char *list, const char *name)
 {
-    const struct member *m = node_member(root, section);
-    if (m && m->value->kind == NODE_MAP)
-        m = node_member(m->value, list);
-    if (!m || m->value->kind != NODE_LIST || m->value->count == 0 ||
-        m->value->members[0].value->kind != NODE_MAP)
+    const struct member *m = yaml_node_member(root, section);
+    if (m && m->value->kind == YAML_NODE_MAP)
+        m = yaml_node_member(m->value, list);
+    if (!m || m->value->kind != YAML_NODE_LIST || m->value->count == 0 ||
+        m->value->members[0].value->kind != YAML_NODE_MAP)
         return NULL;
-    m = node_member(m->value->members[0].value, name);
+    m = yaml_node_member(m->value->members[0].value, name);
     return m ? m->value : NULL;
 }
 
 /* Does the tree already say this URL, or none? One whose variable is not set is another. */
-static bool same_node(struct decoder *d, const struct node *root, const char *url)
+static bool overlay_same_node(struct decoder *d, const struct yaml_node *root, const char *url)
 {
     struct problems unheard = {.arena = d->arena};
     struct decoder quiet = *d;
-    const struct node *node = find_node(root, "chain", "endpoints", "url");
-    if (!node || node->kind != NODE_SCALAR)
+    const struct yaml_node *node = overlay_find_node(root, "chain", "endpoints", "url");
+    if (!node || node->kind != YAML_NODE_SCALAR)
         return true;
     struct spot s = {setting_find("chain.endpoints[].url"), NODE_URL, node};
     size_t n = 0;
@@ -152,20 +153,20 @@ static bool same_node(struct decoder *d, const struct node *root, const char *ur
     return text && (n == 0 || strcmp(text, url) == 0);
 }
 
-static void lay_node_url(struct decoder *d, struct node *root, const struct layer *l)
+static void overlay_put_node_url(struct decoder *d, struct yaml_node *root, const struct layer *l)
 {
-    struct member *chain = node_member(root, "chain");
-    if (!same_node(d, root, l->text) && chain && chain->value->kind == NODE_MAP) {
-        struct member *list = node_member(own(d->arena, chain), "endpoints");
+    struct member *chain = yaml_node_member(root, "chain");
+    if (!overlay_same_node(d, root, l->text) && chain && chain->value->kind == YAML_NODE_MAP) {
+        struct member *list = yaml_node_member(overlay_own_map(d->arena, chain), "endpoints");
         if (list)
-            list->value = node_new(d->arena, NODE_LIST, l->origin, &l->place);
+            list->value = yaml_node_new(d->arena, YAML_NODE_LIST, l->origin, &l->place);
     }
-    lay(d, root, l);
+    overlay_put(d, root, l);
 }
 
 /* --- who lays --- */
 
-static void lay_first_user(struct decoder *d, struct node *root)
+static void overlay_put_first_user(struct decoder *d, struct yaml_node *root)
 {
     for (size_t i = 0; i < n_settings; i++) {
         const struct setting *row = &settings[i];
@@ -181,13 +182,14 @@ static void lay_first_user(struct decoder *d, struct node *root)
                           ORIGIN_FIRST_USER,
                           {arena_printf(d->arena, "environment %s", row->first), 0, 0}};
         if (strcmp(path, NODE_URL) == 0)
-            lay_node_url(d, root, &l);
+            overlay_put_node_url(d, root, &l);
         else
-            lay(d, root, &l);
+            overlay_put(d, root, &l);
     }
 }
 
-static void lay_short_name(struct decoder *d, struct node *root, const struct setting *row)
+static void overlay_put_short_name(struct decoder *d, struct yaml_node *root,
+                                   const struct setting *row)
 {
     const char *value = overlay_variable(d->environ_, row->env);
     const char *list = strstr(row->path, "[]");
@@ -199,14 +201,14 @@ static void lay_short_name(struct decoder *d, struct node *root, const struct se
         ORIGIN_ENVIRONMENT,
         {arena_printf(d->arena, "environment %s", row->env), 0, 0}};
     if (strcmp(l.path, NODE_URL) == 0)
-        lay_node_url(d, root, &l);
+        overlay_put_node_url(d, root, &l);
     else
-        lay(d, root, &l);
+        overlay_put(d, root, &l);
 }
 
 /* The known name a mistyped one is near to; NULL if none: other programs have TRUEUP_… names too.
  */
-static const char *near_name(struct decoder *d, const char *name)
+static const char *overlay_near_name(struct decoder *d, const char *name)
 {
     for (size_t i = 0; i < n_settings; i++) {
         struct buf known = BUF_INIT(PATH_TEXT);
@@ -224,7 +226,7 @@ static const char *near_name(struct decoder *d, const char *name)
     return edit_distance(name, TOKEN_NAME, 1) <= 1 ? TOKEN_NAME : NULL;
 }
 
-static bool is_short_name(const char *name)
+static bool overlay_is_short_name(const char *name)
 {
     for (size_t i = 0; i < n_settings; i++)
         if (settings[i].env && strcmp(settings[i].env, name) == 0)
@@ -232,51 +234,51 @@ static bool is_short_name(const char *name)
     return strcmp(name, TOKEN_NAME) == 0;
 }
 
-static bool named_in(const char *file_text, const char *name)
+static bool overlay_named_in(const char *file_text, const char *name)
 {
     char reference[PATH_TEXT + 4];
     snprintf(reference, sizeof reference, "${%s", name);
     return file_text && strstr(file_text, reference);
 }
 
-static void lay_regular_name(struct decoder *d, struct node *root, const char *entry,
-                             const char *file_text)
+static void overlay_put_regular_name(struct decoder *d, struct yaml_node *root, const char *entry,
+                                     const char *file_text)
 {
     char name[PATH_TEXT], path[PATH_TEXT];
     size_t n = strcspn(entry, "=");
     if (n >= sizeof name || entry[n] != '=' || !entry[n + 1])
         return;
     snprintf(name, sizeof name, "%.*s", (int)n, entry);
-    struct place place = {arena_printf(d->arena, "environment %s", name), 0, 0};
+    struct position place = {arena_printf(d->arena, "environment %s", name), 0, 0};
     if (setting_by_env(name, path, sizeof path)) {
         struct layer l = {arena_strdup(d->arena, path), entry + n + 1, ORIGIN_ENVIRONMENT, place};
-        lay(d, root, &l);
-    } else if (!is_short_name(name) && !named_in(file_text, name)) {
-        const char *near = near_name(d, name);
+        overlay_put(d, root, &l);
+    } else if (!overlay_is_short_name(name) && !overlay_named_in(file_text, name)) {
+        const char *near = overlay_near_name(d, name);
         if (near)
             problem_add(d->problems, &place, "", "unknown setting \"%s\"; expected %s", name, near);
     }
 }
 
-static void lay_flag(struct decoder *d, struct node *root, const struct conf_flag *f)
+static void overlay_put_flag(struct decoder *d, struct yaml_node *root, const struct conf_flag *f)
 {
     struct layer l = {f->path, f->value, ORIGIN_FLAG, {f->flag, 0, 0}};
     if (strcmp(f->path, NODE_URL) == 0)
-        lay_node_url(d, root, &l);
+        overlay_put_node_url(d, root, &l);
     else
-        lay(d, root, &l);
+        overlay_put(d, root, &l);
 }
 
-void overlay_settings(struct decoder *d, struct node *root, const struct conf_source_set *from,
+void overlay_settings(struct decoder *d, struct yaml_node *root, const struct conf_source_set *from,
                       const char *file_text)
 {
-    lay_first_user(d, root);
+    overlay_put_first_user(d, root);
     for (char *const *e = from->environ_; e && *e; e++)
         if (strncmp(*e, "TRUEUP_", 7) == 0)
-            lay_regular_name(d, root, *e, file_text);
+            overlay_put_regular_name(d, root, *e, file_text);
     for (size_t i = 0; i < n_settings; i++)
         if (settings[i].env)
-            lay_short_name(d, root, &settings[i]);
+            overlay_put_short_name(d, root, &settings[i]);
     for (size_t i = 0; i < from->n_flags; i++)
-        lay_flag(d, root, &from->flags[i]);
+        overlay_put_flag(d, root, &from->flags[i]);
 }

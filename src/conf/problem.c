@@ -10,14 +10,15 @@
 #include <string.h>
 
 struct problem_line {
-    struct place at;
+    struct position at;
     size_t order;
     const char *text; /* "path: words" */
 };
 
 enum { PROBLEM_TEXT = 1500, SHOWN_TEXT = 80, LISTED = 256 * 1024 };
 
-void problem_add(struct problems *p, const struct place *at, const char *path, const char *fmt, ...)
+void problem_add(struct problems *p, const struct position *at, const char *path, const char *fmt,
+                 ...)
 {
     char words[PROBLEM_TEXT];
     va_list ap;
@@ -42,7 +43,7 @@ void problem_add(struct problems *p, const struct place *at, const char *path, c
 
 /* The file's own lines by place; what has no line keeps the order in which it was found, in front.
  */
-static int by_place(const void *a, const void *b)
+static int problem_compare_position(const void *a, const void *b)
 {
     const struct problem_line *x = a, *y = b;
     if (x->at.line != y->at.line)
@@ -52,7 +53,7 @@ static int by_place(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-static bool same(const struct problem_line *a, const struct problem_line *b)
+static bool problem_same(const struct problem_line *a, const struct problem_line *b)
 {
     return a->at.line == b->at.line && a->at.column == b->at.column &&
            strcmp(a->at.source, b->at.source) == 0 && strcmp(a->text, b->text) == 0;
@@ -63,10 +64,10 @@ void problems_write(struct problems *p, struct conf_problems *ret)
     buf_init(&ret->text, LISTED);
     ret->count = 0;
     if (p->count)
-        qsort(p->lines, p->count, sizeof *p->lines, by_place);
+        qsort(p->lines, p->count, sizeof *p->lines, problem_compare_position);
     for (size_t i = 0; i < p->count; i++) {
         const struct problem_line *l = &p->lines[i];
-        if (i > 0 && same(l, l - 1))
+        if (i > 0 && problem_same(l, l - 1))
             continue;
         if (++ret->count > PROBLEMS_SHOWN) {
             buf_adds(&ret->text, "and more problems, not listed\n");
@@ -86,7 +87,7 @@ void conf_problems_free(struct conf_problems *p)
 }
 
 /* Cut at a character's edge, control characters as blanks. */
-static void show_clean(struct buf *out, const char *text, size_t n)
+static void problem_show_clean(struct buf *out, const char *text, size_t n)
 {
     size_t cut = n > SHOWN_TEXT ? SHOWN_TEXT : n;
     while (cut < n && cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
@@ -99,7 +100,7 @@ static void show_clean(struct buf *out, const char *text, size_t n)
 
 /* url_masked() ends the user part at the first slash; a password with a slash in it would show its
  * beginning. So an @ behind that slash hides the host as well. */
-static void show_url(struct buf *out, const char *url)
+static void problem_show_url(struct buf *out, const char *url)
 {
     char masked[URL_TEXT];
     size_t scheme = 0;
@@ -112,13 +113,13 @@ static void show_url(struct buf *out, const char *url)
     else if (masked[0] == '(' || strchr(host + strcspn(host, "/?#"), '@'))
         buf_adds(out, "(url)");
     else
-        show_clean(out, masked, strlen(masked));
+        problem_show_clean(out, masked, strlen(masked));
 }
 
 void show_text(struct buf *out, const char *text, size_t n)
 {
     if (strstr(text, "://"))
-        show_url(out, text);
+        problem_show_url(out, text);
     else
-        show_clean(out, text, n);
+        problem_show_clean(out, text, n);
 }

@@ -17,7 +17,7 @@
 struct conf_problems;
 
 /* Where a value stands. line 0: the source says it all ("environment TRUEUP_STORE", "--rpc"). */
-struct place {
+struct position {
     const char *source;
     size_t line, column;
 };
@@ -32,8 +32,8 @@ struct problems {
 enum { PROBLEMS_SHOWN = 200 };
 
 /* path may be "": the whole file. */
-void problem_add(struct problems *p, const struct place *at, const char *path, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void problem_add(struct problems *p, const struct position *at, const char *path, const char *fmt,
+                 ...) __attribute__((format(printf, 4, 5)));
 
 /* In order of place, repeats left out, into what conf_load() hands back. */
 void problems_write(struct problems *p, struct conf_problems *ret);

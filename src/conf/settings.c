@@ -185,7 +185,7 @@ void setting_env_name(const char *path, struct buf *out)
 }
 
 /* Does name spell the row's path as an environment name? Digits of the name fill the row's []. */
-static bool env_fits(const struct setting *row, const char *name, struct buf *path)
+static bool setting_env_fits(const struct setting *row, const char *name, struct buf *path)
 {
     const char *s = name;
     for (const char *p = row->path; *p; p++) {
@@ -212,7 +212,7 @@ const struct setting *setting_by_env(const char *name, char *ret_path, size_t ro
     for (size_t i = 0; i < n_settings; i++) {
         const struct setting *row = &settings[i];
         struct buf path = BUF_INIT(room - 1);
-        bool fits = row->kind->scalar && env_fits(row, name + sizeof prefix - 1, &path);
+        bool fits = row->kind->scalar && setting_env_fits(row, name + sizeof prefix - 1, &path);
         if (fits)
             snprintf(ret_path, room, "%s", buf_str(&path));
         buf_free(&path);

@@ -26,7 +26,7 @@ int value_word(const char *words, const char *text)
     return -1;
 }
 
-static void word_add(const char *words, int index, struct buf *out)
+static void value_word_add(const char *words, int index, struct buf *out)
 {
     const char *w = words;
     for (; index > 0 && *w; index--)
@@ -46,12 +46,12 @@ void value_words(const char *words, struct buf *out)
     }
 }
 
-static bool is_zero_word(const struct setting *row, const char *text)
+static bool value_is_zero_word(const struct setting *row, const char *text)
 {
     return row->zero && strcmp(row->zero, text) == 0;
 }
 
-static void or_zero_word(const struct setting *row, struct buf *out)
+static void value_or_zero_word(const struct setting *row, struct buf *out)
 {
     if (row->zero)
         buf_addf(out, ", or %s", row->zero);
@@ -59,7 +59,7 @@ static void or_zero_word(const struct setting *row, struct buf *out)
 
 /* --- YAML text --- */
 
-static bool plain_safe(const char *s)
+static bool value_plain_safe(const char *s)
 {
     if (!isalnum((unsigned char)*s) && *s != '/' && *s != '.')
         return false;
@@ -75,7 +75,7 @@ void value_quote(const char *s, struct buf *out)
 {
     bool lines = strpbrk(s, "\n\r\t") != NULL;
     char quote = lines ? '"' : '\'';
-    if (strcmp(s, "null") != 0 && plain_safe(s)) {
+    if (strcmp(s, "null") != 0 && value_plain_safe(s)) {
         buf_adds(out, s);
         return;
     }
@@ -97,7 +97,7 @@ void value_quote(const char *s, struct buf *out)
 
 /* --- section, list --- */
 
-static void section_expected(const struct setting *row, struct buf *out)
+static void value_section_expected(const struct setting *row, struct buf *out)
 {
     buf_adds(out, "a map of ");
     bool first = true;
@@ -109,7 +109,7 @@ static void section_expected(const struct setting *row, struct buf *out)
     }
 }
 
-static void list_expected(const struct setting *row, struct buf *out)
+static void value_list_expected(const struct setting *row, struct buf *out)
 {
     if (row->min)
         buf_addf(out, "a list of %llu to %llu", (unsigned long long)row->min,
@@ -118,26 +118,26 @@ static void list_expected(const struct setting *row, struct buf *out)
         buf_addf(out, "a list of at most %llu", (unsigned long long)row->max);
 }
 
-const struct kind kind_section = {.name = "map", .expected = section_expected};
-const struct kind kind_list = {.name = "list", .expected = list_expected};
+const struct kind kind_section = {.name = "map", .expected = value_section_expected};
+const struct kind kind_list = {.name = "list", .expected = value_list_expected};
 
 /* --- numbers --- */
 
-static bool all_digits(const char *text)
+static bool value_all_digits(const char *text)
 {
     return *text && text[strspn(text, "0123456789")] == '\0';
 }
 
-static bool number_parse(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                         uint64_t *ret)
+static bool value_number_parse(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                               uint64_t *ret)
 {
     uint64_t v;
     const struct setting *row = s->row;
-    if (is_zero_word(row, text)) {
+    if (value_is_zero_word(row, text)) {
         *ret = 0;
         return true;
     }
-    if (!parse_u64(text, n, &v) && !all_digits(text))
+    if (!parse_u64(text, n, &v) && !value_all_digits(text))
         return spot_refuse(d, s, "not a number");
     if (!parse_u64(text, n, &v) || v < row->min || v > row->max)
         return spot_refuse(d, s, "out of range");
@@ -145,13 +145,13 @@ static bool number_parse(struct decoder *d, const struct spot *s, const char *te
     return true;
 }
 
-static bool number_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                        void *base)
+static bool value_number_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                              void *base)
 {
-    return number_parse(d, s, text, n, FIELD(uint64_t, s->row, base));
+    return value_number_parse(d, s, text, n, FIELD(uint64_t, s->row, base));
 }
 
-static void number_write(const struct setting *row, const void *base, struct buf *out)
+static void value_number_write(const struct setting *row, const void *base, struct buf *out)
 {
     uint64_t v = *FIELDC(uint64_t, row, base);
     if (v == 0 && row->zero)
@@ -160,28 +160,28 @@ static void number_write(const struct setting *row, const void *base, struct buf
         buf_addf(out, "%llu", (unsigned long long)v);
 }
 
-static void number_expected(const struct setting *row, struct buf *out)
+static void value_number_expected(const struct setting *row, struct buf *out)
 {
     buf_addf(out, "a number from %llu to %llu", (unsigned long long)row->min,
              (unsigned long long)row->max);
-    or_zero_word(row, out);
+    value_or_zero_word(row, out);
 }
 
 const struct kind kind_number = {.name = "number",
                                  .scalar = true,
-                                 .read_text = number_read,
-                                 .write = number_write,
-                                 .expected = number_expected};
+                                 .read_text = value_number_read,
+                                 .write = value_number_write,
+                                 .expected = value_number_expected};
 
-static bool chain_id_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                          void *base)
+static bool value_chain_id_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                                void *base)
 {
     struct conf *c = base;
-    c->chain.has_id = number_parse(d, s, text, n, &c->chain.id);
+    c->chain.has_id = value_number_parse(d, s, text, n, &c->chain.id);
     return c->chain.has_id;
 }
 
-static void chain_id_write(const struct setting *row, const void *base, struct buf *out)
+static void value_chain_id_write(const struct setting *row, const void *base, struct buf *out)
 {
     const struct conf *c = base;
     (void)row;
@@ -191,12 +191,12 @@ static void chain_id_write(const struct setting *row, const void *base, struct b
 
 const struct kind kind_chain_id = {.name = "number",
                                    .scalar = true,
-                                   .read_text = chain_id_read,
-                                   .write = chain_id_write,
-                                   .expected = number_expected};
+                                   .read_text = value_chain_id_read,
+                                   .write = value_chain_id_write,
+                                   .expected = value_number_expected};
 
-static bool finality_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                          void *base)
+static bool value_finality_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                                void *base)
 {
     struct conf *c = base;
     int word = value_word(s->row->words, text);
@@ -205,24 +205,24 @@ static bool finality_read(struct decoder *d, const struct spot *s, const char *t
         c->chain.finality_depth = 0;
         return true;
     }
-    if (!all_digits(text))
+    if (!value_all_digits(text))
         return spot_refuse(d, s, "unknown word");
-    if (!number_parse(d, s, text, n, &c->chain.finality_depth))
+    if (!value_number_parse(d, s, text, n, &c->chain.finality_depth))
         return false;
     c->chain.finality = FINALITY_DEPTH;
     return true;
 }
 
-static void finality_write(const struct setting *row, const void *base, struct buf *out)
+static void value_finality_write(const struct setting *row, const void *base, struct buf *out)
 {
     const struct conf *c = base;
     if (c->chain.finality == FINALITY_DEPTH)
         buf_addf(out, "%llu", (unsigned long long)c->chain.finality_depth);
     else
-        word_add(row->words, (int)c->chain.finality, out);
+        value_word_add(row->words, (int)c->chain.finality, out);
 }
 
-static void finality_expected(const struct setting *row, struct buf *out)
+static void value_finality_expected(const struct setting *row, struct buf *out)
 {
     value_words(row->words, out);
     buf_addf(out, ", or a number of blocks up to %llu", (unsigned long long)row->max);
@@ -230,13 +230,13 @@ static void finality_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_finality = {.name = "word or number",
                                    .scalar = true,
-                                   .read_text = finality_read,
-                                   .write = finality_write,
-                                   .expected = finality_expected};
+                                   .read_text = value_finality_read,
+                                   .write = value_finality_write,
+                                   .expected = value_finality_expected};
 
 /* --- durations --- */
 
-static void duration_add(uint64_t ms, struct buf *out)
+static void value_duration_add(uint64_t ms, struct buf *out)
 {
     static const struct {
         const char *unit;
@@ -248,11 +248,11 @@ static void duration_add(uint64_t ms, struct buf *out)
     buf_addf(out, "%llu%s", (unsigned long long)(ms / units[i].ms), units[i].unit);
 }
 
-static bool duration_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                          void *base)
+static bool value_duration_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                                void *base)
 {
     int64_t ms = 0;
-    if (!is_zero_word(s->row, text)) {
+    if (!value_is_zero_word(s->row, text)) {
         if (!parse_duration(text, n, &ms))
             return spot_refuse(d, s, "not a duration");
         if ((uint64_t)ms < s->row->min || (uint64_t)ms > s->row->max)
@@ -262,36 +262,36 @@ static bool duration_read(struct decoder *d, const struct spot *s, const char *t
     return true;
 }
 
-static void duration_write(const struct setting *row, const void *base, struct buf *out)
+static void value_duration_write(const struct setting *row, const void *base, struct buf *out)
 {
     int64_t ms = *FIELDC(int64_t, row, base);
     if (ms == 0 && row->zero)
         buf_adds(out, row->zero);
     else
-        duration_add((uint64_t)ms, out);
+        value_duration_add((uint64_t)ms, out);
 }
 
-static void duration_expected(const struct setting *row, struct buf *out)
+static void value_duration_expected(const struct setting *row, struct buf *out)
 {
     buf_adds(out, "a duration from ");
-    duration_add(row->min, out);
+    value_duration_add(row->min, out);
     buf_adds(out, " to ");
-    duration_add(row->max, out);
+    value_duration_add(row->max, out);
     buf_adds(out, ", such as 30s, 5m or 24h");
-    or_zero_word(row, out);
+    value_or_zero_word(row, out);
 }
 
 const struct kind kind_duration = {.name = "duration",
                                    .scalar = true,
-                                   .read_text = duration_read,
-                                   .write = duration_write,
-                                   .expected = duration_expected};
+                                   .read_text = value_duration_read,
+                                   .write = value_duration_write,
+                                   .expected = value_duration_expected};
 
 /* --- words and yes/no --- */
 
 /* A word's field is an enum or a bool: its size tells which. */
-static bool word_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                      void *base)
+static bool value_word_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                            void *base)
 {
     int word = value_word(s->row->words, text);
     (void)n;
@@ -304,29 +304,29 @@ static bool word_read(struct decoder *d, const struct spot *s, const char *text,
     return true;
 }
 
-static void word_write(const struct setting *row, const void *base, struct buf *out)
+static void value_word_write(const struct setting *row, const void *base, struct buf *out)
 {
     int word = 0;
     if (row->size == sizeof(bool))
         word = *FIELDC(bool, row, base);
     else
         memcpy(&word, FIELDC(char, row, base), sizeof word);
-    word_add(row->words, word, out);
+    value_word_add(row->words, word, out);
 }
 
-static void word_expected(const struct setting *row, struct buf *out)
+static void value_word_expected(const struct setting *row, struct buf *out)
 {
     value_words(row->words, out);
 }
 
 const struct kind kind_word = {.name = "word",
                                .scalar = true,
-                               .read_text = word_read,
-                               .write = word_write,
-                               .expected = word_expected};
+                               .read_text = value_word_read,
+                               .write = value_word_write,
+                               .expected = value_word_expected};
 
-static bool yes_no_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                        void *base)
+static bool value_yes_no_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                              void *base)
 {
     int word = value_word("no yes false true off on", text);
     (void)n;
@@ -336,12 +336,12 @@ static bool yes_no_read(struct decoder *d, const struct spot *s, const char *tex
     return true;
 }
 
-static void yes_no_write(const struct setting *row, const void *base, struct buf *out)
+static void value_yes_no_write(const struct setting *row, const void *base, struct buf *out)
 {
     buf_adds(out, *FIELDC(bool, row, base) ? "yes" : "no");
 }
 
-static void yes_no_expected(const struct setting *row, struct buf *out)
+static void value_yes_no_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "yes or no");
@@ -349,6 +349,6 @@ static void yes_no_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_yes_no = {.name = "yes or no",
                                  .scalar = true,
-                                 .read_text = yes_no_read,
-                                 .write = yes_no_write,
-                                 .expected = yes_no_expected};
+                                 .read_text = value_yes_no_read,
+                                 .write = value_yes_no_write,
+                                 .expected = value_yes_no_expected};

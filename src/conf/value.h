@@ -9,7 +9,7 @@
 
 #include "conf/decode.h"
 #include "conf/settings.h"
-#include "conf/tree.h"
+#include "conf/yaml_tree.h"
 
 struct kind {
     const char *name; /* for the docs */

@@ -14,7 +14,7 @@
 /* --- signatures --- */
 
 /* eth/signature says "column N: WORDS"; the column becomes the place's. */
-static bool refuse_signature(struct decoder *d, const struct spot *s, const struct err *e)
+static bool value_refuse_signature(struct decoder *d, const struct spot *s, const struct err *e)
 {
     static const char lead[] = "column ";
     const char *words = e->text;
@@ -25,8 +25,8 @@ static bool refuse_signature(struct decoder *d, const struct spot *s, const stru
         words += sizeof lead - 1 + digits;
         words += strspn(words, ": ");
     }
-    struct place at = s->node->place;
-    bool variable = node_has_variable(s->node);
+    struct position at = s->node->place;
+    bool variable = yaml_node_has_variable(s->node);
     struct buf shown = BUF_INIT(512), expected = BUF_INIT(512);
     show_text(&shown, s->node->text, s->node->n);
     s->row->kind->expected(s->row, &expected);
@@ -39,22 +39,22 @@ static bool refuse_signature(struct decoder *d, const struct spot *s, const stru
     return false;
 }
 
-static bool sums_up(const char *type)
+static bool value_sums_up(const char *type)
 {
     return !*type || strcmp(type, "bool") == 0 ||
            (strncmp(type, "uint", 4) == 0 && !strchr(type, '['));
 }
 
-static bool view_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                      void *base)
+static bool value_view_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                            void *base)
 {
     struct err err = {0};
     struct signature sig;
     if (view_parse(text, n, &sig, &err) < 0)
-        return refuse_signature(d, s, &err);
+        return value_refuse_signature(d, s, &err);
     if (sig.n_params != 1 || strcmp(sig.params[0].type, "address") != 0)
         return spot_refuse(d, s, "a view that does not take exactly one address");
-    if (!sums_up(sig.returns))
+    if (!value_sums_up(sig.returns))
         return spot_refuse_at(d, s, 0, "a view that does not return a number",
                               "returns (uint256), or no return type");
     memcpy((char *)base + s->row->offset, &sig, sizeof sig);
@@ -62,7 +62,7 @@ static bool view_read(struct decoder *d, const struct spot *s, const char *text,
 }
 
 /* uint and int for the 256-bit types keep the text no longer than what was read. */
-static void type_add(const char *type, bool compact, struct buf *out)
+static void value_type_add(const char *type, bool compact, struct buf *out)
 {
     size_t stem = strncmp(type, "uint256", 7) == 0 ? 4 : strncmp(type, "int256", 6) == 0 ? 3 : 0;
     if (compact && stem) {
@@ -72,38 +72,38 @@ static void type_add(const char *type, bool compact, struct buf *out)
     buf_adds(out, type);
 }
 
-static void signature_add(const struct signature *sig, bool compact, struct buf *out)
+static void value_signature_add(const struct signature *sig, bool compact, struct buf *out)
 {
     buf_addf(out, "%s(", sig->name);
     for (int i = 0; i < sig->n_params; i++) {
         const struct sig_param *p = &sig->params[i];
         buf_adds(out, i == 0 ? "" : compact ? "," : ", ");
-        type_add(p->type, compact, out);
+        value_type_add(p->type, compact, out);
         buf_addf(out, "%s%s%s", p->indexed ? " indexed" : "", *p->name ? " " : "", p->name);
     }
     buf_addc(out, ')');
     if (*sig->returns) {
         buf_adds(out, compact ? "returns(" : " returns (");
-        type_add(sig->returns, compact, out);
+        value_type_add(sig->returns, compact, out);
         buf_addc(out, ')');
     }
 }
 
-static void signature_write(const struct setting *row, const void *base, struct buf *out)
+static void value_signature_write(const struct setting *row, const void *base, struct buf *out)
 {
     struct signature sig;
     struct buf text = BUF_INIT(8 * SIG_TEXT);
     memcpy(&sig, (const char *)base + row->offset, sizeof sig);
-    signature_add(&sig, false, &text);
+    value_signature_add(&sig, false, &text);
     if (text.len >= SIG_TEXT) {
         buf_clear(&text);
-        signature_add(&sig, true, &text);
+        value_signature_add(&sig, true, &text);
     }
     value_quote(buf_str(&text), out);
     buf_free(&text);
 }
 
-static void view_expected(const struct setting *row, struct buf *out)
+static void value_view_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "a view of one address such as balanceOf(address)");
@@ -111,22 +111,22 @@ static void view_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_view = {.name = "view",
                                .scalar = true,
-                               .read_text = view_read,
-                               .write = signature_write,
-                               .expected = view_expected};
+                               .read_text = value_view_read,
+                               .write = value_signature_write,
+                               .expected = value_view_expected};
 
-static bool event_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                       void *base)
+static bool value_event_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                             void *base)
 {
     struct err err = {0};
     struct signature sig;
     if (event_parse(text, n, &sig, &err) < 0)
-        return refuse_signature(d, s, &err);
+        return value_refuse_signature(d, s, &err);
     memcpy((char *)base + s->row->offset, &sig, sizeof sig);
     return true;
 }
 
-static void event_expected(const struct setting *row, struct buf *out)
+static void value_event_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "an event such as Transfer(address indexed from, address indexed to, uint256 "
@@ -135,13 +135,13 @@ static void event_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_event = {.name = "event",
                                 .scalar = true,
-                                .read_text = event_read,
-                                .write = signature_write,
-                                .expected = event_expected};
+                                .read_text = value_event_read,
+                                .write = value_signature_write,
+                                .expected = value_event_expected};
 
 /* --- whom an event touches --- */
 
-static void addresses_of(const struct signature *event, struct buf *out)
+static void value_addresses_of(const struct signature *event, struct buf *out)
 {
     for (int i = 0; i < event->n_params; i++)
         if (strcmp(event->params[i].type, "address") == 0 && *event->params[i].name)
@@ -151,8 +151,8 @@ static void addresses_of(const struct signature *event, struct buf *out)
 }
 
 /* The event's argument called name, which must be an address. */
-static bool find_argument(struct decoder *d, const struct spot *item, const char *name, size_t n,
-                          size_t column, const struct signature *event, int *ret)
+static bool value_find_argument(struct decoder *d, const struct spot *item, const char *name,
+                                size_t n, size_t column, const struct signature *event, int *ret)
 {
     char copy[SIG_NAME];
     int param = -1;
@@ -166,7 +166,7 @@ static bool find_argument(struct decoder *d, const struct spot *item, const char
         return true;
     }
     struct buf known = BUF_INIT(2048), cause = BUF_INIT(256);
-    addresses_of(event, &known);
+    value_addresses_of(event, &known);
     if (param >= 0)
         buf_addf(&cause, "argument is %s, not an address", event->params[param].type);
     else
@@ -178,8 +178,8 @@ static bool find_argument(struct decoder *d, const struct spot *item, const char
 }
 
 /* VIEW(argument), the return type may follow: read as VIEW(address) with the argument put aside. */
-static bool read_fan_out(struct decoder *d, const struct spot *item, const char *text, size_t n,
-                         const struct signature *event, struct conf_source *ret)
+static bool value_read_fan_out(struct decoder *d, const struct spot *item, const char *text,
+                               size_t n, const struct signature *event, struct conf_source *ret)
 {
     char view[2 * SIG_TEXT];
     const char *open = memchr(text, '(', n), *close = memchr(text, ')', n);
@@ -190,8 +190,8 @@ static bool read_fan_out(struct decoder *d, const struct spot *item, const char 
         name++;
     while (end > name && end[-1] == ' ')
         end--;
-    if (!find_argument(d, item, name, (size_t)(end - name), (size_t)(name - text) + 1, event,
-                       &ret->param))
+    if (!value_find_argument(d, item, name, (size_t)(end - name), (size_t)(name - text) + 1, event,
+                             &ret->param))
         return false;
     snprintf(view, sizeof view, "%.*s(address)%s", (int)(open - text), text, close + 1);
     if (view_parse(view, strlen(view), &ret->view, NULL) < 0)
@@ -205,40 +205,41 @@ static bool read_fan_out(struct decoder *d, const struct spot *item, const char 
     return true;
 }
 
-static bool same_source(const struct conf_source *a, const struct conf_source *b)
+static bool value_same_source(const struct conf_source *a, const struct conf_source *b)
 {
     return a->param == b->param && a->is_view == b->is_view &&
            (!a->is_view || strcmp(a->view.canonical, b->view.canonical) == 0);
 }
 
-static bool read_source(struct decoder *d, const struct spot *item, const struct conf_trigger *t,
-                        struct conf_source *sources, size_t i)
+static bool value_read_source(struct decoder *d, const struct spot *item,
+                              const struct conf_trigger *t, struct conf_source *sources, size_t i)
 {
     size_t n = 0;
     const char *text = spot_text(d, item, &n);
     if (!text)
         return false;
-    if (memchr(text, '(', n) ? !read_fan_out(d, item, text, n, &t->event, &sources[i])
-                             : !find_argument(d, item, text, n, 0, &t->event, &sources[i].param))
+    if (memchr(text, '(', n)
+            ? !value_read_fan_out(d, item, text, n, &t->event, &sources[i])
+            : !value_find_argument(d, item, text, n, 0, &t->event, &sources[i].param))
         return false;
     for (size_t k = 0; k < i; k++)
-        if (same_source(&sources[k], &sources[i]))
+        if (value_same_source(&sources[k], &sources[i]))
             return spot_refuse_at(d, item, 0, "named twice", "each once");
     return true;
 }
 
-static bool sources_read(struct decoder *d, const struct spot *s, void *base)
+static bool value_sources_read(struct decoder *d, const struct spot *s, void *base)
 {
     struct conf_trigger *t = base;
     size_t n = 0;
-    if (s->node->kind == NODE_SCALAR) {
+    if (s->node->kind == YAML_NODE_SCALAR) {
         const char *text = spot_text(d, s, &n);
         if (text && strcmp(text, "all") != 0)
             spot_refuse(d, s, "not a list");
         t->all = text && strcmp(text, "all") == 0;
         return t->all;
     }
-    if (s->node->kind != NODE_LIST)
+    if (s->node->kind != YAML_NODE_LIST)
         return spot_refuse(d, s, "wrong type");
     if (s->node->count == 0 || s->node->count > s->row->max)
         return spot_refuse(d, s, s->node->count ? "more than 8 items" : "empty");
@@ -248,14 +249,14 @@ static bool sources_read(struct decoder *d, const struct spot *s, void *base)
     bool ok = true;
     for (size_t i = 0; i < s->node->count; i++) {
         struct spot item = spot_within(s, s->node->members[i].value);
-        ok &= read_source(d, &item, t, sources, i);
+        ok &= value_read_source(d, &item, t, sources, i);
     }
     t->sources = sources;
     t->n_sources = ok ? s->node->count : 0;
     return ok;
 }
 
-static void sources_write(const struct setting *row, const void *base, struct buf *out)
+static void value_sources_write(const struct setting *row, const void *base, struct buf *out)
 {
     const struct conf_trigger *t = base;
     struct buf item = BUF_INIT(SIG_TEXT * 2);
@@ -280,21 +281,21 @@ static void sources_write(const struct setting *row, const void *base, struct bu
     buf_free(&item);
 }
 
-static void sources_expected(const struct setting *row, struct buf *out)
+static void value_sources_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "a list of the event's address arguments or VIEW(argument), or all");
 }
 
 const struct kind kind_sources = {.name = "list or all",
-                                  .read_node = sources_read,
-                                  .write = sources_write,
-                                  .expected = sources_expected};
+                                  .read_node = value_sources_read,
+                                  .write = value_sources_write,
+                                  .expected = value_sources_expected};
 
 /* --- whose balances are kept --- */
 
-static bool read_query(struct decoder *d, const struct spot *s, const struct node *node,
-                       struct conf_balance *b)
+static bool value_read_query(struct decoder *d, const struct spot *s, const struct yaml_node *node,
+                             struct conf_balance *b)
 {
     struct spot query = spot_within(s, node);
     size_t n = 0;
@@ -315,21 +316,21 @@ static bool read_query(struct decoder *d, const struct spot *s, const struct nod
     return true;
 }
 
-static bool wallets_read(struct decoder *d, const struct spot *s, void *base)
+static bool value_wallets_read(struct decoder *d, const struct spot *s, void *base)
 {
     struct conf_balance *b = base;
-    if (s->node->kind == NODE_MAP) {
-        const struct member *query = node_member(s->node, "query");
+    if (s->node->kind == YAML_NODE_MAP) {
+        const struct member *query = yaml_node_member(s->node, "query");
         for (size_t i = 0; i < s->node->count; i++) {
             const struct member *m = &s->node->members[i];
             struct spot key =
-                spot_within(s, node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
+                spot_within(s, yaml_node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
             if (m->value != (query ? query->value : NULL) && strcmp(m->key, "query") != 0)
                 spot_refuse_at(d, &key, 0, "unknown setting", "query");
         }
         if (!query)
             return s->node->count == 0 && spot_refuse(d, s, "empty");
-        return read_query(d, s, query->value, b);
+        return value_read_query(d, s, query->value, b);
     }
     size_t n = 0;
     const char *text = spot_text(d, s, &n);
@@ -342,7 +343,7 @@ static bool wallets_read(struct decoder *d, const struct spot *s, void *base)
     return true;
 }
 
-static void wallets_write(const struct setting *row, const void *base, struct buf *out)
+static void value_wallets_write(const struct setting *row, const void *base, struct buf *out)
 {
     const struct conf_balance *b = base;
     (void)row;
@@ -355,7 +356,7 @@ static void wallets_write(const struct setting *row, const void *base, struct bu
     buf_addc(out, '}');
 }
 
-static void wallets_expected(const struct setting *row, struct buf *out)
+static void value_wallets_expected(const struct setting *row, struct buf *out)
 {
     value_words(row->words, out);
     buf_adds(out, ", or {query: SQL}");
@@ -363,14 +364,14 @@ static void wallets_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_wallets = {.name = "word or query",
                                   .scalar = true,
-                                  .read_node = wallets_read,
-                                  .write = wallets_write,
-                                  .expected = wallets_expected};
+                                  .read_node = value_wallets_read,
+                                  .write = value_wallets_write,
+                                  .expected = value_wallets_expected};
 
 /* --- what a request costs --- */
 
-static bool read_price(struct decoder *d, const struct spot *s, const struct member *m,
-                       struct conf_price *ret)
+static bool value_read_price(struct decoder *d, const struct spot *s, const struct member *m,
+                             struct conf_price *ret)
 {
     struct spot item = spot_within(s, m->value);
     size_t n = 0, key = strlen(m->key);
@@ -380,7 +381,7 @@ static bool read_price(struct decoder *d, const struct spot *s, const struct mem
     for (size_t i = 0; i < key; i++)
         if (key > 64 || (!isalnum((unsigned char)m->key[i]) && m->key[i] != '_')) {
             struct spot name =
-                spot_within(s, node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
+                spot_within(s, yaml_node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
             return spot_refuse_at(d, &name, 0, "not a method", "a name such as eth_call");
         }
     ret->method = m->key;
@@ -389,11 +390,11 @@ static bool read_price(struct decoder *d, const struct spot *s, const struct mem
     return spot_refuse_at(d, &item, 0, "not a cost", "a number from 0 to 1000000");
 }
 
-static bool price_read(struct decoder *d, const struct spot *s, void *base)
+static bool value_price_read(struct decoder *d, const struct spot *s, void *base)
 {
     struct conf_endpoint *e = base;
     size_t n = 0;
-    if (s->node->kind != NODE_MAP) {
+    if (s->node->kind != YAML_NODE_MAP) {
         const char *text = spot_text(d, s, &n);
         if (!text)
             return false;
@@ -407,13 +408,13 @@ static bool price_read(struct decoder *d, const struct spot *s, void *base)
     struct conf_price *prices = arena_zero(d->arena, s->node->count, sizeof *prices);
     bool ok = true;
     for (size_t i = 0; i < s->node->count; i++)
-        ok &= read_price(d, s, &s->node->members[i], &prices[i]);
+        ok &= value_read_price(d, s, &s->node->members[i], &prices[i]);
     e->prices = prices;
     e->n_prices = ok ? s->node->count : 0;
     return ok;
 }
 
-static void price_write(const struct setting *row, const void *base, struct buf *out)
+static void value_price_write(const struct setting *row, const void *base, struct buf *out)
 {
     const struct conf_endpoint *e = base;
     (void)row;
@@ -427,7 +428,7 @@ static void price_write(const struct setting *row, const void *base, struct buf 
     buf_adds(out, e->n_prices ? "}" : "");
 }
 
-static void price_expected(const struct setting *row, struct buf *out)
+static void value_price_expected(const struct setting *row, struct buf *out)
 {
     value_words(row->words, out);
     buf_adds(out, ", or {METHOD: UNITS}");
@@ -435,6 +436,6 @@ static void price_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_price = {.name = "word or map",
                                 .scalar = true,
-                                .read_node = price_read,
-                                .write = price_write,
-                                .expected = price_expected};
+                                .read_node = value_price_read,
+                                .write = value_price_write,
+                                .expected = value_price_expected};

@@ -10,38 +10,38 @@
 #include <stdio.h>
 #include <string.h>
 
-static void keep(struct decoder *d, const struct spot *s, const char *text, void *base)
+static void value_keep_text(struct decoder *d, const struct spot *s, const char *text, void *base)
 {
     const char *copy = arena_strdup(d->arena, text);
     memcpy((char *)base + s->row->offset, &copy, sizeof copy);
 }
 
-static const char *kept(const struct setting *row, const void *base)
+static const char *value_kept_text(const struct setting *row, const void *base)
 {
     const char *text;
     memcpy(&text, (const char *)base + row->offset, sizeof text);
     return text;
 }
 
-static void text_write(const struct setting *row, const void *base, struct buf *out)
+static void value_text_write(const struct setting *row, const void *base, struct buf *out)
 {
-    if (kept(row, base))
-        value_quote(kept(row, base), out);
+    if (value_kept_text(row, base))
+        value_quote(value_kept_text(row, base), out);
 }
 
-static void or_off_write(const struct setting *row, const void *base, struct buf *out)
+static void value_or_off_write(const struct setting *row, const void *base, struct buf *out)
 {
-    value_quote(kept(row, base) ? kept(row, base) : "off", out);
+    value_quote(value_kept_text(row, base) ? value_kept_text(row, base) : "off", out);
 }
 
-static bool fits(struct decoder *d, const struct spot *s, size_t n)
+static bool value_fits(struct decoder *d, const struct spot *s, size_t n)
 {
     return n <= s->row->max || spot_refuse(d, s, "too long");
 }
 
 /* --- names --- */
 
-static size_t ident_length(const char *s)
+static size_t value_ident_length(const char *s)
 {
     size_t n = 0;
     if (islower((unsigned char)s[0]) || s[0] == '_')
@@ -50,18 +50,18 @@ static size_t ident_length(const char *s)
     return n;
 }
 
-static bool name_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                      void *base)
+static bool value_name_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                            void *base)
 {
-    if (!fits(d, s, n))
+    if (!value_fits(d, s, n))
         return false;
-    if (!islower((unsigned char)text[0]) || ident_length(text) != n)
+    if (!islower((unsigned char)text[0]) || value_ident_length(text) != n)
         return spot_refuse(d, s, "not a name");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void name_expected(const struct setting *row, struct buf *out)
+static void value_name_expected(const struct setting *row, struct buf *out)
 {
     buf_addf(out, "a letter and at most %llu letters, digits and _, in lower case",
              (unsigned long long)row->max - 1);
@@ -69,54 +69,54 @@ static void name_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_name = {.name = "name",
                                .scalar = true,
-                               .read_text = name_read,
-                               .write = text_write,
-                               .expected = name_expected};
+                               .read_text = value_name_read,
+                               .write = value_text_write,
+                               .expected = value_name_expected};
 
-static bool label_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                       void *base)
+static bool value_label_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                             void *base)
 {
-    if (!fits(d, s, n))
+    if (!value_fits(d, s, n))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)text[i]) && !strchr("_.:[]-", text[i]))
             return spot_refuse(d, s, "not a label");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void label_expected(const struct setting *row, struct buf *out)
+static void value_label_expected(const struct setting *row, struct buf *out)
 {
     buf_addf(out, "at most %llu letters, digits and _ . : [ ] -", (unsigned long long)row->max);
 }
 
 const struct kind kind_label = {.name = "label",
                                 .scalar = true,
-                                .read_text = label_read,
-                                .write = text_write,
-                                .expected = label_expected};
+                                .read_text = value_label_read,
+                                .write = value_text_write,
+                                .expected = value_label_expected};
 
 /* The ceiling of the table's own part leaves room for "_updated_at_idx" within PostgreSQL's 63. */
-static bool table_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                       void *base)
+static bool value_table_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                             void *base)
 {
     static const char own[] = "trueup_", derived[] = "_balances";
-    size_t schema = ident_length(text);
+    size_t schema = value_ident_length(text);
     const char *table = schema && text[schema] == '.' ? text + schema + 1 : text;
-    size_t len = ident_length(table);
+    size_t len = value_ident_length(table);
     if (len == 0 || table + len != text + n || schema > 63)
         return spot_refuse(d, s, "not a table name");
-    if (!fits(d, s, len))
+    if (!value_fits(d, s, len))
         return false;
     bool ours = strncmp(table, own, sizeof own - 1) == 0 &&
                 (len < sizeof derived || strcmp(table + len - (sizeof derived - 1), derived) != 0);
     if (ours || strcmp(table, "eth_indexer_checkpoints") == 0)
         return spot_refuse_at(d, s, 0, "reserved for trueup itself", "another table name");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void table_expected(const struct setting *row, struct buf *out)
+static void value_table_expected(const struct setting *row, struct buf *out)
 {
     buf_addf(out, "TABLE or SCHEMA.TABLE of lower-case letters, digits and _, at most %llu",
              (unsigned long long)row->max);
@@ -124,36 +124,36 @@ static void table_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_table = {.name = "table name",
                                 .scalar = true,
-                                .read_text = table_read,
-                                .write = text_write,
-                                .expected = table_expected};
+                                .read_text = value_table_read,
+                                .write = value_text_write,
+                                .expected = value_table_expected};
 
-static bool text_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                      void *base)
+static bool value_text_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                            void *base)
 {
-    if (!fits(d, s, n))
+    if (!value_fits(d, s, n))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!isgraph((unsigned char)text[i]))
             return spot_refuse(d, s, "a blank or a letter beyond ASCII");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void text_expected(const struct setting *row, struct buf *out)
+static void value_text_expected(const struct setting *row, struct buf *out)
 {
     buf_addf(out, "at most %llu letters, digits and signs", (unsigned long long)row->max);
 }
 
 const struct kind kind_text = {.name = "text",
                                .scalar = true,
-                               .read_text = text_read,
-                               .write = text_write,
-                               .expected = text_expected};
+                               .read_text = value_text_read,
+                               .write = value_text_write,
+                               .expected = value_text_expected};
 
 /* --- URLs --- */
 
-static bool blank_free(const char *s)
+static bool value_blank_free(const char *s)
 {
     for (; *s; s++)
         if (!isgraph((unsigned char)*s))
@@ -162,7 +162,7 @@ static bool blank_free(const char *s)
 }
 
 /* Is text "scheme://…" with a scheme of the words? */
-static bool scheme_in(const char *words, const char *text)
+static bool value_scheme_in(const char *words, const char *text)
 {
     size_t n = strcspn(text, ":");
     if (strncmp(text + n, "://", 3) != 0)
@@ -173,25 +173,25 @@ static bool scheme_in(const char *words, const char *text)
     return false;
 }
 
-static bool url_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                     void *base)
+static bool value_url_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                           void *base)
 {
     char host[256];
-    if (!fits(d, s, n))
+    if (!value_fits(d, s, n))
         return false;
     if (!strstr(text, "://"))
         return spot_refuse(d, s, "not a URL");
-    if (!scheme_in(s->row->words, text))
+    if (!value_scheme_in(s->row->words, text))
         return spot_refuse(d, s, "bad URL scheme");
     if (!url_host(text, host, sizeof host))
         return spot_refuse(d, s, "URL without a host");
-    if (!blank_free(text))
+    if (!value_blank_free(text))
         return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void url_expected(const struct setting *row, struct buf *out)
+static void value_url_expected(const struct setting *row, struct buf *out)
 {
     size_t n = strcspn(row->words, " ");
     buf_addf(out, "%.*s://… or %s://…", (int)n, row->words, row->words + n + 1);
@@ -199,49 +199,49 @@ static void url_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_url = {.name = "URL",
                               .scalar = true,
-                              .read_text = url_read,
-                              .write = text_write,
-                              .expected = url_expected};
+                              .read_text = value_url_read,
+                              .write = value_text_write,
+                              .expected = value_url_expected};
 
-static bool socket_url_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                            void *base)
+static bool value_socket_url_read(struct decoder *d, const struct spot *s, const char *text,
+                                  size_t n, void *base)
 {
-    return strcmp(text, "off") == 0 || url_read(d, s, text, n, base);
+    return strcmp(text, "off") == 0 || value_url_read(d, s, text, n, base);
 }
 
-static void socket_url_expected(const struct setting *row, struct buf *out)
+static void value_socket_url_expected(const struct setting *row, struct buf *out)
 {
-    url_expected(row, out);
+    value_url_expected(row, out);
     buf_adds(out, ", or off");
 }
 
 const struct kind kind_socket_url = {.name = "URL or off",
                                      .scalar = true,
-                                     .read_text = socket_url_read,
-                                     .write = or_off_write,
-                                     .expected = socket_url_expected};
+                                     .read_text = value_socket_url_read,
+                                     .write = value_or_off_write,
+                                     .expected = value_socket_url_expected};
 
 /* No host is asked of a PostgreSQL URL: postgres:///app?host=/run/postgresql is a socket. */
-static bool store_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                       void *base)
+static bool value_store_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                             void *base)
 {
     static const char sqlite[] = "sqlite:";
     bool is_sqlite = strncmp(text, sqlite, sizeof sqlite - 1) == 0;
-    if (!fits(d, s, n))
+    if (!value_fits(d, s, n))
         return false;
     if (is_sqlite && n == sizeof sqlite - 1)
         return spot_refuse(d, s, "no file given in");
     if (!is_sqlite && !strstr(text, "://"))
         return spot_refuse(d, s, "not a store");
-    if (!is_sqlite && !scheme_in("postgres postgresql", text))
+    if (!is_sqlite && !value_scheme_in("postgres postgresql", text))
         return spot_refuse(d, s, "bad URL scheme");
-    if (!is_sqlite && !blank_free(text))
+    if (!is_sqlite && !value_blank_free(text))
         return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void store_expected(const struct setting *row, struct buf *out)
+static void value_store_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "postgres://… or sqlite:FILE");
@@ -249,14 +249,14 @@ static void store_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_store = {.name = "URL",
                                 .scalar = true,
-                                .read_text = store_read,
-                                .write = text_write,
-                                .expected = store_expected};
+                                .read_text = value_store_read,
+                                .write = value_text_write,
+                                .expected = value_store_expected};
 
 /* --- addresses --- */
 
-static bool address_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                         void *base)
+static bool value_address_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                               void *base)
 {
     address a;
     char right[ADDRESS_TEXT];
@@ -270,7 +270,7 @@ static bool address_read(struct decoder *d, const struct spot *s, const char *te
     return spot_refuse_at(d, s, 0, "bad address checksum", right);
 }
 
-static void address_write(const struct setting *row, const void *base, struct buf *out)
+static void value_address_write(const struct setting *row, const void *base, struct buf *out)
 {
     char text[ADDRESS_TEXT];
     address a;
@@ -279,7 +279,7 @@ static void address_write(const struct setting *row, const void *base, struct bu
     buf_addf(out, "'%s'", text);
 }
 
-static void address_expected(const struct setting *row, struct buf *out)
+static void value_address_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "0x and 40 hex digits");
@@ -287,11 +287,11 @@ static void address_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_address = {.name = "address",
                                   .scalar = true,
-                                  .read_text = address_read,
-                                  .write = address_write,
-                                  .expected = address_expected};
+                                  .read_text = value_address_read,
+                                  .write = value_address_write,
+                                  .expected = value_address_expected};
 
-static bool host_ok(const char *host, size_t n)
+static bool value_host_ok(const char *host, size_t n)
 {
     bool six = n > 2 && host[0] == '[' && host[n - 1] == ']';
     for (size_t i = six; i < n - six; i++)
@@ -301,24 +301,24 @@ static bool host_ok(const char *host, size_t n)
     return n > 0;
 }
 
-static bool listen_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                        void *base)
+static bool value_listen_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                              void *base)
 {
     uint64_t port;
     const char *colon = strrchr(text, ':');
     if (strcmp(text, "off") == 0)
         return true;
-    if (!fits(d, s, n))
+    if (!value_fits(d, s, n))
         return false;
-    if (!colon || !host_ok(text, (size_t)(colon - text)))
+    if (!colon || !value_host_ok(text, (size_t)(colon - text)))
         return spot_refuse(d, s, "not an address and port");
     if (!parse_u64(colon + 1, n - (size_t)(colon + 1 - text), &port) || port > 65535)
         return spot_refuse(d, s, "not a port");
-    keep(d, s, text, base);
+    value_keep_text(d, s, text, base);
     return true;
 }
 
-static void listen_expected(const struct setting *row, struct buf *out)
+static void value_listen_expected(const struct setting *row, struct buf *out)
 {
     (void)row;
     buf_adds(out, "ADDRESS:PORT such as 127.0.0.1:1325 or '[::]:1325', or off");
@@ -326,6 +326,6 @@ static void listen_expected(const struct setting *row, struct buf *out)
 
 const struct kind kind_listen = {.name = "address or off",
                                  .scalar = true,
-                                 .read_text = listen_read,
-                                 .write = or_off_write,
-                                 .expected = listen_expected};
+                                 .read_text = value_listen_read,
+                                 .write = value_or_off_write,
+                                 .expected = value_listen_expected};

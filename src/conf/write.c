@@ -20,23 +20,23 @@ struct writer {
 static void write_scope(const struct writer *w, const char *scope, const char *path,
                         const void *base, size_t depth, bool item, struct buf *out);
 
-static void indent(size_t depth, struct buf *out)
+static void write_indent(size_t depth, struct buf *out)
 {
     for (size_t i = 0; i < depth; i++)
         buf_adds(out, "  ");
 }
 
 /* The first line of a list's item stands behind its dash. */
-static void begin_line(size_t depth, bool item, const struct buf *scope_start, size_t start,
-                       struct buf *out)
+static void write_begin_line(size_t depth, bool item, const struct buf *scope_start, size_t start,
+                             struct buf *out)
 {
     bool first = item && scope_start->len == start;
-    indent(first ? depth - 1 : depth, out);
+    write_indent(first ? depth - 1 : depth, out);
     if (first)
         buf_adds(out, "- ");
 }
 
-static bool is_for(const struct setting *row, enum conf_for who)
+static bool write_is_for(const struct setting *row, enum conf_for who)
 {
     return who == CONF_FOR_USER || (row->workers & FOR(who));
 }
@@ -94,7 +94,7 @@ static void write_list(const struct writer *w, const struct setting *row, const 
 static void write_value(const struct writer *w, const struct setting *row, const char *path,
                         const void *base, struct buf *out)
 {
-    struct buf value = BUF_INIT(TREE_SCALAR * 2);
+    struct buf value = BUF_INIT(YAML_SCALAR_MAX * 2);
     if (w->who == CONF_FOR_USER && row->secret)
         write_masked(row, base, &value);
     else
@@ -122,7 +122,7 @@ static void write_setting(const struct writer *w, const struct setting *row, con
     else
         write_value(w, row, path, base, &body);
     if (body.len) {
-        begin_line(depth, item, out, start, out);
+        write_begin_line(depth, item, out, start, out);
         buf_addf(out, "%s:%s%s", name, row->kind->write ? "" : "\n", buf_str(&body));
     }
     buf_free(&body);
@@ -134,7 +134,7 @@ static void write_scope(const struct writer *w, const char *scope, const char *p
     size_t start = out->len;
     for (size_t i = 0; i < n_settings; i++) {
         const char *name = setting_name_in(&settings[i], scope);
-        if (name && is_for(&settings[i], w->who))
+        if (name && write_is_for(&settings[i], w->who))
             write_setting(w, &settings[i], name, path, base, depth, item, start, out);
     }
 }
@@ -153,7 +153,7 @@ static const char STARTER_HEAD[] =
     "# Check this file with: trueup config check\n";
 
 /* A value as it may stand in YAML; an example that is YAML already is left alone. */
-static void starter_value(const struct setting *row, struct buf *out)
+static void write_starter_value(const struct setting *row, struct buf *out)
 {
     const char *text = row->example ? row->example : row->def;
     if (*text == '[' || strncmp(text, "${", 2) == 0)
@@ -162,20 +162,20 @@ static void starter_value(const struct setting *row, struct buf *out)
         value_quote(text, out);
 }
 
-static void starter_help(const struct setting *row, size_t depth, struct buf *out)
+static void write_starter_help(const struct setting *row, size_t depth, struct buf *out)
 {
-    indent(depth, out);
+    write_indent(depth, out);
     buf_addf(out, "# %s", row->help);
     if (row->derived && !row->required)
         buf_addf(out, "; default: %s", row->derived);
     buf_addc(out, '\n');
 }
 
-static void starter_scope(const char *scope, size_t depth, bool item, struct buf *out);
+static void write_starter_scope(const char *scope, size_t depth, bool item, struct buf *out);
 
 /* An item's first required line carries the dash; its comment stands in the dash's column. */
-static void starter_setting(const struct setting *row, const char *name, size_t depth, bool *dash,
-                            struct buf *out)
+static void write_starter_setting(const struct setting *row, const char *name, size_t depth,
+                                  bool *dash, struct buf *out)
 {
     struct buf body = BUF_INIT(WRITTEN_MAX);
     bool list = row->kind == &kind_list, section = row->kind == &kind_section;
@@ -184,12 +184,12 @@ static void starter_setting(const struct setting *row, const char *name, size_t 
     if (depth == 0)
         buf_addc(out, '\n');
     if (list || section)
-        starter_scope(scope, depth + (list ? 2 : 1), list, &body);
+        write_starter_scope(scope, depth + (list ? 2 : 1), list, &body);
     else
-        starter_value(row, &body);
+        write_starter_value(row, &body);
     bool live = row->required || list || section;
-    starter_help(row, live && *dash ? depth - 1 : depth, out);
-    indent(live && *dash ? depth - 1 : depth, out);
+    write_starter_help(row, live && *dash ? depth - 1 : depth, out);
+    write_indent(live && *dash ? depth - 1 : depth, out);
     buf_addf(out, "%s%s%s:%s%s", live ? "" : "# ", live && *dash ? "- " : "", name,
              list || section ? "\n" : " ", buf_str(&body));
     buf_adds(out, list || section ? "" : "\n");
@@ -197,7 +197,7 @@ static void starter_setting(const struct setting *row, const char *name, size_t 
     buf_free(&body);
 }
 
-static void starter_scope(const char *scope, size_t depth, bool item, struct buf *out)
+static void write_starter_scope(const char *scope, size_t depth, bool item, struct buf *out)
 {
     bool dash = item;
     for (int pass = 0; pass < 2; pass++) /* what is required stands first: it carries the dash */
@@ -206,12 +206,12 @@ static void starter_scope(const char *scope, size_t depth, bool item, struct buf
             const char *name = setting_name_in(row, scope);
             bool first = row->required || !item;
             if (name && first == (pass == 0) && (row->example || row->def || !row->kind->write))
-                starter_setting(row, name, depth, &dash, out);
+                write_starter_setting(row, name, depth, &dash, out);
         }
 }
 
 void conf_write_starter(struct buf *out)
 {
     buf_adds(out, STARTER_HEAD);
-    starter_scope("", 0, false, out);
+    write_starter_scope("", 0, false, out);
 }

@@ -33,8 +33,8 @@ static char *read_whole(const char *path)
     FILE *f = fopen(path, "rb");
     if (!f)
         return NULL;
-    char *text = mem_zero(1, TREE_TEXT_MAX + 1);
-    size_t n = fread(text, 1, TREE_TEXT_MAX, f);
+    char *text = mem_zero(1, YAML_TEXT_MAX + 1);
+    size_t n = fread(text, 1, YAML_TEXT_MAX, f);
     fclose(f);
     text[n] = '\0';
     return text;
@@ -209,7 +209,7 @@ static void test_ceilings(void **state)
     assert_null(conf_load_text(buf_str(&text), text.len, &problems));
     assert_non_null(strstr(buf_str(&problems.text), "settings:1:8: store: value is too long"));
     conf_problems_free(&problems);
-    while (text.len <= TREE_TEXT_MAX)
+    while (text.len <= YAML_TEXT_MAX)
         buf_adds(&text, "# and more\n");
     assert_null(conf_load_text(buf_str(&text), text.len, &problems));
     assert_non_null(strstr(buf_str(&problems.text), "file is too long"));

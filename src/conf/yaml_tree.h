@@ -9,8 +9,8 @@
  * Ceilings: 1 MiB of text, 16 levels, 100,000 nodes, 1,000 names a map, 64 KiB a value. Aliases
  * (*name) share nodes.
  */
-#ifndef CONF_TREE_H
-#define CONF_TREE_H
+#ifndef CONF_YAML_TREE_H
+#define CONF_YAML_TREE_H
 
 #include "base/arena.h"
 #include "conf/problem.h"
@@ -19,29 +19,29 @@
 #include <stddef.h>
 
 enum {
-    TREE_TEXT_MAX = 1024 * 1024,
-    TREE_DEPTH = 16,
-    TREE_NODES = 100000,
-    TREE_NAMES = 1000, /* each new one is looked for among the others */
-    TREE_SCALAR = 65536
+    YAML_TEXT_MAX = 1024 * 1024,
+    YAML_DEPTH = 16,
+    YAML_NODES = 100000,
+    YAML_NAMES = 1000, /* each new one is looked for among the others */
+    YAML_SCALAR_MAX = 65536
 };
 
-enum node_kind { NODE_NOTHING, NODE_SCALAR, NODE_LIST, NODE_MAP };
+enum yaml_node_kind { YAML_NODE_NOTHING, YAML_NODE_SCALAR, YAML_NODE_LIST, YAML_NODE_MAP };
 
 /* What a value came from, weakest first. */
 enum origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_FIRST_USER, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
-struct node;
+struct yaml_node;
 struct member { /* of a map, or an item of a list (no key) */
     const char *key;
-    struct place key_place;
-    struct node *value;
+    struct position key_place;
+    struct yaml_node *value;
 };
 
-struct node {
-    enum node_kind kind;
+struct yaml_node {
+    enum yaml_node_kind kind;
     enum origin origin;
-    struct place place;
+    struct position place;
     const char *text; /* of a scalar; no NUL inside */
     size_t n;
     bool exact;  /* text stands in the file letter by letter, so columns inside it can be told */
@@ -52,16 +52,17 @@ struct node {
 };
 
 /* The tree, or NULL with problems added. An empty file is a problem. */
-struct node *tree_parse(struct arena *arena, const char *source, const char *text, size_t n,
-                        enum origin origin, struct problems *problems);
+struct yaml_node *yaml_tree_parse(struct arena *arena, const char *source, const char *text,
+                                  size_t n, enum origin origin, struct problems *problems);
 
-struct node *node_new(struct arena *arena, enum node_kind kind, enum origin origin,
-                      const struct place *at);
-struct node *node_scalar(struct arena *arena, const char *text, enum origin origin,
-                         const struct place *at);
-struct member *node_add(struct arena *arena, struct node *to, const char *key, struct node *value);
+struct yaml_node *yaml_node_new(struct arena *arena, enum yaml_node_kind kind, enum origin origin,
+                                const struct position *at);
+struct yaml_node *yaml_node_scalar(struct arena *arena, const char *text, enum origin origin,
+                                   const struct position *at);
+struct member *yaml_node_add(struct arena *arena, struct yaml_node *to, const char *key,
+                             struct yaml_node *value);
 /* NULL if there is none. */
-struct member *node_member(const struct node *map, const char *key);
+struct member *yaml_node_member(const struct yaml_node *map, const char *key);
 
 /* Nothing but characters that every writer and reader of text agrees on: UTF-8 without controls,
  * but for tab and line ends, and without the invisible line separators of YAML. */

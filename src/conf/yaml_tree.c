@@ -1,14 +1,14 @@
-#include "conf/tree.h"
+#include "conf/yaml_tree.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
-struct anchor {
+struct yaml_anchor {
     const char *name;
-    struct node *node;
-    struct anchor *next;
+    struct yaml_node *node;
+    struct yaml_anchor *next;
 };
 
 struct builder {
@@ -17,19 +17,19 @@ struct builder {
     const char *source;
     enum origin origin;
     yaml_parser_t *parser;
-    struct anchor *anchors; /* newest first: a name may be used again */
-    struct node *open[TREE_DEPTH];
-    const char *name[TREE_DEPTH]; /* under which the open node stands; NULL: an item */
-    const char *key[TREE_DEPTH];  /* the key that waits for its value, of a map */
-    struct place key_place[TREE_DEPTH];
+    struct yaml_anchor *anchors; /* newest first: a name may be used again */
+    struct yaml_node *open[YAML_DEPTH];
+    const char *name[YAML_DEPTH]; /* under which the open node stands; NULL: an item */
+    const char *key[YAML_DEPTH];  /* the key that waits for its value, of a map */
+    struct position key_place[YAML_DEPTH];
     size_t depth, nodes;
-    struct node *root;
+    struct yaml_node *root;
 };
 
-struct node *node_new(struct arena *arena, enum node_kind kind, enum origin origin,
-                      const struct place *at)
+struct yaml_node *yaml_node_new(struct arena *arena, enum yaml_node_kind kind, enum origin origin,
+                                const struct position *at)
 {
-    struct node *n = arena_zero(arena, 1, sizeof *n);
+    struct yaml_node *n = arena_zero(arena, 1, sizeof *n);
     n->kind = kind;
     n->origin = origin;
     n->place = *at;
@@ -37,16 +37,17 @@ struct node *node_new(struct arena *arena, enum node_kind kind, enum origin orig
     return n;
 }
 
-struct node *node_scalar(struct arena *arena, const char *text, enum origin origin,
-                         const struct place *at)
+struct yaml_node *yaml_node_scalar(struct arena *arena, const char *text, enum origin origin,
+                                   const struct position *at)
 {
-    struct node *n = node_new(arena, NODE_SCALAR, origin, at);
+    struct yaml_node *n = yaml_node_new(arena, YAML_NODE_SCALAR, origin, at);
     n->text = arena_strdup(arena, text);
     n->n = strlen(text);
     return n;
 }
 
-struct member *node_add(struct arena *arena, struct node *to, const char *key, struct node *value)
+struct member *yaml_node_add(struct arena *arena, struct yaml_node *to, const char *key,
+                             struct yaml_node *value)
 {
     if (to->count == to->room) {
         size_t room = to->room ? to->room * 2 : 4;
@@ -61,7 +62,7 @@ struct member *node_add(struct arena *arena, struct node *to, const char *key, s
     return m;
 }
 
-struct member *node_member(const struct node *map, const char *key)
+struct member *yaml_node_member(const struct yaml_node *map, const char *key)
 {
     for (size_t i = 0; i < map->count; i++)
         if (map->members[i].key && strcmp(map->members[i].key, key) == 0)
@@ -70,7 +71,7 @@ struct member *node_member(const struct node *map, const char *key)
 }
 
 /* One character of UTF-8 at s: its length, or 0 when it is malformed. */
-static size_t utf8_char(const unsigned char *s, size_t n, uint32_t *ret)
+static size_t yaml_utf8_char(const unsigned char *s, size_t n, uint32_t *ret)
 {
     static const struct {
         unsigned char mask, lead;
@@ -99,7 +100,7 @@ bool text_is_clean(const char *s, size_t n)
 {
     for (size_t i = 0; i < n;) {
         uint32_t c;
-        size_t len = utf8_char((const unsigned char *)s + i, n - i, &c);
+        size_t len = yaml_utf8_char((const unsigned char *)s + i, n - i, &c);
         if (len == 0 || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') ||
             (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
             (c & 0xFFFE) == 0xFFFE)
@@ -109,13 +110,13 @@ bool text_is_clean(const char *s, size_t n)
     return true;
 }
 
-static struct place mark_place(const struct builder *b, const yaml_mark_t *m)
+static struct position yaml_position_of(const struct builder *b, const yaml_mark_t *m)
 {
-    return (struct place){b->source, m->line + 1, m->column + 1};
+    return (struct position){b->source, m->line + 1, m->column + 1};
 }
 
 /* The path of what is being read: "balances[0].terms". */
-static const char *here(const struct builder *b, const char *last)
+static const char *yaml_path_here(const struct builder *b, const char *last)
 {
     struct buf path = BUF_INIT(1024);
     for (size_t i = 0; i < b->depth; i++) {
@@ -131,78 +132,78 @@ static const char *here(const struct builder *b, const char *last)
     return text;
 }
 
-static void refuse(struct builder *b, const struct place *at, const char *words)
+static void yaml_refuse(struct builder *b, const struct position *at, const char *words)
 {
     const char *key = b->depth ? b->key[b->depth - 1] : NULL;
-    problem_add(b->problems, at, here(b, key), "%s", words);
+    problem_add(b->problems, at, yaml_path_here(b, key), "%s", words);
 }
 
-static void refuse_quoting(struct builder *b, const struct place *at, const char *cause,
-                           const char *text, const char *expected)
+static void yaml_refuse_quoting(struct builder *b, const struct position *at, const char *cause,
+                                const char *text, const char *expected)
 {
     struct buf shown = BUF_INIT(512);
     show_text(&shown, text, strlen(text));
     const char *key = b->depth ? b->key[b->depth - 1] : NULL;
-    problem_add(b->problems, at, here(b, key), "%s %s; expected %s", cause, buf_str(&shown),
-                expected);
+    problem_add(b->problems, at, yaml_path_here(b, key), "%s %s; expected %s", cause,
+                buf_str(&shown), expected);
     buf_free(&shown);
 }
 
-static bool expects_key(const struct builder *b)
+static bool yaml_expects_key(const struct builder *b)
 {
-    return b->depth > 0 && b->open[b->depth - 1]->kind == NODE_MAP && !b->key[b->depth - 1];
+    return b->depth > 0 && b->open[b->depth - 1]->kind == YAML_NODE_MAP && !b->key[b->depth - 1];
 }
 
 /* Puts a finished or just opened node where it belongs. False ends the parse. */
-static bool place_node(struct builder *b, struct node *n)
+static bool yaml_place_node(struct builder *b, struct yaml_node *n)
 {
-    if (++b->nodes > TREE_NODES) {
-        refuse(b, &n->place, "too many values; expected at most 100000");
+    if (++b->nodes > YAML_NODES) {
+        yaml_refuse(b, &n->place, "too many values; expected at most 100000");
         return false;
     }
     if (b->depth == 0) {
         b->root = b->root ? b->root : n;
         return true;
     }
-    struct node *top = b->open[b->depth - 1];
-    if (top->kind == NODE_LIST) {
-        node_add(b->arena, top, NULL, n);
+    struct yaml_node *top = b->open[b->depth - 1];
+    if (top->kind == YAML_NODE_LIST) {
+        yaml_node_add(b->arena, top, NULL, n);
         return true;
     }
     const char **key = &b->key[b->depth - 1];
     if (*key) {
-        struct member *m = node_add(b->arena, top, *key, n);
+        struct member *m = yaml_node_add(b->arena, top, *key, n);
         m->key_place = b->key_place[b->depth - 1];
         *key = NULL;
         return true;
     }
-    if (n->kind != NODE_SCALAR) {
-        refuse(b, &n->place, "a list or map cannot be the name of a setting; expected a name");
+    if (n->kind != YAML_NODE_SCALAR) {
+        yaml_refuse(b, &n->place, "a list or map cannot be the name of a setting; expected a name");
         return false;
     }
-    if (top->count == TREE_NAMES) {
-        refuse(b, &n->place, "too many settings in one map; expected at most 1000");
+    if (top->count == YAML_NAMES) {
+        yaml_refuse(b, &n->place, "too many settings in one map; expected at most 1000");
         return false;
     }
-    struct member *twin = node_member(top, n->text);
+    struct member *twin = yaml_node_member(top, n->text);
     if (twin) {
         char expected[80];
         snprintf(expected, sizeof expected, "it once; it stands in line %zu already",
                  twin->key_place.line);
-        refuse_quoting(b, &n->place, "given twice", n->text, expected);
+        yaml_refuse_quoting(b, &n->place, "given twice", n->text, expected);
     }
     *key = n->text;
     b->key_place[b->depth - 1] = n->place;
     return true;
 }
 
-static bool open_node(struct builder *b, struct node *n)
+static bool yaml_open_node(struct builder *b, struct yaml_node *n)
 {
     const char *name = b->depth ? b->key[b->depth - 1] : NULL;
-    if (!place_node(b, n))
+    if (!yaml_place_node(b, n))
         return false;
-    if (b->depth == TREE_DEPTH) {
-        refuse(b, &n->place, "nested too deeply; expected at most 16 levels");
+    if (b->depth == YAML_DEPTH) {
+        yaml_refuse(b, &n->place, "nested too deeply; expected at most 16 levels");
         return false;
     }
     b->name[b->depth] = name;
@@ -211,47 +212,48 @@ static bool open_node(struct builder *b, struct node *n)
     return true;
 }
 
-static void remember_anchor(struct builder *b, const yaml_char_t *name, struct node *n)
+static void yaml_remember_anchor(struct builder *b, const yaml_char_t *name, struct yaml_node *n)
 {
     if (!name)
         return;
-    struct anchor *a = arena_zero(b->arena, 1, sizeof *a);
-    *a = (struct anchor){arena_strdup(b->arena, (const char *)name), n, b->anchors};
+    struct yaml_anchor *a = arena_zero(b->arena, 1, sizeof *a);
+    *a = (struct yaml_anchor){arena_strdup(b->arena, (const char *)name), n, b->anchors};
     b->anchors = a;
 }
 
-static bool on_alias(struct builder *b, const yaml_event_t *e)
+static bool yaml_on_alias(struct builder *b, const yaml_event_t *e)
 {
     const char *name = (const char *)e->data.alias.anchor;
-    struct place at = mark_place(b, &e->start_mark);
-    for (const struct anchor *a = b->anchors; a; a = a->next) {
+    struct position at = yaml_position_of(b, &e->start_mark);
+    for (const struct yaml_anchor *a = b->anchors; a; a = a->next) {
         if (strcmp(a->name, name) != 0)
             continue;
         for (size_t i = 0; i < b->depth; i++)
             if (b->open[i] == a->node) {
-                refuse_quoting(b, &at, "an alias of what it stands in", name, "a finished anchor");
+                yaml_refuse_quoting(b, &at, "an alias of what it stands in", name,
+                                    "a finished anchor");
                 return false;
             }
-        return place_node(b, a->node);
+        return yaml_place_node(b, a->node);
     }
-    refuse_quoting(b, &at, "an alias without an anchor", name, "&name earlier in the file");
+    yaml_refuse_quoting(b, &at, "an alias without an anchor", name, "&name earlier in the file");
     return false;
 }
 
-static bool on_scalar(struct builder *b, const yaml_event_t *e)
+static bool yaml_on_scalar(struct builder *b, const yaml_event_t *e)
 {
     const char *text = (const char *)e->data.scalar.value;
-    struct place at = mark_place(b, &e->start_mark);
+    struct position at = yaml_position_of(b, &e->start_mark);
     size_t n = e->data.scalar.length;
-    if (n > TREE_SCALAR) {
-        refuse(b, &at, "value is too long; expected at most 65536 bytes");
+    if (n > YAML_SCALAR_MAX) {
+        yaml_refuse(b, &at, "value is too long; expected at most 65536 bytes");
         return false;
     }
     if (memchr(text, '\0', n) || !text_is_clean(text, n)) {
-        refuse(b, &at, "value holds a control character; expected text");
+        yaml_refuse(b, &at, "value holds a control character; expected text");
         return false;
     }
-    struct node *s = node_scalar(b->arena, text, b->origin, &at);
+    struct yaml_node *s = yaml_node_scalar(b->arena, text, b->origin, &at);
     yaml_scalar_style_t style = e->data.scalar.style;
     bool one_line = e->start_mark.line == e->end_mark.line;
     s->plain = style == YAML_PLAIN_SCALAR_STYLE;
@@ -262,37 +264,38 @@ static bool on_scalar(struct builder *b, const yaml_event_t *e)
     for (size_t i = 0; i < n; i++)
         characters += ((unsigned char)text[i] & 0xC0) != 0x80;
     s->exact = one_line && e->end_mark.column - e->start_mark.column == characters + 2 * s->quoted;
-    if (!expects_key(b) && s->plain && (n == 0 || strcmp(text, "~") == 0 || !strcmp(text, "null")))
-        s->kind = NODE_NOTHING;
-    remember_anchor(b, e->data.scalar.anchor, s);
-    return place_node(b, s);
+    if (!yaml_expects_key(b) && s->plain &&
+        (n == 0 || strcmp(text, "~") == 0 || !strcmp(text, "null")))
+        s->kind = YAML_NODE_NOTHING;
+    yaml_remember_anchor(b, e->data.scalar.anchor, s);
+    return yaml_place_node(b, s);
 }
 
 /* False ends the parse, for good or ill. */
-static bool on_event(struct builder *b, const yaml_event_t *e, bool *ret_second)
+static bool yaml_on_event(struct builder *b, const yaml_event_t *e, bool *ret_second)
 {
-    struct place at = mark_place(b, &e->start_mark);
-    struct node *n;
+    struct position at = yaml_position_of(b, &e->start_mark);
+    struct yaml_node *n;
     switch ((int)e->type) {
     case YAML_SCALAR_EVENT:
-        return on_scalar(b, e);
+        return yaml_on_scalar(b, e);
     case YAML_ALIAS_EVENT:
-        return on_alias(b, e);
+        return yaml_on_alias(b, e);
     case YAML_SEQUENCE_START_EVENT:
-        n = node_new(b->arena, NODE_LIST, b->origin, &at);
-        remember_anchor(b, e->data.sequence_start.anchor, n);
-        return open_node(b, n);
+        n = yaml_node_new(b->arena, YAML_NODE_LIST, b->origin, &at);
+        yaml_remember_anchor(b, e->data.sequence_start.anchor, n);
+        return yaml_open_node(b, n);
     case YAML_MAPPING_START_EVENT:
-        n = node_new(b->arena, NODE_MAP, b->origin, &at);
-        remember_anchor(b, e->data.mapping_start.anchor, n);
-        return open_node(b, n);
+        n = yaml_node_new(b->arena, YAML_NODE_MAP, b->origin, &at);
+        yaml_remember_anchor(b, e->data.mapping_start.anchor, n);
+        return yaml_open_node(b, n);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
         b->depth--;
         return true;
     case YAML_DOCUMENT_START_EVENT:
         if (*ret_second)
-            refuse(b, &at, "a second document; expected one");
+            yaml_refuse(b, &at, "a second document; expected one");
         *ret_second = true;
         return true;
     default:
@@ -300,14 +303,14 @@ static bool on_event(struct builder *b, const yaml_event_t *e, bool *ret_second)
     }
 }
 
-static void syntax_error(struct builder *b)
+static void yaml_syntax_error(struct builder *b)
 {
     const yaml_parser_t *p = b->parser;
-    struct place at = mark_place(b, &p->problem_mark);
+    struct position at = yaml_position_of(b, &p->problem_mark);
     if (p->error == YAML_MEMORY_ERROR)
         mem_out(); /* not the text's fault: a worker that refuses its settings ends the daemon */
     if (p->error == YAML_READER_ERROR) {
-        problem_add(b->problems, &(struct place){b->source, 0, 0}, "",
+        problem_add(b->problems, &(struct position){b->source, 0, 0}, "",
                     "not UTF-8 text at byte %zu; expected YAML", p->problem_offset);
         return;
     }
@@ -316,22 +319,22 @@ static void syntax_error(struct builder *b)
                 p->context ? p->context : "");
 }
 
-static void walk(struct builder *b)
+static void yaml_read_events(struct builder *b)
 {
     bool more = true, second = false;
     while (more) {
         yaml_event_t e;
         if (!yaml_parser_parse(b->parser, &e)) {
-            syntax_error(b);
+            yaml_syntax_error(b);
             return;
         }
-        more = on_event(b, &e, &second);
+        more = yaml_on_event(b, &e, &second);
         yaml_event_delete(&e);
     }
 }
 
-struct node *tree_parse(struct arena *arena, const char *source, const char *text, size_t n,
-                        enum origin origin, struct problems *problems)
+struct yaml_node *yaml_tree_parse(struct arena *arena, const char *source, const char *text,
+                                  size_t n, enum origin origin, struct problems *problems)
 {
     yaml_parser_t parser;
     struct builder b = {.arena = arena,
@@ -339,9 +342,9 @@ struct node *tree_parse(struct arena *arena, const char *source, const char *tex
                         .source = source,
                         .origin = origin,
                         .parser = &parser};
-    struct place start = {source, 1, 1};
+    struct position start = {source, 1, 1};
     size_t before = problems->count;
-    if (n > TREE_TEXT_MAX) {
+    if (n > YAML_TEXT_MAX) {
         problem_add(problems, &start, "", "file is too long; expected at most 1 MiB");
         return NULL;
     }
@@ -349,15 +352,15 @@ struct node *tree_parse(struct arena *arena, const char *source, const char *tex
         mem_out();
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    walk(&b);
+    yaml_read_events(&b);
     yaml_parser_delete(&parser);
     if (problems->count > before && (!b.root || b.depth > 0))
         return NULL;
-    if (!b.root || b.root->kind == NODE_NOTHING) {
+    if (!b.root || b.root->kind == YAML_NODE_NOTHING) {
         problem_add(problems, &start, "", "file is empty; expected settings");
         return NULL;
     }
-    if (b.root->kind != NODE_MAP) {
+    if (b.root->kind != YAML_NODE_MAP) {
         problem_add(problems, &b.root->place, "", "not a map of settings; expected chain: …");
         return NULL;
     }
