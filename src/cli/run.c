@@ -151,7 +151,7 @@ static int run_workers(struct conf *conf, const struct cli *cli, struct err *err
                               .reload_len = again.len,
                               .reload_ms = RELOAD_MS,
                               .on_part = reload_part_taken};
-    int status = supervise(&ask, err);
+    int status = supervisor_run(&ask, err);
     buf_free(&again);
     services_free(services);
     return status;

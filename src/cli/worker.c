@@ -13,8 +13,8 @@
 #include "proc/alive.h"
 #include "proc/child.h"
 #include "proc/counters.h"
+#include "proc/crash_report.h"
 #include "proc/hint.h"
-#include "proc/last_words.h"
 #include "proc/stop.h"
 #include "web/web.h"
 
@@ -163,7 +163,7 @@ int command_worker(struct cli *cli)
         return status;
     log_setup((enum log_level)conf->log.level, conf->log.json, role);
     counters_attach(role);
-    last_words_install();
+    crash_report_install();
     alive_begin();
     stop_install();
     if (supervised)

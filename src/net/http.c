@@ -45,14 +45,14 @@ struct http {
     size_t made;
 };
 
-static void *resize(void *p, size_t n)
+static void *http_resize(void *p, size_t n)
 {
     return mem_grow(p, n, 1);
 }
 
 int http_open(struct http **ret, struct err *err)
 {
-    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, mem_free, resize, mem_strdup,
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, mem_free, http_resize, mem_strdup,
                              mem_zero) != CURLE_OK)
         return err_set(err, ERR_FAILED, "libcurl does not start");
     struct http *h = mem_zero(1, sizeof *h);
@@ -71,7 +71,7 @@ int http_open(struct http **ret, struct err *err)
     return 0;
 }
 
-static void transfer_free(struct http_transfer *t)
+static void http_transfer_free(struct http_transfer *t)
 {
     curl_easy_cleanup(t->easy);
     buf_free(&t->body);
@@ -79,7 +79,7 @@ static void transfer_free(struct http_transfer *t)
     mem_free(t);
 }
 
-static void live_remove(struct http *h, struct http_transfer *t)
+static void http_live_remove(struct http *h, struct http_transfer *t)
 {
     if (t->prev_live)
         t->prev_live->next_live = t->next_live;
@@ -91,7 +91,7 @@ static void live_remove(struct http *h, struct http_transfer *t)
     curl_multi_remove_handle(h->multi, t->easy);
 }
 
-static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
+static size_t http_on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct http_transfer *t = ctx;
     buf_add(&t->body, bytes, size * n);
@@ -105,7 +105,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 /* A path that died in silence (a NAT that forgot, a cable) is noticed by the kernel when what we
  * sent stays unacknowledged, before the request's own time is up: there is time for another
  * connection. */
-static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+static int http_on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
 {
     unsigned ms = UNACKNOWLEDGED_MS;
     (void)ctx;
@@ -116,7 +116,7 @@ static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
 }
 
 /* A certificate authority of one's own, by the names that the curl command and OpenSSL know. */
-static void trust(CURL *e)
+static void http_set_trust(CURL *e)
 {
     const char *file = getenv("CURL_CA_BUNDLE"), *folder = getenv("SSL_CERT_DIR");
     if (!file || !*file)
@@ -128,7 +128,7 @@ static void trust(CURL *e)
 }
 
 /* What never changes for a transfer is set once, not for each request. */
-static void set_up(struct http *h, struct http_transfer *t)
+static void http_set_up(struct http *h, struct http_transfer *t)
 {
     CURL *e = t->easy;
     curl_easy_setopt(e, CURLOPT_PRIVATE, t);
@@ -140,12 +140,12 @@ static void set_up(struct http *h, struct http_transfer *t)
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->headers);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "trueup/" TRUEUP_VERSION);
     curl_easy_setopt(e, CURLOPT_POST, 1L);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, http_on_body);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->words);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    trust(e);
-    curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
+    http_set_trust(e);
+    curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, http_on_socket);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 10L);
@@ -153,7 +153,7 @@ static void set_up(struct http *h, struct http_transfer *t)
 
 /* curl asks again by itself when a kept connection turns out to be closed, but up to 8.x it counts
  * these over the life of a handle and gives up at the sixth; only a reset clears the count. */
-static void forget_retries(struct http *h, struct http_transfer *t)
+static void http_forget_retries(struct http *h, struct http_transfer *t)
 {
     long connects = 0;
     curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -162,23 +162,23 @@ static void forget_retries(struct http *h, struct http_transfer *t)
     curl_easy_reset(t->easy);
     mem_free(t->url);
     t->url = NULL;
-    set_up(h, t);
+    http_set_up(h, t);
 }
 
-static void make_idle(struct http *h, struct http_transfer *t)
+static void http_make_idle(struct http *h, struct http_transfer *t)
 {
-    forget_retries(h, t);
+    http_forget_retries(h, t);
     if (t->body.room > KEPT_BODY)
         buf_free(&t->body);
     t->next = h->idle;
     h->idle = t;
 }
 
-static void free_list(struct http_transfer *t)
+static void http_free_list(struct http_transfer *t)
 {
     while (t) {
         struct http_transfer *next = t->next;
-        transfer_free(t);
+        http_transfer_free(t);
         t = next;
     }
 }
@@ -189,8 +189,8 @@ void http_close(struct http *h)
         return;
     while (h->live)
         http_cancel(h, h->live);
-    free_list(h->finished);
-    free_list(h->idle);
+    http_free_list(h->finished);
+    http_free_list(h->idle);
     if (h->multi)
         curl_multi_cleanup(h->multi);
     curl_slist_free_all(h->headers);
@@ -198,7 +198,7 @@ void http_close(struct http *h)
     curl_global_cleanup();
 }
 
-static struct http_transfer *transfer_make(struct http *h)
+static struct http_transfer *http_transfer_make(struct http *h)
 {
     struct http_transfer *t = mem_zero(1, sizeof *t);
     t->easy = curl_easy_init();
@@ -206,12 +206,12 @@ static struct http_transfer *transfer_make(struct http *h)
         mem_free(t);
         return NULL;
     }
-    set_up(h, t);
+    http_set_up(h, t);
     h->made++;
     return t;
 }
 
-static struct http_transfer *transfer_get(struct http *h, struct err *err)
+static struct http_transfer *http_transfer_get(struct http *h, struct err *err)
 {
     struct http_transfer *t = h->idle;
     if (t) {
@@ -222,20 +222,20 @@ static struct http_transfer *transfer_get(struct http *h, struct err *err)
         err_set(err, ERR_FAILED, "%d HTTP requests are in flight already", HTTP_TRANSFERS_MAX);
         return NULL;
     }
-    t = transfer_make(h);
+    t = http_transfer_make(h);
     if (!t)
         err_set(err, ERR_FAILED, "libcurl has no memory");
     return t;
 }
 
-static int refused(CURLMcode rc, struct err *err)
+static int http_set_error(CURLMcode rc, struct err *err)
 {
     if (rc == CURLM_OUT_OF_MEMORY)
         mem_out();
     return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
 }
 
-static void set_url(struct http_transfer *t, const char *url)
+static void http_set_url(struct http_transfer *t, const char *url)
 {
     if (t->url && strcmp(t->url, url) == 0)
         return;
@@ -249,7 +249,7 @@ static void set_url(struct http_transfer *t, const char *url)
 int http_post(struct http *h, const struct http_post *post, struct http_transfer **ret,
               struct err *err)
 {
-    struct http_transfer *t = transfer_get(h, err);
+    struct http_transfer *t = http_transfer_get(h, err);
     if (!t)
         return -1;
     int left = ms_until(post->deadline_ms);
@@ -261,7 +261,7 @@ int http_post(struct http *h, const struct http_post *post, struct http_transfer
     t->too_large = false;
     t->words[0] = '\0';
     t->next = NULL;
-    set_url(t, post->url);
+    http_set_url(t, post->url);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, post->body);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body_len);
     curl_easy_setopt(t->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)post->reply_max);
@@ -270,8 +270,8 @@ int http_post(struct http *h, const struct http_post *post, struct http_transfer
                      timeout < CONNECT_MS ? timeout : CONNECT_MS);
     CURLMcode rc = curl_multi_add_handle(h->multi, t->easy);
     if (rc != CURLM_OK) {
-        make_idle(h, t);
-        return refused(rc, err);
+        http_make_idle(h, t);
+        return http_set_error(rc, err);
     }
     t->next_live = h->live;
     if (h->live)
@@ -289,14 +289,14 @@ void http_cancel(struct http *h, struct http_transfer *t)
         *at = t->next;
         if (h->finished_tail == &t->next)
             h->finished_tail = at;
-        make_idle(h, t);
+        http_make_idle(h, t);
         return;
     }
-    live_remove(h, t);
-    make_idle(h, t);
+    http_live_remove(h, t);
+    http_make_idle(h, t);
 }
 
-static void collect(struct http *h)
+static void http_collect_done(struct http *h)
 {
     int left;
     for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &left)) != NULL;) {
@@ -308,7 +308,7 @@ static void collect(struct http *h)
         if (result == CURLE_OUT_OF_MEMORY)
             mem_out();
         t->result = result;
-        live_remove(h, t);
+        http_live_remove(h, t);
         t->next = NULL;
         *h->finished_tail = t;
         h->finished_tail = &t->next;
@@ -320,8 +320,8 @@ int http_kick(struct http *h, struct err *err)
     int running;
     CURLMcode rc = curl_multi_perform(h->multi, &running);
     if (rc != CURLM_OK)
-        return refused(rc, err);
-    collect(h);
+        return http_set_error(rc, err);
+    http_collect_done(h);
     return 0;
 }
 
@@ -342,7 +342,7 @@ int http_wait(struct http *h, int timeout_ms, int wake_fd, bool *ret_woken, stru
         CURLMcode rc =
             curl_multi_poll(h->multi, &wake, wake_fd >= 0 ? 1 : 0, alive_slice(left), &ready);
         if (rc != CURLM_OK)
-            return refused(rc, err);
+            return http_set_error(rc, err);
         if (wake_fd >= 0 && wake.revents) {
             *ret_woken = true;
             return 0;
@@ -370,7 +370,7 @@ static const struct {
     {CURLE_UNSUPPORTED_PROTOCOL, HTTP_BAD_URL},
 };
 
-static enum http_trouble trouble_of(const struct http_transfer *t, int status)
+static enum http_trouble http_trouble_of(const struct http_transfer *t, int status)
 {
     enum http_trouble trouble = HTTP_BROKEN;
     for (size_t i = 0; i < COUNT_OF(troubles); i++)
@@ -381,7 +381,7 @@ static enum http_trouble trouble_of(const struct http_transfer *t, int status)
     return trouble == HTTP_FINE && status >= 300 && status < 400 ? HTTP_REDIRECT : trouble;
 }
 
-static void describe(const struct http_transfer *t, struct http_reply *r)
+static void http_describe_trouble(const struct http_transfer *t, struct http_reply *r)
 {
     char where[URL_TEXT];
     char *to = NULL;
@@ -412,7 +412,7 @@ static void describe(const struct http_transfer *t, struct http_reply *r)
 
 /* Whether curl counts a body in the size of "the request" depends on its length and on curl's
  * version; request headers are always shorter than a body that is left out. */
-static uint64_t bytes_out(const struct http_transfer *t)
+static uint64_t http_bytes_out(const struct http_transfer *t)
 {
     long request = 0;
     curl_off_t body = 0;
@@ -446,19 +446,19 @@ bool http_take(struct http *h, struct http_reply *ret)
         .body = buf_str(&t->body),
         .body_len = t->body.len,
         .retry_after_ms = retry_after > 0 ? (int64_t)retry_after * 1000 : -1,
-        .bytes_out = bytes_out(t),
+        .bytes_out = http_bytes_out(t),
         .bytes_in = (uint64_t)(headers > 0 ? headers : 0) + (uint64_t)(down > 0 ? down : 0),
         .transfer = t,
     };
-    ret->trouble = trouble_of(t, ret->status);
-    describe(t, ret);
+    ret->trouble = http_trouble_of(t, ret->status);
+    http_describe_trouble(t, ret);
     return true;
 }
 
 void http_reply_done(struct http *h, struct http_reply *r)
 {
     if (r->transfer)
-        make_idle(h, r->transfer);
+        http_make_idle(h, r->transfer);
     r->transfer = NULL;
     r->body = "";
     r->body_len = 0;

@@ -3,14 +3,14 @@
 
 #include <openssl/crypto.h>
 
-static void *get(size_t n, const char *file, int line)
+static void *memory_get(size_t n, const char *file, int line)
 {
     (void)file;
     (void)line;
     return mem_alloc(n);
 }
 
-static void give_back(void *p, const char *file, int line)
+static void memory_give_back(void *p, const char *file, int line)
 {
     (void)file;
     (void)line;
@@ -18,15 +18,15 @@ static void give_back(void *p, const char *file, int line)
 }
 
 /* To no size at all is how OpenSSL frees. */
-static void *resize(void *p, size_t n, const char *file, int line)
+static void *memory_resize(void *p, size_t n, const char *file, int line)
 {
     if (n > 0)
         return mem_grow(p, n, 1);
-    give_back(p, file, line);
+    memory_give_back(p, file, line);
     return NULL;
 }
 
 void net_memory_init(void)
 {
-    CRYPTO_set_mem_functions(get, resize, give_back);
+    CRYPTO_set_mem_functions(memory_get, memory_resize, memory_give_back);
 }

@@ -46,21 +46,21 @@ struct ws {
 
 /* The library's last words: some faults (of TLS, mainly) are told nowhere else. A global, as logs
  * are; this process has one connection at a time. */
-static char last_words[WS_TEXT];
+static char ws_library_error[WS_TEXT];
 
-static void on_library_log(int level, const char *line)
+static void ws_on_library_log(int level, const char *line)
 {
     (void)level;
-    snprintf(last_words, sizeof last_words, "%.*s", (int)strcspn(line, "\n"), line);
+    snprintf(ws_library_error, sizeof ws_library_error, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
-static void ended(struct ws *w, const char *why, size_t n)
+static void ws_on_end(struct ws *w, const char *why, size_t n)
 {
     char text[WS_TEXT * 2];
     if (w->state == WS_CLOSED)
         return;
     snprintf(text, sizeof text, "%.*s%s%s", (int)(n > 150 ? 150 : n), why,
-             last_words[0] ? ": " : "", last_words);
+             ws_library_error[0] ? ": " : "", ws_library_error);
     url_scrub(w->why, sizeof w->why, text, w->own_url);
     w->state = WS_CLOSED;
     w->happened = true;
@@ -69,7 +69,7 @@ static void ended(struct ws *w, const char *why, size_t n)
 /* ---- receiving ------------------------------------------------------------------------------- */
 
 /* −1 ends the connection. */
-static int take_piece(struct ws *w, const char *in, size_t n)
+static int ws_take_piece(struct ws *w, const char *in, size_t n)
 {
     if (lws_is_first_fragment(w->wsi))
         buf_clear(&w->message);
@@ -77,7 +77,7 @@ static int take_piece(struct ws *w, const char *in, size_t n)
     if (w->message.overflow) {
         char why[80];
         int len = snprintf(why, sizeof why, "a message of more than %zu bytes", w->ask.message_max);
-        ended(w, why, (size_t)len);
+        ws_on_end(w, why, (size_t)len);
         return -1;
     }
     if (!lws_is_final_fragment(w->wsi))
@@ -103,7 +103,7 @@ int ws_send(struct ws *w, const char *text, size_t n, struct err *err)
     return 0;
 }
 
-static int send_next(struct ws *w)
+static int ws_send_next(struct ws *w)
 {
     if (w->sent >= w->out.len)
         return 0;
@@ -115,7 +115,7 @@ static int send_next(struct ws *w)
     }
     memcpy(w->frame + LWS_PRE, text, n);
     if (lws_write(w->wsi, w->frame + LWS_PRE, n, LWS_WRITE_TEXT) < (int)n) {
-        ended(w, "sending failed", 14);
+        ws_on_end(w, "sending failed", 14);
         return -1;
     }
     w->sent += n + 1;
@@ -129,7 +129,7 @@ static int send_next(struct ws *w)
 }
 
 /* name:password of the URL as an Authorization header. */
-static int add_authorization(struct ws *w, unsigned char **at, unsigned char *end)
+static int ws_add_authorization(struct ws *w, unsigned char **at, unsigned char *end)
 {
     char coded[720], value[740];
     if (!w->url.user[0])
@@ -144,8 +144,8 @@ static int add_authorization(struct ws *w, unsigned char **at, unsigned char *en
 /* ---- the library's events -------------------------------------------------------------------- */
 
 /* Of its many events those that concern us; a return other than 0 closes the connection. */
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-                    size_t n)
+static int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t n)
 {
     struct lws_context *context = wsi ? lws_get_context(wsi) : NULL;
     struct ws *w = context ? lws_context_user(context) : NULL;
@@ -163,31 +163,31 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         w->happened = true;
         lws_callback_on_writable(wsi);
     } else if ((int)reason == LWS_CALLBACK_CLIENT_RECEIVE) {
-        return take_piece(w, in, n);
+        return ws_take_piece(w, in, n);
     } else if ((int)reason == LWS_CALLBACK_CLIENT_WRITEABLE) {
-        return send_next(w);
+        return ws_send_next(w);
     } else if ((int)reason == LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER) {
         unsigned char **at = in;
-        return add_authorization(w, at, *at + n);
+        return ws_add_authorization(w, at, *at + n);
     } else if ((int)reason == LWS_CALLBACK_CLIENT_CONNECTION_ERROR) {
-        ended(w, in ? in : "no connection", in ? n : 13);
+        ws_on_end(w, in ? in : "no connection", in ? n : 13);
         w->wsi = NULL;
     } else if ((int)reason == LWS_CALLBACK_CLIENT_CLOSED) {
-        ended(w, "the connection was closed", 25);
+        ws_on_end(w, "the connection was closed", 25);
         w->wsi = NULL;
     }
     return 0;
 }
 
 static const struct lws_protocols protocols[] = {
-    {"rpc", on_event, 0, RECEIVE_PIECE, 0, NULL, 0},
+    {"rpc", ws_on_event, 0, RECEIVE_PIECE, 0, NULL, 0},
     {NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* The library's built-in place for authorities is a relative one in Debian: it is always told. */
-static const char *authorities(void)
+static const char *ws_ca_file(void)
 {
     static const char *const usual[] = {"/etc/ssl/certs/ca-certificates.crt",
                                         "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
@@ -200,15 +200,15 @@ static const char *authorities(void)
     return NULL;
 }
 
-static const char *environment(const char *name)
+static const char *ws_environment(const char *name)
 {
     return getenv(name);
 }
 
-static int make_context(struct ws *w, struct err *err)
+static int ws_make_context(struct ws *w, struct err *err)
 {
     char proxy[600];
-    ws_url_proxy(&w->url, environment, proxy, sizeof proxy);
+    ws_url_proxy(&w->url, ws_environment, proxy, sizeof proxy);
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN,
         .protocols = protocols,
@@ -216,20 +216,21 @@ static int make_context(struct ws *w, struct err *err)
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
         .http_proxy_address = proxy,
-        .client_ssl_ca_filepath = w->url.secure ? authorities() : NULL,
+        .client_ssl_ca_filepath = w->url.secure ? ws_ca_file() : NULL,
         .connect_timeout_secs = CONNECT_S,
         .fd_limit_per_thread = FDS, /* it would make room for as many as the process may open */
         .user = w,
     };
     w->context = lws_create_context(&info);
     if (!w->context)
-        return err_set(err, ERR_FAILED, "the WebSocket library does not start: %s", last_words);
-    last_words[0] = '\0'; /* it complains of the empty proxy address */
+        return err_set(err, ERR_FAILED, "the WebSocket library does not start: %s",
+                       ws_library_error);
+    ws_library_error[0] = '\0'; /* it complains of the empty proxy address */
     return 0;
 }
 
 /* A copy of the descriptor: the library closes what it was given. */
-static int watch_wake(struct ws *w, struct err *err)
+static int ws_watch_wake(struct ws *w, struct err *err)
 {
     lws_sock_file_fd_type fd;
     if (w->ask.wake_fd < 0)
@@ -243,7 +244,7 @@ static int watch_wake(struct ws *w, struct err *err)
     return 0;
 }
 
-static void begin(struct ws *w)
+static void ws_connect(struct ws *w)
 {
     struct lws_client_connect_info info = {
         .context = w->context,
@@ -261,7 +262,7 @@ static void begin(struct ws *w)
         .pwsi = &w->wsi,
     };
     if (!lws_client_connect_via_info(&info))
-        ended(w, "no connection", 13);
+        ws_on_end(w, "no connection", 13);
 }
 
 int ws_open(const struct ws_ask *ask, struct ws **ret, struct err *err)
@@ -273,14 +274,14 @@ int ws_open(const struct ws_ask *ask, struct ws **ret, struct err *err)
     w->policy.secs_since_valid_ping = (uint16_t)ask->ping_s;
     w->policy.secs_since_valid_hangup = (uint16_t)(ask->ping_s * 2);
     snprintf(w->own_url, sizeof w->own_url, "%s", ask->url);
-    lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
-    last_words[0] = '\0';
-    if (ws_url_parse(ask->url, &w->url, err) < 0 || make_context(w, err) < 0 ||
-        watch_wake(w, err) < 0) {
+    lws_set_log_level(LLL_ERR | LLL_WARN, ws_on_library_log);
+    ws_library_error[0] = '\0';
+    if (ws_url_parse(ask->url, &w->url, err) < 0 || ws_make_context(w, err) < 0 ||
+        ws_watch_wake(w, err) < 0) {
         ws_close(w);
         return -1;
     }
-    begin(w);
+    ws_connect(w);
     *ret = w;
     return 0;
 }
@@ -302,7 +303,7 @@ void ws_close(struct ws *w)
 
 /* lws_service() runs timers before it waits, and then waits for the next one: told to, it does not.
  */
-static void on_timer(lws_sorted_usec_list_t *timer)
+static void ws_on_timer(lws_sorted_usec_list_t *timer)
 {
     /* lws_container_of() would do, were it not for clang's -Wcast-align. */
     struct ws *w = (struct ws *)(void *)((char *)timer - offsetof(struct ws, timer));
@@ -315,7 +316,7 @@ void ws_wait(struct ws *w, int64_t deadline_ms)
     w->happened = w->timed_out = false;
     if (w->state == WS_CLOSED)
         return;
-    lws_sul_schedule(w->context, 0, &w->timer, on_timer,
+    lws_sul_schedule(w->context, 0, &w->timer, ws_on_timer,
                      (lws_usec_t)alive_slice(ms_until(deadline_ms)) * 1000 + 1);
     while (!w->happened && !w->timed_out && lws_service(w->context, 0) >= 0)
         ;

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 /* Percent-decoding of the user part; what is no escape stays as it is. */
-static void decode(const char *s, size_t n, char *out, size_t room)
+static void ws_url_decode(const char *s, size_t n, char *out, size_t room)
 {
     size_t k = 0;
     for (size_t i = 0; i < n && k + 1 < room; i++) {
@@ -21,7 +21,7 @@ static void decode(const char *s, size_t n, char *out, size_t room)
 }
 
 /* host, [v6], host:port, [v6]:port */
-static bool take_host(const char *s, size_t n, struct ws_url *u)
+static bool ws_url_take_host(const char *s, size_t n, struct ws_url *u)
 {
     uint64_t port = u->secure ? 443 : 80;
     bool six = n > 0 && s[0] == '[';
@@ -61,8 +61,8 @@ int ws_url_parse(const char *url, struct ws_url *ret, struct err *err)
         if (s[i] == '@')
             host = i + 1;
     if (host > 0)
-        decode(s, host - 1, u.user, sizeof u.user);
-    if (!take_host(s + host, end - host, &u))
+        ws_url_decode(s, host - 1, u.user, sizeof u.user);
+    if (!ws_url_take_host(s + host, end - host, &u))
         return err_set(err, ERR_USAGE, "the WebSocket URL has no proper host and port");
     const char *path = s + end;
     size_t n = strcspn(path, "#");
@@ -77,7 +77,7 @@ int ws_url_parse(const char *url, struct ws_url *ret, struct err *err)
 
 /* no_proxy as curl reads it: names separated by commas or blanks, "*" is everything, and a name
  * covers its subdomains, with or without a leading dot. */
-static bool goes_direct(const char *list, const char *host)
+static bool ws_url_goes_direct(const char *list, const char *host)
 {
     size_t have = strlen(host);
     while (list && *list) {
@@ -103,7 +103,8 @@ static bool goes_direct(const char *list, const char *host)
     return false;
 }
 
-static const char *first_set(const char *(*env)(const char *), const char *const *names, size_t n)
+static const char *ws_url_first_set(const char *(*env)(const char *), const char *const *names,
+                                    size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const char *value = env(names[i]);
@@ -121,9 +122,9 @@ void ws_url_proxy(const struct ws_url *u, const char *(*env)(const char *name), 
     static const char *const secure[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
     static const char *const none[] = {"no_proxy", "NO_PROXY"};
     ret[0] = '\0';
-    const char *proxy = u->secure ? first_set(env, secure, COUNT_OF(secure))
-                                  : first_set(env, plain, COUNT_OF(plain));
-    if (!proxy || goes_direct(first_set(env, none, COUNT_OF(none)), u->host))
+    const char *proxy = u->secure ? ws_url_first_set(env, secure, COUNT_OF(secure))
+                                  : ws_url_first_set(env, plain, COUNT_OF(plain));
+    if (!proxy || ws_url_goes_direct(ws_url_first_set(env, none, COUNT_OF(none)), u->host))
         return;
     const char *scheme = strstr(proxy, "://");
     if (scheme && strncasecmp(proxy, "http://", 7) != 0)

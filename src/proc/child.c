@@ -20,7 +20,7 @@ static const char settings_mark[] = "TRUEUP_SETTINGS_FD=3";
 
 /* What a worker may see of our environment: where programs, certificates, proxies and libpq's own
  * files are. Everything else, and with it every secret of ours, stays behind. */
-static bool may_pass(const char *entry)
+static bool child_may_pass(const char *entry)
 {
     static const char *const names[] = {"PATH=",
                                         "HOME=",
@@ -49,18 +49,18 @@ static bool may_pass(const char *entry)
     return false;
 }
 
-static void clean_environment(char *ret[ENVIRONMENT_MAX])
+static void child_clean_environment(char *ret[ENVIRONMENT_MAX])
 {
     size_t n = 0;
     for (char **e = environ; *e && n < ENVIRONMENT_MAX - 2; e++)
-        if (may_pass(*e))
+        if (child_may_pass(*e))
             ret[n++] = *e;
     ret[n++] = (char *)(uintptr_t)settings_mark;
     ret[n] = NULL;
 }
 
 /* The whole text must fit the pipe: nobody reads it before the child runs. */
-static int settings_pipe(const char *settings, size_t n, int fds[2], struct err *err)
+static int child_settings_pipe(const char *settings, size_t n, int fds[2], struct err *err)
 {
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_set(err, ERR_FAILED, "pipe: %s", strerror(errno));
@@ -79,7 +79,7 @@ static int settings_pipe(const char *settings, size_t n, int fds[2], struct err 
 
 /* From here on only exec or _exit. fds at or below 4 are moved up first, so that dup2 to 3 and 4
  * cannot overwrite one still needed. */
-static void become(const struct child_ask *ask, int settings_fd, int result_fd, pid_t parent)
+static void child_exec(const struct child_ask *ask, int settings_fd, int result_fd, pid_t parent)
 {
     char *env[ENVIRONMENT_MAX];
     char *args[] = {(char *)(uintptr_t) "trueup", (char *)(uintptr_t) "worker",
@@ -106,7 +106,7 @@ static void become(const struct child_ask *ask, int settings_fd, int result_fd, 
         _exit(1);
     if (result_high >= 0 && dup2(result_high, CHILD_RESULT_FD) < 0)
         _exit(1);
-    clean_environment(env);
+    child_clean_environment(env);
     execve("/proc/self/exe", args, env);
     _exit(127);
 }
@@ -115,7 +115,7 @@ int child_start(const struct child_ask *ask, int *result_fd, pid_t *ret, struct 
 {
     int in[2], out[2] = {-1, -1};
     pid_t parent = getpid();
-    if (settings_pipe(ask->text, ask->n, in, err) < 0)
+    if (child_settings_pipe(ask->text, ask->n, in, err) < 0)
         return -1;
     if (result_fd && pipe2(out, O_CLOEXEC) < 0) {
         close(in[0]);
@@ -123,7 +123,7 @@ int child_start(const struct child_ask *ask, int *result_fd, pid_t *ret, struct 
     }
     pid_t pid = fork();
     if (pid == 0)
-        become(ask, in[0], out[1], parent);
+        child_exec(ask, in[0], out[1], parent);
     int why = errno;
     close(in[0]);
     if (result_fd)

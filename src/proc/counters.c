@@ -19,14 +19,14 @@ enum { READ_TRIES = 100 };
 
 typedef _Atomic uint64_t number;
 
-struct text {
+struct counters_text {
     number sequence; /* odd while it is being written */
     number at;       /* wall s */
     char bytes[COUNTERS_TEXT];
 };
 
 struct endpoint_cells {
-    struct text name, paused_why, reader;
+    struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, took_ms, answers, latency_us, paused_until,
         answered_at, batch, gas;
@@ -38,7 +38,7 @@ struct lap_cells {
 };
 
 struct worker_cells {
-    struct text name, obituary;
+    struct counters_text name, exit_reason;
     number pid, started, parked_until, deaths[DEATHS];
 };
 
@@ -46,9 +46,9 @@ struct part {
     number cells[CELLS];
     struct endpoint_cells endpoints[COUNTERS_ENDPOINTS];
     struct lap_cells laps[COUNTERS_BALANCES];
-    struct text trouble;
+    struct counters_text trouble;
     number alive_until; /* monotonic ms */
-    char last_words[COUNTERS_WORDS];
+    char crash_report[COUNTERS_WORDS];
 };
 
 struct page {
@@ -74,41 +74,41 @@ const char *const counters_methods[COUNTERS_METHODS] = {
     "other",       "eth_call",    "eth_getLogs",  "eth_getBlockByNumber", "eth_getBlockByHash",
     "eth_chainId", "eth_getCode", "eth_subscribe"};
 
-static uint64_t get(const number *n)
+static uint64_t counters_load(const number *n)
 {
     return atomic_load_explicit(n, memory_order_relaxed);
 }
 
 /* One writer: no read-modify-write is needed. */
-static void put(number *n, uint64_t v)
+static void counters_store(number *n, uint64_t v)
 {
     atomic_store_explicit(n, v, memory_order_relaxed);
 }
 
-static void more(number *n, uint64_t by)
+static void counters_increase(number *n, uint64_t by)
 {
-    put(n, get(n) + by);
+    counters_store(n, counters_load(n) + by);
 }
 
-static void text_put(struct text *t, const char *words)
+static void counters_text_put(struct counters_text *t, const char *words)
 {
-    uint64_t s = get(&t->sequence) | 1; /* a writer killed half-way left it odd */
+    uint64_t s = counters_load(&t->sequence) | 1; /* a writer killed half-way left it odd */
     atomic_store_explicit(&t->sequence, s, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
     snprintf(t->bytes, sizeof t->bytes, "%s", words ? words : "");
-    put(&t->at, (uint64_t)wall_seconds());
+    counters_store(&t->at, (uint64_t)wall_seconds());
     atomic_store_explicit(&t->sequence, s + 1, memory_order_release);
 }
 
 /* "" when it cannot be had whole: a writer may have died in the middle of it. */
-static uint64_t text_get(const struct text *t, char *ret, size_t room)
+static uint64_t counters_text_get(const struct counters_text *t, char *ret, size_t room)
 {
     for (int i = 0; i < READ_TRIES; i++) {
         uint64_t before = atomic_load_explicit(&t->sequence, memory_order_acquire);
         if (before & 1)
             continue;
         char copy[COUNTERS_TEXT];
-        uint64_t at = get(&t->at);
+        uint64_t at = counters_load(&t->at);
         memcpy(copy, t->bytes, sizeof copy);
         atomic_thread_fence(memory_order_acquire);
         if (atomic_load_explicit(&t->sequence, memory_order_relaxed) == before) {
@@ -125,22 +125,22 @@ static uint64_t text_get(const struct text *t, char *ret, size_t room)
 
 void counters_add(enum cell c, uint64_t n)
 {
-    more(&mine->cells[c], n);
+    counters_increase(&mine->cells[c], n);
 }
 
 void counters_set(enum cell c, uint64_t value)
 {
-    put(&mine->cells[c], value);
+    counters_store(&mine->cells[c], value);
 }
 
 void counters_event_to_row(int64_t ms, uint64_t n)
 {
     ms = ms < 0 ? 0 : ms;
-    more(&mine->cells[CELL_EVENT_ROWS], n);
-    more(&mine->cells[CELL_EVENT_MS], (uint64_t)ms * n);
+    counters_increase(&mine->cells[CELL_EVENT_ROWS], n);
+    counters_increase(&mine->cells[CELL_EVENT_MS], (uint64_t)ms * n);
     for (int i = 0; i < COUNTERS_BUCKETS; i++)
         if (ms <= counters_bucket_ms[i])
-            more(&mine->cells[CELL_EVENT_BUCKET + i], n);
+            counters_increase(&mine->cells[CELL_EVENT_BUCKET + i], n);
 }
 
 void counters_lap(size_t balance, bool fresh, uint64_t rows)
@@ -148,24 +148,24 @@ void counters_lap(size_t balance, bool fresh, uint64_t rows)
     if (balance >= COUNTERS_BALANCES)
         return;
     struct lap_cells *l = &mine->laps[balance];
-    if (fresh || get(&l->started) == 0) {
-        more(&l->laps, get(&l->started) != 0);
-        put(&l->started, (uint64_t)wall_seconds());
-        put(&l->rows, 0);
+    if (fresh || counters_load(&l->started) == 0) {
+        counters_increase(&l->laps, counters_load(&l->started) != 0);
+        counters_store(&l->started, (uint64_t)wall_seconds());
+        counters_store(&l->rows, 0);
     }
-    more(&l->rows, rows);
+    counters_increase(&l->rows, rows);
 }
 
-static struct endpoint_cells *endpoint_of(size_t i)
+static struct endpoint_cells *counters_endpoint_of(size_t i)
 {
     return i < COUNTERS_ENDPOINTS ? &mine->endpoints[i] : NULL;
 }
 
 void counters_endpoint(size_t endpoint, const char *name)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     if (e)
-        text_put(&e->name, name);
+        counters_text_put(&e->name, name);
 }
 
 size_t counters_method(const char *method)
@@ -179,35 +179,37 @@ size_t counters_method(const char *method)
 void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
                       uint64_t bytes_out, uint64_t bytes_in)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     if (!e || method >= COUNTERS_METHODS || (size_t)outcome >= COUNTERS_OUTCOMES)
         return;
-    uint64_t took = took_ms > 0 ? (uint64_t)took_ms : 0, before = get(&e->latency_us);
-    more(&e->requests[method][outcome], 1);
-    more(&e->bytes_out, bytes_out);
-    more(&e->bytes_in, bytes_in);
+    uint64_t took = took_ms > 0 ? (uint64_t)took_ms : 0, before = counters_load(&e->latency_us);
+    counters_increase(&e->requests[method][outcome], 1);
+    counters_increase(&e->bytes_out, bytes_out);
+    counters_increase(&e->bytes_in, bytes_in);
     if (outcome != FAULT_NONE)
         return;
-    more(&e->took_ms, took);
-    more(&e->answers, 1);
-    put(&e->latency_us, get(&e->answers) == 1 ? took * 1000 : (before * 15 + took * 1000) / 16);
-    put(&e->answered_at, (uint64_t)wall_ms());
-    if (get(&e->paused_until))
-        put(&e->paused_until, 0);
+    counters_increase(&e->took_ms, took);
+    counters_increase(&e->answers, 1);
+    counters_store(&e->latency_us, counters_load(&e->answers) == 1
+                                       ? took * 1000
+                                       : (before * 15 + took * 1000) / 16);
+    counters_store(&e->answered_at, (uint64_t)wall_ms());
+    if (counters_load(&e->paused_until))
+        counters_store(&e->paused_until, 0);
 }
 
 void counters_missed_log(size_t endpoint)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     if (e)
-        more(&e->missed_logs, 1);
+        counters_increase(&e->missed_logs, 1);
 }
 
 void counters_cost(size_t endpoint, uint64_t units)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     if (e)
-        more(&e->cost, units);
+        counters_increase(&e->cost, units);
 }
 
 const char *const counters_pause_names[PAUSES] = {[PAUSE_TOLD] = "told to wait",
@@ -218,42 +220,42 @@ const char *const counters_pause_names[PAUSES] = {[PAUSE_TOLD] = "told to wait",
 
 void counters_endpoint_pause(size_t endpoint, enum counters_pause why)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     if (e)
-        more(&e->pauses[why], 1);
+        counters_increase(&e->pauses[why], 1);
 }
 
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     if (!e)
         return;
-    put(&e->paused_until, (uint64_t)wall_ms_until);
-    text_put(&e->paused_why, why);
+    counters_store(&e->paused_until, (uint64_t)wall_ms_until);
+    counters_text_put(&e->paused_why, why);
 }
 
 void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batch, uint64_t gas)
 {
-    struct endpoint_cells *e = endpoint_of(endpoint);
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
     char now[COUNTERS_TEXT];
     if (!e)
         return;
-    text_get(&e->reader, now, sizeof now);
+    counters_text_get(&e->reader, now, sizeof now);
     if (strncmp(now, reader, sizeof now - 1) != 0)
-        text_put(&e->reader, reader);
-    put(&e->batch, batch);
-    put(&e->gas, gas);
+        counters_text_put(&e->reader, reader);
+    counters_store(&e->batch, batch);
+    counters_store(&e->gas, gas);
 }
 
 /* A failure's words, masked by whoever made them. */
 static void counters_trouble(const char *text)
 {
-    text_put(&mine->trouble, text);
+    counters_text_put(&mine->trouble, text);
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */
 
-static void heard(enum log_level level, const char *message, const char *error)
+static void counters_on_log(enum log_level level, const char *message, const char *error)
 {
     char words[COUNTERS_TEXT];
     (void)level;
@@ -261,7 +263,7 @@ static void heard(enum log_level level, const char *message, const char *error)
     counters_trouble(words);
 }
 
-static struct page *map(int fd)
+static struct page *counters_map_page(int fd)
 {
     void *p = mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     return p == MAP_FAILED ? NULL : p;
@@ -272,7 +274,7 @@ int counters_create(struct err *err)
     int fd = memfd_create("trueup-counters", MFD_CLOEXEC);
     if (fd < 0)
         return err_set(err, ERR_FAILED, "memfd_create: %s", strerror(errno));
-    struct page *p = ftruncate(fd, (off_t)sizeof *p) == 0 ? map(fd) : NULL;
+    struct page *p = ftruncate(fd, (off_t)sizeof *p) == 0 ? counters_map_page(fd) : NULL;
     if (!p) {
         err_set(err, ERR_FAILED, "counters cannot be shared: %s", strerror(errno));
         close(fd);
@@ -280,11 +282,11 @@ int counters_create(struct err *err)
     }
     p->mark = PAGE_MARK;
     p->size = sizeof *p;
-    put(&p->started, (uint64_t)wall_seconds());
+    counters_store(&p->started, (uint64_t)wall_seconds());
     page = p;
     mine = &p->parts[PART_SUPERVISOR];
     page_fd = fd;
-    log_watch(heard);
+    log_watch(counters_on_log);
     return 0;
 }
 
@@ -303,10 +305,10 @@ void counters_attach(const char *worker)
     if (part == PART_SUPERVISOR)
         return;
     mine = &page->parts[part];
-    log_watch(heard);
+    log_watch(counters_on_log);
     if (fstat(COUNTERS_FD, &st) < 0 || st.st_size != (off_t)sizeof(struct page))
         return;
-    struct page *p = map(COUNTERS_FD);
+    struct page *p = counters_map_page(COUNTERS_FD);
     if (p && p->mark == PAGE_MARK && p->size == sizeof *p) {
         page = p;
         mine = &p->parts[part];
@@ -322,7 +324,7 @@ bool counters_shared(void)
     return page != &private_page;
 }
 
-static struct part *part_of(const char *worker)
+static struct part *counters_part_of(const char *worker)
 {
     for (int i = PART_FOLLOW; i < PARTS; i++)
         if (strcmp(worker, part_names[i]) == 0)
@@ -332,33 +334,33 @@ static struct part *part_of(const char *worker)
 
 void counters_alive(int64_t until_ms)
 {
-    put(&mine->alive_until, (uint64_t)until_ms);
+    counters_store(&mine->alive_until, (uint64_t)until_ms);
 }
 
-char *counters_last_words(void)
+char *counters_crash_report(void)
 {
-    return counters_shared() ? mine->last_words : NULL;
+    return counters_shared() ? mine->crash_report : NULL;
 }
 
 int64_t counters_alive_of(const char *worker)
 {
-    const struct part *p = part_of(worker);
-    return p ? (int64_t)get(&p->alive_until) : 0;
+    const struct part *p = counters_part_of(worker);
+    return p ? (int64_t)counters_load(&p->alive_until) : 0;
 }
 
-void counters_last_words_of(const char *worker, char ret[COUNTERS_WORDS])
+void counters_crash_report_of(const char *worker, char ret[COUNTERS_WORDS])
 {
-    const struct part *p = part_of(worker);
-    snprintf(ret, COUNTERS_WORDS, "%.*s", COUNTERS_WORDS - 1, p ? p->last_words : "");
+    const struct part *p = counters_part_of(worker);
+    snprintf(ret, COUNTERS_WORDS, "%.*s", COUNTERS_WORDS - 1, p ? p->crash_report : "");
 }
 
 void counters_worker_starting(const char *name)
 {
-    struct part *p = part_of(name);
+    struct part *p = counters_part_of(name);
     if (!p)
         return;
-    p->last_words[0] = '\0';
-    put(&p->alive_until, (uint64_t)clock_ms());
+    p->crash_report[0] = '\0';
+    counters_store(&p->alive_until, (uint64_t)clock_ms());
 }
 
 void counters_worker_started(size_t slot, const char *name, int pid)
@@ -366,10 +368,10 @@ void counters_worker_started(size_t slot, const char *name, int pid)
     if (slot >= COUNTERS_WORKERS)
         return;
     struct worker_cells *w = &page->workers[slot];
-    if (get(&w->started) == 0)
-        text_put(&w->name, name);
-    put(&w->started, (uint64_t)wall_seconds());
-    put(&w->pid, (uint64_t)pid);
+    if (counters_load(&w->started) == 0)
+        counters_text_put(&w->name, name);
+    counters_store(&w->started, (uint64_t)wall_seconds());
+    counters_store(&w->pid, (uint64_t)pid);
 }
 
 void counters_worker_died(size_t slot, enum counters_death how, const char *words)
@@ -377,9 +379,9 @@ void counters_worker_died(size_t slot, enum counters_death how, const char *word
     if (slot >= COUNTERS_WORKERS)
         return;
     struct worker_cells *w = &page->workers[slot];
-    put(&w->pid, 0);
-    more(&w->deaths[how], 1);
-    text_put(&w->obituary, words);
+    counters_store(&w->pid, 0);
+    counters_increase(&w->deaths[how], 1);
+    counters_text_put(&w->exit_reason, words);
 }
 
 void counters_worker_stopped(size_t slot, bool gone)
@@ -387,31 +389,31 @@ void counters_worker_stopped(size_t slot, bool gone)
     if (slot >= COUNTERS_WORKERS)
         return;
     struct worker_cells *w = &page->workers[slot];
-    put(&w->pid, 0);
+    counters_store(&w->pid, 0);
     if (gone) {
-        text_put(&w->name, "");
-        put(&w->started, 0);
+        counters_text_put(&w->name, "");
+        counters_store(&w->started, 0);
     }
 }
 
 void counters_worker_parked(size_t slot, int64_t until_s)
 {
     if (slot < COUNTERS_WORKERS)
-        put(&page->workers[slot].parked_until, (uint64_t)until_s);
+        counters_store(&page->workers[slot].parked_until, (uint64_t)until_s);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
 uint64_t counters_get(enum counters_part p, enum cell c)
 {
-    return get(&page->parts[p].cells[c]);
+    return counters_load(&page->parts[p].cells[c]);
 }
 
 uint64_t counters_sum(enum cell c)
 {
     uint64_t sum = 0;
     for (int p = 0; p < PARTS; p++)
-        sum += get(&page->parts[p].cells[c]);
+        sum += counters_load(&page->parts[p].cells[c]);
     return sum;
 }
 
@@ -421,7 +423,8 @@ void counters_lap_get(size_t balance, struct counters_lap_view *ret)
     if (balance >= COUNTERS_BALANCES)
         return;
     const struct lap_cells *l = &page->parts[PART_SWEEP].laps[balance];
-    *ret = (struct counters_lap_view){get(&l->started), get(&l->rows), get(&l->laps)};
+    *ret = (struct counters_lap_view){counters_load(&l->started), counters_load(&l->rows),
+                                      counters_load(&l->laps)};
 }
 
 const char *counters_outcome_name(size_t outcome)
@@ -429,37 +432,37 @@ const char *counters_outcome_name(size_t outcome)
     return outcome == FAULT_NONE ? "ok" : fault_name((enum fault)outcome);
 }
 
-static void add_endpoint(const struct endpoint_cells *e, struct counters_endpoint_view *v)
+static void counters_add_endpoint(const struct endpoint_cells *e, struct counters_endpoint_view *v)
 {
     char text[COUNTERS_TEXT];
-    text_get(&e->name, text, sizeof text);
+    counters_text_get(&e->name, text, sizeof text);
     if (!text[0])
         return;
     snprintf(v->name, sizeof v->name, "%.79s", text);
     for (size_t m = 0; m < COUNTERS_METHODS; m++)
         for (size_t o = 0; o < COUNTERS_OUTCOMES; o++)
-            v->requests[m][o] += get(&e->requests[m][o]);
-    v->bytes_in += get(&e->bytes_in);
-    v->bytes_out += get(&e->bytes_out);
-    v->cost += get(&e->cost);
-    v->missed_logs += get(&e->missed_logs);
+            v->requests[m][o] += counters_load(&e->requests[m][o]);
+    v->bytes_in += counters_load(&e->bytes_in);
+    v->bytes_out += counters_load(&e->bytes_out);
+    v->cost += counters_load(&e->cost);
+    v->missed_logs += counters_load(&e->missed_logs);
     for (int why = 0; why < PAUSES; why++)
-        v->pauses[why] += get(&e->pauses[why]);
-    v->took_ms += get(&e->took_ms);
-    v->answers += get(&e->answers);
-    if (get(&e->answered_at) > v->answered_at) {
-        v->answered_at = get(&e->answered_at);
-        v->latency_us = get(&e->latency_us);
+        v->pauses[why] += counters_load(&e->pauses[why]);
+    v->took_ms += counters_load(&e->took_ms);
+    v->answers += counters_load(&e->answers);
+    if (counters_load(&e->answered_at) > v->answered_at) {
+        v->answered_at = counters_load(&e->answered_at);
+        v->latency_us = counters_load(&e->latency_us);
     }
-    if (get(&e->paused_until) > v->paused_until) {
-        v->paused_until = get(&e->paused_until);
-        text_get(&e->paused_why, v->paused_why, sizeof v->paused_why);
+    if (counters_load(&e->paused_until) > v->paused_until) {
+        v->paused_until = counters_load(&e->paused_until);
+        counters_text_get(&e->paused_why, v->paused_why, sizeof v->paused_why);
     }
-    text_get(&e->reader, text, sizeof text);
-    if (text[0] && get(&e->batch) >= v->batch) {
+    counters_text_get(&e->reader, text, sizeof text);
+    if (text[0] && counters_load(&e->batch) >= v->batch) {
         snprintf(v->reader, sizeof v->reader, "%s", text);
-        v->batch = get(&e->batch);
-        v->gas = get(&e->gas);
+        v->batch = counters_load(&e->batch);
+        v->gas = counters_load(&e->gas);
     }
 }
 
@@ -469,7 +472,7 @@ bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret)
     if (endpoint >= COUNTERS_ENDPOINTS)
         return false;
     for (int p = 0; p < PARTS; p++)
-        add_endpoint(&page->parts[p].endpoints[endpoint], ret);
+        counters_add_endpoint(&page->parts[p].endpoints[endpoint], ret);
     /* One worker's pause does not outlive another's good answer. */
     if (ret->answered_at > ret->paused_until)
         ret->paused_until = 0;
@@ -481,7 +484,7 @@ bool counters_endpoint_part(enum counters_part p, size_t endpoint,
 {
     memset(ret, 0, sizeof *ret);
     if (endpoint < COUNTERS_ENDPOINTS)
-        add_endpoint(&page->parts[p].endpoints[endpoint], ret);
+        counters_add_endpoint(&page->parts[p].endpoints[endpoint], ret);
     return ret->name[0] != '\0';
 }
 
@@ -491,20 +494,21 @@ bool counters_worker_get(size_t slot, struct counters_worker_view *ret)
     if (slot >= COUNTERS_WORKERS)
         return false;
     const struct worker_cells *w = &page->workers[slot];
-    text_get(&w->name, ret->name, sizeof ret->name);
-    ret->pid = (int)get(&w->pid);
-    ret->started = get(&w->started);
-    ret->parked_until = get(&w->parked_until);
+    counters_text_get(&w->name, ret->name, sizeof ret->name);
+    ret->pid = (int)counters_load(&w->pid);
+    ret->started = counters_load(&w->started);
+    ret->parked_until = counters_load(&w->parked_until);
     for (int i = 0; i < DEATHS; i++)
-        ret->deaths[i] = get(&w->deaths[i]);
-    text_get(&w->obituary, ret->obituary, sizeof ret->obituary);
+        ret->deaths[i] = counters_load(&w->deaths[i]);
+    counters_text_get(&w->exit_reason, ret->exit_reason, sizeof ret->exit_reason);
     for (int i = 0; i < PARTS; i++)
         if (strcmp(ret->name, part_names[i]) == 0)
-            ret->trouble_at = text_get(&page->parts[i].trouble, ret->trouble, sizeof ret->trouble);
+            ret->trouble_at =
+                counters_text_get(&page->parts[i].trouble, ret->trouble, sizeof ret->trouble);
     return ret->name[0] != '\0';
 }
 
 uint64_t counters_started(void)
 {
-    return get(&page->started);
+    return counters_load(&page->started);
 }

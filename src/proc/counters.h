@@ -110,7 +110,7 @@ bool counters_shared(void);
 void counters_alive(int64_t until_ms);
 /* A worker: COUNTERS_WORDS bytes for what it says when it dies; a text at any moment. NULL without
  * a page. */
-char *counters_last_words(void);
+char *counters_crash_report(void);
 
 /* The supervisor's own records of its workers. slot: as in its table of services. */
 enum counters_death {
@@ -132,7 +132,7 @@ void counters_worker_stopped(size_t slot, bool gone);
 void counters_worker_parked(size_t slot, int64_t until_s);
 /* What the worker of this name left behind. 0 and "" if there is none. */
 int64_t counters_alive_of(const char *worker);
-void counters_last_words_of(const char *worker, char ret[COUNTERS_WORDS]);
+void counters_crash_report_of(const char *worker, char ret[COUNTERS_WORDS]);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -174,9 +174,9 @@ struct counters_worker_view {
     uint64_t started;      /* wall s */
     uint64_t parked_until; /* wall s; 0: not parked */
     uint64_t deaths[DEATHS];
-    char obituary[COUNTERS_TEXT]; /* how it ended last */
-    char trouble[COUNTERS_TEXT];  /* its last warning or error */
-    uint64_t trouble_at;          /* wall s */
+    char exit_reason[COUNTERS_TEXT]; /* of its last exit */
+    char trouble[COUNTERS_TEXT];     /* its last warning or error */
+    uint64_t trouble_at;             /* wall s */
 };
 bool counters_worker_get(size_t slot, struct counters_worker_view *ret);
 uint64_t counters_started(void); /* wall s at which the page was made; 0 without one */

@@ -35,7 +35,7 @@ void reload_begin(struct reload *r)
     r->deadline_ms = clock_ms() + r->patience_ms;
 }
 
-static void close_pipe(struct reload *r)
+static void reload_close_pipe(struct reload *r)
 {
     if (r->fd >= 0)
         close(r->fd);
@@ -52,7 +52,7 @@ void reload_read(struct reload *r)
             r->answer.len += (size_t)n;
         } else {
             if (!to || n == 0 || (errno != EAGAIN && errno != EINTR))
-                close_pipe(r);
+                reload_close_pipe(r);
             return;
         }
     }
@@ -74,7 +74,7 @@ int64_t reload_due(const struct reload *r)
 bool reload_ended(struct reload *r, int status)
 {
     reload_read(r);
-    close_pipe(r);
+    reload_close_pipe(r);
     r->pid = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !r->answer.overflow)
         return true;

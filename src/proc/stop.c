@@ -11,7 +11,7 @@
 static volatile sig_atomic_t asked;
 static int wake[2] = {-1, -1}; /* a pipe: written by the handler, watched by the wait */
 
-static void on_signal(int number)
+static void stop_on_signal(int number)
 {
     (void)number;
     asked = 1;
@@ -22,7 +22,7 @@ static void on_signal(int number)
 void stop_install(void)
 {
     /* The second Ctrl-C ends us at once: the first may wait for a database that hangs. */
-    struct sigaction act = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction act = {.sa_handler = stop_on_signal, .sa_flags = (int)SA_RESETHAND};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     if (wake[0] < 0 && pipe2(wake, O_CLOEXEC | O_NONBLOCK) < 0)
         wake[0] = wake[1] = -1;

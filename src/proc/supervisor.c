@@ -24,7 +24,7 @@ enum {
 
 struct supervisor {
     struct supervision *ask;
-    struct keeper *keepers;
+    struct worker_process *processes;
     size_t n;
     struct reload reload;
     int signals;
@@ -32,35 +32,36 @@ struct supervisor {
 
 /* ---- settings that were read again ----------------------------------------------------------- */
 
-static bool same_text(const struct buf *b, const char *text, size_t n)
+static bool supervisor_same_text(const struct buf *b, const char *text, size_t n)
 {
     return b->len == n && (n == 0 || memcmp(b->data, text, n) == 0);
 }
 
-static bool take_settings(struct supervisor *s, const char *name, const char *text, size_t n)
+static bool supervisor_take_settings(struct supervisor *s, const char *name, const char *text,
+                                     size_t n)
 {
     for (size_t i = 0; i < s->n; i++) {
         struct service *service = &s->ask->services[i];
         if (strcmp(service->name, name) != 0)
             continue;
-        if (same_text(&service->settings, text, n))
+        if (supervisor_same_text(&service->settings, text, n))
             return true;
         buf_clear(&service->settings);
         buf_add(&service->settings, text, n);
-        log_info("worker gets other settings", LOG_STR("name", name),
+        log_info("worker reconfigured", LOG_STR("name", name),
                  LOG_STR("runs", n ? "yes" : "not wanted"));
-        keeper_renew(&s->keepers[i]);
+        worker_process_apply_settings(&s->processes[i]);
         return true;
     }
     return false;
 }
 
-static void take_answer(struct supervisor *s)
+static void supervisor_take_answer(struct supervisor *s)
 {
     const char *name, *text;
     size_t at = 0, n;
     while (reload_part(&s->reload, &at, &name, &text, &n))
-        if (!take_settings(s, name, text, n) && s->ask->on_part)
+        if (!supervisor_take_settings(s, name, text, n) && s->ask->on_part)
             s->ask->on_part(name, text, n);
     log_info("settings were read again");
 }
@@ -69,19 +70,19 @@ static void take_answer(struct supervisor *s)
 
 /* Reaps whoever died, orphans too: we may be PID 1. Returns the exit status that ends the daemon,
  * or 0. */
-static int reap(struct supervisor *s)
+static int supervisor_reap(struct supervisor *s)
 {
     int ends = 0, status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == s->reload.pid) {
             if (reload_ended(&s->reload, status))
-                take_answer(s);
+                supervisor_take_answer(s);
             reload_done(&s->reload);
         }
         for (size_t i = 0; i < s->n; i++)
-            if (s->keepers[i].pid == pid) {
-                int code = keeper_bury(&s->keepers[i], status);
+            if (s->processes[i].pid == pid) {
+                int code = worker_process_on_exit(&s->processes[i], status);
                 ends = ends ? ends : code;
             }
     }
@@ -89,19 +90,19 @@ static int reap(struct supervisor *s)
 }
 
 /* Does what is due, and returns when the next thing is. */
-static int64_t tick(struct supervisor *s)
+static int64_t supervisor_tick(struct supervisor *s)
 {
     reload_tick(&s->reload);
     int64_t next = reload_due(&s->reload);
     for (size_t i = 0; i < s->n; i++) {
-        keeper_tick(&s->keepers[i]);
-        int64_t due = keeper_due(&s->keepers[i]);
+        worker_process_tick(&s->processes[i]);
+        int64_t due = worker_process_due(&s->processes[i]);
         next = due < next ? due : next;
     }
     return next;
 }
 
-static void sleep_until(struct supervisor *s, int64_t due_ms)
+static void supervisor_sleep_until(struct supervisor *s, int64_t due_ms)
 {
     struct pollfd p[] = {{.fd = s->signals, .events = POLLIN},
                          {.fd = s->reload.fd, .events = POLLIN}};
@@ -110,11 +111,11 @@ static void sleep_until(struct supervisor *s, int64_t due_ms)
         return;
     log_warn("the processes stood still for a while", LOG_I64("late_ms", clock_ms() - due_ms));
     for (size_t i = 0; i < s->n; i++)
-        keeper_forgive(&s->keepers[i]);
+        worker_process_forgive(&s->processes[i]);
 }
 
 /* True when asked to stop. */
-static bool take_signals(struct supervisor *s)
+static bool supervisor_take_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
     while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info) {
@@ -126,16 +127,16 @@ static bool take_signals(struct supervisor *s)
     return false;
 }
 
-static int loop(struct supervisor *s)
+static int supervisor_loop(struct supervisor *s)
 {
     if (stop_asked()) /* before the signals were ours */
         return 0;
     for (;;) {
-        sleep_until(s, tick(s));
-        if (take_signals(s))
+        supervisor_sleep_until(s, supervisor_tick(s));
+        if (supervisor_take_signals(s))
             return 0;
         reload_read(&s->reload);
-        int ends = reap(s);
+        int ends = supervisor_reap(s);
         if (ends)
             return ends;
     }
@@ -143,7 +144,7 @@ static int loop(struct supervisor *s)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static bool wait_gone(pid_t pid, int64_t deadline_ms)
+static bool supervisor_wait_gone(pid_t pid, int64_t deadline_ms)
 {
     while (waitpid(pid, NULL, WNOHANG) == 0) {
         struct timespec pause = {.tv_nsec = 5000000};
@@ -155,17 +156,17 @@ static bool wait_gone(pid_t pid, int64_t deadline_ms)
 }
 
 /* All are asked at once, last started first; those that do not go in time are killed. */
-static void stop_all(struct supervisor *s)
+static void supervisor_stop_all(struct supervisor *s)
 {
     int64_t deadline = clock_ms() + STOP_GRACE_MS;
     if (s->reload.pid)
         kill(s->reload.pid, SIGKILL);
     for (size_t i = s->n; i-- > 0;)
-        if (s->keepers[i].pid)
-            kill(s->keepers[i].pid, SIGTERM);
+        if (s->processes[i].pid)
+            kill(s->processes[i].pid, SIGTERM);
     for (size_t i = s->n; i-- > 0;) {
-        const struct keeper *k = &s->keepers[i];
-        if (!k->pid || wait_gone(k->pid, deadline))
+        const struct worker_process *k = &s->processes[i];
+        if (!k->pid || supervisor_wait_gone(k->pid, deadline))
             continue;
         log_warn("worker did not stop in time, killed", LOG_STR("name", k->service->name));
         kill(k->pid, SIGKILL);
@@ -173,7 +174,7 @@ static void stop_all(struct supervisor *s)
     }
 }
 
-static int open_signals(struct err *err)
+static int supervisor_open_signals(struct err *err)
 {
     const int ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
@@ -186,7 +187,7 @@ static int open_signals(struct err *err)
     return fd >= 0 ? fd : err_set(err, ERR_FAILED, "signalfd: %s", strerror(errno));
 }
 
-int supervise(struct supervision *ask, struct err *err)
+int supervisor_run(struct supervision *ask, struct err *err)
 {
     struct supervisor s = {.ask = ask,
                            .n = ask->n,
@@ -194,17 +195,17 @@ int supervise(struct supervision *ask, struct err *err)
                                       .n = ask->reload_len,
                                       .patience_ms = ask->reload_ms,
                                       .fd = -1},
-                           .signals = open_signals(err)};
+                           .signals = supervisor_open_signals(err)};
     if (s.signals < 0)
         return 1;
-    s.keepers = mem_zero(s.n + 1, sizeof *s.keepers);
+    s.processes = mem_zero(s.n + 1, sizeof *s.processes);
     for (size_t i = 0; i < s.n; i++)
-        keeper_init(&s.keepers[i], &ask->services[i], i);
-    int status = loop(&s);
+        worker_process_init(&s.processes[i], &ask->services[i], i);
+    int status = supervisor_loop(&s);
     log_info("stopping");
-    stop_all(&s);
+    supervisor_stop_all(&s);
     buf_free(&s.reload.answer);
     close(s.signals);
-    mem_free(s.keepers);
+    mem_free(s.processes);
     return status;
 }

@@ -3,13 +3,13 @@
  * stops them in order. It holds no connection and reads no file after the start; what a worker
  * needs is a text it keeps and hands over at each start.
  *
- * It never stops the whole for the fault of one worker (proc/keeper.h). Two ends are not faults but
- * answers, and end the daemon: exit status 4 (another chain) and 2 (settings refused).
+ * It never stops the whole for the fault of one worker (proc/worker_process.h). Two ends are not
+ * faults but answers, and end the daemon: exit status 4 (another chain) and 2 (settings refused).
  */
 #ifndef PROC_SUPERVISOR_H
 #define PROC_SUPERVISOR_H
 
-#include "proc/keeper.h"
+#include "proc/worker_process.h"
 
 struct err;
 
@@ -26,6 +26,6 @@ struct supervision {
 
 /* Runs until SIGTERM or SIGINT (returns 0) or until a worker's exit status ends the daemon (returns
  * it). Logs starts, deaths and restarts. Settings of services change with SIGHUP. */
-int supervise(struct supervision *ask, struct err *err);
+int supervisor_run(struct supervision *ask, struct err *err);
 
 #endif

@@ -152,10 +152,10 @@ static void judge_parked(const struct health *h, struct reasons *r)
         duration_text(until, left > 0 ? left : 0);
         if (w.pid)
             add(r, AMBER, "worker %.20s died too often and runs on trial; last: %.140s", w.name,
-                w.obituary);
+                w.exit_reason);
         else
             add(r, RED, "worker %.20s died too often, next try in %.20s; last: %.140s", w.name,
-                until, w.obituary);
+                until, w.exit_reason);
     }
 }
 
@@ -208,7 +208,7 @@ static void judge_workers(struct reasons *r)
     struct counters_worker_view w;
     for (size_t i = 0; i < COUNTERS_WORKERS; i++)
         if (counters_worker_get(i, &w) && w.pid == 0 && w.parked_until == 0)
-            add(r, AMBER, "worker %.20s is down: %.120s", w.name, w.obituary);
+            add(r, AMBER, "worker %.20s is down: %.120s", w.name, w.exit_reason);
 }
 
 enum colour health_verdict(const struct health *h, struct reasons *ret)

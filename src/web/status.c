@@ -364,7 +364,7 @@ static void write_workers(struct buf *out)
         for (int d = 0; d < DEATHS; d++)
             restarts += w.deaths[d];
         buf_addf(out, ",\"restarts\":%" PRIu64 ",\"died_of\":", restarts);
-        json_write_text(out, w.obituary[0] ? w.obituary : NULL);
+        json_write_text(out, w.exit_reason[0] ? w.exit_reason : NULL);
         buf_adds(out, ",\"last_words\":");
         json_write_text(out, w.trouble[0] ? w.trouble : NULL);
         buf_addc(out, ',');

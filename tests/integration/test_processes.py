@@ -57,12 +57,12 @@ def until_restarted(trueup, worker, reason, seconds=20):
     trueup.until(lambda: worker in trueup.workers(), f"{worker} to be back", seconds)
 
 
-def obituary(trueup, worker):
+def crash_report(trueup, worker):
     return [x for x in trueup.output().splitlines() if "worker died" in x and f"name={worker}" in x][-1]
 
 
 def place(line):
-    """The functions an obituary names, by addr2line: the program may be loaded anywhere."""
+    """The functions a crash report names, by addr2line: the program may be loaded anywhere."""
     offsets = re.findall(r"trueup\+(0x[0-9a-f]+)", line)
     done = subprocess.run(["addr2line", "-f", "-e", binary(), *offsets], text=True,
                           stdout=subprocess.PIPE, check=True)
@@ -93,7 +93,7 @@ def test_a_sweep_that_breaks_leaves_the_subscription_alone(chain, store, trueup,
     chain.world.mint_all(WALLETS, rng)  # while it is broken, events are followed all the same
     trueup.until(lambda: set(WALLETS) <= set(store.rows(TABLE)), "rows from events")
     until_restarted(trueup, "sweep", reason)
-    line = obituary(trueup, "sweep")
+    line = crash_report(trueup, "sweep")
     assert words in line and f"kind={reason}" in line, line
     if what != "memory":
         assert "sweep_tick" in place(line), (line, place(line))

@@ -1,5 +1,5 @@
 """Canary keys in the node's URL, the WebSocket's URL, the database's password and the HTTP token: in no
-log (at level trace), error, page, metric, status, report, obituary, argument list or environment of a
+log (at level trace), error, page, metric, status, report, crash report, argument list or environment of a
 worker; over every command, when all is well and in every kind of trouble.
 
 A search that finds nothing proves nothing: the last test shows that this one finds."""

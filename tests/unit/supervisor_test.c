@@ -10,7 +10,7 @@
 #include "proc/alive.h"
 #include "proc/child.h"
 #include "proc/counters.h"
-#include "proc/last_words.h"
+#include "proc/crash_report.h"
 #include "proc/reload.h"
 #include "proc/stop.h"
 #include "proc/supervisor.h"
@@ -51,7 +51,7 @@ static int worker(const char *role)
     struct err err;
     char what[64]; /* a copy: a leak at exit would change the status under a sanitizer */
     counters_attach(role);
-    last_words_install();
+    crash_report_install();
     alive_begin();
     stop_install();
     if (child_read_settings(&text, &err) < 0)
@@ -131,7 +131,7 @@ static void start(const char *follow, const char *sweep, const char *reload,
         dup2(ends[1], STDERR_FILENO);
         buf_adds(&services[0].settings, follow);
         buf_adds(&services[1].settings, sweep);
-        _exit(supervise(&ask, &err));
+        _exit(supervisor_run(&ask, &err));
     }
     close(ends[1]);
     said = ends[0];
@@ -210,7 +210,7 @@ static void each_death_has_its_kind(void **state)
     for (size_t i = 0; i < (SANITIZED ? 1 : COUNT_OF(deaths)); i++) {
         start(deaths[i].what, "live", NULL, usual);
         UNTIL(look(0).deaths[deaths[i].kind] >= 2);
-        assert_non_null(strstr(look(0).obituary, deaths[i].words));
+        assert_non_null(strstr(look(0).exit_reason, deaths[i].words));
         assert_int_not_equal(look(1).pid, 0);
         for (int d = 0; d < DEATHS; d++) {
             assert_int_equal(look(1).deaths[d], 0);
@@ -267,8 +267,8 @@ static void one_that_loops_is_found_and_says_where(void **state)
     l.patience_ms = 300;
     start("loop", "live", NULL, l);
     UNTIL(look(0).deaths[DEATH_HUNG] >= 1);
-    assert_non_null(strstr(look(0).obituary, "hung: no sign of life for 300 ms"));
-    assert_non_null(strstr(look(0).obituary, "signal 6"));
+    assert_non_null(strstr(look(0).exit_reason, "hung: no sign of life for 300 ms"));
+    assert_non_null(strstr(look(0).exit_reason, "signal 6"));
     assert_int_equal(stop(), 0);
     const char *text = log_text();
     assert_non_null(strstr(text, "worker hangs, killed name=follow"));
@@ -282,7 +282,7 @@ static void one_that_is_deaf_is_killed_for_good(void **state)
     l.patience_ms = 300;
     start("deaf", "live", NULL, l);
     UNTIL(look(0).deaths[DEATH_HUNG] >= 1);
-    assert_non_null(strstr(look(0).obituary, "signal 9"));
+    assert_non_null(strstr(look(0).exit_reason, "signal 9"));
     assert_int_equal(stop(), 0);
     log_text();
 }

@@ -91,14 +91,14 @@ static void a_death_is_told_with_its_last_words(void **state)
     assert_int_equal(w.pid, 4712);
     assert_int_equal(w.deaths[DEATH_SIGNAL], 1);
     assert_int_equal(w.deaths[DEATH_EXIT], 0);
-    assert_string_equal(w.obituary, "signal 9 (Killed)");
+    assert_string_equal(w.exit_reason, "signal 9 (Killed)");
     assert_string_equal(w.trouble, "the last words");
     assert_false(counters_worker_get(5, &w));
 }
 
 static void die_with_words(void)
 {
-    snprintf(counters_last_words(), COUNTERS_WORDS, "in trueup+0x1");
+    snprintf(counters_crash_report(), COUNTERS_WORDS, "in trueup+0x1");
 }
 
 /* A worker that crashes at once may be gone before its supervisor notes that it was started. */
@@ -109,10 +109,10 @@ static void last_words_that_came_early_are_kept(void **state)
     counters_worker_starting("follow");
     as_worker("follow", die_with_words);
     counters_worker_started(0, "follow", 4713);
-    counters_last_words_of("follow", words);
+    counters_crash_report_of("follow", words);
     assert_string_equal(words, "in trueup+0x1");
     counters_worker_starting("follow"); /* and no other worker's */
-    counters_last_words_of("follow", words);
+    counters_crash_report_of("follow", words);
     assert_string_equal(words, "");
 }
 

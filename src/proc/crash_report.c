@@ -1,4 +1,4 @@
-#include "proc/last_words.h"
+#include "proc/crash_report.h"
 #include "base/mem.h"
 #include "proc/counters.h"
 
@@ -32,7 +32,7 @@ static char stack[STACK_BYTES]; /* a stack that overflowed has no room for a han
 
 /* ---- before ---------------------------------------------------------------------------------- */
 
-static int note_module(struct dl_phdr_info *info, size_t size, void *ctx)
+static int crash_report_add_module(struct dl_phdr_info *info, size_t size, void *ctx)
 {
     (void)size;
     (void)ctx;
@@ -52,7 +52,7 @@ static int note_module(struct dl_phdr_info *info, size_t size, void *ctx)
 
 /* ---- in the handler: nothing but plain stores ------------------------------------------------ */
 
-static void say(char *out, const char *text)
+static void crash_report_add(char *out, const char *text)
 {
     size_t n = strlen(out);
     while (*text && n < COUNTERS_WORDS - 1)
@@ -60,7 +60,7 @@ static void say(char *out, const char *text)
     out[n] = '\0';
 }
 
-static void say_hex(char *out, uintptr_t value)
+static void crash_report_add_hex(char *out, uintptr_t value)
 {
     char digits[2 * sizeof value + 3];
     char *at = digits + sizeof digits;
@@ -70,23 +70,23 @@ static void say_hex(char *out, uintptr_t value)
     while (value >>= 4);
     *--at = 'x';
     *--at = '0';
-    say(out, at);
+    crash_report_add(out, at);
 }
 
-static void say_place(char *out, uintptr_t at)
+static void crash_report_add_place(char *out, uintptr_t at)
 {
     for (size_t i = 0; i < n_modules; i++)
         if (at >= modules[i].start && at < modules[i].end) {
-            say(out, modules[i].name);
-            say(out, "+");
-            say_hex(out, at - modules[i].base);
+            crash_report_add(out, modules[i].name);
+            crash_report_add(out, "+");
+            crash_report_add_hex(out, at - modules[i].base);
             return;
         }
-    say_hex(out, at);
+    crash_report_add_hex(out, at);
 }
 
 /* Where the process was when the signal came; 0 where we do not know how to ask. */
-static uintptr_t interrupted_at(const void *context)
+static uintptr_t crash_report_interrupted_at(const void *context)
 {
 #if defined(__x86_64__)
     return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
@@ -100,7 +100,7 @@ static uintptr_t interrupted_at(const void *context)
 
 /* The first of the frames that is not the handler's own: how many those are, and whether one of
  * them went into another, is the compiler's affair. */
-static int after_handler(void *const *frames, int n, uintptr_t at)
+static int crash_report_after_handler(void *const *frames, int n, uintptr_t at)
 {
     for (int i = 0; at && i < n; i++)
         if ((uintptr_t)frames[i] == at)
@@ -110,38 +110,39 @@ static int after_handler(void *const *frames, int n, uintptr_t at)
 
 /* The place itself comes first and from the processor: to walk up a stack that is broken may be the
  * end of the walker, too. */
-static void speak(int number, const siginfo_t *info, const void *context, char *out)
+static void crash_report_write(int number, const siginfo_t *info, const void *context, char *out)
 {
     void *frames[FRAMES];
-    uintptr_t at = interrupted_at(context);
+    uintptr_t at = crash_report_interrupted_at(context);
     out[0] = '\0';
     if (number == SIGSEGV || number == SIGBUS) {
-        say(out, "address ");
-        say_hex(out, (uintptr_t)info->si_addr);
-        say(out, " ");
+        crash_report_add(out, "address ");
+        crash_report_add_hex(out, (uintptr_t)info->si_addr);
+        crash_report_add(out, " ");
     }
-    say(out, "in");
+    crash_report_add(out, "in");
     if (at) {
-        say(out, " ");
-        say_place(out, at);
+        crash_report_add(out, " ");
+        crash_report_add_place(out, at);
     }
     int n = backtrace(frames, FRAMES);
-    for (int i = after_handler(frames, n, at); i < n; i++) {
-        say(out, " ");
-        say_place(out, (uintptr_t)frames[i] - 1); /* it returns there; the call is before it */
+    for (int i = crash_report_after_handler(frames, n, at); i < n; i++) {
+        crash_report_add(out, " ");
+        crash_report_add_place(out, (uintptr_t)frames[i] -
+                                        1); /* it returns there; the call is before it */
     }
 }
 
-static void on_fatal(int number, siginfo_t *info, void *context)
+static void crash_report_on_fatal(int number, siginfo_t *info, void *context)
 {
     signal(SIGALRM, SIG_DFL);
     alarm(SECONDS);
     if (!atomic_flag_test_and_set(&speaking)) {
-        char alone[COUNTERS_WORDS] = "", *shared = counters_last_words();
+        char alone[COUNTERS_WORDS] = "", *shared = counters_crash_report();
         char *out = shared ? shared : alone;
-        speak(number, info, context, out);
+        crash_report_write(number, info, context, out);
         if (!shared) {
-            say(out, "\n");
+            crash_report_add(out, "\n");
             ssize_t ignored = write(STDERR_FILENO, out, strlen(out));
             (void)ignored;
         }
@@ -161,16 +162,16 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 #define HAS_OWN_REPORT 0
 #endif
 
-void last_words_install(void)
+void crash_report_install(void)
 {
-    struct sigaction act = {.sa_sigaction = on_fatal,
+    struct sigaction act = {.sa_sigaction = crash_report_on_fatal,
                             .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_NODEFER)};
     stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
     void *frames[1];
     if (HAS_OWN_REPORT)
         return;
     n_modules = 0;
-    dl_iterate_phdr(note_module, NULL);
+    dl_iterate_phdr(crash_report_add_module, NULL);
     backtrace(frames, 1); /* loads the unwinder: the handler must not */
     sigaltstack(&alternative, NULL);
     sigemptyset(&act.sa_mask);
