@@ -14,7 +14,7 @@ from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import asked, provider  # noqa: F401
 from harness.truth import Truth
-from harness.wait import SLOWNESS
+from harness.wait import SLOWNESS, until
 from harness.world import EMPTY, REVERT, wallet
 
 WALLETS = [wallet(i) for i in range(40)]
@@ -143,6 +143,7 @@ def test_sweep_beside_the_daemon(chain, store, trueup, configured, rng):
     assert "worker died" not in trueup.output()
 
 
+@pytest.mark.alone
 @on_sqlite
 @pytest.mark.parametrize("fault", ["silence", "slow-loris"])
 def test_sweep_stopped_by_ctrl_c(chain, store, trueup, provider, tmp_path, rng, fault):  # noqa: F811
@@ -156,10 +157,7 @@ def test_sweep_stopped_by_ctrl_c(chain, store, trueup, provider, tmp_path, rng, 
         provider.order(clear_log=True)
         child = subprocess.Popen(trueup.command("sweep"), cwd=tmp_path, env=trueup.env, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 10 * SLOWNESS
-        while not asked(provider, method):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: asked(provider, method), f"{method} to be asked", 10)
         began = time.monotonic()
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=10 * SLOWNESS)

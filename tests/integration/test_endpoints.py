@@ -84,6 +84,7 @@ def calls(provider, method="eth_call"):
     return sum(r["method"] == method for r in provider.log())
 
 
+@pytest.mark.alone
 def test_one_that_lags_then_lies_then_dies(chain, store, trueup, two, with_endpoints):
     bad, good = two
     port = free_port()
@@ -229,6 +230,7 @@ def test_slowed_down_in_every_form_nothing_is_lost(chain, store, trueup, with_en
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
 
 
+@pytest.mark.alone
 def test_the_day_is_spent(chain, store, trueup, with_endpoints, two):
     """The sweep stops first and says so once, live goes on; a restart does not give the units again;
     in the end nothing is asked, and that is said once too."""
@@ -254,6 +256,7 @@ def test_the_day_is_spent(chain, store, trueup, with_endpoints, two):
     assert_anchored_rows_true(store, chain.truth)
 
 
+@pytest.mark.alone
 def test_units_a_second_are_kept_to(chain, store, trueup, with_endpoints, two, rng):
     """By all processes together, in the provider's units."""
     one, _ = two

@@ -20,6 +20,7 @@ from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(3)]
 
+pytestmark = pytest.mark.alone  # each end is held to its two seconds
 on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 

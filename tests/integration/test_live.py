@@ -35,7 +35,7 @@ def live(chain, store, trueup, tmp_path):
     return start
 
 
-def read_at(trueup, store, who, block, seconds=10):
+def read_at(trueup, store, who, block, seconds=20):
     trueup.until(lambda: who in store.rows(TABLE) and store.rows(TABLE)[who].blocknumber == block,
                  f"{who} to be read for block {block}", seconds)
 
@@ -156,6 +156,7 @@ def test_sockets_of_no_use(chain, store, live, trueup, provider, fault, words): 
     assert "worker died" not in trueup.output()
 
 
+@pytest.mark.alone
 @on_sqlite
 @pytest.mark.parametrize("fault", ["stall", "mute"])
 def test_a_silent_stall_is_noticed(chain, store, live, trueup, provider, fault):  # noqa: F811

@@ -150,7 +150,7 @@ def test_a_daemon_in_every_trouble(chain, postgres, role, secretive, provider, h
         os.kill(trueup.pid, signal.SIGHUP)
         trueup.until(lambda: re.search("the old ones stay|were read again", trueup.output()[said:]), "an answer")
         processes(heard, trueup)
-    assert trueup.stop(seconds=4) == 0
+    assert trueup.stop() == 0
     heard.add("the log", trueup.output())
     assert len(trueup.output()) > 5000 and "trace" in trueup.config.read_text()
 
@@ -207,7 +207,7 @@ def test_secrets_as_flags(chain, secretive, heard, trueup):
     while time.monotonic() - began < 0.3:  # the helper lives shortly
         processes(heard, trueup)
     trueup.until_log("settings were read again")
-    assert trueup.stop(seconds=4) == 0
+    assert trueup.stop() == 0
     heard.add("the log", trueup.output())
 
 

@@ -283,6 +283,7 @@ def pages_come_at_once(trueup):
         assert time.monotonic() - began < 1 * SLOWNESS, path
 
 
+@pytest.mark.alone
 def test_statements_that_take_seconds(chain, database, daemon, trueup, rng):
     """Longer than a worker may be silent: it waits, and says all the while that it lives."""
     trueup.env["TRUEUP_HUNG_AFTER_MS"] = "2500"
@@ -336,6 +337,7 @@ class SlowRoad:
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.alone
 def test_a_slow_road_to_it(chain, cluster, database, daemon, trueup, rng):
     """Every question takes a third of a second longer: all becomes slow, nothing becomes wrong."""
     road = SlowRoad(cluster)

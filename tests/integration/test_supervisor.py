@@ -12,6 +12,7 @@ from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import CHECKPOINT, TABLE
 from harness.daemon import session_members
 from harness.provider import provider  # noqa: F401
+from harness.wait import SLOWNESS
 from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(30)]
@@ -107,12 +108,25 @@ def test_workers_die_with_a_supervisor_that_was_stopped_first(chain, store, true
     trueup.kill()
 
 
+def met(provider):  # noqa: F811
+    """How many requests met the fault that is played."""
+    return provider.order()["rules"][0]["played"]
+
+
+def asks_no_more(provider):  # noqa: F811
+    """Whether it asked nothing for as long as five polls take."""
+    before = len(provider.log())
+    time.sleep(0.5 * SLOWNESS)
+    return len(provider.log()) == before
+
+
 def stop_takes(trueup, sig=signal.SIGTERM):
     code = trueup.stop(seconds=2.0, sig=sig)
     assert code == 0
     return code
 
 
+@pytest.mark.alone
 @on_sqlite
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_stop_at_rest(chain, store, trueup, configured, sig):
@@ -124,6 +138,7 @@ def test_stop_at_rest(chain, store, trueup, configured, sig):
     assert "killed" not in trueup.output().replace("worker died", "")
 
 
+@pytest.mark.alone
 @on_sqlite
 @pytest.mark.parametrize("fault", ["silence", "reset", "slow-loris"])
 def test_stop_while_the_node_is_in_trouble(chain, store, trueup, provider, tmp_path, fault):  # noqa: F811
@@ -135,25 +150,28 @@ def test_stop_while_the_node_is_in_trouble(chain, store, trueup, provider, tmp_p
     trueup.until(lambda: WALLETS[0] in store.rows(TABLE), "a row")
     provider.rules({"fault": fault})
     chain.world.token.send("mint", WALLETS[0], 5)
-    time.sleep(1)
+    trueup.until(lambda: met(provider), "a request in trouble")
     stop_takes(trueup)
     assert "did not stop in time" not in trueup.output()
 
 
+@pytest.mark.alone
 @on_sqlite
 def test_stop_while_the_node_hangs_at_the_start(chain, store, trueup, provider, tmp_path):  # noqa: F811
     trueup.config = configs.write(tmp_path / "trueup.yaml",
                                   configs.settings(chain.world, provider.url, store.url))
     provider.rules({"fault": "silence"})
     trueup.start()
-    time.sleep(0.7)
+    trueup.until(lambda: met(provider), "a request without an answer")
     stop_takes(trueup)
 
 
-def test_stop_while_the_store_hangs(chain, store, trueup, configured):
+@pytest.mark.alone
+def test_stop_while_the_store_hangs(chain, store, trueup, provider, tmp_path):  # noqa: F811
     """Somebody else holds what we want to write: a worker may have to be killed, but all is down in
     time, and nothing is lost."""
-    trueup.config = configured()
+    trueup.config = configs.write(tmp_path / "trueup.yaml",
+                                  configs.settings(chain.world, provider.url, store.url))
     started(trueup, store)
     chain.world.token.send("mint", WALLETS[0], 5)
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:1])
@@ -164,7 +182,7 @@ def test_stop_while_the_store_hangs(chain, store, trueup, configured):
         other = store.driver.connect(store.url)
         other.cursor().execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
     chain.world.token.send("mint", WALLETS[0], 5)
-    time.sleep(1)
+    trueup.until(lambda: asks_no_more(provider), "all to wait for the store")
     stop_takes(trueup)
     other.rollback()
     other.close()

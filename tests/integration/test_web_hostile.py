@@ -78,6 +78,7 @@ OPENINGS = [
 ]
 
 
+@pytest.mark.alone
 def test_ten_thousand_hostile_connections(chain, store, trueup, client, rng):
     """They come as fast as they can, most stay open and say no more, some trickle a byte at a time;
     meanwhile a block is mined now and then, and others ask for the page."""
