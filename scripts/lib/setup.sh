@@ -23,6 +23,7 @@ header() { echo "#include <$1>" | gcc -E -x c - >/dev/null 2>&1; }
 python() { /usr/bin/python3 -c "import $1" >/dev/null 2>&1; }
 clang_runtime() { compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*.a" >/dev/null; }
 postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb; }
+any_go() { [ -n "$(PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin command -v go)" ]; }
 fonts() { compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null; }
 certificates() { [ -s /etc/ssl/certs/ca-certificates.crt ]; }
 
@@ -69,6 +70,10 @@ mandoc                  have mandoc
 chromium                have chromium
 fonts-dejavu-core       fonts
 prometheus              have promtool && have prometheus
+'
+
+packages[geth]='
+golang-go               any_go
 '
 
 missing_packages() {
