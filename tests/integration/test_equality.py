@@ -249,6 +249,7 @@ def test_adopting_a_table_with_triggers(chain, postgres, trueup, tmp_path, rng):
         "a refresh that changed nothing must not even set the balance")
 
 
+@pytest.mark.alone
 def test_stopping_takes_no_time_and_loses_nothing(chain, store, trueup, configured, rng):
     world = chain.world
     trueup.config = configured()
@@ -259,7 +260,7 @@ def test_stopping_takes_no_time_and_loses_nothing(chain, store, trueup, configur
         world.mint_all(WALLETS[:100], rng)
         # A signal before main() is the kernel's to answer, so there must be somebody to ask.
         trueup.until(trueup.workers, "a worker")
-        assert trueup.stop() == 0
+        assert trueup.stop(seconds=2.0) == 0
         world.traffic(WALLETS, PROVIDERS, rng, 100)
         trueup.start()
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:100])

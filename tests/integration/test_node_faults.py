@@ -83,6 +83,7 @@ def test_no_key_is_printed(provider, behind, store, rule):
     assert KEY not in done.stdout + done.stderr
 
 
+@pytest.mark.alone
 @sqlite_only
 @pytest.mark.parametrize("faults", [[{"fault": "silence"}], [{"fault": "slow-loris"}],
                                     [{"fault": "rate-429", "args": {"after": 20}}]],
@@ -92,7 +93,7 @@ def test_stops_at_once_while_the_node_does_not_answer(store, provider, behind, f
     behind.until(lambda: store.checkpoint("audio_transfers") is not None, "the first checkpoint")
     provider.rules(*faults)
     behind.until(lambda: provider.order()["rules"][0]["played"] >= 1, "a worker to wait", 20)
-    assert behind.stop() == 0
+    assert behind.stop(seconds=2.0) == 0
 
 
 @sqlite_only

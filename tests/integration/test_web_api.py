@@ -275,7 +275,7 @@ def test_a_database_that_hangs_delays_nobody(postgres, chain, trueup, tmp_path):
         assert client.metrics()["trueup_store_up"] == 0
         status, found = client.get("/eth/health")
         assert status == 500 and list(found) == ["error"]
-        assert trueup.stop() == 0, "and it stops in time, with SQL hanging"
+        assert trueup.stop(seconds=2.0) == 0, "and it stops in time, with SQL hanging"
     finally:
         holder.close()
 
