@@ -1,5 +1,5 @@
 /* trueup audit: rows against the chain. */
-#include "track/audit.h"
+#include "track/verify/audit.h"
 #include "base/clock.h"
 #include "base/json_write.h"
 #include "base/mem.h"
@@ -7,7 +7,7 @@
 #include "cli/progress.h"
 #include "num/interval.h"
 #include "store/prove.h"
-#include "track/learned.h"
+#include "track/refresh/learned.h"
 
 #include <inttypes.h>
 #include <math.h>

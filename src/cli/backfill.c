@@ -1,9 +1,9 @@
 /* trueup backfill: holders from event history into the table. */
-#include "track/backfill.h"
+#include "track/history/backfill.h"
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
-#include "track/learned.h"
+#include "track/refresh/learned.h"
 
 #include <inttypes.h>
 #include <malloc.h>

@@ -1,9 +1,9 @@
 /* trueup explain WALLET: why its row says what it says, as a story. */
+#include "track/verify/explain.h"
 #include "base/clock.h"
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "track/story.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* trueup snapshot: balances of all rows at a past block, into a file or to stdout. */
-#include "track/snapshot.h"
+#include "track/history/snapshot.h"
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/outfile.h"

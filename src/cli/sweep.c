@@ -3,8 +3,8 @@
 #include "base/parse.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
-#include "track/learned.h"
-#include "track/pass.h"
+#include "track/refresh/learned.h"
+#include "track/refresh/pass.h"
 
 #include <inttypes.h>
 #include <malloc.h>

@@ -10,7 +10,7 @@
 #include "cli/progress.h"
 #include "cli/wallet_file.h"
 #include "store/found.h"
-#include "track/lease.h"
+#include "track/refresh/lease.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,7 +7,7 @@
 
 #include "rpc/logs.h"
 #include "track/dirty.h"
-#include "track/fanout.h"
+#include "track/sync/fanout.h"
 #include "track/tracker.h"
 
 enum { FILTER_CONTRACTS = 64, FILTER_TOPICS = 64 };

@@ -3,8 +3,8 @@
 #include "track/step.h"
 #include "base/mem.h"
 #include "proc/counters.h"
-#include "track/all_due.h"
-#include "track/judge.h"
+#include "track/failure_check.h"
+#include "track/refresh/full_refresh.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -10,8 +10,8 @@
 
 #include "base/err.h"
 #include "track/dirty.h"
-#include "track/drift.h"
 #include "track/tracker.h"
+#include "track/verify/drift.h"
 
 struct step {
     struct tracked *balance;

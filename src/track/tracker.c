@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "track/rescan.h"
+#include "track/sync/rescan.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -37,7 +37,7 @@ struct tracker {
     uint64_t chain_id; /* 0 until tracker_identify() */
     hash32 genesis;
     bool (*stop)(void);               /* asked between steps; NULL: never */
-    int64_t tended_ms, given_back_ms; /* worker/tend.c */
+    int64_t tended_ms, given_back_ms; /* worker/housekeeping.c */
 };
 
 enum tracker_needs { NEEDS_NODE = 1, NEEDS_STORE = 2 };

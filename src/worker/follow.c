@@ -1,6 +1,6 @@
 /* Worker follow: polls the head, covers blocks, owns the checkpoint. The work itself is
  * track/follow. */
-#include "track/follow.h"
+#include "track/sync/follow.h"
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/err.h"

@@ -2,16 +2,16 @@
  * Worker sweep: every interval, one tick per balance. A tick that comes due while the last still
  * runs is dropped and counted, so a slow node cannot pile up work.
  */
-#include "track/sweep.h"
+#include "track/refresh/sweep.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proc/counters.h"
 #include "proc/stop.h"
-#include "track/learned.h"
-#include "track/lease.h"
-#include "track/pace.h"
+#include "track/refresh/learned.h"
+#include "track/refresh/lease.h"
+#include "track/refresh/pace.h"
 #include "worker/worker.h"
 
 enum { NOT_READY_MS = 1000, SAY_AGAIN_MS = 600000 };

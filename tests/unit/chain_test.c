@@ -1,6 +1,6 @@
 /* Where a sweep reads: max(finalized, head − 64), never above synced, not below the store's first
  * block. */
-#include "track/chain.c"
+#include "track/sync/chain.c"
 #include "vectors.h"
 
 static void the_block_of_a_sweep(void **state)

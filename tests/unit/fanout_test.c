@@ -1,5 +1,5 @@
 /* Asks for lists of wallets: each once, and never more than the ceiling. */
-#include "track/fanout.h"
+#include "track/sync/fanout.h"
 #include "vectors.h"
 
 static void ask(struct fanout *f, uint64_t argument, uint64_t block)

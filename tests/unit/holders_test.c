@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/random.h"
-#include "track/holders.h"
+#include "track/history/holders.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

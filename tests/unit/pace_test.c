@@ -1,5 +1,5 @@
 /* The pace of the sweep: even when the table is fresh, flat out when it is not. */
-#include "track/pace.h"
+#include "track/refresh/pace.h"
 #include "vectors.h"
 
 enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };

@@ -1,6 +1,6 @@
 /* The range controller against a scripted provider's limits: it must cover every block, exactly
  * once, in few refusals, and never go above a ceiling it was told. */
-#include "track/range.h"
+#include "track/sync/range.h"
 #include "vectors.h"
 
 static struct fault_info fault_of(enum fault f)

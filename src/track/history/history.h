@@ -1,0 +1,44 @@
+/*
+ * Event history, walked for whom it names: several windows of eth_getLogs under way at once, each
+ * as wide as its endpoint bears (range.h), each checked as rpc/logs.h says. What the logs name
+ * goes into trueup_found, together with how far the walk has come, every few seconds and in one
+ * transaction: a kill loses no more than what came since.
+ *
+ * Memory: a few pages of logs and a bounded table of holders, however many logs there are.
+ */
+#ifndef TRACK_HISTORY_HISTORY_H
+#define TRACK_HISTORY_HISTORY_H
+
+#include "track/events.h"
+#include "track/history/holders.h"
+#include "track/refresh/lease.h"
+#include "track/sync/range.h"
+
+enum { HISTORY_ENDPOINTS = 8 };
+
+struct history_progress {
+    uint64_t blocks, logs, holders; /* blocks done of this walk; holders: written down so far and
+                                       met again counted again */
+    uint64_t requests;
+};
+
+struct history {
+    struct tracker *t;
+    struct tracked *b;
+    struct lease *lease;
+    uint64_t from, to;     /* what is asked for … */
+    uint64_t next;         /* … and the first block still to be looked at */
+    const char *state_key; /* what is durable: "FROM TO NEXT PRINT", see backfill.c */
+    struct range ranges[HISTORY_ENDPOINTS]; /* by endpoint; range_init() each */
+    void (*progress)(void *ctx, const struct history_progress *p); /* often; may be NULL */
+    void *ctx;
+};
+
+/* ERR_STOPPED when t->stop said so; what was found until then is durable, h->next says where a
+ * rerun goes on. After any failure the same may be tried again. */
+int history_walk(struct history *h, struct history_progress *ret, struct err *err);
+
+/* The endpoint's limits; the first's for one that is not known. */
+struct range *history_range(struct history *h, const struct endpoint *e);
+
+#endif

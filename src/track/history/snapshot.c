@@ -1,0 +1,112 @@
+#include "track/history/snapshot.h"
+#include "base/mem.h"
+#include "eth/abi.h"
+#include "store/found.h"
+
+#include <inttypes.h>
+
+struct walk {
+    const struct snapshot *s;
+    bool started;
+    address after;
+    uint64_t total, failed;
+};
+
+static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+{
+    struct walk *w = ctx;
+    struct arena arena;
+    address *page;
+    size_t n;
+    arena_init(&arena);
+    int rc = store_keys(w->s->t->store, &w->s->b->store, w->started ? &w->after : NULL, want,
+                        &arena, &page, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        dirty_add(ret, &(struct mark){.wallet = page[i], .insert = INSERT_NEVER});
+    if (rc == 0 && n > 0) {
+        w->after = page[n - 1];
+        w->started = true;
+    }
+    *ret_end = rc == 0 && n < want;
+    arena_free(&arena);
+    return rc;
+}
+
+static int anchor(void *ctx, struct anchor *ret, struct err *err)
+{
+    const struct walk *w = ctx;
+    (void)err;
+    *ret = w->s->at;
+    return 0;
+}
+
+static int show(void *ctx, const struct step_work *work, struct err *err)
+{
+    struct walk *w = ctx;
+    struct arena arena;
+    int rc = 0;
+    arena_init(&arena);
+    for (size_t i = 0; rc == 0 && i < work->step.n; i++) {
+        const struct reading *r = &work->readings[i];
+        bool good = r->status == READ_OK;
+        w->failed += !good;
+        rc = w->s->row(w->s->ctx, r, good ? NULL : step_reason(w->s->b, r, &arena), err);
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+static void progress(void *ctx, const struct flights_progress *p)
+{
+    const struct walk *w = ctx;
+    if (w->s->progress)
+        w->s->progress(w->s->ctx, p, w->total);
+}
+
+/* One plain question first, whose answer says clearly whether the block's state is there at all. A
+ * view that reverts has been there to do so. */
+static int check_state(const struct snapshot *s, struct err *err)
+{
+    static const address nobody;
+    const struct conf_term *term = &s->b->shape.terms[0];
+    uint8_t call[ABI_VIEW_CALL], *reply = NULL;
+    size_t n;
+    struct fault_info fault;
+    abi_encode_view(term->view.selector, &nobody, call);
+    int rc =
+        rpc_view(s->t->node, &term->contract, call, sizeof call, &s->at, &reply, &n, &fault, err);
+    mem_free(reply);
+    if (rc == 0 || fault.fault == FAULT_REVERT)
+        return 0;
+    if (fault.fault == FAULT_PRUNED)
+        err_hint(err, "the node has thrown the state of old blocks away; an archive node has it");
+    return -1;
+}
+
+int snapshot_run(const struct snapshot *s, struct flights_progress *ret, struct err *err)
+{
+    struct walk w = {.s = s};
+    struct store_counts counts;
+    struct flights flights = {.t = s->t,
+                              .b = s->b,
+                              .cause = CAUSE_SWEEP, /* nothing is written */
+                              .lane = RPC_SWEEP,
+                              .who = "trueup snapshot",
+                              .ctx = &w,
+                              .plan = plan,
+                              .anchor = anchor,
+                              .fixed = true,
+                              .show = show,
+                              .progress = progress};
+    *ret = (struct flights_progress){0};
+    if (check_state(s, err) < 0)
+        return err_wrap(err, "balances at block %" PRIu64, s->at.number);
+    if (store_count(s->t->store, &s->b->store, &counts, err) < 0)
+        return -1;
+    w.total = counts.rows;
+    int rc = flights_run(&flights, ret, err);
+    ret->failed = w.failed;
+    return rc < 0 && err->kind != ERR_STOPPED
+               ? err_wrap(err, "balances at block %" PRIu64, s->at.number)
+               : rc;
+}

@@ -1,0 +1,25 @@
+/*
+ * All rows' balances at a past block, in key order: read flat out, several steps under way, nothing
+ * written to the store. Rows in quarantine are read, too: what cannot be read today may have been
+ * readable then.
+ */
+#ifndef TRACK_HISTORY_SNAPSHOT_H
+#define TRACK_HISTORY_SNAPSHOT_H
+
+#include "track/refresh/pipeline.h"
+
+struct snapshot {
+    struct tracker *t;
+    struct tracked *b;
+    struct anchor at;
+    /* Each row's wallet once, in key order. reason: why there is no number; NULL with one. */
+    int (*row)(void *ctx, const struct reading *r, const char *reason, struct err *err);
+    void (*progress)(void *ctx, const struct flights_progress *p, uint64_t total); /* may be NULL */
+    void *ctx;
+};
+
+/* Fails as a whole when the node does not have the block's state (a hint says what to do), and when
+ * a term fails for everybody. ret->failed counts rows without a number. */
+int snapshot_run(const struct snapshot *s, struct flights_progress *ret, struct err *err);
+
+#endif

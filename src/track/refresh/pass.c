@@ -1,0 +1,177 @@
+/* See pass.h. */
+#include "track/refresh/pass.h"
+#include "track/sync/chain.h"
+
+#include <inttypes.h>
+
+/* The header at a number, from the store if it is there, else from the node, and then stored. */
+static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *ret,
+                             struct err *err)
+{
+    struct header h;
+    bool found;
+    if (store_header_at(t->store, number, ret, &found, err) < 0)
+        return -1;
+    if (found)
+        return 0;
+    if (rpc_header_number(t->node, number, &h, &found, err) < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
+    if (store_headers_put(t->store, &h.at, 1, err) < 0)
+        return -1;
+    *ret = h.at;
+    return 0;
+}
+
+/* Where a command finds the chain. */
+struct view {
+    uint64_t head, finalized, first, synced;
+    bool has_checkpoint;
+    uint64_t checkpoint; /* what is synced, however far behind */
+};
+
+static int look(struct tracker *t, const struct tracked *b, struct view *ret, struct err *err)
+{
+    struct header head;
+    struct anchor finalized;
+    struct positions p;
+    bool found, stands_in;
+    if (rpc_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "the node has no latest block");
+    if (chain_finalized_at(t, &head, &finalized, &stands_in, err) < 0 ||
+        positions_load(t, &p, err) < 0 ||
+        positions_synced(t, b, &p, &ret->checkpoint, &ret->has_checkpoint, err) < 0)
+        return -1;
+    ret->head = head.at.number;
+    ret->finalized = finalized.number;
+    bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
+    ret->synced = kept_up ? ret->checkpoint : UINT64_MAX;
+    /* Nothing was synced yet: the store begins here, at the head. */
+    ret->first = p.known && p.first < ret->head ? p.first : ret->head;
+    return 0;
+}
+
+static int read_block(struct tracker *t, const struct view *v, struct anchor *ret, struct err *err)
+{
+    return header_to_read_at(t, chain_sweep_block(v->head, v->finalized, v->synced, v->first), ret,
+                             err);
+}
+
+int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err)
+{
+    struct view v;
+    return look(t, b, &v, err) < 0 ? -1 : read_block(t, &v, ret, err);
+}
+
+int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, struct anchor *ret_at,
+                  struct err *err)
+{
+    struct view v;
+    if (look(t, b, &v, err) < 0 || read_block(t, &v, ret_at, err) < 0)
+        return -1;
+    uint64_t reach = v.synced != UINT64_MAX && v.first > v.finalized ? v.first : v.finalized;
+    *ret = reach < ret_at->number ? reach : ret_at->number;
+    return 0;
+}
+
+int command_synced_anchor(struct tracker *t, const struct tracked *b, bool newest,
+                          struct anchor *ret, struct err *err)
+{
+    struct view v;
+    if (look(t, b, &v, err) < 0)
+        return -1;
+    if (!v.has_checkpoint) {
+        err_set(err, ERR_FAILED, "no block is synced yet: what differs need not be drift");
+        return err_hint(err, "start trueup run, or fill the table with trueup backfill");
+    }
+    uint64_t synced = v.checkpoint < v.head ? v.checkpoint : v.head;
+    uint64_t at = newest ? synced : chain_sweep_block(v.head, v.finalized, synced, v.first);
+    return header_to_read_at(t, at, ret, err);
+}
+
+/* ---- the walk over the keys ------------------------------------------------------------------ */
+
+struct walk {
+    const struct pass *p;
+    bool started;
+    address after;
+    int64_t before_us;
+    uint64_t total;
+};
+
+static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+{
+    struct walk *w = ctx;
+    struct arena arena;
+    struct store_stale *rows;
+    size_t n;
+    arena_init(&arena);
+    int rc = store_next_by_key(w->p->t->store, &w->p->b->store, w->started ? &w->after : NULL,
+                               w->before_us, want, &arena, &rows, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        dirty_add(ret, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+    if (rc == 0 && n > 0) {
+        w->after = rows[n - 1].wallet;
+        w->started = true;
+    }
+    *ret_end = rc == 0 && n < want;
+    arena_free(&arena);
+    return rc;
+}
+
+static int anchor(void *ctx, struct anchor *ret, struct err *err)
+{
+    const struct walk *w = ctx;
+    return command_anchor(w->p->t, w->p->b, ret, err);
+}
+
+/* Has a daemon answered every event up to that block, so that a difference there is drift? */
+static int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
+                               bool *ret, struct err *err)
+{
+    struct positions p;
+    uint64_t synced;
+    bool found;
+    if (positions_load(t, &p, err) < 0 || positions_synced(t, b, &p, &synced, &found, err) < 0)
+        return -1;
+    *ret = p.known && found && at->number <= synced;
+    return 0;
+}
+
+static int finds_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
+{
+    const struct walk *w = ctx;
+    return command_finds_drift(w->p->t, w->p->b, at, ret, err);
+}
+
+static void progress(void *ctx, const struct flights_progress *p)
+{
+    const struct walk *w = ctx;
+    if (w->p->progress)
+        w->p->progress(w->p->ctx, p, w->total);
+}
+
+int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err)
+{
+    struct walk w = {.p = p};
+    struct store_counts counts;
+    struct flights flights = {.t = p->t,
+                              .b = p->b,
+                              .cause = CAUSE_SWEEP,
+                              .lane = RPC_SWEEP,
+                              .who = "trueup sweep",
+                              .lease = p->lease,
+                              .ctx = &w,
+                              .plan = plan,
+                              .anchor = anchor,
+                              .finds_drift = finds_drift,
+                              .progress = progress};
+    if (store_count(p->t->store, &p->b->store, &counts, err) < 0)
+        return -1;
+    w.total = counts.rows;
+    w.before_us = p->max_age_ms ? counts.now_us - p->max_age_ms * 1000 : 0;
+    return flights_run(&flights, ret, err);
+}

@@ -1,0 +1,401 @@
+/* See flights.h. A flight is planned, being read, ready, being written. Several are in each of
+ * these at once; who is slower, node or database, is never kept waiting by the other. */
+#include "track/refresh/pipeline.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "track/refresh/learned.h"
+#include "track/writer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    ANCHOR_MS = 60000,
+    MOVED_MOST = 10,
+    BATCH_MOST = 20000,
+    WRITERS = 2, /* as many cores as a database can be expected to spare */
+    WINDOW_FIRST = 2,
+    WINDOW_MOST = 8,
+    FLIGHTS = WINDOW_MOST + WRITERS_SLOTS(WRITERS),
+    LOOK_MS = 200, /* how long a wait may keep us from noticing that we are to stop */
+};
+
+enum flight_state { FLIGHT_FREE, FLIGHT_PLANNED, FLIGHT_READING, FLIGHT_READY, FLIGHT_WRITING };
+
+struct flight {
+    struct step_work work; /* first: it is what the reader and the writers hand back */
+    enum flight_state state;
+    bool open;      /* work is */
+    uint64_t place; /* in the order of the plan */
+    struct dirty plan;
+    struct read *read;
+    int64_t begun_ms, blocked_before_ms;
+};
+
+struct run {
+    const struct flights *p;
+    struct flights_progress progress;
+    struct writers *writers;
+    struct learned learned;
+    struct flight flights[FLIGHTS];
+    size_t count[FLIGHT_WRITING + 1]; /* of flights in each state */
+
+    bool has_anchor, finds_drift;
+    struct anchor at;
+    struct drifts drifts; /* filed, their causes still to be found */
+    int64_t anchored_ms;
+    unsigned moved_in_row;
+
+    bool at_end; /* of the plan */
+    uint64_t planned, shown;
+
+    size_t window;      /* so many may be read at once */
+    int64_t best_ms;    /* what a read takes when nothing holds it up */
+    unsigned held;      /* reads in a row that took about that long */
+    int64_t blocked_ms; /* spent waiting for the database */
+};
+
+static void become(struct run *r, struct flight *f, enum flight_state to)
+{
+    r->count[f->state]--;
+    r->count[to]++;
+    f->state = to;
+}
+
+/* The first in the order of the plan. */
+static struct flight *find(struct run *r, enum flight_state state)
+{
+    struct flight *first = NULL;
+    for (size_t i = 0; r->count[state] && i < FLIGHTS; i++) {
+        struct flight *f = &r->flights[i];
+        if (f->state == state && (!first || f->place < first->place))
+            first = f;
+    }
+    return first;
+}
+
+static struct flight *flight_of(struct step_work *w)
+{
+    return (struct flight *)(void *)w;
+}
+
+static void land(struct run *r, struct flight *f)
+{
+    if (f->open)
+        step_close(&f->work);
+    f->open = false;
+    dirty_clear(&f->plan);
+    become(r, f, FLIGHT_FREE);
+}
+
+/* The anchor went away under it: the same wallets again, at another one. */
+static int again(struct run *r, struct flight *f, struct err *err)
+{
+    r->has_anchor = r->p->fixed;
+    if (++r->moved_in_row > MOVED_MOST || (r->p->fixed && f->work.report.pruned)) {
+        *err = f->work.report.why;
+        return -1;
+    }
+    become(r, f, FLIGHT_PLANNED);
+    return 0;
+}
+
+/* ---- plan and read --------------------------------------------------------------------------- */
+
+/* As many as one request carries, so that a step is a request and nothing is left over. */
+static size_t batch_size(const struct run *r)
+{
+    size_t n = reads_batch_size(r->p->t->reads, &r->p->b->shape);
+    return n < BATCH_MOST ? n : BATCH_MOST;
+}
+
+static int plan_next(struct run *r, struct flight *f, struct err *err)
+{
+    bool end = false;
+    if (r->p->plan(r->p->ctx, batch_size(r), &f->plan, &end, err) < 0)
+        return -1;
+    r->at_end = end;
+    dirty_sort_unique(&f->plan);
+    if (f->plan.n > 0) {
+        f->place = r->planned++;
+        become(r, f, FLIGHT_PLANNED);
+    }
+    return 0;
+}
+
+static int begin(struct run *r, struct flight *f, struct err *err)
+{
+    struct step step = {.balance = r->p->b,
+                        .cause = r->p->cause,
+                        .at = r->at,
+                        .marks = f->plan.list,
+                        .n = f->plan.n,
+                        .lane = r->p->lane};
+    if (r->finds_drift && step_files_drift(r->p->t, &step, err) < 0)
+        return -1;
+    if (f->open)
+        step_close(&f->work);
+    step_open(&f->work, &step);
+    f->open = true;
+    f->begun_ms = clock_ms();
+    f->blocked_before_ms = r->blocked_ms;
+    if (step_begin(r->p->t, &f->work, &f->read, err) < 0)
+        return -1;
+    become(r, f, FLIGHT_READING);
+    return 0;
+}
+
+/* Choosing a block to read at takes blocking questions, which wait for the reads under way. */
+static int ensure_anchor(struct run *r, bool *ret_has, struct err *err)
+{
+    *ret_has = r->has_anchor && (r->p->fixed || clock_ms() - r->anchored_ms < ANCHOR_MS);
+    if (*ret_has || r->count[FLIGHT_READING] > 0)
+        return 0;
+    r->finds_drift = false;
+    if (r->p->anchor(r->p->ctx, &r->at, err) < 0 ||
+        (r->p->finds_drift && r->p->finds_drift(r->p->ctx, &r->at, &r->finds_drift, err) < 0))
+        return -1;
+    r->anchored_ms = clock_ms();
+    r->has_anchor = *ret_has = true;
+    return 0;
+}
+
+/* So, too, does finding out why rows had drifted: at the end, or when a list is full. */
+static bool many_drifted(const struct run *r)
+{
+    return r->drifts.n >= DRIFT_AT_ONCE / 2;
+}
+
+static void drift_find_causes_page(struct run *r)
+{
+    struct err ignored = {0}; /* then their records say that it is not known */
+    if (r->count[FLIGHT_READING] == 0)
+        drift_find_causes(r->p->t, r->p->b, &r->drifts, &ignored);
+}
+
+static int read_more(struct run *r, struct err *err)
+{
+    if (many_drifted(r))
+        drift_find_causes_page(r);
+    if (many_drifted(r))
+        return 0;
+    while (r->count[FLIGHT_READING] < r->window) {
+        bool anchored;
+        struct flight *f = find(r, FLIGHT_FREE);
+        bool plans = !r->count[FLIGHT_PLANNED] && f && !r->at_end;
+        if (plans && plan_next(r, f, err) < 0)
+            return -1;
+        f = find(r, FLIGHT_PLANNED);
+        if (!f && plans && !r->at_end && !(r->p->t->stop && r->p->t->stop()))
+            continue; /* a page with nobody to read */
+        if (!f)
+            return 0;
+        if (ensure_anchor(r, &anchored, err) < 0)
+            return -1;
+        if (!anchored)
+            return 0;
+        if (begin(r, f, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The window grows while reads take no longer for it. What we waited for the database is not the
+ * node's doing. */
+static void adapt(struct run *r, const struct flight *f)
+{
+    int64_t took = clock_ms() - f->begun_ms - (r->blocked_ms - f->blocked_before_ms);
+    took = took > 1 ? took : 1;
+    if (r->best_ms == 0 || took < r->best_ms)
+        r->best_ms = took;
+    if (took > 4 * r->best_ms + 20) {
+        r->held = 0;
+        if (r->window > WINDOW_FIRST)
+            r->window--;
+        r->best_ms += r->best_ms / 8 + 1; /* it may have become slower for good */
+    } else if (took <= 2 * r->best_ms + 10 && ++r->held >= r->window) {
+        r->held = 0;
+        if (r->window < WINDOW_MOST)
+            r->window++;
+    }
+}
+
+static int take_read(struct run *r, int timeout_ms, struct err *err)
+{
+    struct read *read;
+    struct read_report report;
+    int rc = reads_next(r->p->t->reads, timeout_ms, &read, err);
+    if (rc <= 0)
+        return rc;
+    struct flight *f = flight_of(read_user(read));
+    read_end(read, &report);
+    f->read = NULL;
+    become(r, f, FLIGHT_READY);
+    adapt(r, f);
+    if (step_judge(r->p->t, &f->work, &report, err) < 0)
+        return -1;
+    if (f->work.report.end == STEP_BROKEN) {
+        *err = f->work.report.why;
+        return -1;
+    }
+    return f->work.report.end == STEP_MOVED ? again(r, f, err) : 0;
+}
+
+/* ---- write or show --------------------------------------------------------------------------- */
+
+static void write_more(struct run *r)
+{
+    while (r->count[FLIGHT_READY] && writers_free(r->writers)) {
+        struct flight *f = find(r, FLIGHT_READY);
+        become(r, f, FLIGHT_WRITING);
+        writers_give(r->writers, &f->work);
+    }
+}
+
+static void wrote(struct run *r, struct flight *f)
+{
+    const struct step_report *done = &f->work.report;
+    struct flights_progress *p = &r->progress;
+    step_wrote(&f->work);
+    p->rows += f->work.step.n;
+    p->updated += done->applied.inserted + done->applied.changed + done->applied.refreshed;
+    p->changed += done->applied.changed;
+    p->failed += done->applied.quarantined;
+    p->drifted += done->applied.drifted;
+    for (size_t i = 0; i < f->work.drifts.n; i++)
+        drifts_add(&r->drifts, &f->work.drifts.list[i]);
+    r->moved_in_row = 0;
+    land(r, f);
+}
+
+static int take_written(struct run *r, int timeout_ms, struct err *err)
+{
+    int rc;
+    int64_t started = clock_ms();
+    struct step_work *w = writers_take(r->writers, timeout_ms, &rc, err);
+    r->blocked_ms += clock_ms() - started;
+    for (; w; w = writers_take(r->writers, 0, &rc, err)) {
+        struct flight *f = flight_of(w);
+        if (rc < 0)
+            return -1;
+        if (w->report.end == STEP_MOVED) {
+            if (again(r, f, err) < 0)
+                return -1;
+        } else {
+            wrote(r, f);
+        }
+    }
+    return 0;
+}
+
+/* Those whose turn it is: what is ready before its predecessor waits. */
+static int show_ready(struct run *r, struct err *err)
+{
+    struct flight *f;
+    while ((f = find(r, FLIGHT_READY)) && f->place == r->shown) {
+        if (r->p->show(r->p->ctx, &f->work, err) < 0)
+            return -1;
+        r->shown++;
+        r->moved_in_row = 0;
+        r->progress.rows += f->work.step.n;
+        land(r, f);
+    }
+    return 0;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static void count_traffic(const struct tracker *t, struct flights_progress *p, bool begin)
+{
+    uint64_t requests = 0, out = 0, in = 0;
+    for (size_t i = 0; i < rpc_endpoints(t->node); i++) {
+        const struct endpoint_counters *c = endpoint_counters(rpc_endpoint(t->node, i));
+        requests += c->requests;
+        out += c->bytes_out;
+        in += c->bytes_in;
+    }
+    p->requests = begin ? requests : requests - p->requests;
+    p->bytes_out = begin ? out : out - p->bytes_out;
+    p->bytes_in = begin ? in : in - p->bytes_in;
+}
+
+static void tell(struct run *r, const struct flights_progress *at_start)
+{
+    r->progress.requests = at_start->requests;
+    r->progress.bytes_out = at_start->bytes_out;
+    r->progress.bytes_in = at_start->bytes_in;
+    count_traffic(r->p->t, &r->progress, false);
+    if (r->p->progress)
+        r->p->progress(r->p->ctx, &r->progress);
+}
+
+/* One turn: everything that can be begun is, then a wait for whoever is slower. When the database
+ * is, replies wait in the system's buffers; now and then the reads are looked after all the same.
+ */
+static int turn(struct run *r, struct err *err)
+{
+    if (read_more(r, err) < 0)
+        return -1;
+    if (r->p->show && show_ready(r, err) < 0)
+        return -1;
+    if (!r->p->show)
+        write_more(r);
+    bool database_is_slower = (!r->p->show && r->count[FLIGHT_READY]) || !r->count[FLIGHT_READING];
+    if (r->count[FLIGHT_WRITING] && take_written(r, database_is_slower ? LOOK_MS : 0, err) < 0)
+        return -1;
+    return r->count[FLIGHT_READING] ? take_read(r, database_is_slower ? 0 : LOOK_MS, err) : 0;
+}
+
+static int fly(struct run *r, struct err *err)
+{
+    struct tracker *t = r->p->t;
+    struct flights_progress at_start;
+    count_traffic(t, &at_start, true);
+    int rc = 0;
+    while (rc == 0 && (!r->at_end || r->count[FLIGHT_FREE] < FLIGHTS)) {
+        rc = t->stop && t->stop()
+                 ? err_set(err, ERR_STOPPED, "stopped after %" PRIu64 " rows", r->progress.rows)
+                 : 0;
+        if (rc == 0 && r->p->lease)
+            rc = lease_renew(r->p->lease, err);
+        if (rc == 0)
+            rc = turn(r, err);
+        tell(r, &at_start);
+    }
+    return rc;
+}
+
+static int open_and_fly(struct run *r, struct err *err)
+{
+    bool threads = !r->p->show && !store_is_sqlite(r->p->t->store);
+    if (learned_load(r->p->t, &r->learned, err) < 0 ||
+        writers_open(r->p->t, r->p->who, threads ? WRITERS : 0, &r->writers, err) < 0)
+        return -1;
+    return fly(r, err);
+}
+
+int flights_run(const struct flights *p, struct flights_progress *ret, struct err *err)
+{
+    struct run *r = mem_zero(1, sizeof *r);
+    r->p = p;
+    r->window = WINDOW_FIRST;
+    r->count[FLIGHT_FREE] = FLIGHTS;
+    int rc = open_and_fly(r, err);
+    if (rc == 0)
+        drift_find_causes_page(r);
+    writers_close(r->writers);
+    for (size_t i = 0; i < FLIGHTS; i++) {
+        struct flight *f = &r->flights[i];
+        if (f->state == FLIGHT_READING)
+            read_abandon(f->read);
+        if (f->open)
+            step_close(&f->work);
+        dirty_free(&f->plan);
+    }
+    drifts_free(&r->drifts);
+    struct err ignored;
+    learned_save(p->t, &r->learned, true, &ignored);
+    *ret = r->progress;
+    mem_free(r);
+    return rc;
+}

@@ -1,0 +1,253 @@
+#include "track/refresh/sweep.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "track/refresh/full_refresh.h"
+#include "track/sync/chain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SKIP_MS = 60000, BATCH_MOST = 20000 };
+
+void sweep_open(struct sweep *s, struct tracker *t, struct tracked *b)
+{
+    *s = (struct sweep){.t = t, .b = b};
+    s->skips = mem_alloc(SWEEP_SKIPS * sizeof *s->skips);
+}
+
+void sweep_close(struct sweep *s)
+{
+    mem_free(s->skips);
+    s->skips = NULL;
+}
+
+/* ---- the block to read at -------------------------------------------------------------------- */
+
+/* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
+ * follow has not stored one yet. */
+static int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
+                        bool *ret_found, struct err *err)
+{
+    struct positions p;
+    uint64_t synced;
+    if (positions_load(t, &p, err) < 0 || positions_synced(t, b, &p, &synced, ret_found, err) < 0)
+        return -1;
+    if (!p.known || !*ret_found) {
+        *ret_found = false;
+        return 0;
+    }
+    return chain_anchor_below(t, chain_sweep_block(p.head, p.finalized, synced, p.first), ret,
+                              ret_found, err);
+}
+
+/* ---- wallets passed by ----------------------------------------------------------------------- */
+
+static void drop_old_skips(struct sweep *s)
+{
+    size_t kept = 0;
+    int64_t now = clock_ms();
+    for (size_t i = 0; i < s->n_skips; i++)
+        if (s->skips[i].until_ms > now)
+            s->skips[kept++] = s->skips[i];
+    s->n_skips = kept;
+}
+
+static void skip_for_a_while(struct sweep *s, const struct mark *marks, size_t n)
+{
+    for (size_t m = 0; m < n && s->n_skips < SWEEP_SKIPS; m++) {
+        size_t at = s->n_skips;
+        while (at > 0 && address_compare(&s->skips[at - 1].wallet, &marks[m].wallet) > 0)
+            at--;
+        memmove(s->skips + at + 1, s->skips + at, (s->n_skips - at) * sizeof *s->skips);
+        s->skips[at] = (struct sweep_skip){marks[m].wallet, clock_ms() + SKIP_MS};
+        s->n_skips++;
+    }
+}
+
+static address *skipped_wallets(const struct sweep *s, struct arena *arena)
+{
+    address *list = arena_alloc(arena, (s->n_skips + 1) * sizeof *list);
+    for (size_t i = 0; i < s->n_skips; i++)
+        list[i] = s->skips[i].wallet;
+    return list;
+}
+
+/* ---- a tick ---------------------------------------------------------------------------------- */
+
+static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
+                    struct sweep_report *ret, struct err *err)
+{
+    dirty_sort_unique(plan);
+    struct step step = {.balance = s->b,
+                        .cause = CAUSE_SWEEP,
+                        .at = *at,
+                        .marks = plan->list,
+                        .n = plan->n,
+                        .lane = RPC_SWEEP};
+    struct step_report r;
+    if (step_files_drift(s->t, &step, err) < 0 || step_run(s->t, &step, &r, err) < 0)
+        return -1;
+    switch (r.end) {
+    case STEP_DONE:
+        ret->drifted += r.applied.drifted;
+        ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
+        ret->quarantined += r.applied.quarantined;
+        if (ret->updated > 0)
+            s->n_skips = 0; /* witnesses are known now: those passed by can be judged */
+        break;
+    case STEP_MOVED:
+        ret->end = SWEEP_WAITING;
+        ret->why = r.why;
+        break;
+    case STEP_BROKEN:
+        skip_for_a_while(s, plan->list, plan->n);
+        ret->end = SWEEP_BROKEN;
+        ret->why = r.why;
+        break;
+    }
+    return 0;
+}
+
+static int plan_oldest(struct sweep *s, const struct anchor *at, size_t batch, struct arena *arena,
+                       struct dirty *plan, struct sweep_report *ret, struct err *err)
+{
+    struct store_stale *rows;
+    size_t n;
+    drop_old_skips(s);
+    struct store_pick pick = {.want = batch,
+                              .max_observed = at->number,
+                              .in_flight = skipped_wallets(s, arena),
+                              .n_in_flight = s->n_skips};
+    if (store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &ret->lap,
+                          err) < 0)
+        return -1;
+    /* The end of a lap: the next one begins in the same tick, which would else do nothing. */
+    bool again;
+    if (n == 0 && ret->lap &&
+        store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &again,
+                          err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct mark m = {.wallet = rows[i].wallet,
+                         .insert = rows[i].has_row ? INSERT_NEVER : INSERT_IF_LISTED};
+        dirty_add(plan, &m);
+        if (rows[i].has_row && (ret->oldest_us == 0 || rows[i].updated_us < ret->oldest_us))
+            ret->oldest_us = rows[i].updated_us > 0 ? rows[i].updated_us : 1;
+    }
+    ret->requested = n;
+    return 0;
+}
+
+/* Quarantined wallets whose retry has come, one step of their own. Their failing again is expected;
+ * a broken contract is not concluded from them. */
+static int retry_quarantined(struct sweep *s, const struct anchor *at, struct arena *arena,
+                             struct dirty *plan, struct sweep_report *ret, struct err *err)
+{
+    address *due;
+    size_t n;
+    struct sweep_report retry = {.end = SWEEP_DONE};
+    if (store_quarantine_due(s->t->store, &s->b->store, SWEEP_RETRIES, arena, &due, &n, err) < 0)
+        return -1;
+    if (n == 0)
+        return 0;
+    dirty_clear(plan);
+    for (size_t i = 0; i < n; i++)
+        dirty_add(plan,
+                  &(struct mark){.wallet = due[i],
+                                 .insert = s->b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED
+                                                                                : INSERT_ALWAYS});
+    if (run_step(s, at, plan, &retry, err) < 0)
+        return -1;
+    ret->requested += n;
+    ret->updated += retry.updated;
+    ret->drifted += retry.drifted;
+    return 0;
+}
+
+/* Every row is due since a block that can be read at by now: the next rows in key order that were
+ * observed before it. The note goes when the last one has been read. */
+static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, struct arena *arena,
+                        struct dirty *plan, struct sweep_report *ret, struct err *err)
+{
+    struct store_stale *rows;
+    size_t n;
+    uint64_t block;
+    if (all_due_get(s->t, s->b, &block, err) < 0)
+        return -1;
+    if (block == 0 || at->number < block)
+        return 0;
+    if (block != s->all_block) {
+        s->all_block = block;
+        s->all_started = false;
+    }
+    if (store_next_by_key(s->t->store, &s->b->store, s->all_started ? &s->all_after : NULL, 0,
+                          batch, arena, &rows, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].unanchored || rows[i].observed_block < block)
+            dirty_add(plan, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+    ret->requested = plan->n;
+    ret->hurry = n == batch;
+    s->all_started = n > 0;
+    if (n > 0)
+        s->all_after = rows[n - 1].wallet;
+    return 0;
+}
+
+static int end_all_due(struct sweep *s, struct err *err)
+{
+    uint64_t block = s->all_block;
+    s->all_block = 0;
+    return all_due_clear(s->t, s->b, block, err);
+}
+
+static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct dirty *plan,
+                   struct sweep_report *ret, struct err *err)
+{
+    struct anchor at;
+    bool found;
+    if (sweep_anchor(s->t, s->b, &at, &found, err) < 0)
+        return -1;
+    if (!found) {
+        ret->end = SWEEP_WAITING;
+        err_set(&ret->why, ERR_FAILED, "no block is synced yet");
+        return 0;
+    }
+    if (plan_all_due(s, &at, batch, arena, plan, ret, err) < 0)
+        return -1;
+    bool all_due = s->all_block > 0;
+    if (!all_due && plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
+        return -1;
+    if (plan->n > 0 && run_step(s, &at, plan, ret, err) < 0)
+        return -1;
+    if (all_due && ret->end != SWEEP_DONE)
+        s->all_block = 0; /* not read: the pass begins again */
+    if (all_due && ret->end == SWEEP_DONE && !ret->hurry && end_all_due(s, err) < 0)
+        return -1;
+    if (ret->end == SWEEP_DONE && retry_quarantined(s, &at, arena, plan, ret, err) < 0)
+        return -1;
+    if (ret->end == SWEEP_DONE && ret->requested == 0)
+        ret->end = SWEEP_EMPTY;
+    return 0;
+}
+
+int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err)
+{
+    struct sweep_report report = {.end = SWEEP_DONE};
+    struct dirty plan = {0};
+    struct arena arena;
+    if (batch == 0)
+        batch = reads_batch_size(s->t->reads, &s->b->shape);
+    if (batch > BATCH_MOST)
+        batch = BATCH_MOST;
+    arena_init(&arena);
+    int rc = tick_in(s, batch, &arena, &plan, &report, err);
+    if (rc < 0)
+        s->all_block = 0; /* the rows just planned were not read: that pass begins again */
+    arena_free(&arena);
+    dirty_free(&plan);
+    if (rc == 0)
+        *ret = report;
+    return rc;
+}

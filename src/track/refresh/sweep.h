@@ -1,0 +1,55 @@
+/*
+ * Sweep: the wallets that were anchored longest ago are read again, for ever. Events alone always
+ * drift; this is what bounds how long.
+ *
+ * It reads at max(finalized, head − 64), never above synced, so that a difference it finds is drift
+ * and hardly any of its values needs repair. One tick at a time; quarantined wallets whose time has
+ * come are read apart, so that they cannot spoil a tick.
+ */
+#ifndef TRACK_REFRESH_SWEEP_H
+#define TRACK_REFRESH_SWEEP_H
+
+#include "track/step.h"
+
+enum { SWEEP_SKIPS = 4096, SWEEP_RETRIES = 16 };
+
+/* A wallet that is passed by for a while because its failure could not be judged. */
+struct sweep_skip {
+    address wallet;
+    int64_t until_ms;
+};
+
+struct sweep {
+    struct tracker *t;
+    struct tracked *b;
+    struct store_cursor cursor;
+    struct sweep_skip *skips; /* SWEEP_SKIPS of them, in key order */
+    size_t n_skips;
+    uint64_t all_block; /* a pass over all rows is under way for this block; 0 if not */
+    bool all_started;
+    address all_after; /* its cursor */
+};
+
+enum sweep_end {
+    SWEEP_DONE,
+    SWEEP_EMPTY,   /* nothing was due */
+    SWEEP_WAITING, /* nothing can be read yet: why (no header yet, catching up, reorg) */
+    SWEEP_BROKEN,  /* a term fails for everybody: why */
+};
+
+struct sweep_report {
+    enum sweep_end end;
+    size_t requested, updated, quarantined, drifted;
+    bool lap;          /* the order of updated_at was started over */
+    int64_t oldest_us; /* when the oldest row met was last read; 0: none was met */
+    bool hurry;        /* every row is due: the next tick should follow at once */
+    struct err why;
+};
+
+void sweep_open(struct sweep *s, struct tracker *t, struct tracked *b);
+void sweep_close(struct sweep *s);
+
+/* One tick: at most `batch` wallets (0: as many as one request carries). */
+int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err);
+
+#endif

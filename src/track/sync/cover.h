@@ -1,0 +1,19 @@
+/*
+ * Syncing: what the blocks above `synced` name is marked, read and written, and then they are
+ * synced. A piece a turn, so that a long catch-up goes on looking at the head; the checkpoint
+ * moves with the write that answers for it.
+ */
+#ifndef TRACK_SYNC_COVER_H
+#define TRACK_SYNC_COVER_H
+
+#include "track/sync/follow.h"
+
+/* The block up to which every balance is synced. */
+uint64_t cover_lowest(const struct follow *f);
+
+/* The next piece: until the head is reached, enough wallets are named, or it has taken a while. A
+ * window that fails leaves the ones before it synced. ret->end and ret->why say whether there is
+ * more to do, and what holds it. −1: a request or the store failed; what was written stays. */
+int cover(struct follow *f, struct follow_report *ret, struct err *err);
+
+#endif

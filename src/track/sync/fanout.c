@@ -1,0 +1,145 @@
+#include "track/sync/fanout.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "eth/abi.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fanout_add(struct fanout *f, const struct fanout_ask *ask)
+{
+    if (f->n == f->room) {
+        f->room = f->room ? f->room * 2 : 16;
+        f->list = mem_grow(f->list, f->room, sizeof *f->list);
+    }
+    f->list[f->n++] = *ask;
+}
+
+static int by_question(const struct fanout_ask *x, const struct fanout_ask *y)
+{
+    int c = address_compare(&x->contract, &y->contract);
+    if (c == 0)
+        c = memcmp(x->selector, y->selector, sizeof x->selector);
+    return c == 0 ? address_compare(&x->argument, &y->argument) : c;
+}
+
+static int by_ask(const void *a, const void *b)
+{
+    const struct fanout_ask *x = a, *y = b;
+    int c = by_question(x, y);
+    if (c == 0)
+        c = x->block < y->block ? -1 : x->block > y->block;
+    return c;
+}
+
+void fanout_latest(struct fanout *f)
+{
+    size_t kept = 0;
+    if (f->n < 2)
+        return;
+    qsort(f->list, f->n, sizeof *f->list, by_ask);
+    for (size_t i = 1; i < f->n; i++) {
+        if (by_question(&f->list[kept], &f->list[i]) != 0)
+            kept++;
+        f->list[kept] = f->list[i];
+    }
+    f->n = kept + 1;
+}
+
+void fanout_clear(struct fanout *f)
+{
+    f->n = 0;
+}
+
+void fanout_free(struct fanout *f)
+{
+    mem_free(f->list);
+    *f = (struct fanout){0};
+}
+
+/* Each ask once, in an order of its own. */
+static void fanout_sort_unique(struct fanout *f)
+{
+    size_t kept = 0;
+    if (f->n > 1)
+        qsort(f->list, f->n, sizeof *f->list, by_ask);
+    for (size_t i = 0; i < f->n; i++)
+        if (i == 0 || by_ask(&f->list[i], &f->list[kept - 1]) != 0)
+            f->list[kept++] = f->list[i];
+    f->n = kept;
+}
+
+bool fanout_overflows(struct fanout *f, uint64_t *ret_block)
+{
+    fanout_sort_unique(f);
+    if (f->n <= FANOUT_ASKS_MOST)
+        return false;
+    *ret_block = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (f->list[i].block > *ret_block)
+            *ret_block = f->list[i].block;
+    fanout_clear(f);
+    return true;
+}
+
+struct marking {
+    struct dirty *dirty;
+    struct mark like;
+};
+
+static bool mark_address(void *ctx, const address *a)
+{
+    struct marking *m = ctx;
+    if (!address_is_zero(a)) {
+        m->like.wallet = *a;
+        dirty_add(m->dirty, &m->like);
+    }
+    return true;
+}
+
+static bool names_nobody(enum fault f)
+{
+    return f == FAULT_REVERT || f == FAULT_GAS || f == FAULT_INVALID;
+}
+
+/* The list at the event's block, else at `at`. *ret is NULL when the view itself fails. */
+static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struct anchor *at,
+                    uint8_t **ret, size_t *ret_len, struct err *err)
+{
+    uint8_t call[ABI_VIEW_CALL];
+    struct anchor then = {.number = ask->block, .hash = ask->block_hash};
+    struct fault_info fault;
+    abi_encode_view(ask->selector, &ask->argument, call);
+    *ret = NULL;
+    if (rpc_view_now(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault,
+                     err) == 0)
+        return 0;
+    if (fault.fault == FAULT_PRUNED && rpc_view_now(t->node, &ask->contract, call, sizeof call, at,
+                                                    ret, ret_len, &fault, err) == 0)
+        return 0;
+    if (names_nobody(fault.fault))
+        return 0;
+    return err_wrap(err, "wallets of an event in block %" PRIu64, ask->block);
+}
+
+int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
+                   enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,
+                   struct err *err)
+{
+    *ret_unanswered = 0;
+    fanout_sort_unique(f);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct fanout_ask *ask = &f->list[i];
+        uint8_t *reply;
+        size_t len;
+        if (ask_list(t, ask, at, &reply, &len, err) < 0)
+            return -1;
+        struct marking m = {dirty,
+                            {.has_event = true, .event_block = ask->block, .insert = insert}};
+        if (!reply || !abi_decode_addresses(reply, len, FANOUT_ADDRESSES_MOST, mark_address, &m))
+            ++*ret_unanswered;
+        mem_free(reply);
+    }
+    return 0;
+}

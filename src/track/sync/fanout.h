@@ -1,0 +1,52 @@
+/*
+ * Trigger fan-out: an event that changes wallets it does not name. `getDelegatorsList(claimer)` is
+ * a view of the trigger's contract, called with an argument of the event, at the event's own block;
+ * the addresses it answers are marked as if the event had named them.
+ *
+ * Bounded: asks per window and addresses per answer have ceilings. Where there are more asks than
+ * that, every row is due instead: a catch-up must never stand still. A view that reverts names
+ * nobody; what it would have named is left to the sweep.
+ */
+#ifndef TRACK_SYNC_FANOUT_H
+#define TRACK_SYNC_FANOUT_H
+
+#include "eth/event.h"
+#include "track/dirty.h"
+#include "track/tracker.h"
+
+enum { FANOUT_ASKS_MOST = 4096, FANOUT_ADDRESSES_MOST = 50000 };
+
+struct fanout_ask {
+    address contract;
+    uint8_t selector[4];
+    address argument;
+    uint64_t block;
+    hash32 block_hash;
+};
+
+struct fanout {
+    struct fanout_ask *list;
+    size_t n, room;
+};
+
+void fanout_add(struct fanout *f, const struct fanout_ask *ask);
+/* Leaves each question once, for its highest block: enough to find everybody it names. Who left a
+ * list before that block was named by the event by which he left. */
+void fanout_latest(struct fanout *f);
+void fanout_clear(struct fanout *f);
+void fanout_free(struct fanout *f);
+
+/* More asks than may be asked: true, and the list is empty; *ret_block is the last event's block,
+ * from which on every row is due. */
+bool fanout_overflows(struct fanout *f, uint64_t *ret_block);
+
+/* Asks each (at most FANOUT_ASKS_MOST) once and marks what they answer, for the event's block.
+ * Where the node no longer has the state of the event's block, the list is read at `at`. −1 when a
+ * request failed: the same asks may be tried again. *ret_unanswered counts views that reverted or
+ * answered no list.
+ */
+int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
+                   enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,
+                   struct err *err);
+
+#endif

@@ -1,0 +1,322 @@
+#include "track/sync/follow.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "proc/counters.h"
+#include "track/step.h"
+#include "track/sync/cover.h"
+#include "track/sync/reread_final.h"
+#include "track/sync/rescan.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { PRUNE_EVERY = 64 }; /* blocks */
+
+int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
+                struct err *err)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->t = t;
+    ret->has_from = has_from;
+    ret->from = from;
+    range_init(&ret->range);
+    if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0 ||
+        chain_open(t, &ret->chain, err) < 0)
+        return -1;
+    ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
+    for (size_t i = 0; i < t->n_balances; i++)
+        ret->balances[i].b = &t->balances[i];
+    return 0;
+}
+
+static void follow_balance_free(struct follow_balance *fb)
+{
+    named_free(&fb->named);
+    dirty_free(&fb->touched);
+}
+
+void follow_close(struct follow *f)
+{
+    if (f->balances)
+        for (size_t i = 0; i < f->t->n_balances; i++)
+            follow_balance_free(&f->balances[i]);
+    mem_free(f->balances);
+    f->balances = NULL;
+}
+
+/* ---- where each balance stands --------------------------------------------------------------- */
+
+/* The checkpoint as stored, and what is synced: less, while a rescan is under way. */
+static int load_synced(struct follow *f, struct follow_balance *fb, bool *ret_found,
+                       struct err *err)
+{
+    uint64_t at;
+    bool under_way;
+    if (store_checkpoint_get(f->t->store, &fb->b->store, &fb->checkpoint, ret_found, err) < 0)
+        return -1;
+    if (!*ret_found)
+        return 0;
+    fb->synced = fb->checkpoint;
+    fb->stored = true;
+    if (rescan_get(f->t, fb->b, &at, &under_way, err) < 0 ||
+        rescan_passed(f->t, fb->b, &fb->passed, err) < 0)
+        return -1;
+    if (under_way && at < fb->checkpoint) {
+        fb->synced = at;
+        fb->rescanning = true;
+    }
+    return 0;
+}
+
+/* Where syncing goes on: a rescan under way, the checkpoint, or for a first start --from or
+ * the head. */
+static int start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
+{
+    bool found;
+    if (load_synced(f, fb, &found, err) < 0)
+        return -1;
+    if (!found) {
+        uint64_t head = f->chain.head.at.number;
+        bool gone = false;
+        if (f->has_from && f->from > head)
+            return err_set(err, ERR_USAGE, "--from %" PRIu64 " is above the head, block %" PRIu64,
+                           f->from, head);
+        fb->synced = !f->has_from ? head : f->from > 0 ? f->from - 1 : 0;
+        fb->checkpoint = fb->synced;
+        if (fb->synced == head &&
+            store_checkpoint_advance(f->t->store, &fb->b->store, &f->chain.head.at, &gone, err) < 0)
+            return -1;
+        fb->stored = fb->synced == head && !gone;
+    }
+    if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
+        return chain_is_another(err,
+                                "the head is block %" PRIu64 ", but the checkpoint of \"%s\" is "
+                                "%" PRIu64,
+                                f->chain.head.at.number, fb->b->conf->name, fb->checkpoint);
+    fb->started = true;
+    return 0;
+}
+
+/* At the end of a turn: nothing of it waits for this write. */
+static int save_positions(struct follow *f, struct err *err)
+{
+    if (!f->moved)
+        return 0;
+    struct positions p = {
+        .head = f->chain.head.at.number, .finalized = f->chain.finalized.number, .first = f->first};
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        p.synced[i] = f->balances[i].synced;
+    if (answered_save(f->t, &f->answered, err) < 0 || positions_save(f->t, &p, err) < 0)
+        return -1;
+    f->moved = false;
+    return 0;
+}
+
+static int prune(struct follow *f, struct err *err)
+{
+    uint64_t head = f->chain.head.at.number, finalized = f->chain.finalized.number;
+    if (head < f->pruned_at + PRUNE_EVERY)
+        return 0;
+    if (store_headers_prune(f->t->store, finalized > CHAIN_KEEP ? finalized - CHAIN_KEEP : 0, err) <
+        0)
+        return -1;
+    f->pruned_at = head;
+    return 0;
+}
+
+/* What lies between where we left off and a checkpoint that another program moved was answered to
+ * that program. */
+static void note_gap(struct follow *f, const struct follow_balance *fb, const struct positions *p)
+{
+    uint64_t seen = p->synced[fb->b - f->t->balances];
+    if (fb->checkpoint > seen)
+        answered_by(&f->answered, seen + 1, NULL);
+}
+
+static int start(struct follow *f, struct err *err)
+{
+    struct positions p;
+    if (!f->begun &&
+        (positions_load(f->t, &p, err) < 0 || answered_load(f->t, &f->answered, err) < 0))
+        return -1;
+    if (!f->begun)
+        f->first = p.known ? p.first : f->chain.head.at.number;
+    for (size_t i = 0; i < f->t->n_balances; i++) {
+        bool started = f->balances[i].started;
+        if (!started && start_balance(f, &f->balances[i], err) < 0)
+            return -1;
+        if (!started && !f->begun)
+            note_gap(f, &f->balances[i], &p);
+    }
+    f->begun = true;
+    return 0;
+}
+
+/* ---- the break ------------------------------------------------------------------------------- */
+
+/* What is synced above the common block is not. Where that is below the checkpoint it must be
+ * remembered; above, a restart begins at the checkpoint anyway. */
+static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common,
+                       struct err *err)
+{
+    bool found = true;
+    /* Not started: a rescan that a crash cut short may be further back than this break. */
+    if (!fb->started && load_synced(f, fb, &found, err) < 0)
+        return -1;
+    if (!found || fb->synced <= common)
+        return 0;
+    if (common < fb->checkpoint) {
+        if (rescan_set(f->t, fb->b, common, err) < 0)
+            return -1;
+        fb->rescanning = true;
+    }
+    fb->synced = common;
+    f->moved = true;
+    named_clear(&fb->named);
+    return 0;
+}
+
+/* The rescan mark is durable before the rewind: a crash between them finds the break again, a crash
+ * after both goes on syncing. The other order could lose the adopted blocks' events. */
+static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, struct err *err)
+{
+    uint64_t common = first_bad > 0 ? first_bad - 1 : 0;
+    struct arena arena;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (mark_rescan(f, &f->balances[i], common, err) < 0)
+            return -1;
+    arena_init(&arena);
+    int rc = store_rewind(f->t->store, tracker_store_balances(f->t, &arena), f->t->n_balances,
+                          first_bad, ret_rows, err);
+    arena_free(&arena);
+    for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
+        rc = reread_touched(f->t, f->balances[i].b, first_bad, &f->balances[i].touched, err);
+    if (rc == 0) {
+        while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
+            f->chain.n_near--;
+        f->chain.known = false;
+        f->chain.behind_since_ms = 0;
+    }
+    return rc;
+}
+
+/* ---- reading again what became final -------------------------------------------------------- */
+
+bool follow_lacks(const struct follow *f)
+{
+    return pushed_lacks(&f->pushed);
+}
+
+bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index)
+{
+    pushed_heard(&f->pushed, block, hash, index);
+    return follow_lacks(f);
+}
+
+static void count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
+{
+    for (size_t i = 0; i < rpc_endpoints(f->t->node); i++)
+        for (size_t k = 0; k < n_logs && rpc_endpoint(f->t->node, i) == by; k++)
+            counters_missed_log(i);
+}
+
+/* A block whose answer lacks pushed logs is synced again. In memory only: it is a second chance.
+ */
+static void cover_again(struct follow *f, struct follow_report *ret)
+{
+    const struct pushed_block *b = pushed_missing(&f->pushed, &ret->missed, &ret->missed_again);
+    if (!b)
+        return;
+    ret->missed_at = b->number;
+    count_missed(f, b->by, ret->missed);
+    if (!ret->missed_again || !chain_near(&f->chain, b->number))
+        return;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (f->balances[i].synced >= b->number)
+            f->balances[i].synced = b->number - 1;
+}
+
+/* The checkpoint follows what has finalized meanwhile, where no event carried it along. */
+static int advance(struct follow *f, struct follow_balance *fb, const struct anchor *at,
+                   struct err *err)
+{
+    uint64_t to = reread_checkpoint(fb->synced, f->chain.finalized.number, fb->checkpoint);
+    struct step s = {.balance = fb->b, .at = *at, .has_checkpoint = true, .checkpoint = to};
+    struct step_report r;
+    if (to == fb->checkpoint || !fb->stored)
+        return 0;
+    if (step_run(f->t, &s, &r, err) < 0)
+        return -1;
+    if (r.end == STEP_DONE)
+        fb->checkpoint = to;
+    return 0;
+}
+
+/* Reads again what has finalized, a page a turn, when there is nothing newer to do. What cannot be
+ * read at this block is tried at the next one. */
+static int follow_reread_final(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    uint64_t finalized = f->chain.finalized.number, head = f->chain.head.at.number;
+    struct anchor at;
+    bool found;
+    if (finalized <= f->finalized_to) {
+        f->reread_due = false;
+        return 0;
+    }
+    if (chain_anchor_below(f->t, chain_sweep_block(head, finalized, cover_lowest(f), f->first), &at,
+                           &found, err) < 0)
+        return -1;
+    bool put_off = !found || at.number < finalized, more = false;
+    for (size_t i = 0; !put_off && i < f->t->n_balances; i++) {
+        struct reread_report r;
+        if (advance(f, &f->balances[i], &at, err) < 0)
+            return -1;
+        if (reread_page(f->t, f->balances[i].b, &at, finalized, &r, err) < 0)
+            return -1;
+        ret->finalized += r.updated;
+        ret->drifted += r.drifted;
+        more |= r.more;
+        put_off |= r.put_off;
+    }
+    f->reread_due = more && !put_off;
+    if (f->reread_due)
+        ret->end = FOLLOW_AGAIN;
+    else if (!put_off)
+        f->finalized_to = finalized;
+    return 0;
+}
+
+int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    enum chain_news news;
+    uint64_t first_bad;
+    *ret = (struct follow_report){.end = FOLLOW_IDLE};
+    if (chain_poll(f->t, &f->chain, &news, &first_bad, err) < 0)
+        return -1;
+    if (news == CHAIN_BROKE) {
+        if (rewind_to(f, first_bad, &ret->reorg_rows, err) < 0)
+            return -1;
+        ret->reorg = true;
+        ret->reorg_at = first_bad;
+        ret->end = FOLLOW_AGAIN;
+        return 0;
+    }
+    if (!f->chain.known)
+        return 0; /* behind, at the first look */
+    if (start(f, err) < 0)
+        return -1;
+    if (news == CHAIN_GREW)
+        f->moved = f->reread_due = true;
+    cover_again(f, ret);
+    int rc = cover(f, ret, err);
+    struct err why = {0};
+    if (rc == 0)
+        rc = chain_advance_finalized(f->t, &f->chain, err);
+    if (save_positions(f, rc < 0 ? &why : err) < 0)
+        return -1;
+    if (rc == 0 && news == CHAIN_GREW)
+        rc = prune(f, err);
+    if (rc == 0 && ret->end == FOLLOW_IDLE && f->reread_due)
+        rc = follow_reread_final(f, ret, err);
+    return rc;
+}

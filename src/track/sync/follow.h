@@ -1,0 +1,84 @@
+/*
+ * Follow: keeps every block synced. Live head, catch-up and reorg are one loop, because they
+ * differ only in how far the synced block is behind the head:
+ *
+ *     below finalized     eth_getLogs by range, with the header of its last block
+ *     above finalized     eth_getLogs by block hash, skipped where the header's bloom says no
+ *     chain broke       rewind to the last common header, cover again from there
+ *
+ * The checkpoint moves with the write that answers for it, and only then.
+ */
+#ifndef TRACK_SYNC_FOLLOW_H
+#define TRACK_SYNC_FOLLOW_H
+
+#include "track/events.h"
+#include "track/sync/chain.h"
+#include "track/sync/log_source.h"
+#include "track/sync/range.h"
+#include "track/sync/ws_logs.h"
+
+struct follow {
+    struct tracker *t;
+    struct chain chain;
+    struct range range;
+    struct trigger_filter filter;
+    struct pushed pushed;
+    struct answered answered;
+    struct follow_balance {
+        struct tracked *b;
+        bool started;
+        uint64_t synced;      /* every block up to here is answered for */
+        bool rescanning;      /* synced lies below the durable checkpoint, see rescan.h */
+        uint64_t passed;      /* … up to here because another program passed over it */
+        uint64_t checkpoint;  /* as stored */
+        bool stored;          /* a checkpoint is */
+        struct named named;   /* since synced */
+        struct dirty touched; /* by blocks that a reorg dropped: to be read again */
+    } * balances;
+    uint64_t first; /* block at which this store began */
+    bool has_from;  /* --from, for a first start */
+    uint64_t from;
+    uint64_t pruned_at;    /* head when old headers were dropped last */
+    bool announced;        /* the catch-up under way was logged */
+    bool begun;            /* first is known */
+    bool moved;            /* positions have, since they were saved */
+    uint64_t finalized_to; /* marks up to here have been read again (reread_final.h) */
+    bool reread_due;       /* the chain grew since we looked for more of them */
+};
+
+enum follow_end {
+    FOLLOW_IDLE,  /* synced the head */
+    FOLLOW_AGAIN, /* progress was made, there is more to do at once */
+    FOLLOW_HELD,  /* something fails (report.why): pause, then again */
+};
+
+struct follow_report {
+    enum follow_end end;
+    size_t updated;    /* rows written from events */
+    size_t finalized;  /* rows read again because their block finalized */
+    size_t drifted;    /* of those finalized: differed without an event (drift.h) */
+    size_t unanswered; /* views of triggers that answered no list: left to the sweep */
+    size_t missed;     /* logs that were pushed, and left out of the answer for missed_at */
+    uint64_t missed_at;
+    bool missed_again; /* that block is asked again */
+    bool reorg;        /* the chain broke at reorg_at; unanchored rows were made due */
+    uint64_t reorg_at, reorg_rows;
+    bool catching_up; /* a catch-up over [from, to] begins */
+    uint64_t from, to;
+    struct err why;
+};
+
+int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
+                struct err *err);
+void follow_close(struct follow *f);
+
+/* Was a block answered without logs that were pushed? Then another turn is due. */
+bool follow_lacks(const struct follow *f);
+/* A log was pushed: this one, of this block. Answers as follow_lacks(). */
+bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index);
+
+/* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later.
+ */
+int follow_once(struct follow *f, struct follow_report *ret, struct err *err);
+
+#endif

@@ -1,0 +1,97 @@
+#include "track/sync/log_source.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char answered_key[] = "answered";
+
+/* Of the triggers: under others, other logs were asked for. */
+static void print_of(const struct tracker *t, char out[17])
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < t->n_balances; i++)
+        for (size_t k = 0; k < 8; k++)
+            sum = sum * 257 + t->balances[i].store.rules_print.b[k];
+    snprintf(out, 17, "%016" PRIx64, sum);
+}
+
+void answered_by(struct answered *a, uint64_t from, const char *endpoint)
+{
+    const char *name = endpoint ? endpoint : "";
+    while (a->n > 0 && a->runs[a->n - 1].from >= from) {
+        a->n--;
+        a->moved = true;
+    }
+    if (a->n > 0 && strncmp(a->runs[a->n - 1].name, name, ANSWERED_NAME - 1) == 0)
+        return;
+    if (a->n == ANSWERED_RUNS)
+        memmove(a->runs, a->runs + 1, --a->n * sizeof a->runs[0]);
+    a->runs[a->n].from = from;
+    snprintf(a->runs[a->n].name, ANSWERED_NAME, "%s", name);
+    a->n++;
+    a->moved = true;
+}
+
+const char *answered_whose(const struct answered *a, uint64_t block)
+{
+    size_t i = a->n;
+    while (i > 0 && a->runs[i - 1].from > block)
+        i--;
+    return i > 0 && a->runs[i - 1].name[0] ? a->runs[i - 1].name : NULL;
+}
+
+/* "PRINT FROM=NAME FROM=NAME …"; endpoint names have no spaces. */
+static void parse_runs(const char *s, const char *print, struct answered *a)
+{
+    size_t n = strcspn(s, " ");
+    if (n != strlen(print) || memcmp(s, print, n) != 0)
+        return;
+    for (s += n; *s && a->n < ANSWERED_RUNS; s += n) {
+        uint64_t from;
+        s++;
+        n = strcspn(s, " ");
+        size_t digits = strcspn(s, "= ");
+        if (digits >= n || !parse_u64(s, digits, &from))
+            continue;
+        a->runs[a->n].from = from;
+        snprintf(a->runs[a->n].name, ANSWERED_NAME, "%.*s", (int)(n - digits - 1), s + digits + 1);
+        a->n++;
+    }
+}
+
+int answered_load(struct tracker *t, struct answered *ret, struct err *err)
+{
+    struct arena arena;
+    const char *text;
+    char print[17];
+    arena_init(&arena);
+    int rc = store_state_get(t->store, answered_key, &arena, &text, err);
+    print_of(t, print);
+    if (rc == 0) {
+        *ret = (struct answered){0};
+        parse_runs(text ? text : "", print, ret);
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+int answered_save(struct tracker *t, struct answered *a, struct err *err)
+{
+    char print[17];
+    struct buf text = BUF_INIT(STORE_STATE_MAX);
+    if (!a->moved)
+        return 0;
+    print_of(t, print);
+    buf_adds(&text, print);
+    for (size_t i = 0; i < a->n; i++)
+        buf_addf(&text, " %" PRIu64 "=%s", a->runs[i].from, a->runs[i].name);
+    int rc = store_state_set(t->store, answered_key, buf_str(&text), err);
+    buf_free(&text);
+    if (rc == 0)
+        a->moved = false;
+    return rc;
+}

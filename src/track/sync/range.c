@@ -1,0 +1,100 @@
+#include "track/sync/range.h"
+
+enum {
+    MANY_LOGS = 8000, /* below the 10,000 where most providers cut */
+    FEW_LOGS = 2000,  /* room to grow */
+    GIVE_UP_AFTER = 12,
+};
+
+void range_init(struct range *r)
+{
+    *r = (struct range){.width = RANGE_FIRST, .ceiling = RANGE_MOST};
+}
+
+static uint64_t at_most(uint64_t v, uint64_t limit)
+{
+    return v < limit ? v : limit;
+}
+
+static void halve(struct range *r, uint64_t width)
+{
+    r->width = at_most(r->width, width / 2);
+}
+
+void range_answered(struct range *r, uint64_t width, size_t n_logs)
+{
+    r->ill_in_row = 0;
+    if (n_logs > MANY_LOGS) {
+        uint64_t fitting = width / (n_logs / (MANY_LOGS / 2));
+        r->width = at_most(r->width, fitting);
+        return;
+    }
+    if (width < r->width || n_logs > FEW_LOGS)
+        return; /* a shorter last window says nothing */
+    uint64_t next = r->width * 2 + 1;
+    if (r->too_wide && next >= r->too_wide)
+        next = r->width + (r->too_wide - r->width) / 2;
+    if (r->too_wide && next - r->width < r->width / 16 + 1)
+        next = r->width; /* near enough to what was refused */
+    r->width = at_most(next, r->ceiling);
+}
+
+/* The server named a window that would work. Its place is not trusted (some are inverted, or lie
+ * elsewhere); its width is, when it is narrower than what was asked. */
+static void take_suggestion(struct range *r, uint64_t width, const struct fault_info *f)
+{
+    if (f->has_window && f->from <= f->to && f->to - f->from < width)
+        r->width = at_most(r->width, f->to - f->from);
+    else
+        halve(r, width);
+}
+
+static void take_ceiling(struct range *r, uint64_t width, const struct fault_info *f)
+{
+    if (f->limit > 0 && f->limit < width) {
+        r->ceiling = at_most(r->ceiling, f->limit);
+        r->width = at_most(r->width, r->ceiling);
+        return;
+    }
+    if (!r->too_wide || width < r->too_wide)
+        r->too_wide = width;
+    halve(r, width);
+}
+
+enum range_advice range_refused(struct range *r, uint64_t width, const struct fault_info *f)
+{
+    bool at_floor = width == 0;
+    r->ill_in_row++;
+    switch (f->fault) {
+    case FAULT_WINDOW:
+        take_suggestion(r, width, f);
+        return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
+    case FAULT_RANGE:
+        take_ceiling(r, width, f);
+        return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
+    case FAULT_DENSITY:
+    case FAULT_GARBLED: /* a reply cut short by its size */
+        halve(r, width);
+        return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
+    case FAULT_TIME:
+    case FAULT_INVALID:
+    case FAULT_UNKNOWN:
+        halve(r, width);
+        return at_floor && r->ill_in_row > GIVE_UP_AFTER ? RANGE_GIVE_UP : RANGE_WAIT;
+    case FAULT_BEHIND:
+    case FAULT_RATE:
+    case FAULT_DOWN:
+        return r->ill_in_row > GIVE_UP_AFTER ? RANGE_GIVE_UP : RANGE_WAIT;
+    case FAULT_NONE:
+    case FAULT_BILLING:
+    case FAULT_FILTER:
+    case FAULT_PRUNED:
+    case FAULT_BATCH:
+    case FAULT_REVERT:
+    case FAULT_GAS:
+    case FAULT_NOT_CANONICAL:
+    case FAULT_UNSUPPORTED:
+        break;
+    }
+    return RANGE_GIVE_UP;
+}

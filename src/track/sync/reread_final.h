@@ -1,0 +1,37 @@
+/*
+ * Reading again what became final. What is written above the finalized block may be taken back, so
+ * each such write leaves a mark in trueup_dirty, in the same transaction: the wallet and the block
+ * it was read at. When that block is final, the wallet is read once more and the mark goes. The
+ * checkpoint, too, stays at what is finalized: a restart covers again what lies above it.
+ *
+ * A reorg finds here whom the dropped blocks touched.
+ */
+#ifndef TRACK_SYNC_REREAD_FINAL_H
+#define TRACK_SYNC_REREAD_FINAL_H
+
+#include "base/err.h"
+#include "track/dirty.h"
+#include "track/tracker.h"
+
+/* The checkpoint a step may store that answers up to `to`; never below `before`. */
+uint64_t reread_checkpoint(uint64_t to, uint64_t finalized, uint64_t before);
+
+struct reread_report {
+    size_t updated; /* rows read again */
+    size_t drifted; /* of them: differed without an event (drift.h) */
+    bool more;      /* there are further marks: go on at once */
+    bool put_off;   /* they could not be read at this block (why): try at another one */
+    struct err why;
+};
+
+/* Reads the wallets of one page of marks again at `at`, those of marks at or below `finalized` (and
+ * `at`), and drops the marks. −1: a request or the store failed, the marks stay. */
+int reread_page(struct tracker *t, struct tracked *b, const struct anchor *at, uint64_t finalized,
+                struct reread_report *ret, struct err *err);
+
+/* Adds whom blocks from first_bad on touched; a ceiling holds, beyond it the sweep finds them,
+ * since a rewind makes their rows due. */
+int reread_touched(struct tracker *t, const struct tracked *b, uint64_t first_bad,
+                   struct dirty *touched, struct err *err);
+
+#endif

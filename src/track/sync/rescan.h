@@ -1,0 +1,27 @@
+/*
+ * Blocks below the checkpoint that are synced once more. The checkpoint is never lowered, so a
+ * mark of its own, durable, says up to where syncing really is: a reorg leaves one, and so does
+ * another program that moved the checkpoint past what we have seen.
+ */
+#ifndef TRACK_SYNC_RESCAN_H
+#define TRACK_SYNC_RESCAN_H
+
+#include "track/tracker.h"
+
+/* *ret_under_way: a rescan goes on, and *ret is the last block it has synced. */
+int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_under_way,
+               struct err *err);
+/* Syncing goes on after `synced`. */
+int rescan_set(struct tracker *t, const struct tracked *b, uint64_t synced, struct err *err);
+int rescan_over(struct tracker *t, const struct tracked *b, struct err *err);
+
+/* The last block that another program passed over, 0 if none did: syncing again up to here is no
+ * reorg's doing. */
+int rescan_passed(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err);
+
+/* Before anything is synced: where another program moved a checkpoint forward, what it passed over
+ * is not known to be answered for (the one we stand in for moves it even when it failed), so
+ * syncing goes on from where we left it. */
+int rescan_what_others_passed(struct tracker *t, struct err *err);
+
+#endif

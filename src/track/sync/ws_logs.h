@@ -1,0 +1,39 @@
+/*
+ * Logs that were pushed, held against those that were answered. Both name a log by its block's hash
+ * and its index. A pushed one that the answer for its block left out makes that block due again, a
+ * few times; a push is a hint still: what nobody answers is not believed, only counted.
+ *
+ * Blocks near the head only, and log indexes below a ceiling: what is beyond is not compared.
+ */
+#ifndef TRACK_SYNC_WS_LOGS_H
+#define TRACK_SYNC_WS_LOGS_H
+
+#include "eth/address.h"
+#include "rpc/logs.h"
+
+enum { PUSHED_BLOCKS = 32, PUSHED_INDEXES = 4096, PUSHED_TRIES = 3 };
+
+struct pushed {
+    struct pushed_block {
+        bool used,
+            answered; /* its logs have been answered (or its bloom said that there are none) */
+        uint64_t number;
+        hash32 hash;
+        struct endpoint *by; /* who answered; NULL: nobody was asked */
+        unsigned tries;      /* how often it was made due again */
+        uint8_t heard[PUSHED_INDEXES / 8], given[PUSHED_INDEXES / 8];
+    } blocks[PUSHED_BLOCKS];
+    size_t next; /* the one to give up for a new block */
+};
+
+void pushed_heard(struct pushed *p, uint64_t number, const hash32 *hash, uint64_t index);
+/* logs NULL: the bloom said that there are none. */
+void pushed_answered(struct pushed *p, const struct header *h, const struct logs *logs);
+/* Was any log of this block pushed? Then its bloom need not be asked. */
+bool pushed_any(const struct pushed *p, const hash32 *hash);
+bool pushed_lacks(const struct pushed *p); /* would pushed_missing() tell of one? */
+/* The lowest block whose answer lacks pushed logs, how many, and whether it is worth asking again;
+ * each is told once an answer. NULL: there is none. */
+const struct pushed_block *pushed_missing(struct pushed *p, size_t *ret_n, bool *ret_again);
+
+#endif

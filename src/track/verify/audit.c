@@ -1,0 +1,399 @@
+#include "track/verify/audit.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "store/prove.h"
+#include "track/refresh/full_refresh.h"
+#include "track/refresh/pass.h"
+#include "track/verify/audit_supply.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MARKS_MOST = 200000 };
+
+struct wallets {
+    address *list;
+    size_t n, room;
+};
+
+struct run {
+    const struct audit *a;
+    struct audit_report *ret;
+    struct anchor at;
+    uint64_t due_below; /* rows observed before this block are due: an event may change all */
+    struct dirty
+        marked; /* named by events above finalized: to be read again when that is finalized */
+
+    struct wallets todo; /* the round's; not by key */
+    size_t next;
+    bool by_key, started;
+    address after;
+
+    bool believe; /* a second look: a difference counts */
+    bool sums;    /* on the way: the readings are those of the supply's term */
+    bool whole;   /* and none was missing */
+    u256 sum;
+    struct wallets suspects, later, wrong;
+    struct drifts drifts;
+    struct prove_row *rows; /* of a step */
+    size_t rows_room;
+    uint64_t total, done_before;
+};
+
+/* ---- lists of wallets ------------------------------------------------------------------------ */
+
+static bool keep(struct wallets *w, const address *a)
+{
+    if (w->n == AUDIT_LIST)
+        return false;
+    if (w->n == w->room) {
+        w->room = w->room ? 2 * w->room : 256;
+        w->list = mem_grow(w->list, w->room, sizeof *w->list);
+    }
+    w->list[w->n++] = *a;
+    return true;
+}
+
+static int by_wallet(const void *a, const void *b)
+{
+    return address_compare(&((const struct mark *)a)->wallet, &((const struct mark *)b)->wallet);
+}
+
+/* The row is of a block above finalized and has not been read again since. */
+static bool is_marked(const struct run *r, const address *wallet, const struct prove_row *row)
+{
+    struct mark key = {.wallet = *wallet};
+    const struct mark *m =
+        r->marked.n ? bsearch(&key, r->marked.list, r->marked.n, sizeof key, by_wallet) : NULL;
+    return m && row->observed_block <= m->event_block;
+}
+
+/* The round's work becomes what is in `from`, which is empty then. */
+static void take_over(struct run *r, struct wallets *from)
+{
+    struct wallets old = r->todo;
+    r->todo = *from;
+    *from = old;
+    from->n = 0;
+    r->todo.n = addresses_sort_unique(r->todo.list, r->todo.n);
+    r->by_key = false;
+    r->next = 0;
+}
+
+static int load_marked(struct run *r, struct err *err)
+{
+    struct arena arena;
+    struct store_dirty *marks;
+    size_t n;
+    arena_init(&arena);
+    int rc = store_dirty_due(r->a->t->store, &r->a->b->store, INT64_MAX, MARKS_MOST, &arena, &marks,
+                             &n, err);
+    dirty_clear(&r->marked);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        dirty_add(&r->marked, &(struct mark){.wallet = marks[i].wallet,
+                                             .has_event = true,
+                                             .event_block = marks[i].number});
+    dirty_sort_unique(&r->marked);
+    arena_free(&arena);
+    return rc;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+static void difference(const struct prove_row *row, const u256 *actual, u256 *ret)
+{
+    if (u256_compare(&row->balance, actual) > 0)
+        u256_sub(ret, &row->balance, actual);
+    else
+        u256_sub(ret, actual, &row->balance);
+}
+
+static void note_worst(struct run *r, const struct audit_worst *w)
+{
+    struct audit_report *ret = r->ret;
+    size_t at = ret->n_worst;
+    while (at > 0 && u256_compare(&ret->worst[at - 1].off, &w->off) < 0)
+        at--;
+    if (at == AUDIT_WORST)
+        return;
+    ret->n_worst += ret->n_worst < AUDIT_WORST;
+    memmove(ret->worst + at + 1, ret->worst + at, (ret->n_worst - at - 1) * sizeof *w);
+    ret->worst[at] = *w;
+}
+
+static void drifted(struct run *r, const struct reading *reading, const struct prove_row *row)
+{
+    struct audit_worst w = {.wallet = reading->wallet,
+                            .stored = row->balance,
+                            .actual = reading->sum,
+                            .observed = row->observed_block,
+                            .at = r->at.number,
+                            .updated_us = row->updated_us};
+    difference(row, &reading->sum, &w.off);
+    note_worst(r, &w);
+    r->ret->drifted++;
+    drifts_add(&r->drifts, &(struct drift){.wallet = reading->wallet,
+                                           .observed = row->observed_block,
+                                           .at = r->at.number,
+                                           .stored = row->balance,
+                                           .has_blocknumber = row->has_blocknumber});
+    if (r->a->fix)
+        keep(&r->wrong, &reading->wallet);
+}
+
+static void compare(struct run *r, const struct reading *reading, const struct prove_row *row)
+{
+    struct audit_report *ret = r->ret;
+    bool awaited = row->has_blocknumber && row->blocknumber > row->observed_block;
+    bool same = !row->odd && u256_equal(&row->balance, &reading->sum);
+    if (!row->found)
+        ret->gone++;
+    else if (!row->has_observed)
+        ret->unanchored++;
+    else if (row->observed_block > r->at.number)
+        ret->moving += !keep(&r->later, &reading->wallet);
+    else if (row->waiting || (!same && (awaited || row->observed_block < r->due_below ||
+                                        is_marked(r, &reading->wallet, row))))
+        ret->pending++;
+    else if (reading->status != READ_OK)
+        ret->unread++;
+    else if (!same && !r->believe)
+        ret->moving += !keep(&r->suspects, &reading->wallet);
+    else {
+        ret->compared++;
+        if (!same)
+            drifted(r, reading, row);
+    }
+}
+
+/* The rows are looked up after the read: one that was written in between says at which block. */
+static int show(void *ctx, const struct step_work *w, struct err *err)
+{
+    struct run *r = ctx;
+    size_t n = w->step.n;
+    struct arena arena;
+    if (n > r->rows_room) {
+        r->rows = mem_grow(r->rows, n, sizeof *r->rows);
+        r->rows_room = n;
+    }
+    arena_init(&arena);
+    address *wallets = arena_alloc(&arena, n * sizeof *wallets);
+    for (size_t i = 0; i < n; i++)
+        wallets[i] = w->step.marks[i].wallet;
+    int rc = prove_rows(r->a->t->store, &r->a->b->store, wallets, n, r->rows, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        compare(r, &w->readings[i], &r->rows[i]);
+        if (r->sums && r->by_key)
+            r->whole &= w->readings[i].status == READ_OK &&
+                        !u256_add(&r->sum, &r->sum, &w->readings[i].sum);
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+static int plan_by_key(struct run *r, size_t want, struct dirty *ret, bool *ret_end,
+                       struct err *err)
+{
+    struct arena arena;
+    struct store_stale *rows;
+    size_t n;
+    arena_init(&arena);
+    int rc = store_next_by_key(r->a->t->store, &r->a->b->store, r->started ? &r->after : NULL, 0,
+                               want, &arena, &rows, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        dirty_add(ret, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+    if (rc == 0 && n > 0) {
+        r->after = rows[n - 1].wallet;
+        r->started = true;
+    }
+    *ret_end = rc == 0 && n < want;
+    arena_free(&arena);
+    return rc;
+}
+
+static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+{
+    struct run *r = ctx;
+    if (r->by_key)
+        return plan_by_key(r, want, ret, ret_end, err);
+    for (size_t i = 0; i < want && r->next < r->todo.n; i++)
+        dirty_add(ret, &(struct mark){.wallet = r->todo.list[r->next++], .insert = INSERT_NEVER});
+    *ret_end = r->next == r->todo.n;
+    return 0;
+}
+
+static int anchor(void *ctx, struct anchor *ret, struct err *err)
+{
+    const struct run *r = ctx;
+    (void)err;
+    *ret = r->at;
+    return 0;
+}
+
+static void progress(void *ctx, const struct flights_progress *p)
+{
+    struct run *r = ctx;
+    if (r->a->progress)
+        r->a->progress(r->a->ctx, r->done_before + p->rows, r->total,
+                       r->ret->traffic.requests + p->requests);
+}
+
+static int fly(struct run *r, struct flights *f, struct err *err)
+{
+    struct flights_progress done = {0}, *sum = &r->ret->traffic;
+    f->t = r->a->t;
+    f->b = r->a->b;
+    f->lane = RPC_SWEEP;
+    f->who = "trueup audit";
+    f->lease = r->a->lease;
+    f->ctx = r;
+    f->plan = plan;
+    f->anchor = anchor;
+    f->progress = progress;
+    int rc = flights_run(f, &done, err);
+    sum->rows += done.rows;
+    sum->changed += done.changed;
+    sum->requests += done.requests;
+    sum->bytes_in += done.bytes_in;
+    sum->bytes_out += done.bytes_out;
+    return rc;
+}
+
+static int look(struct run *r, bool believe, struct err *err)
+{
+    struct flights f = {.cause = CAUSE_AUDIT, .fixed = true, .show = show};
+    r->believe = believe;
+    return fly(r, &f, err);
+}
+
+/* Everybody once, those that differ a second time. */
+static int round_at(struct run *r, bool first, struct err *err)
+{
+    const struct audit *a = r->a;
+    if (command_synced_anchor(a->t, a->b, !first, &r->at, err) < 0 ||
+        all_due_get(a->t, a->b, &r->due_below, err) < 0 || load_marked(r, err) < 0 ||
+        look(r, false, err) < 0)
+        return -1;
+    if (first)
+        r->ret->at = r->at;
+    take_over(r, &r->suspects);
+    r->done_before = r->total;
+    return r->todo.n ? look(r, true, err) : 0;
+}
+
+static int compare_all(struct run *r, struct err *err)
+{
+    if (round_at(r, true, err) < 0)
+        return -1;
+    for (int i = 1; i < AUDIT_ROUNDS && r->later.n > 0; i++) {
+        take_over(r, &r->later);
+        if (round_at(r, false, err) < 0)
+            return -1;
+    }
+    r->ret->moving += r->later.n;
+    return 0;
+}
+
+/* ---- causes and repair ----------------------------------------------------------------------- */
+
+static void name_worst(struct run *r)
+{
+    for (size_t i = 0; i < r->ret->n_worst; i++)
+        for (size_t k = 0; k < r->drifts.n; k++) {
+            const struct drift *d = &r->drifts.list[k];
+            struct audit_worst *w = &r->ret->worst[i];
+            if (!address_equal(&d->wallet, &w->wallet))
+                continue;
+            w->cause = d->cause;
+            w->event_block = d->event_block;
+            if (d->endpoint)
+                snprintf(w->endpoint, sizeof w->endpoint, "%s", d->endpoint);
+        }
+}
+
+static int find_causes(struct run *r, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena);
+    int rc = drift_judge(r->a->t, r->a->b, &r->drifts, &arena, err);
+    for (size_t i = 0; rc == 0 && i < r->drifts.n; i++)
+        r->ret->causes[r->drifts.list[i].cause]++;
+    if (rc == 0)
+        name_worst(r);
+    arena_free(&arena);
+    return rc;
+}
+
+static int is_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
+{
+    (void)ctx;
+    (void)at;
+    (void)err;
+    *ret = true;
+    return 0;
+}
+
+/* Through the spine; what it writes it also files. */
+static int repair(struct run *r, struct err *err)
+{
+    uint64_t before = r->ret->traffic.changed;
+    struct flights f = {.cause = CAUSE_AUDIT, .finds_drift = is_drift};
+    take_over(r, &r->wrong);
+    if (r->todo.n == 0)
+        return 0;
+    int rc = fly(r, &f, err);
+    r->ret->fixed = r->ret->traffic.changed - before;
+    return rc;
+}
+
+static int prepare(struct run *r, struct err *err)
+{
+    struct arena arena;
+    struct store_counts counts;
+    address *drawn;
+    size_t n;
+    r->by_key = r->a->sample == 0;
+    r->ret->whole = r->by_key;
+    if (r->by_key) {
+        if (store_count(r->a->t->store, &r->a->b->store, &counts, err) < 0)
+            return -1;
+        r->total = counts.rows;
+        return 0;
+    }
+    arena_init(&arena);
+    int rc = prove_sample(r->a->t->store, &r->a->b->store, r->a->sample, &arena, &drawn, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        keep(&r->todo, &drawn[i]);
+    r->total = r->todo.n;
+    r->ret->whole = n < r->a->sample;
+    arena_free(&arena);
+    return rc;
+}
+
+int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
+{
+    bool sums = a->sample == 0 && a->b->shape.n_terms == 1 && audit_supply_term(a->b) == 0;
+    struct run r = {.a = a, .ret = ret, .sums = sums, .whole = sums};
+    *ret = (struct audit_report){.supply.end = SUPPLY_NOT_ASKED};
+    int rc = prepare(&r, err);
+    if (rc == 0)
+        rc = compare_all(&r, err);
+    if (rc == 0)
+        rc = find_causes(&r, err);
+    if (rc == 0 && (a->supply || sums))
+        rc = audit_supply_check(a, &ret->at, r.whole ? &r.sum : NULL, ret, err);
+    if (rc == 0 && a->fix)
+        rc = repair(&r, err);
+    mem_free(r.rows);
+    mem_free(r.todo.list);
+    dirty_free(&r.marked);
+    mem_free(r.suspects.list);
+    mem_free(r.later.list);
+    mem_free(r.wrong.list);
+    drifts_free(&r.drifts);
+    return rc;
+}

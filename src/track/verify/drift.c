@@ -1,0 +1,408 @@
+#include "track/verify/drift.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "proc/counters.h"
+#include "store/prove.h"
+#include "track/events.h"
+#include "track/sync/log_source.h"
+#include "track/sync/range.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FAR_BLOCKS = 200000, /* further back nothing is asked for again */
+    WINDOWS_MOST = 64,
+    FEW = 128, /* wallets that fit into a filter */
+    FANOUTS_MOST = 200,
+    WRITERS_LOOKED_AT = 256,
+};
+
+const char *drift_cause_name(enum drift_cause c)
+{
+    static const char *const names[] = {"unknown", "no_event_change", "missed_log", "reorg",
+                                        "none"};
+    return (size_t)c < COUNT_OF(names) ? names[c] : names[0];
+}
+
+void drifts_add(struct drifts *d, const struct drift *one)
+{
+    if (d->n == DRIFT_AT_ONCE)
+        return;
+    if (d->n == d->room) {
+        d->room = d->room ? 2 * d->room : 64;
+        d->list = mem_grow(d->list, d->room, sizeof *d->list);
+    }
+    d->list[d->n++] = *one;
+}
+
+/* Keeps the memory. */
+static void drifts_clear(struct drifts *d)
+{
+    d->n = 0;
+}
+
+void drifts_free(struct drifts *d)
+{
+    mem_free(d->list);
+    *d = (struct drifts){0};
+}
+
+static int by_wallet(const void *a, const void *b)
+{
+    return address_compare(&((const struct drift *)a)->wallet, &((const struct drift *)b)->wallet);
+}
+
+/* ---- what is asked for ----------------------------------------------------------------------- */
+
+struct inquiry {
+    struct tracker *t;
+    const struct tracked *b;
+    struct drifts *d;
+    struct arena *arena;
+    uint64_t from, to;
+    struct anchor at; /* the header of `to` */
+    struct answered answered;
+    struct endpoint *who;     /* is asked */
+    size_t fanouts;           /* lists asked for */
+    uint64_t doubtful_before; /* an unanswered list up to here: no silence can be told */
+    struct err *err;
+};
+
+/* Where an argument stands among the topics; 0: it does not. */
+static int topic_of(const struct signature *event, int param)
+{
+    int topic = 0;
+    for (int i = 0; i <= param; i++)
+        topic += event->params[i].indexed;
+    return event->params[param].indexed ? topic : 0;
+}
+
+/* Does the trigger name wallets at this topic; at 0: in any way that no topic can be asked for? */
+static bool names_at(const struct conf_trigger *g, int position)
+{
+    if (position == 0 && g->all)
+        return true;
+    for (size_t i = 0; i < g->n_sources; i++) {
+        const struct conf_source *s = &g->sources[i];
+        if (position == (s->is_view ? 0 : topic_of(&g->event, s->param)))
+            return true;
+    }
+    return false;
+}
+
+/* The triggers that name wallets at this topic, all of them for −1. */
+static struct log_filter filter_for(struct inquiry *q, int position, const hash32 *words, size_t n)
+{
+    const struct conf_balance *conf = q->b->conf;
+    address *contracts = arena_alloc(q->arena, conf->n_triggers * sizeof *contracts);
+    hash32 *topics = arena_alloc(q->arena, conf->n_triggers * sizeof *topics);
+    size_t found = 0;
+    for (size_t i = 0; i < conf->n_triggers; i++) {
+        if (position >= 0 && !names_at(&conf->triggers[i], position))
+            continue;
+        contracts[found] = conf->triggers[i].contract;
+        topics[found++] = conf->triggers[i].event.hash;
+    }
+    bool by_word = position > 0;
+    return (struct log_filter){.contracts = contracts,
+                               .n_contracts = found,
+                               .topics = topics,
+                               .n_topics = found,
+                               .words = by_word ? words : NULL,
+                               .n_words = by_word ? n : 0,
+                               .position = by_word ? position : 0};
+}
+
+/* ---- what an event says ---------------------------------------------------------------------- */
+
+static struct drift *find(struct drifts *d, const address *wallet)
+{
+    struct drift key = {.wallet = *wallet};
+    return d->n ? bsearch(&key, d->list, d->n, sizeof key, by_wallet) : NULL;
+}
+
+static bool explains(struct drift *one, uint64_t block)
+{
+    if (!one || block <= one->observed || block > one->at)
+        return false;
+    if (one->event_block == 0 || block < one->event_block)
+        one->event_block = block;
+    return true;
+}
+
+static void count_missed(struct inquiry *q, uint64_t block)
+{
+    const char *name = answered_whose(&q->answered, block);
+    for (size_t i = 0; name && i < rpc_endpoints(q->t->node); i++)
+        if (strcmp(endpoint_name(rpc_endpoint(q->t->node, i)), name) == 0)
+            counters_missed_log(i);
+}
+
+static int resolve_lists(struct inquiry *q, struct named *named, uint64_t block)
+{
+    size_t unanswered;
+    if (named->fanout.n == 0)
+        return 0;
+    q->fanouts += named->fanout.n;
+    struct err why = {0};
+    if (q->fanouts > FANOUTS_MOST || fanout_resolve(q->t, &named->fanout, &q->at, INSERT_NEVER,
+                                                    &named->dirty, &unanswered, &why) < 0)
+        unanswered = 1;
+    if (why.kind == ERR_STOPPED)
+        return err_set(q->err, why.kind, "%s", why.text);
+    if (unanswered > 0 && block > q->doubtful_before)
+        q->doubtful_before = block;
+    return 0;
+}
+
+static int look_at(struct inquiry *q, const struct event_log *log, struct named *named)
+{
+    bool explained = false;
+    named_clear(named);
+    events_mark(q->b, log, 1, named);
+    if (resolve_lists(q, named, log->block) < 0)
+        return -1;
+    for (size_t i = 0; i < named->dirty.n; i++)
+        explained |= explains(find(q->d, &named->dirty.list[i].wallet), log->block);
+    for (size_t i = 0; named->all_block > 0 && i < q->d->n; i++)
+        explained |= explains(&q->d->list[i], log->block);
+    if (explained)
+        count_missed(q, log->block);
+    return 0;
+}
+
+/* ---- asking again ---------------------------------------------------------------------------- */
+
+/* Not the endpoint that answered first, if there is another that keeps up. */
+static struct endpoint *somebody_else(struct inquiry *q)
+{
+    struct rpc *n = q->t->node;
+    struct endpoint *best = rpc_best(n), *other = rpc_other(n, best);
+    const char *first = answered_whose(&q->answered, q->to);
+    return other && first && strcmp(endpoint_name(best), first) == 0 ? other : best;
+}
+
+/* The logs of one window, of this branch, or false: they cannot be had. */
+static bool window(struct inquiry *q, const struct log_filter *f, struct range *range,
+                   uint64_t *from, struct logs *ret, struct err *why)
+{
+    uint64_t to = q->to - *from > range->width ? *from + range->width : q->to;
+    if (rpc_logs_of(q->t->node, q->who, f, *from, to, RPC_SWEEP, q->arena, ret, why) < 0) {
+        struct endpoint *best = rpc_best(q->t->node);
+        if (why->kind == ERR_STOPPED)
+            return false;
+        if (range_refused(range, to - *from, &ret->fault) == RANGE_AGAIN) {
+            *ret = (struct logs){0};
+            return true;
+        }
+        if (q->who == best)
+            return false;
+        q->who = best; /* the other one cannot say: the first one again */
+        *ret = (struct logs){0};
+        return true;
+    }
+    if (to == q->to && !hash_equal(&ret->to.at.hash, &q->at.hash))
+        return false;
+    range_answered(range, to - *from, ret->n);
+    *from = to + 1;
+    return true;
+}
+
+/* *ret_all: every window was answered. */
+static int ask(struct inquiry *q, const struct log_filter *f, bool *ret_all)
+{
+    struct range range;
+    struct named named = {0};
+    struct err why = {0};
+    uint64_t from = q->from;
+    int rc = 0;
+    range_init(&range);
+    *ret_all = true;
+    for (size_t i = 0; rc == 0 && *ret_all && from <= q->to; i++) {
+        struct logs logs;
+        *ret_all = i < WINDOWS_MOST && window(q, f, &range, &from, &logs, &why);
+        for (size_t k = 0; *ret_all && rc == 0 && k < logs.n; k++)
+            rc = look_at(q, &logs.list[k], &named);
+    }
+    named_free(&named);
+    return why.kind == ERR_STOPPED ? err_set(q->err, why.kind, "%s", why.text) : rc;
+}
+
+/* A few wallets are asked for by name, many by all that happened. */
+static int ask_all(struct inquiry *q, bool *ret_all)
+{
+    bool few = q->d->n <= FEW, all = true;
+    hash32 *words = arena_zero(q->arena, few ? q->d->n : 0, sizeof *words);
+    for (size_t i = 0; few && i < q->d->n; i++)
+        memcpy(words[i].b + 12, q->d->list[i].wallet.b, 20);
+    *ret_all = true;
+    for (int position = few ? 0 : -1; position <= (few ? 3 : -1) && *ret_all; position++) {
+        struct log_filter f = filter_for(q, position, words, few ? q->d->n : 0);
+        if (f.n_topics > 0 && ask(q, &f, &all) < 0)
+            return -1;
+        *ret_all &= all;
+    }
+    return 0;
+}
+
+/* ---- the verdict ----------------------------------------------------------------------------- */
+
+/* Kept only since after the event: it was nobody's to answer. Where the row's age and the block's
+ * do not tell, neither can be blamed. */
+static int kept_since(struct inquiry *q, struct drift *one)
+{
+    struct prove_row row;
+    struct header h;
+    struct err ignored = {0};
+    bool found;
+    if (prove_rows(q->t->store, &q->b->store, &one->wallet, 1, &row, q->err) < 0)
+        return -1;
+    bool known = row.found &&
+                 rpc_header_number(q->t->node, one->event_block, &h, &found, &ignored) == 0 &&
+                 found;
+    bool after = known && (int64_t)h.at.timestamp * 1000000 < row.created_us;
+    one->cause = after ? DRIFT_NONE : known ? DRIFT_MISSED_LOG : DRIFT_UNKNOWN;
+    return 0;
+}
+
+static int explained(struct inquiry *q, struct drift *one)
+{
+    bool replaced;
+    const char *name = answered_whose(&q->answered, one->event_block);
+    if (prove_replaced(q->t->store, one->event_block, &replaced, q->err) < 0)
+        return -1;
+    one->cause = replaced ? DRIFT_REORG : name ? DRIFT_MISSED_LOG : DRIFT_UNKNOWN;
+    if (one->cause == DRIFT_MISSED_LOG && !one->has_blocknumber && kept_since(q, one) < 0)
+        return -1;
+    if (one->cause == DRIFT_MISSED_LOG)
+        one->endpoint = arena_strdup(q->arena, name);
+    return 0;
+}
+
+/* Was the value that we found put there by somebody else? What our last change wrote is what should
+ * have stood there; where a record was filed, the newest change is the repair, and where none was,
+ * it may be. */
+static int written_by_another(struct inquiry *q, const struct drift *one, bool *ret)
+{
+    struct view_change *c;
+    size_t n, last = one->id ? 1 : 0;
+    char stored[U256_DEC_ROOM];
+    if (view_changes_latest(q->t->store, &q->b->store, &one->wallet, 2, q->arena, &c, &n, q->err) <
+        0)
+        return -1;
+    u256_to_dec(&one->stored, stored);
+    bool ours = n <= last || (last == 0 && c[0].old && strcmp(c[0].old, stored) == 0);
+    for (size_t i = last; i < n; i++)
+        ours |= strcmp(c[i].new_, stored) == 0;
+    *ret = !ours;
+    return 0;
+}
+
+static int give_verdicts(struct inquiry *q)
+{
+    for (size_t i = 0; i < q->d->n; i++) {
+        struct drift *one = &q->d->list[i];
+        bool another = false;
+        if (one->event_block > 0) {
+            if (explained(q, one) < 0)
+                return -1;
+            continue;
+        }
+        if (i < WRITERS_LOOKED_AT && written_by_another(q, one, &another) < 0)
+            return -1;
+        bool doubtful = one->observed < q->doubtful_before || one->observed >= one->at;
+        one->cause = another || doubtful ? DRIFT_UNKNOWN : DRIFT_NO_EVENT;
+    }
+    return 0;
+}
+
+/* Those that were anchored so long ago that nobody asks again stay unknown; they are put last. */
+static void put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
+{
+    size_t near = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        if (to - d->list[i].observed > FAR_BLOCKS)
+            continue;
+        struct drift one = d->list[i];
+        d->list[i] = d->list[near];
+        d->list[near++] = one;
+    }
+    *ret_near = near;
+}
+
+static int judge_near(struct inquiry *q)
+{
+    bool found, all = true;
+    qsort(q->d->list, q->d->n, sizeof *q->d->list, by_wallet);
+    if (store_header_at(q->t->store, q->to, &q->at, &found, q->err) < 0 ||
+        answered_load(q->t, &q->answered, q->err) < 0)
+        return -1;
+    q->who = somebody_else(q);
+    if (!found || (q->from <= q->to && ask_all(q, &all) < 0))
+        return found ? -1 : 0;
+    return all ? give_verdicts(q) : 0;
+}
+
+int drift_judge(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
+                struct err *err)
+{
+    struct inquiry q = {.t = t, .b = b, .arena = arena, .from = UINT64_MAX, .err = err};
+    struct drifts near = *d;
+    for (size_t i = 0; i < d->n; i++) {
+        d->list[i].cause = DRIFT_UNKNOWN;
+        d->list[i].event_block = 0;
+        q.to = d->list[i].at > q.to ? d->list[i].at : q.to;
+    }
+    put_far_last(d, q.to, &near.n);
+    for (size_t i = 0; i < near.n; i++)
+        q.from = d->list[i].observed + 1 < q.from ? d->list[i].observed + 1 : q.from;
+    q.d = &near;
+    return near.n ? judge_near(&q) : 0;
+}
+
+/* ---- the ledger ------------------------------------------------------------------------------ */
+
+/* All records of one cause and one endpoint, by one statement each. */
+static int tell_cause(struct tracker *t, struct drifts *d, uint64_t *ids, size_t from,
+                      struct err *err)
+{
+    const struct drift *like = &d->list[from];
+    size_t n = 0;
+    for (size_t i = from; i < d->n; i++) {
+        struct drift *one = &d->list[i];
+        bool same =
+            one->id && one->cause == like->cause &&
+            (one->endpoint == like->endpoint ||
+             (one->endpoint && like->endpoint && strcmp(one->endpoint, like->endpoint) == 0));
+        if (!same)
+            continue;
+        ids[n++] = one->id;
+        if (i > from)
+            one->id = 0;
+    }
+    d->list[from].id = 0;
+    return like->cause == DRIFT_NONE
+               ? prove_drift_drop(t->store, ids, n, err)
+               : prove_drift_cause(t->store, ids, n, drift_cause_name(like->cause), like->endpoint,
+                                   err);
+}
+
+int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err)
+{
+    struct arena arena;
+    if (d->n == 0)
+        return 0;
+    arena_init(&arena);
+    uint64_t *ids = arena_alloc(&arena, d->n * sizeof *ids);
+    int rc = drift_judge(t, b, d, &arena, err);
+    for (size_t i = 0; rc == 0 && i < d->n; i++)
+        if (d->list[i].id && d->list[i].cause != DRIFT_UNKNOWN)
+            rc = tell_cause(t, d, ids, i, err);
+    if (rc == 0)
+        rc = prove_drift_prune(t->store, err);
+    drifts_clear(d);
+    arena_free(&arena);
+    return rc;
+}

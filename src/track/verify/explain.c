@@ -1,0 +1,139 @@
+#include "track/verify/explain.h"
+#include "base/err.h"
+#include "track/refresh/full_refresh.h"
+#include "track/sync/chain.h"
+
+#include <inttypes.h>
+
+enum { MARKS_MOST = 200000 };
+
+/* ---- from the store -------------------------------------------------------------------------- */
+
+static int count_marks(struct tracker *t, const struct tracked *b, struct story *s, struct err *err)
+{
+    struct arena arena;
+    struct store_dirty *marks;
+    size_t n;
+    arena_init(&arena);
+    int rc = store_dirty_due(t->store, &b->store, INT64_MAX, MARKS_MOST, &arena, &marks, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (!address_equal(&marks[i].wallet, &s->wallet))
+            continue;
+        s->n_marks++;
+        s->mark_block = marks[i].number > s->mark_block ? marks[i].number : s->mark_block;
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+static int ask_store(struct tracker *t, const struct tracked *b, struct arena *arena,
+                     struct story *s, struct err *err)
+{
+    struct positions p;
+    struct store *store = t->store;
+    const struct store_balance *sb = &b->store;
+    if (prove_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
+        view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
+        count_marks(t, b, s, err) < 0 || all_due_get(t, b, &s->all_due, err) < 0 ||
+        positions_load(t, &p, err) < 0 ||
+        positions_synced(t, b, &p, &s->synced, &s->has_synced, err) < 0 ||
+        view_changes_latest(store, sb, &s->wallet, STORY_CHANGES, arena, &s->changes, &s->n_changes,
+                            err) < 0 ||
+        prove_drift_of(store, sb, &s->wallet, STORY_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
+        return -1;
+    s->tracked = s->row.found;
+    return s->tracked ? 0 : store_tracked(store, sb, &s->wallet, 1, &s->tracked, err);
+}
+
+/* ---- from the chain -------------------------------------------------------------------------- */
+
+/* The last block that is synced, so that what differs there is told from what is on its way; the
+ * head where syncing is far behind, or has not begun. */
+static int find_block(struct tracker *t, struct story *s, struct err *err)
+{
+    struct header h;
+    bool found;
+    if (rpc_header_tag(t->node, TAG_LATEST, &h, &found, err) < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "the node has no latest block");
+    bool near = s->has_synced && s->synced < h.at.number && s->synced + CHAIN_DEPTH >= h.at.number;
+    if (near && rpc_header_number(t->node, s->synced, &h, &found, err) < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, s->synced);
+    s->at = h.at;
+    return 0;
+}
+
+static int read_one(struct tracker *t, const struct read_shape *shape, const struct story *s,
+                    struct reading *ret, struct err *err)
+{
+    struct read_report report;
+    struct read_ask ask = {.shape = shape,
+                           .at = s->at,
+                           .chain_id = t->chain_id,
+                           .wallets = &s->wallet,
+                           .n = 1,
+                           .lane = RPC_LIVE};
+    if (reads_run(t->reads, &ask, ret, &report, err) < 0)
+        return -1;
+    if (report.end == READ_END_DONE)
+        return 0;
+    *err = report.why;
+    return -1;
+}
+
+static int ask_chain(struct tracker *t, const struct tracked *b, struct story *s, struct err *err)
+{
+    if (find_block(t, s, err) < 0 || read_one(t, &b->shape, s, &s->sum, err) < 0)
+        return -1;
+    s->n_terms = b->shape.n_terms;
+    for (size_t i = 0; i < s->n_terms; i++) {
+        struct read_shape one = b->shape;
+        one.terms += i;
+        one.n_terms = 1;
+        if (read_one(t, &one, s, &s->terms[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the verdict ----------------------------------------------------------------------------- */
+
+static bool is_pending(const struct story *s)
+{
+    const struct prove_row *r = &s->row;
+    return (r->has_blocknumber && r->blocknumber > r->observed_block) ||
+           (s->n_marks > 0 && s->mark_block >= r->observed_block) || r->observed_block < s->all_due;
+}
+
+static enum story_verdict verdict_of(const struct story *s)
+{
+    const struct prove_row *r = &s->row;
+    if (s->quarantined)
+        return STORY_QUARANTINED;
+    if (!r->found)
+        return s->tracked ? STORY_NEW : STORY_NO_ROW;
+    if (s->sum.status != READ_OK)
+        return STORY_UNREADABLE;
+    if (!r->has_observed)
+        return STORY_UNANCHORED;
+    if (r->observed_block > s->at.number || (!r->odd && u256_equal(&r->balance, &s->sum.sum)))
+        return STORY_RIGHT;
+    if (is_pending(s))
+        return STORY_PENDING;
+    return s->has_synced && s->at.number <= s->synced ? STORY_DRIFTED : STORY_BEHIND;
+}
+
+/* The row is looked up before the chain is asked: one that is written in between was observed later
+ * or holds the same. */
+int story_gather(struct tracker *t, struct tracked *b, const address *wallet, struct arena *arena,
+                 struct story *ret, struct err *err)
+{
+    *ret = (struct story){.wallet = *wallet};
+    if (ask_store(t, b, arena, ret, err) < 0 || ask_chain(t, b, ret, err) < 0)
+        return -1;
+    ret->verdict = verdict_of(ret);
+    return 0;
+}

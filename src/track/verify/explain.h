@@ -1,0 +1,52 @@
+/*
+ * All that is known of one wallet of a balance: its row, what waits for it, what the chain says at
+ * one block, and what happened to it. Read only; `trueup explain` tells it.
+ */
+#ifndef TRACK_VERIFY_EXPLAIN_H
+#define TRACK_VERIFY_EXPLAIN_H
+
+#include "read/read.h"
+#include "store/prove.h"
+#include "track/tracker.h"
+
+enum { STORY_CHANGES = 20, STORY_DRIFT = 20 };
+
+enum story_verdict {
+    STORY_RIGHT,       /* the row holds what the chain says at that block, or proved it later */
+    STORY_NO_ROW,      /* there is none, and none is due */
+    STORY_NEW,         /* there is none yet: the sweep reads the wallet first */
+    STORY_UNANCHORED,  /* the row is a placeholder, adopted, or of a block that a reorg took back */
+    STORY_QUARANTINED, /* it cannot be read; the row keeps what it had */
+    STORY_UNREADABLE,  /* it cannot be read just now, and is not in quarantine yet */
+    STORY_PENDING,     /* differs, and is about to be read: an event, a block becoming final */
+    STORY_BEHIND,      /* differs, at a block that is not synced yet */
+    STORY_DRIFTED,     /* differs, and no event says why */
+};
+
+struct story {
+    address wallet;
+    bool tracked; /* by the balance's rule, its list or by having a row */
+    struct prove_row row;
+    bool quarantined;
+    struct view_quarantine quarantine;
+    size_t n_marks; /* read above finalized, to be read again: marks, and the newest one's block */
+    uint64_t mark_block;
+    uint64_t all_due; /* every row observed before this block is due; 0: none */
+    bool has_synced;
+    uint64_t synced;
+
+    struct anchor at; /* the chain's word: */
+    struct reading sum, terms[READ_TERMS_MAX];
+    size_t n_terms;
+
+    struct view_change *changes; /* the newest first; in the arena */
+    size_t n_changes;
+    struct view_drift *drift; /* the same */
+    size_t n_drift;
+    enum story_verdict verdict;
+};
+
+int story_gather(struct tracker *t, struct tracked *b, const address *wallet, struct arena *arena,
+                 struct story *ret, struct err *err);
+
+#endif
