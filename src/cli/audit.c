@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "num/interval.h"
-#include "store/prove.h"
+#include "store/audit.h"
 #include "track/refresh/learned.h"
 
 #include <inttypes.h>

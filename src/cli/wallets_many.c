@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "cli/progress.h"
 #include "cli/wallet_file.h"
-#include "store/found.h"
+#include "store/holders.h"
 #include "track/refresh/lease.h"
 
 #include <errno.h>

@@ -150,7 +150,7 @@ struct store_batch {
     bool has_checkpoint; /* last_block = max(old, checkpoint) */
     uint64_t checkpoint;
     /* Every event up to `at` has been answered for this balance: a difference without an event is
-     * drift, and filed in trueup_drift with the cause "unknown" (store/prove.h tells it later). */
+     * drift, and filed in trueup_drift with the cause "unknown" (store/audit.h tells it later). */
     bool files_drift;
     uint64_t explained_below; /* rows observed before this block are due anyway: no drift */
 };
@@ -281,6 +281,9 @@ struct store_counts {
 /* Scans: for commands and the once-a-minute statistics, never per request. */
 int store_count(struct store *s, const struct store_balance *b, struct store_counts *ret,
                 struct err *err);
+
+/* Sorts, and drops what came twice; the new number. */
+size_t addresses_sort_unique(address *list, size_t n);
 
 int store_wallets_add(struct store *s, const struct store_balance *b, const address *wallets,
                       size_t n, size_t *ret_added, struct err *err);

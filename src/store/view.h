@@ -99,34 +99,4 @@ struct view_facts {
 int view_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
                struct err *err);
 
-/* ---- for the two backends -------------------------------------------------------------------- */
-
-#define VIEW_VERBS(prefix)                                                                         \
-    int prefix##_view_rows(struct store *s, const struct store_balance *b, const address *wallets, \
-                           size_t n, struct arena *arena, struct view_row **ret, size_t *ret_n,    \
-                           struct err *err);                                                       \
-    int prefix##_view_top(struct store *s, const struct store_balance *b, size_t limit,            \
-                          struct arena *arena, struct view_row **ret, size_t *ret_n,               \
-                          struct err *err);                                                        \
-    int prefix##_view_quarantined(struct store *s, const struct store_balance *b,                  \
-                                  const address *wallet, struct view_quarantine *ret,              \
-                                  bool *ret_found, struct err *err);                               \
-    int prefix##_view_changes_after(struct store *s, uint64_t after, size_t limit,                 \
-                                    struct arena *arena, struct view_change **ret, size_t *ret_n,  \
-                                    struct err *err);                                              \
-    int prefix##_view_changes_latest(struct store *s, const struct store_balance *b,               \
-                                     const address *wallet, size_t limit, struct arena *arena,     \
-                                     struct view_change **ret, size_t *ret_n, struct err *err);    \
-    int prefix##_view_drift_latest(struct store *s, size_t limit, struct arena *arena,             \
-                                   struct view_drift **ret, size_t *ret_n, struct err *err);       \
-    int prefix##_view_drift_causes(struct store *s, struct arena *arena, struct view_cause **ret,  \
-                                   size_t *ret_n, struct err *err);                                \
-    int prefix##_view_ages(struct store *s, const struct store_balance *b, const uint32_t *limits, \
-                           size_t n, int64_t max_age_ms, struct view_ages *ret, struct err *err);  \
-    int prefix##_view_facts(struct store *s, const struct store_balance *b,                        \
-                            struct view_facts *ret, struct err *err)
-
-VIEW_VERBS(sq);
-VIEW_VERBS(pg);
-
 #endif

@@ -1,7 +1,7 @@
 /* Holders on their way to the table, and walks over all wallets. */
 #include "contract.h"
 
-#include "store/found.h"
+#include "store/holders.h"
 
 #include <stdio.h>
 #include <stdlib.h>

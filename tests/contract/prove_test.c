@@ -2,7 +2,7 @@
 #include "contract.h"
 
 #include "base/random.h"
-#include "store/prove.h"
+#include "store/audit.h"
 
 #include <math.h>
 #include <stdlib.h>

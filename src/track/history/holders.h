@@ -9,7 +9,7 @@
 #ifndef TRACK_HISTORY_HOLDERS_H
 #define TRACK_HISTORY_HOLDERS_H
 
-#include "store/found.h"
+#include "store/holders.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 #include "track/history/snapshot.h"
 #include "base/mem.h"
 #include "eth/abi.h"
-#include "store/found.h"
+#include "store/holders.h"
 
 #include <inttypes.h>
 

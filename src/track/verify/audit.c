@@ -1,7 +1,7 @@
 #include "track/verify/audit.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "store/prove.h"
+#include "store/audit.h"
 #include "track/refresh/full_refresh.h"
 #include "track/refresh/pass.h"
 #include "track/verify/audit_supply.h"

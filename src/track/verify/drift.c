@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proc/counters.h"
-#include "store/prove.h"
+#include "store/audit.h"
 #include "track/events.h"
 #include "track/sync/log_source.h"
 #include "track/sync/range.h"

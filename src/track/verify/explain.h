@@ -6,7 +6,7 @@
 #define TRACK_VERIFY_EXPLAIN_H
 
 #include "read/read.h"
-#include "store/prove.h"
+#include "store/audit.h"
 #include "track/tracker.h"
 
 enum { STORY_CHANGES = 20, STORY_DRIFT = 20 };

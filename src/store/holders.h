@@ -1,5 +1,5 @@
 /*
- * Holders found in event history, on their way to the table: trueup_found. A backfill leaves each
+ * Holders named by event history, on their way to the table: trueup_found. A backfill leaves each
  * here with the highest block whose event named it, together with the note how far it has looked,
  * in one transaction; so a backfill that was killed goes on from there, and its memory need not
  * hold them all.
@@ -7,8 +7,8 @@
  * Beside it what else a command needs that goes through all wallets: rows by key, and all that a
  * balance's query names.
  */
-#ifndef STORE_FOUND_H
-#define STORE_FOUND_H
+#ifndef STORE_HOLDERS_H
+#define STORE_HOLDERS_H
 
 #include "store/store.h"
 
@@ -48,30 +48,5 @@ int store_without_row(struct store *s, const struct store_balance *b, const addr
 int store_query_all(struct store *s, const struct store_balance *b,
                     void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
                     uint64_t *ret_odd, struct err *err);
-
-/* ---- for the two backends -------------------------------------------------------------------- */
-
-#define FOUND_VERBS(prefix)                                                                        \
-    int prefix##_found_put(struct store *s, const struct store_balance *b,                         \
-                           const struct found *list, size_t n, const char *key, const char *value, \
-                           struct err *err);                                                       \
-    int prefix##_found_next(struct store *s, const struct store_balance *b,                        \
-                            enum found_which which, const address *after, size_t limit,            \
-                            struct arena *arena, struct found **ret, size_t *ret_n,                \
-                            struct err *err);                                                      \
-    int prefix##_found_count(struct store *s, const struct store_balance *b, uint64_t *ret,        \
-                             struct err *err);                                                     \
-    int prefix##_found_clear(struct store *s, const struct store_balance *b, struct err *err);     \
-    int prefix##_keys(struct store *s, const struct store_balance *b, const address *after,        \
-                      size_t limit, struct arena *arena, address **ret, size_t *ret_n,             \
-                      struct err *err);                                                            \
-    int prefix##_without_row(struct store *s, const struct store_balance *b,                       \
-                             const address *wallets, size_t n, bool *ret_without, struct err *err)
-
-FOUND_VERBS(sq);
-FOUND_VERBS(pg);
-int pg_query_all(struct store *s, const struct store_balance *b,
-                 void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
-                 uint64_t *ret_odd, struct err *err);
 
 #endif

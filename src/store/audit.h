@@ -2,8 +2,8 @@
  * The store for those who prove: a fair sample of the rows, rows as they stand beside what was
  * read, and the ledger of drift. These verbs have the rules of store.h.
  */
-#ifndef STORE_PROVE_H
-#define STORE_PROVE_H
+#ifndef STORE_AUDIT_H
+#define STORE_AUDIT_H
 
 #include "store/store.h"
 #include "store/view.h"
@@ -43,39 +43,5 @@ int prove_drift_prune(struct store *s, struct err *err);
 int prove_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
                    size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
                    struct err *err);
-
-/* ---- for the two backends -------------------------------------------------------------------- */
-
-/* A fair choice from a stream of unknown length: each row has the same chance to be kept. */
-struct reservoir {
-    address *kept;
-    size_t want, n;
-    uint64_t seen;
-    struct rng *rng;
-};
-/* For the next row of the stream: the place it takes, or NULL. */
-address *reservoir_place(struct reservoir *r);
-
-/* Sorts, and drops what came twice; the new number. */
-size_t addresses_sort_unique(address *list, size_t n);
-
-#define PROVE_VERBS(prefix)                                                                        \
-    int prefix##_prove_sample(struct store *s, const struct store_balance *b, size_t want,         \
-                              struct arena *arena, address **ret, size_t *ret_n, struct err *err); \
-    int prefix##_prove_rows(struct store *s, const struct store_balance *b,                        \
-                            const address *wallets, size_t n, struct prove_row *ret,               \
-                            struct err *err);                                                      \
-    int prefix##_prove_replaced(struct store *s, uint64_t number, bool *ret, struct err *err);     \
-    int prefix##_prove_drift_cause(struct store *s, const uint64_t *ids, size_t n,                 \
-                                   const char *cause, const char *endpoint, struct err *err);      \
-    int prefix##_prove_drift_drop(struct store *s, const uint64_t *ids, size_t n,                  \
-                                  struct err *err);                                                \
-    int prefix##_prove_drift_prune(struct store *s, struct err *err);                              \
-    int prefix##_prove_drift_of(struct store *s, const struct store_balance *b,                    \
-                                const address *wallet, size_t limit, struct arena *arena,          \
-                                struct view_drift **ret, size_t *ret_n, struct err *err)
-
-PROVE_VERBS(sq);
-PROVE_VERBS(pg);
 
 #endif

@@ -6,7 +6,7 @@
  * we hold their locks, so they cannot move, and no index is searched twice. The wallet is compared
  * all the same: in a partitioned table a ctid is not unique.
  */
-#include "store/pg_apply.h"
+#include "store/apply_pg.h"
 
 #include "base/mem.h"
 
@@ -18,113 +18,117 @@ enum { ATTEMPTS = 3 };
 /* ---- first round trip ------------------------------------------------------------------------ */
 
 /* All wallets of the batch, writes and failures, in order: locks are taken in this order. */
-static void all_wallets(const struct apply *a, struct pg_array *out)
+static address *pg_all_wallets(const struct pg_batch *a)
 {
     const struct store_batch *b = a->batch;
-    size_t w = 0, f = 0;
-    pg_array_begin(out, a->scratch, PG_TEXT, b->n_writes + b->n_failures);
+    size_t w = 0, f = 0, n = 0;
+    address *all = arena_alloc(a->scratch, (b->n_writes + b->n_failures) * sizeof *all);
     while (w < b->n_writes || f < b->n_failures)
         if (f == b->n_failures ||
             (w < b->n_writes && address_compare(&b->writes[w].wallet, &b->failures[f].wallet) < 0))
-            pg_array_address(out, &b->writes[w++].wallet);
+            all[n++] = b->writes[w++].wallet;
         else
-            pg_array_address(out, &b->failures[f++].wallet);
+            all[n++] = b->failures[f++].wallet;
+    return all;
 }
 
-int pg_compare_write(const void *wallet, const void *write)
-{
-    return address_compare(wallet, &((const struct store_write *)write)->wallet);
-}
-
-static int compare_failure(const void *wallet, const void *failure)
+static int pg_failure_order(const void *wallet, const void *failure)
 {
     return address_compare(wallet, &((const struct store_failure *)failure)->wallet);
 }
 
-static void take_olds(struct apply *a, const PGresult *res)
+static int pg_write_order(const void *wallet, const void *write)
 {
-    for (int i = 0; i < PQntuples(res); i++) {
+    return address_compare(wallet, &((const struct store_write *)write)->wallet);
+}
+
+/* The place of a wallet among the writes, or n_writes. */
+size_t pg_find_write(const struct store_batch *b, const address *wallet)
+{
+    const struct store_write *w =
+        b->n_writes ? bsearch(wallet, b->writes, b->n_writes, sizeof *b->writes, pg_write_order)
+                    : NULL;
+    return w ? (size_t)(w - b->writes) : b->n_writes;
+}
+
+static void pg_take_olds(struct pg_batch *a, struct db_rows rows)
+{
+    while (pg_next_row(&rows)) {
         uint64_t at;
-        if (!pg_get_int(res, i, 0, &at) || at < 1 || at > a->batch->n_writes)
+        if (!db_get_number(&rows, 0, &at) || at < 1 || at > a->batch->n_writes)
             continue;
         struct store_old *old = &a->done.olds[at - 1];
-        old->existed = pg_get_tid(res, i, 1, a->rows[at - 1].tid);
-        old->odd = !pg_get_number(res, i, 2, &old->balance);
-        old->has_blocknumber = pg_get_int(res, i, 3, &old->blocknumber);
-        old->updated_us = pg_get_time(res, i, 4);
-        old->has_observed = pg_get_int(res, i, 5, &old->observed_block);
+        old->existed = pg_get_tid(&rows, 1, a->rows[at - 1].tid);
+        old->odd = !db_get_balance(&rows, 2, &old->balance);
+        old->has_blocknumber = db_get_number(&rows, 3, &old->blocknumber);
+        old->updated_us = db_get_time(&rows, 4);
+        old->has_observed = db_get_number(&rows, 5, &old->observed_block);
     }
 }
 
-static void take_debts(struct apply *a, const PGresult *res)
+static void pg_take_debts(struct pg_batch *a, struct db_rows rows)
 {
     const struct store_batch *b = a->batch;
-    for (int i = 0; i < PQntuples(res); i++) {
+    while (pg_next_row(&rows)) {
         address wallet;
         uint64_t failures = 0;
-        if (!pg_get_address(res, i, 0, &wallet))
+        if (!db_get_address(&rows, 0, &wallet))
             continue;
-        pg_get_int(res, i, 1, &failures);
-        const struct store_write *w = b->n_writes ? bsearch(&wallet, b->writes, b->n_writes,
-                                                            sizeof *b->writes, pg_compare_write)
-                                                  : NULL;
-        if (w) {
-            struct write_debt *debt = &a->rows[w - b->writes].debt;
+        db_get_number(&rows, 1, &failures);
+        size_t at = pg_find_write(b, &wallet);
+        if (at < b->n_writes) {
+            struct write_debt *debt = &a->rows[at].debt;
             debt->waiting = true;
-            debt->has_event = pg_get_int(res, i, 2, &debt->event_block);
+            debt->has_event = db_get_number(&rows, 2, &debt->event_block);
             continue;
         }
-        const struct store_failure *f =
-            b->n_failures
-                ? bsearch(&wallet, b->failures, b->n_failures, sizeof *b->failures, compare_failure)
-                : NULL;
+        const struct store_failure *f = b->n_failures
+                                            ? bsearch(&wallet, b->failures, b->n_failures,
+                                                      sizeof *b->failures, pg_failure_order)
+                                            : NULL;
         if (f)
             a->failures[f - b->failures] = (unsigned)failures;
     }
 }
 
-static int lock_and_read(struct apply *a, bool *ret_anchor_gone)
+static int pg_lock_and_read(struct pg_batch *a, bool *ret_anchor_gone)
 {
     const struct store_batch *b = a->batch;
-    struct pg_array writes, all;
-    struct pg_command c[] = {
-        {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
+    const struct db_param writes = db_column(
+        DB_ADDRESS, b->n_writes ? &b->writes->wallet : (const void *)"", sizeof *b->writes);
+    const bool all = b->n_failures > 0;
+    struct db_query q[] = {
+        {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED", .hot = true},
         {.sql = "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND canonical FOR "
-                "SHARE"},
-        {.sql = arena_printf(a->scratch,
-                             "SELECT u.i, t.ctid, t.balance, t.blocknumber, t.updated_at, "
-                             "t.observed_block FROM unnest($1) WITH ORDINALITY u(w, i) JOIN %s t "
-                             "ON t.wallet = u.w ORDER BY u.i FOR NO KEY UPDATE OF t",
-                             a->table)},
+                "SHARE",
+         .hot = true,
+         .params = {db_number(b->at.number), db_hash(&b->at.hash)}},
+        {.sql = "SELECT u.i, t.ctid, t.balance, t.blocknumber, t.updated_at, t.observed_block FROM "
+                "unnest($1) WITH ORDINALITY u(w, i) JOIN {t} t ON t.wallet = u.w ORDER BY u.i FOR "
+                "NO KEY UPDATE OF t",
+         .b = b->balance,
+         .hot = true,
+         .set = b->n_writes,
+         .params = {writes}},
         /* the uncorrelated EXISTS is asked once: an empty quarantine costs nothing */
         {.sql = "SELECT q.wallet, q.failures, q.event_block FROM unnest($2) WITH ORDINALITY u(w, "
                 "i) JOIN trueup_quarantine q ON q.balance = $1 AND q.wallet = u.w WHERE EXISTS "
                 "(SELECT 1 FROM trueup_quarantine WHERE balance = $1) ORDER BY u.i FOR UPDATE OF "
-                "q"},
+                "q",
+         .hot = true,
+         .set = b->n_writes + b->n_failures,
+         .params = {db_text(b->balance->name),
+                    all ? db_column(DB_ADDRESS, pg_all_wallets(a), sizeof(address)) : writes}},
     };
-    PGresult *res[COUNT_OF(c)];
-    for (size_t i = 0; i < COUNT_OF(c); i++) {
-        c[i].params.arena = a->scratch;
-        c[i].prepare = true;
-    }
-    pg_p_int(&c[1].params, true, b->at.number);
-    pg_p_hash(&c[1].params, &b->at.hash);
-    pg_array_begin(&writes, a->scratch, PG_TEXT, b->n_writes);
-    for (size_t i = 0; i < b->n_writes; i++)
-        pg_array_address(&writes, &b->writes[i].wallet);
-    pg_p_array(&c[2].params, &writes);
-    if (b->n_failures)
-        all_wallets(a, &all);
-    pg_p_text(&c[3].params, b->balance->name);
-    pg_p_array(&c[3].params, b->n_failures ? &all : &writes);
+    PGresult *res[COUNT_OF(q)];
     /* a range without any event is an anchor and a checkpoint, nothing else */
-    size_t n = b->n_writes + b->n_failures ? COUNT_OF(c) : 2;
-    if (pg_run(a->s, c, n, res, a->err) != 0)
+    size_t n = b->n_writes + b->n_failures ? COUNT_OF(q) : 2;
+    if (pg_run(a->s, q, n, res, a->err) != 0)
         return -1;
     *ret_anchor_gone = PQntuples(res[1]) == 0;
-    if (n == COUNT_OF(c)) {
-        take_olds(a, res[2]);
-        take_debts(a, res[3]);
+    if (n == COUNT_OF(q)) {
+        pg_take_olds(a, pg_rows(a->s, res[2]));
+        pg_take_debts(a, pg_rows(a->s, res[3]));
     }
     pg_clear(res, n);
     return 0;
@@ -133,44 +137,43 @@ static int lock_and_read(struct apply *a, bool *ret_anchor_gone)
 /* ---- deciding -------------------------------------------------------------------------------- */
 
 /* Which of the wallets without a row may have one by the list; locked, so that a removal waits. */
-static int ask_list(struct apply *a, bool *may)
+static int pg_ask_list(struct pg_batch *a, bool *may)
 {
     const struct store_batch *b = a->batch;
-    struct pg_array wanted;
-    pg_array_begin(&wanted, a->scratch, PG_TEXT, b->n_writes);
+    address *wanted = arena_alloc(a->scratch, b->n_writes * sizeof *wanted);
+    size_t n = 0;
     for (size_t i = 0; i < b->n_writes; i++)
         if (!a->done.olds[i].existed && b->writes[i].insert == INSERT_IF_LISTED)
-            pg_array_address(&wanted, &b->writes[i].wallet);
-    if (wanted.n == 0)
+            wanted[n++] = b->writes[i].wallet;
+    struct db_query q = {
+        .sql = "SELECT l.wallet FROM unnest($2) WITH ORDINALITY u(w, i) JOIN "
+               "trueup_wallets l ON l.balance = $1 AND l.wallet = u.w ORDER BY "
+               "u.i FOR SHARE OF l",
+        .hot = true,
+        .set = n,
+        .params = {db_text(b->balance->name), db_column(DB_ADDRESS, wanted, sizeof *wanted)}};
+    PGresult *res;
+    if (n == 0)
         return 0;
-    struct pg_command c = {.sql = "SELECT l.wallet FROM unnest($2) WITH ORDINALITY u(w, i) JOIN "
-                                  "trueup_wallets l ON l.balance = $1 AND l.wallet = u.w ORDER BY "
-                                  "u.i FOR SHARE OF l",
-                           .params.arena = a->scratch,
-                           .prepare = true};
-    pg_p_text(&c.params, b->balance->name);
-    pg_p_array(&c.params, &wanted);
-    PGresult *res = pg_query(a->s, &c, a->err);
-    if (!res)
+    if (pg_run(a->s, &q, 1, &res, a->err) != 0)
         return -1;
-    for (int i = 0; i < PQntuples(res); i++) {
+    for (struct db_rows rows = pg_rows(a->s, res); pg_next_row(&rows);) {
         address wallet;
-        if (!pg_get_address(res, i, 0, &wallet))
+        if (!db_get_address(&rows, 0, &wallet))
             continue;
-        const struct store_write *w =
-            bsearch(&wallet, b->writes, b->n_writes, sizeof *b->writes, pg_compare_write);
-        if (w)
-            may[w - b->writes] = true;
+        size_t at = pg_find_write(b, &wallet);
+        if (at < b->n_writes)
+            may[at] = true;
     }
     PQclear(res);
     return 0;
 }
 
-static int decide(struct apply *a)
+static int pg_decide(struct pg_batch *a)
 {
     const struct store_batch *b = a->batch;
     bool *may = arena_zero(a->scratch, b->n_writes, sizeof *may);
-    if (ask_list(a, may) != 0)
+    if (pg_ask_list(a, may) != 0)
         return -1;
     size_t *const counts[] = {
         [OUTCOME_INSERTED] = &a->done.inserted,   [OUTCOME_CHANGED] = &a->done.changed,
@@ -193,31 +196,30 @@ static int decide(struct apply *a)
 
 /* ---- the verb -------------------------------------------------------------------------------- */
 
-static int attempt(struct apply *a)
+static int pg_attempt(struct pg_batch *a)
 {
     const struct store_batch *b = a->batch;
     bool anchor_gone = false;
     a->done = (struct store_applied){0};
-    a->table = pg_table(a->s, b->balance->table, a->scratch);
     a->rows = arena_zero(a->scratch, b->n_writes, sizeof *a->rows);
     a->failures = arena_zero(a->scratch, b->n_failures, sizeof *a->failures);
     a->done.olds = arena_zero(a->arena, b->n_writes, sizeof *a->done.olds);
-    if (lock_and_read(a, &anchor_gone) != 0)
+    if (pg_lock_and_read(a, &anchor_gone) != 0)
         return -1;
     if (anchor_gone) {
-        pg_rollback(a->s);
+        db_rollback(&a->s->base);
         a->done = (struct store_applied){.anchor_gone = true};
         return 0;
     }
-    if (decide(a) != 0)
+    if (pg_decide(a) != 0)
         return -1;
     return pg_write_and_commit(a);
 }
 
 /* What comes from meeting another writer, and is gone at the next attempt. */
-static bool worth_repeating(const struct pg *s)
+static bool pg_is_worth_repeating(const struct pg *s)
 {
-    const char *state = pg_last_state(s);
+    const char *state = s->last_state;
     return !s->broken && (strcmp(state, "23505") == 0 || strncmp(state, "40", 2) == 0);
 }
 
@@ -226,14 +228,14 @@ int pg_apply(struct store *store, const struct store_batch *batch, struct arena 
 {
     struct arena scratch;
     arena_init(&scratch);
-    struct apply a = {
+    struct pg_batch a = {
         .s = pg_of(store), .batch = batch, .arena = arena, .scratch = &scratch, .err = err};
-    int rc = attempt(&a);
-    for (int i = 1; i < ATTEMPTS && rc != 0 && worth_repeating(a.s); i++) {
+    int rc = pg_attempt(&a);
+    for (int i = 1; i < ATTEMPTS && rc != 0 && pg_is_worth_repeating(a.s); i++) {
         if (err)
             err_clear(err);
         arena_clear(&scratch);
-        rc = attempt(&a);
+        rc = pg_attempt(&a);
     }
     arena_free(&scratch);
     if (rc == 0)

@@ -1,0 +1,387 @@
+/*
+ * SQLite: one batch, one transaction. Row by row with prepared statements: in key order the pages
+ * are in the cache, and a statement costs about a microsecond. So the statements of every row are
+ * looked up once a batch (sq_hot_statement), and the time is put into text once.
+ */
+#include "store/rule.h"
+#include "store/sqlite.h"
+#include "store/times.h"
+
+enum sq_hot {
+    HOT_OLD,
+    HOT_INSERT,
+    HOT_CHANGE,
+    HOT_CHANGE_BLOCK,
+    HOT_REFRESH,
+    HOT_REFRESH_BLOCK,
+    HOT_BLOCK,
+    N_HOT,
+};
+
+/* ?1 balance, ?2 now, ?3 observed_block, ?4 wallet, ?5 blocknumber. Each way of writing has its own
+ * SET list: a trigger on a column fires when the column is in it. */
+static const char *const sq_hot_sql[N_HOT] = {
+    [HOT_OLD] = "SELECT balance, blocknumber, updated_at, observed_block FROM {t} WHERE wallet "
+                "= ?4",
+    [HOT_INSERT] = "INSERT INTO {t} (balance, updated_at, created_at, observed_block, wallet, "
+                   "blocknumber) VALUES (?1, ?2, ?2, ?3, ?4, ?5)",
+    [HOT_CHANGE] = "UPDATE {t} SET balance = ?1, updated_at = ?2, observed_block = ?3 WHERE "
+                   "wallet = ?4",
+    [HOT_CHANGE_BLOCK] = "UPDATE {t} SET balance = ?1, updated_at = ?2, observed_block = ?3, "
+                         "blocknumber = ?5 WHERE wallet = ?4",
+    [HOT_REFRESH] = "UPDATE {t} SET updated_at = ?2, observed_block = ?3 WHERE wallet = ?4",
+    [HOT_REFRESH_BLOCK] = "UPDATE {t} SET updated_at = ?2, observed_block = ?3, blocknumber = ?5 "
+                          "WHERE wallet = ?4",
+    [HOT_BLOCK] = "UPDATE {t} SET blocknumber = ?5 WHERE wallet = ?4",
+};
+
+struct sq_batch {
+    struct sq *s;
+    const struct store_batch *batch;
+    struct store_applied done;
+    int64_t now_us;
+    char now[TIME_TEXT];
+    char wallet[ADDRESS_TEXT]; /* of the row at hand */
+    bool any_waiting;          /* quarantine is not empty */
+    bool any_pending;          /* the list has wallets without a row */
+    size_t n_changes;
+    sqlite3_stmt *hot[N_HOT];
+    struct arena *arena;
+    struct err *err;
+};
+
+static sqlite3_stmt *sq_hot_statement(struct sq_batch *a, enum sq_hot which)
+{
+    if (!a->hot[which]) {
+        struct db_query q = {.sql = sq_hot_sql[which], .b = a->batch->balance};
+        a->hot[which] = sq_prepare(a->s, db_expand(&a->s->base, &q, a->arena), a->err);
+    }
+    if (a->hot[which])
+        sqlite3_bind_text(a->hot[which], 4, a->wallet, ADDRESS_TEXT - 1, SQLITE_STATIC);
+    return a->hot[which];
+}
+
+/* Whether a query has a row. */
+static int sq_has_row(struct sq_batch *a, const char *sql, struct db_param one, struct db_param two,
+                      bool *ret)
+{
+    uint64_t ignored;
+    struct db_query q = {.sql = sql, .params = {one, two}};
+    return db_read_number(&a->s->base, &q, &ignored, ret, a->err);
+}
+
+static int sq_write_one_statement(struct sq_batch *a, const struct db_query *q)
+{
+    return db_write(&a->s->base, q, 1, 0, NULL, a->err);
+}
+
+/* The wallet's text is in a->wallet. */
+static int sq_read_old(struct sq_batch *a, struct store_old *old)
+{
+    *old = (struct store_old){0};
+    sqlite3_stmt *st = sq_hot_statement(a, HOT_OLD);
+    if (!st)
+        return -1;
+    int rc = sq_step(a->s, st, a->err);
+    if (rc < 0)
+        return -1;
+    if (rc == 1) {
+        const struct db_rows row = {.s = &a->s->base, .at = st};
+        old->existed = true;
+        old->odd = !db_get_balance(&row, 0, &old->balance);
+        old->has_blocknumber = db_get_number(&row, 1, &old->blocknumber);
+        old->updated_us = db_get_time(&row, 2);
+        old->has_observed = db_get_number(&row, 3, &old->observed_block);
+    }
+    sqlite3_reset(st);
+    return 0;
+}
+
+static int sq_read_debt(struct sq_batch *a, const address *wallet, struct write_debt *debt)
+{
+    struct db_query q = {.sql = "SELECT event_block FROM trueup_quarantine WHERE balance = $1 AND "
+                                "wallet = $2",
+                         .params = {db_text(a->batch->balance->name), db_address(wallet)}};
+    struct db_rows rows;
+    *debt = (struct write_debt){0};
+    if (!a->any_waiting)
+        return 0;
+    if (db_read(&a->s->base, &q, &rows, a->err) < 0)
+        return -1;
+    int rc = db_next(&rows, a->err);
+    debt->waiting = rc == 1;
+    debt->has_event = rc == 1 && db_get_number(&rows, 0, &debt->event_block);
+    db_end(&rows);
+    return rc < 0 ? -1 : 0;
+}
+
+/* Leaves quarantine, or comes up again at once when its event is still unanswered. */
+static int sq_pay_debt(struct sq_batch *a, const address *wallet, bool leaves)
+{
+    struct db_query q = {
+        .sql = leaves ? "DELETE FROM trueup_quarantine WHERE balance = $1 AND wallet = $2"
+                      : "UPDATE trueup_quarantine SET retry_at = $3 WHERE balance = $1 AND wallet "
+                        "= $2",
+        .params = {db_text(a->batch->balance->name), db_address(wallet), db_time(a->now_us)}};
+    return sq_write_one_statement(a, &q);
+}
+
+static int sq_clear_pending(struct sq_batch *a, const address *wallet)
+{
+    struct db_query q = {.sql = "UPDATE trueup_wallets SET pending = 0 WHERE balance = $1 AND "
+                                "wallet = $2 AND pending",
+                         .params = {db_text(a->batch->balance->name), db_address(wallet)}};
+    return sq_write_one_statement(a, &q);
+}
+
+static enum sq_hot sq_hot_of(const struct write_plan *plan)
+{
+    switch (plan->outcome) {
+    case OUTCOME_INSERTED:
+        return HOT_INSERT;
+    case OUTCOME_CHANGED:
+        return plan->set_blocknumber ? HOT_CHANGE_BLOCK : HOT_CHANGE;
+    case OUTCOME_REFRESHED:
+        return plan->set_blocknumber ? HOT_REFRESH_BLOCK : HOT_REFRESH;
+    case OUTCOME_OLDER:
+        return plan->set_blocknumber ? HOT_BLOCK : N_HOT;
+    case OUTCOME_ABSENT:
+        break;
+    }
+    return N_HOT;
+}
+
+static int sq_write_row(struct sq_batch *a, const struct store_write *w,
+                        const struct write_plan *plan)
+{
+    enum sq_hot way = sq_hot_of(plan);
+    if (way == N_HOT)
+        return 0;
+    sqlite3_stmt *st = sq_hot_statement(a, way);
+    if (!st)
+        return -1;
+    char value[U256_DEC_ROOM];
+    if (way == HOT_INSERT || way == HOT_CHANGE || way == HOT_CHANGE_BLOCK) {
+        u256_to_dec(&w->value, value);
+        sqlite3_bind_text(st, 1, value, -1, SQLITE_STATIC);
+    }
+    if (way != HOT_BLOCK) {
+        sqlite3_bind_text(st, 2, a->now, TIME_TEXT - 1, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 3, (int64_t)a->batch->at.number);
+    }
+    if (plan->set_blocknumber)
+        sqlite3_bind_int64(st, 5, (int64_t)plan->blocknumber);
+    else if (way == HOT_INSERT)
+        sqlite3_bind_null(st, 5);
+    return sq_run(a->s, st, a->err);
+}
+
+static struct db_param sq_balance(const u256 *v)
+{
+    return (struct db_param){.kind = DB_BALANCE, .at = v};
+}
+
+static int sq_write_change(struct sq_batch *a, const struct store_write *w,
+                           const struct store_old *old)
+{
+    const bool had = old->existed && !old->odd;
+    struct db_query q = {.sql = "INSERT INTO trueup_changes (balance, wallet, old, new, block, "
+                                "cause, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                         .params = {db_text(a->batch->balance->name), db_address(&w->wallet),
+                                    had ? sq_balance(&old->balance) : db_text(NULL),
+                                    sq_balance(&w->value), db_number(a->batch->at.number),
+                                    db_text(store_cause_name(a->batch->cause)),
+                                    db_time(a->now_us)}};
+    a->n_changes++;
+    return sq_write_one_statement(a, &q);
+}
+
+static int sq_write_drift(struct sq_batch *a, const struct store_write *w, struct store_old *old)
+{
+    int64_t age_us = a->now_us - old->updated_us;
+    struct db_query q = {
+        .sql = "INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, age, "
+               "found_at) VALUES ($1, $2, $3, $4, $5, 'unknown', $6, $7)",
+        .params = {db_text(a->batch->balance->name), db_address(&w->wallet),
+                   sq_balance(&old->balance), sq_balance(&w->value), db_number(a->batch->at.number),
+                   db_number(age_us > 0 ? (uint64_t)age_us / 1000000 : 0), db_time(a->now_us)}};
+    if (sq_write_one_statement(a, &q) != 0)
+        return -1;
+    old->drifted = true;
+    old->drift_id = (uint64_t)sqlite3_last_insert_rowid(a->s->db);
+    a->done.drifted++;
+    return 0;
+}
+
+static int sq_apply_write(struct sq_batch *a, const struct store_write *w, struct store_old *old)
+{
+    struct write_debt debt;
+    address_text(&w->wallet, a->wallet);
+    if (sq_read_old(a, old) != 0 || sq_read_debt(a, &w->wallet, &debt) != 0)
+        return -1;
+    struct write_plan plan = write_decide(w, old, &debt, a->batch->at.number);
+    if (plan.outcome == OUTCOME_INSERTED) {
+        bool may = w->insert == INSERT_ALWAYS;
+        if (w->insert == INSERT_IF_LISTED &&
+            sq_has_row(a, "SELECT 1 FROM trueup_wallets WHERE balance = $1 AND wallet = $2",
+                       db_text(a->batch->balance->name), db_address(&w->wallet), &may) != 0)
+            return -1;
+        if (!may)
+            plan.outcome = OUTCOME_ABSENT;
+    }
+    old->outcome = plan.outcome;
+    size_t *const counts[] = {
+        [OUTCOME_INSERTED] = &a->done.inserted,   [OUTCOME_CHANGED] = &a->done.changed,
+        [OUTCOME_REFRESHED] = &a->done.refreshed, [OUTCOME_OLDER] = &a->done.older,
+        [OUTCOME_ABSENT] = &a->done.absent,
+    };
+    ++*counts[plan.outcome];
+    if (plan.outcome != OUTCOME_ABSENT && sq_write_row(a, w, &plan) != 0)
+        return -1;
+    if (debt.waiting && sq_pay_debt(a, &w->wallet, plan.leaves_quarantine) != 0)
+        return -1;
+    if (a->any_pending && w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
+        sq_clear_pending(a, &w->wallet) != 0)
+        return -1;
+    if (write_is_drift(a->batch, old, &debt) && sq_write_drift(a, w, old) != 0)
+        return -1;
+    if (plan.outcome == OUTCOME_INSERTED || plan.outcome == OUTCOME_CHANGED)
+        return sq_write_change(a, w, old);
+    return 0;
+}
+
+static int sq_apply_failure(struct sq_batch *a, const struct store_failure *f)
+{
+    const struct db_param name = db_text(a->batch->balance->name), wallet = db_address(&f->wallet);
+    uint64_t failures = 0;
+    struct db_query before = {
+        .sql = "SELECT failures FROM trueup_quarantine WHERE balance = $1 AND wallet = $2",
+        .params = {name, wallet}};
+    if (db_read_number(&a->s->base, &before, &failures, NULL, a->err) < 0)
+        return -1;
+    failures++;
+    int64_t retry_us = a->now_us + quarantine_wait_us((unsigned)failures, &a->s->base.rng);
+    /* max(NULL, 5) is NULL here, hence the coalesce on both sides */
+    struct db_query q = {
+        .sql = "INSERT INTO trueup_quarantine (balance, wallet, failures, reason, event_block, "
+               "retry_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (balance, wallet) DO UPDATE "
+               "SET failures = excluded.failures, reason = excluded.reason, retry_at = "
+               "excluded.retry_at, event_block = max(coalesce(event_block, excluded.event_block), "
+               "coalesce(excluded.event_block, event_block))",
+        .params = {name, wallet, db_number(failures), db_text(f->reason),
+                   f->has_event ? db_number(f->event_block) : db_text(NULL), db_time(retry_us)}};
+    a->done.quarantined++;
+    return sq_write_one_statement(a, &q);
+}
+
+static int sq_apply_dirty(struct sq_batch *a)
+{
+    const struct store_dirty *d = a->batch->dirty;
+    struct db_query q = {
+        .sql = "INSERT INTO trueup_dirty (balance, wallet, number, hash) SELECT $1, u.w, u.n, u.h "
+               "FROM unnest($2, $3, $4) u(w, n, h) WHERE true ON CONFLICT DO NOTHING",
+        .set = a->batch->n_dirty,
+        .params = {db_text(a->batch->balance->name), db_column(DB_ADDRESS, &d->wallet, sizeof *d),
+                   db_column(DB_NUMBER, &d->number, sizeof *d),
+                   db_column(DB_HASH, &d->hash, sizeof *d)}};
+    return a->batch->n_dirty ? sq_write_one_statement(a, &q) : 0;
+}
+
+static int sq_apply_checkpoint(struct sq_batch *a)
+{
+    const struct store_balance *b = a->batch->balance;
+    char key[STATE_KEY];
+    state_key(key, "checkpoint", b->name, NULL);
+    struct db_query q[] = {
+        {.sql = "INSERT INTO eth_indexer_checkpoints (name, last_block, updated_at) VALUES ($1, "
+                "$2, $3) ON CONFLICT (name) DO UPDATE SET last_block = max(last_block, "
+                "excluded.last_block), updated_at = excluded.updated_at",
+         .params = {db_text(b->checkpoint), db_number(a->batch->checkpoint), db_time(a->now_us)}},
+        {.sql = "INSERT INTO trueup_state (key, value) SELECT $1, CAST(last_block AS TEXT) FROM "
+                "eth_indexer_checkpoints WHERE name = $2 ON CONFLICT (key) DO UPDATE SET value = "
+                "excluded.value",
+         .params = {db_text(key), db_text(b->checkpoint)}},
+    };
+    return db_write(&a->s->base, q, 2, 0, NULL, a->err);
+}
+
+/* The newest time that is ours, so that what is newer can be told to be another's. */
+static int sq_apply_wrote(struct sq_batch *a)
+{
+    char key[STATE_KEY];
+    state_key(key, "wrote", a->batch->balance->name, a->s->base.who);
+    struct db_query q = {.sql = "INSERT INTO trueup_state (key, value) VALUES ($1, $2) ON CONFLICT "
+                                "(key) DO UPDATE SET value = max(value, excluded.value)",
+                         .params = {db_text(key), db_time(a->now_us)}};
+    return sq_write_one_statement(a, &q);
+}
+
+static int sq_prune_changes(struct sq_batch *a)
+{
+    int64_t last = sqlite3_last_insert_rowid(a->s->db);
+    if (a->n_changes == 0 || last / CHANGES_STEP == (last - (int64_t)a->n_changes) / CHANGES_STEP ||
+        last <= CHANGES_KEPT)
+        return 0;
+    struct db_query q = {
+        .sql = "DELETE FROM trueup_changes WHERE id IN (SELECT id FROM trueup_changes WHERE id <= "
+               "$1 ORDER BY id LIMIT $2)",
+        .params = {db_number((uint64_t)last - CHANGES_KEPT),
+                   db_number(a->n_changes + 2 * CHANGES_STEP)}};
+    return sq_write_one_statement(a, &q);
+}
+
+static int sq_apply_all(struct sq_batch *a)
+{
+    const struct store_batch *b = a->batch;
+    const struct db_param name = db_text(b->balance->name), none = {0};
+    /* asked once, to spare a look a row */
+    if (sq_has_row(a, "SELECT 1 FROM trueup_quarantine WHERE balance = $1 LIMIT 1", name, none,
+                   &a->any_waiting) != 0 ||
+        sq_has_row(a, "SELECT 1 FROM trueup_wallets WHERE balance = $1 AND pending LIMIT 1", name,
+                   none, &a->any_pending) != 0)
+        return -1;
+    for (size_t i = 0; i < b->n_writes; i++)
+        if (sq_apply_write(a, &b->writes[i], &a->done.olds[i]) != 0)
+            return -1;
+    if (sq_prune_changes(a) != 0)
+        return -1;
+    for (size_t i = 0; i < b->n_failures; i++)
+        if (sq_apply_failure(a, &b->failures[i]) != 0)
+            return -1;
+    if (sq_apply_dirty(a) != 0 || (b->has_checkpoint && sq_apply_checkpoint(a) != 0))
+        return -1;
+    return b->n_writes ? sq_apply_wrote(a) : 0;
+}
+
+static int sq_apply_in(struct sq_batch *a, struct arena *results)
+{
+    const struct store_batch *b = a->batch;
+    bool stored;
+    if (db_begin(&a->s->base, 0, a->err) != 0)
+        return -1;
+    a->now_us = sq_now_us();
+    time_to_text(a->now_us, a->now);
+    if (sq_has_row(a, "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND canonical",
+                   db_number(b->at.number), db_hash(&b->at.hash), &stored) != 0)
+        return -1;
+    if (!stored) {
+        db_rollback(&a->s->base);
+        a->done.anchor_gone = true;
+        return 0;
+    }
+    a->done.olds = arena_zero(results, b->n_writes, sizeof *a->done.olds);
+    return sq_apply_all(a) != 0 ? -1 : db_commit(&a->s->base, a->err);
+}
+
+int sq_apply(struct store *store, const struct store_batch *batch, struct arena *arena,
+             struct store_applied *ret, struct err *err)
+{
+    struct arena scratch;
+    struct sq_batch a = {.s = sq_of(store), .batch = batch, .arena = &scratch, .err = err};
+    arena_init(&scratch);
+    int rc = sq_apply_in(&a, arena);
+    arena_free(&scratch);
+    if (rc == 0)
+        *ret = a.done;
+    return rc;
+}

@@ -1,0 +1,178 @@
+/* trueup_changes and trueup_drift: what was written, and what nothing explains. */
+#include "store/driver.h"
+
+#include "store/audit.h"
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+#define CHANGE_COLUMNS "id, balance, wallet, CAST(old AS TEXT), CAST(new AS TEXT), block, cause, at"
+
+static int changes_read(struct store *s, const struct db_query *q, struct arena *arena,
+                        struct view_change **ret, size_t *ret_n, struct err *err)
+{
+    struct view_change *list = NULL;
+    struct db_rows rows;
+    size_t n = 0;
+    int rc;
+    if (db_read(s, q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        struct view_change v = {0};
+        if (!db_get_address(&rows, 2, &v.wallet))
+            continue;
+        db_get_number(&rows, 0, &v.id);
+        v.balance = db_keep_text(&rows, 1, arena);
+        v.old = db_keep_text(&rows, 3, arena);
+        v.new_ = db_keep_text(&rows, 4, arena);
+        db_get_number(&rows, 5, &v.block);
+        v.cause = db_keep_text(&rows, 6, arena);
+        v.at_us = db_get_time(&rows, 7);
+        list = db_grow(arena, list, n, sizeof *list);
+        list[n++] = v;
+    }
+    if (rc < 0)
+        return -1;
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+int view_changes_after(struct store *s, uint64_t after, size_t limit, struct arena *arena,
+                       struct view_change **ret, size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT " CHANGE_COLUMNS
+                                " FROM trueup_changes WHERE id > $1 ORDER BY id LIMIT $2",
+                         .hot = true,
+                         .params = {db_number(after), db_number(limit)}};
+    return changes_read(s, &q, arena, ret, ret_n, err);
+}
+
+int view_changes_latest(struct store *s, const struct store_balance *b, const address *wallet,
+                        size_t limit, struct arena *arena, struct view_change **ret, size_t *ret_n,
+                        struct err *err)
+{
+    struct db_query of_wallet = {
+        .sql = "SELECT " CHANGE_COLUMNS " FROM trueup_changes WHERE balance = $2 AND wallet = $3 "
+               "ORDER BY id DESC LIMIT $1",
+        .hot = true,
+        .params = {db_number(limit), db_text(b ? b->name : NULL), db_address(wallet)}};
+    struct db_query of_all = {.sql = "SELECT " CHANGE_COLUMNS
+                                     " FROM trueup_changes ORDER BY id DESC LIMIT $1",
+                              .hot = true,
+                              .params = {db_number(limit)}};
+    return changes_read(s, b ? &of_wallet : &of_all, arena, ret, ret_n, err);
+}
+
+/* ---- drift ----------------------------------------------------------------------------------- */
+
+#define DRIFT_COLUMNS                                                                              \
+    "id, balance, wallet, CAST(stored AS TEXT), CAST(actual AS TEXT), block, cause, endpoint, "    \
+    "age, found_at"
+
+static int drift_read(struct store *s, const struct db_query *q, struct arena *arena,
+                      struct view_drift **ret, size_t *ret_n, struct err *err)
+{
+    struct view_drift *list = NULL;
+    struct db_rows rows;
+    size_t n = 0;
+    int rc;
+    if (db_read(s, q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        struct view_drift d = {0};
+        if (!db_get_address(&rows, 2, &d.wallet))
+            continue;
+        db_get_number(&rows, 0, &d.id);
+        d.balance = db_keep_text(&rows, 1, arena);
+        d.stored = db_keep_text(&rows, 3, arena);
+        d.actual = db_keep_text(&rows, 4, arena);
+        db_get_number(&rows, 5, &d.block);
+        d.cause = db_keep_text(&rows, 6, arena);
+        d.endpoint = db_keep_text(&rows, 7, arena);
+        d.has_age = db_get_number(&rows, 8, &d.age);
+        d.found_us = db_get_time(&rows, 9);
+        list = db_grow(arena, list, n, sizeof *list);
+        list[n++] = d;
+    }
+    if (rc < 0)
+        return -1;
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+int view_drift_latest(struct store *s, size_t limit, struct arena *arena, struct view_drift **ret,
+                      size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql =
+                             "SELECT " DRIFT_COLUMNS " FROM trueup_drift ORDER BY id DESC LIMIT $1",
+                         .hot = true,
+                         .params = {db_number(limit)}};
+    return drift_read(s, &q, arena, ret, ret_n, err);
+}
+
+int prove_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
+                   size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
+                   struct err *err)
+{
+    struct db_query q = {.sql = "SELECT " DRIFT_COLUMNS
+                                " FROM trueup_drift WHERE balance = $2 AND wallet = $3 "
+                                "ORDER BY id DESC LIMIT $1",
+                         .params = {db_number(limit), db_text(b->name), db_address(wallet)}};
+    return drift_read(s, &q, arena, ret, ret_n, err);
+}
+
+int view_drift_causes(struct store *s, struct arena *arena, struct view_cause **ret, size_t *ret_n,
+                      struct err *err)
+{
+    struct db_query q = {
+        .sql = "SELECT balance, cause, count(*) FROM trueup_drift GROUP BY 1, 2 LIMIT 200"};
+    struct view_cause *list = NULL;
+    struct db_rows rows;
+    size_t n = 0;
+    int rc;
+    if (db_read(s, &q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        list = db_grow(arena, list, n, sizeof *list);
+        list[n].balance = db_keep_text(&rows, 0, arena);
+        list[n].cause = db_keep_text(&rows, 1, arena);
+        db_get_number(&rows, 2, &list[n++].n);
+    }
+    if (rc < 0)
+        return -1;
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+int prove_drift_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
+                      const char *endpoint, struct err *err)
+{
+    struct db_query q = {
+        .sql = "UPDATE trueup_drift AS d SET cause = $2, endpoint = $3 FROM unnest($1) u(id) WHERE "
+               "d.id = u.id",
+        .set = n,
+        .params = {db_column(DB_NUMBER, ids, sizeof *ids), db_text(cause), db_text(endpoint)}};
+    return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
+}
+
+int prove_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err)
+{
+    struct db_query q = {
+        .sql = "DELETE FROM trueup_drift AS d USING unnest($1) u(id) WHERE d.id = u.id",
+        .set = n,
+        .params = {db_column(DB_NUMBER, ids, sizeof *ids)}};
+    return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
+}
+
+int prove_drift_prune(struct store *s, struct err *err)
+{
+    struct db_query q = {
+        .sql =
+            "DELETE FROM trueup_drift WHERE id IN (SELECT id FROM trueup_drift ORDER BY id LIMIT "
+            "20000 {for UPDATE SKIP LOCKED}) AND (found_at < {after -$1} OR id <= (SELECT "
+            "max(id) FROM trueup_drift) - $2)",
+        .params = {db_number(DRIFT_DAYS * UINT64_C(86400000)), db_number(DRIFT_KEPT)}};
+    return db_write(s, &q, 1, 0, NULL, err);
+}

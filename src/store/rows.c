@@ -1,0 +1,268 @@
+/* Rows of a balance's table: one, many by name, and all in the order of keys. */
+#include "store/driver.h"
+
+#include "base/mem.h"
+#include "store/audit.h"
+#include "store/holders.h"
+#include "store/pick.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int store_row(struct store *s, const struct store_balance *b, const address *wallet,
+              struct store_row *ret, bool *ret_found, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT balance, blocknumber, observed_block, updated_at FROM {t} "
+                                "WHERE wallet = $1",
+                         .b = b,
+                         .hot = true,
+                         .params = {db_address(wallet)}};
+    struct db_rows rows;
+    if (db_read(s, &q, &rows, err) < 0)
+        return -1;
+    int rc = db_next(&rows, err);
+    if (rc == 1) {
+        *ret = (struct store_row){.wallet = *wallet, .updated_us = db_get_time(&rows, 3)};
+        db_get_balance(&rows, 0, &ret->balance);
+        ret->has_blocknumber = db_get_number(&rows, 1, &ret->blocknumber);
+        ret->has_observed = db_get_number(&rows, 2, &ret->observed_block);
+        db_end(&rows);
+    }
+    *ret_found = rc == 1;
+    return rc < 0 ? -1 : 0;
+}
+
+int store_count(struct store *s, const struct store_balance *b, struct store_counts *ret,
+                struct err *err)
+{
+    struct db_query q = {.sql = "SELECT count(*), count(*) - count(observed_block), "
+                                "min(updated_at), (SELECT count(*) FROM trueup_quarantine WHERE "
+                                "balance = $1), (SELECT count(*) FROM trueup_wallets WHERE balance "
+                                "= $1), {now} FROM {t}",
+                         .b = b,
+                         .scan = true,
+                         .params = {db_text(b->name)}};
+    struct db_rows rows;
+    if (db_read(s, &q, &rows, err) < 0 || db_next(&rows, err) != 1)
+        return -1;
+    *ret =
+        (struct store_counts){.oldest_us = db_get_time(&rows, 2), .now_us = db_get_time(&rows, 5)};
+    db_get_number(&rows, 0, &ret->rows);
+    db_get_number(&rows, 1, &ret->unanchored);
+    db_get_number(&rows, 3, &ret->quarantined);
+    db_get_number(&rows, 4, &ret->listed);
+    db_end(&rows);
+    return 0;
+}
+
+/* ---- all, by key ----------------------------------------------------------------------------- */
+
+/* A page of rows in the order of keys; asked again for those that are no wallets of ours. */
+struct key_walk {
+    const char *sql; /* $1 the key to go on behind, $2 how many; the wallet is column 0 */
+    const struct store_balance *b;
+    int64_t before_us;
+    size_t limit, n;
+    char from[80];
+    bool (*take)(struct key_walk *w, const struct db_rows *rows);
+    void *list;
+};
+
+static int rows_walk_once(struct store *s, struct key_walk *w, size_t *ret_got, struct err *err)
+{
+    struct db_query q = {.sql = w->sql,
+                         .b = w->b,
+                         .hot = true,
+                         .params = {db_text(w->from), db_number(w->limit - w->n),
+                                    db_text(w->b->name), db_time(w->before_us)}};
+    struct db_rows rows;
+    int rc;
+    *ret_got = 0;
+    if (db_read(s, &q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        w->n += w->take(w, &rows);
+        db_copy_text(&rows, 0, w->from, sizeof w->from);
+        ++*ret_got;
+    }
+    return rc;
+}
+
+static int rows_walk(struct store *s, struct key_walk *w, const address *after, struct err *err)
+{
+    size_t asked, got;
+    if (after)
+        address_text(after, w->from);
+    do {
+        asked = w->limit - w->n;
+        if (rows_walk_once(s, w, &got, err) < 0)
+            return -1;
+    } while (w->n < w->limit && got == asked && got > 0);
+    return 0;
+}
+
+static bool rows_take_key(struct key_walk *w, const struct db_rows *rows)
+{
+    return db_get_address(rows, 0, &((address *)w->list)[w->n]);
+}
+
+int store_keys(struct store *s, const struct store_balance *b, const address *after, size_t limit,
+               struct arena *arena, address **ret, size_t *ret_n, struct err *err)
+{
+    struct key_walk w = {
+        .sql = "SELECT t.wallet FROM {t} t WHERE t.wallet > $1 ORDER BY t.wallet LIMIT $2",
+        .b = b,
+        .limit = limit,
+        .take = rows_take_key,
+        .list = arena_alloc(arena, (limit + 1) * sizeof(address))};
+    if (rows_walk(s, &w, after, err) < 0)
+        return -1;
+    *ret = w.list;
+    *ret_n = w.n;
+    return 0;
+}
+
+static bool rows_take_stale(struct key_walk *w, const struct db_rows *rows)
+{
+    return claim_read(rows, &((struct store_stale *)w->list)[w->n]);
+}
+
+int store_next_by_key(struct store *s, const struct store_balance *b, const address *after,
+                      int64_t before_us, size_t limit, struct arena *arena,
+                      struct store_stale **ret, size_t *ret_n, struct err *err)
+{
+    struct key_walk w = {
+        .sql = "SELECT t.wallet, t.updated_at, t.observed_block FROM {t} t WHERE t.wallet > $1 AND "
+               "t.updated_at < $4 AND " NOT_WAITING("$3") " ORDER BY t.wallet LIMIT $2",
+        .b = b,
+        .before_us = before_us ? before_us : INT64_MAX,
+        .limit = limit,
+        .take = rows_take_stale,
+        .list = arena_alloc(arena, (limit + 1) * sizeof(struct store_stale))};
+    if (rows_walk(s, &w, after, err) < 0)
+        return -1;
+    *ret = w.list;
+    *ret_n = w.n;
+    return 0;
+}
+
+/* ---- many, by name --------------------------------------------------------------------------- */
+
+int store_tracked(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+                  bool *ret_tracked, struct err *err)
+{
+    struct db_query q = {
+        .sql = "SELECT u.i FROM unnest($1) WITH ORDINALITY u(w, i) WHERE EXISTS (SELECT 1 FROM {t} "
+               "t WHERE t.wallet = u.w) OR EXISTS (SELECT 1 FROM trueup_wallets l WHERE l.balance "
+               "= $2 AND l.wallet = u.w)",
+        .b = b,
+        .set = n,
+        .hot = true,
+        .params = {db_column(DB_ADDRESS, wallets, sizeof *wallets), db_text(b->name)}};
+    if (b->tracking == STORE_SEEN) {
+        for (size_t i = 0; i < n; i++)
+            ret_tracked[i] = !address_is_zero(&wallets[i]); /* minting and burning */
+        return 0;
+    }
+    if (b->tracking == STORE_QUERY && !s->driver->ask_query) {
+        err_set(err, ERR_STORE, "balance \"%s\": wallets by a query need PostgreSQL", b->name);
+        return err_hint(err, "keep the list in trueup: wallets: listed, and trueup wallets import");
+    }
+    bool *tracked = mem_zero(n + 1, sizeof *tracked);
+    int rc = n ? db_mark_ordinals(s, &q, tracked, err) : 0;
+    if (rc == 0 && n && b->tracking == STORE_QUERY)
+        rc = s->driver->ask_query(s, b, wallets, n, tracked, err);
+    if (rc == 0)
+        memcpy(ret_tracked, tracked, n * sizeof *tracked);
+    mem_free(tracked);
+    return rc;
+}
+
+int prove_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+               struct prove_row *ret, struct err *err)
+{
+    struct db_query q = {
+        /* the uncorrelated EXISTS is asked once: an empty quarantine costs nothing */
+        .sql = "SELECT u.i, t.balance, t.blocknumber, t.observed_block, t.updated_at, "
+               "t.created_at, EXISTS (SELECT 1 FROM trueup_quarantine WHERE balance = $2) AND "
+               "EXISTS (SELECT 1 FROM trueup_quarantine q WHERE q.balance = $2 AND q.wallet = u.w) "
+               "FROM unnest($1) WITH ORDINALITY u(w, i), {t} t WHERE t.wallet = u.w",
+        .b = b,
+        .set = n,
+        .hot = true,
+        .params = {db_column(DB_ADDRESS, wallets, sizeof *wallets), db_text(b->name)}};
+    struct db_rows rows;
+    uint64_t at;
+    int rc;
+    if (n == 0)
+        return 0;
+    if (db_read(s, &q, &rows, err) < 0)
+        return -1;
+    memset(ret, 0, n * sizeof *ret);
+    while ((rc = db_next(&rows, err)) == 1) {
+        if (!db_get_number(&rows, 0, &at) || at < 1 || at > n)
+            continue;
+        struct prove_row *row = &ret[at - 1];
+        row->found = true;
+        row->odd = !db_get_balance(&rows, 1, &row->balance);
+        row->has_blocknumber = db_get_number(&rows, 2, &row->blocknumber);
+        row->has_observed = db_get_number(&rows, 3, &row->observed_block);
+        row->updated_us = db_get_time(&rows, 4);
+        row->created_us = db_get_time(&rows, 5);
+        row->waiting = db_get_bool(&rows, 6);
+    }
+    return rc;
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+#define ROW_COLUMNS                                                                                \
+    "SELECT t.wallet, CAST(t.balance AS TEXT), t.blocknumber, t.observed_block, t.updated_at "     \
+    "FROM "
+
+static int rows_read(struct store *s, const struct db_query *q, struct arena *arena,
+                     struct view_row **ret, size_t *ret_n, struct err *err)
+{
+    struct view_row *list = NULL;
+    struct db_rows rows;
+    size_t n = 0;
+    int rc;
+    if (db_read(s, q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        list = db_grow(arena, list, n, sizeof *list);
+        struct view_row *row = &list[n];
+        *row = (struct view_row){.updated_us = db_get_time(&rows, 4)};
+        db_copy_text(&rows, 1, row->balance, sizeof row->balance);
+        row->has_blocknumber = db_get_number(&rows, 2, &row->blocknumber);
+        row->has_observed = db_get_number(&rows, 3, &row->observed_block);
+        n += db_get_address(&rows, 0, &row->wallet);
+    }
+    if (rc < 0)
+        return -1;
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+int view_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+              struct arena *arena, struct view_row **ret, size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql = ROW_COLUMNS "unnest($1) u(w), {t} t WHERE t.wallet = u.w",
+                         .b = b,
+                         .set = n,
+                         .hot = true,
+                         .params = {db_column(DB_ADDRESS, wallets, sizeof *wallets)}};
+    *ret_n = 0;
+    return n ? rows_read(s, &q, arena, ret, ret_n, err) : 0;
+}
+
+int view_top(struct store *s, const struct store_balance *b, size_t limit, struct arena *arena,
+             struct view_row **ret, size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql = ROW_COLUMNS "{t} t ORDER BY {largest_first}, t.wallet LIMIT $1",
+                         .b = b,
+                         .scan = true,
+                         .params = {db_number(limit)}};
+    return rows_read(s, &q, arena, ret, ret_n, err);
+}

@@ -1,0 +1,26 @@
+/* A fair sample of the rows. */
+#include "store/sample.h"
+
+#include "store/driver.h"
+
+int prove_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
+                 address **ret, size_t *ret_n, struct err *err)
+{
+    struct reservoir r = {.want = want < PROVE_SAMPLE_MOST ? want : PROVE_SAMPLE_MOST,
+                          .rng = &s->rng};
+    r.kept = arena_alloc(arena, (r.want + 1) * sizeof *r.kept);
+    if (s->driver->sample(s, b, &r, err) < 0)
+        return -1;
+    *ret = r.kept;
+    *ret_n = addresses_sort_unique(r.kept, r.n);
+    return 0;
+}
+
+address *reservoir_place(struct reservoir *r)
+{
+    uint64_t place = r->seen++;
+    if (r->n < r->want)
+        return &r->kept[r->n++];
+    place = rng_below(r->rng, place + 1);
+    return place < r->want ? &r->kept[place] : NULL;
+}

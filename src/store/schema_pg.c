@@ -1,0 +1,152 @@
+/*
+ * PostgreSQL: our own tables, and an application's table that becomes ours to keep while the
+ * application uses it. Nothing here may make it wait: a column is added under a lock that is given
+ * up after a moment and tried again, the index is built concurrently.
+ */
+#include "store/pg.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    LOCK_TRY_MS = 150,       /* the application waits behind us this long at most */
+    LOCK_GIVE_UP_MS = 60000, /* then the operator is told */
+};
+
+#define NOW "TIMESTAMP NOT NULL DEFAULT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
+/* One entry a schema version; an entry is never edited once it was released. */
+const char *const pg_migrations[SCHEMA_VERSION] = {
+    "CREATE TABLE IF NOT EXISTS eth_indexer_checkpoints (name TEXT PRIMARY KEY,"
+    " last_block BIGINT NOT NULL, updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);"
+    "CREATE TABLE trueup_wallets (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+    " pending BOOLEAN NOT NULL DEFAULT true, added_at " NOW ", PRIMARY KEY (balance, wallet));"
+    "CREATE INDEX trueup_wallets_pending_idx ON trueup_wallets (balance, wallet) WHERE pending;"
+    "CREATE TABLE trueup_blocks (number BIGINT NOT NULL, hash TEXT NOT NULL,"
+    " parent TEXT NOT NULL, timestamp BIGINT NOT NULL, canonical BOOLEAN NOT NULL,"
+    " PRIMARY KEY (number, hash));"
+    "CREATE TABLE trueup_dirty (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+    " number BIGINT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (balance, number, wallet, hash));"
+    "CREATE TABLE trueup_quarantine (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+    " failures BIGINT NOT NULL, reason TEXT NOT NULL, event_block BIGINT,"
+    " retry_at TIMESTAMP NOT NULL, PRIMARY KEY (balance, wallet));"
+    "CREATE INDEX trueup_quarantine_retry_idx ON trueup_quarantine (balance, retry_at);"
+    "CREATE TABLE trueup_drift (id BIGSERIAL PRIMARY KEY, balance TEXT NOT NULL,"
+    " wallet TEXT NOT NULL, stored NUMERIC NOT NULL, actual NUMERIC NOT NULL,"
+    " block BIGINT NOT NULL, cause TEXT NOT NULL, endpoint TEXT, age BIGINT, found_at " NOW ");"
+    "CREATE TABLE trueup_changes (id BIGSERIAL PRIMARY KEY, balance TEXT NOT NULL,"
+    " wallet TEXT NOT NULL, old NUMERIC, new NUMERIC NOT NULL, block BIGINT NOT NULL,"
+    " cause TEXT NOT NULL, at TIMESTAMP NOT NULL);"
+    "CREATE INDEX trueup_changes_wallet_idx ON trueup_changes (balance, wallet, id);"
+    "CREATE TABLE trueup_learned (endpoint TEXT NOT NULL, reader TEXT NOT NULL,"
+    " sizes TEXT NOT NULL, updated_at " NOW ", PRIMARY KEY (endpoint, reader));",
+    "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+    " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet));",
+};
+
+void pg_hint_rights(struct store *s, struct err *err)
+{
+    if (strcmp(pg_of(s)->last_state, "42501") == 0)
+        err_hint(err, "as the schema's owner: GRANT CREATE, USAGE ON SCHEMA public TO \"%s\";",
+                 PQuser(pg_of(s)->conn));
+}
+
+static int pg_try_to_alter(struct pg *s, const char *sql, bool *ret_locked, struct err *err)
+{
+    char set[64];
+    struct err refused = {0};
+    snprintf(set, sizeof set, "SET lock_timeout = %d", LOCK_TRY_MS);
+    if (db_exec(&s->base, set, err) != 0)
+        return -1;
+    int rc = db_exec(&s->base, sql, &refused);
+    *ret_locked = strcmp(s->last_state, "55P03") == 0;
+    if (!s->broken && db_exec(&s->base, "SET lock_timeout = '10s'", err) != 0)
+        return -1;
+    if (rc != 0 && err)
+        *err = refused;
+    return rc;
+}
+
+static int pg_alter(struct pg *s, const char *table, const char *sql, struct err *err)
+{
+    struct backoff backoff;
+    int64_t give_up = clock_ms() + LOCK_GIVE_UP_MS;
+    backoff_init(&backoff, 200, 3000, rng_next(&s->base.rng));
+    for (;;) {
+        bool locked = false;
+        if (pg_try_to_alter(s, sql, &locked, err) == 0)
+            return 0;
+        if (!locked || clock_ms() > give_up) {
+            err_wrap(err, "add observed_block to \"%s\"", table);
+            return err_hint(err, "when no transaction holds the table: %s;", sql);
+        }
+        if (err)
+            err_clear(err);
+        int64_t wait = backoff_next(&backoff);
+        struct timespec t = {wait / 1000, wait % 1000 * 1000000};
+        nanosleep(&t, NULL);
+    }
+}
+
+int pg_add_column(struct store *s, const struct store_balance *b, bool owner, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena);
+    const char *sql = arena_printf(&arena, "ALTER TABLE %s ADD COLUMN observed_block BIGINT",
+                                   db_quote(s, b->table, &arena));
+    int rc = -1;
+    if (owner) {
+        rc = pg_alter(pg_of(s), b->table, sql, err);
+    } else {
+        err_set(err, ERR_STORE, "table \"%s\" lacks observed_block, and \"%s\" does not own it",
+                b->table, PQuser(pg_of(s)->conn));
+        err_hint(err, "as its owner: %s;", sql);
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+static int pg_add_index_in(struct store *s, const char *table, const struct db_fit *fit,
+                           struct arena *arena, struct store_adopted *ret, struct err *err)
+{
+    const char *dot = strchr(table, '.');
+    const char *name = arena_printf(arena, "%s_updated_at_idx", dot ? dot + 1 : table);
+    const char *index = db_quote(s, name, arena); /* a name has no dot of its own here */
+    const char *quoted = db_quote(s, table, arena);
+    const char *sql = arena_printf(arena, "CREATE INDEX %s %s ON %s (updated_at)",
+                                   fit->exists ? "CONCURRENTLY" : "", index, quoted);
+    struct err refused = {0};
+    if (fit->owner && db_exec(s, sql, &refused) == 0) {
+        ret->added_index = true;
+        return 0;
+    }
+    if (pg_of(s)->broken) {
+        if (err)
+            *err = refused;
+        return -1;
+    }
+    if (fit->owner) { /* a build that was given up leaves an invalid index behind */
+        const char *whole =
+            dot ? arena_printf(arena, "%.*s.%s", (int)(dot - table), table, name) : name;
+        db_exec(s, arena_printf(arena, "DROP INDEX IF EXISTS %s", db_quote(s, whole, arena)), NULL);
+    }
+    ret->index_missing = true;
+    snprintf(ret->index_sql, sizeof ret->index_sql,
+             "CREATE INDEX CONCURRENTLY %s ON %s (updated_at);", index, quoted);
+    return 0;
+}
+
+/* Never a reason to refuse: without the index the sweep walks the table instead. */
+int pg_add_index(struct store *s, const struct store_balance *b, const struct db_fit *fit,
+                 struct store_adopted *ret, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena);
+    int rc = pg_add_index_in(s, b->table, fit, &arena, ret, err);
+    arena_free(&arena);
+    return rc;
+}

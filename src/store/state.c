@@ -1,0 +1,113 @@
+/* Small texts: trueup_state and what lives in it, trueup_learned, the checkpoints. */
+#include "store/driver.h"
+
+#include "base/parse.h"
+#include "store/rule.h"
+
+#include <string.h>
+
+int store_state_get(struct store *s, const char *key, struct arena *arena, const char **ret,
+                    struct err *err)
+{
+    struct db_query q = {.sql = "SELECT value FROM trueup_state WHERE key = $1",
+                         .hot = true,
+                         .params = {db_text(key)}};
+    return db_read_text(s, &q, arena, ret, err);
+}
+
+int store_state_set(struct store *s, const char *key, const char *value, struct err *err)
+{
+    struct db_query q = {.sql = "INSERT INTO trueup_state (key, value) VALUES ($1, $2) ON CONFLICT "
+                                "(key) DO UPDATE SET value = excluded.value",
+                         .hot = true,
+                         .params = {db_text(key), db_text(value)}};
+    if (strlen(value) > STORE_STATE_MAX)
+        return err_set(err, ERR_TOO_LARGE, "state \"%s\" is longer than %d bytes", key,
+                       STORE_STATE_MAX);
+    return db_write(s, &q, 1, 0, NULL, err);
+}
+
+/* ---- leases ---------------------------------------------------------------------------------- */
+
+/* A row of trueup_state: "2026-11-22 10:29:35.123456 HOLDER". Texts of times sort as the times do.
+ */
+int store_lease_take(struct store *s, const char *key, const char *holder, const char *instead_of,
+                     unsigned seconds, struct arena *arena, const char **ret_other, struct err *err)
+{
+    const char *has = NULL;
+    struct db_query q = {
+        .sql = "INSERT INTO trueup_state AS s (key, value) VALUES ($1, {after_text $3} || ' ' || "
+               "$2) ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE substr(s.value, "
+               "1, 26) <= {now_text} OR substr(s.value, 28) IN ($2, $4)",
+        .params = {db_text(key), db_text(holder), db_number(seconds * UINT64_C(1000)),
+                   db_text(instead_of ? instead_of : holder)}};
+    if (db_write(s, &q, 1, 0, NULL, err) < 0 || store_lease_holder(s, key, arena, &has, err) < 0)
+        return -1;
+    *ret_other = !has ? "nobody" : strcmp(has, holder) == 0 ? NULL : has;
+    return 0;
+}
+
+int store_lease_drop(struct store *s, const char *key, const char *holder, struct err *err)
+{
+    struct db_query q = {.sql = "DELETE FROM trueup_state WHERE key = $1 AND substr(value, 28) = "
+                                "$2",
+                         .params = {db_text(key), db_text(holder)}};
+    return db_write(s, &q, 1, 0, NULL, err);
+}
+
+int store_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
+                       struct err *err)
+{
+    struct db_query q = {.sql = "SELECT substr(value, 28) FROM trueup_state WHERE key = $1 AND "
+                                "substr(value, 1, 26) > {now_text}",
+                         .params = {db_text(key)}};
+    return db_read_text(s, &q, arena, ret, err);
+}
+
+/* ---- what was learnt of endpoints ------------------------------------------------------------ */
+
+int store_learned_get(struct store *s, const char *endpoint, const char *reader,
+                      struct arena *arena, const char **ret, struct err *err)
+{
+    struct db_query q = {.sql =
+                             "SELECT sizes FROM trueup_learned WHERE endpoint = $1 AND reader = $2",
+                         .params = {db_text(endpoint), db_text(reader)}};
+    return db_read_text(s, &q, arena, ret, err);
+}
+
+int store_learned_put(struct store *s, const char *endpoint, const char *reader, const char *sizes,
+                      struct err *err)
+{
+    struct db_query q = {
+        .sql = "INSERT INTO trueup_learned (endpoint, reader, sizes, updated_at) VALUES ($1, $2, "
+               "$3, {now}) ON CONFLICT (endpoint, reader) DO UPDATE SET sizes = excluded.sizes, "
+               "updated_at = excluded.updated_at",
+        .params = {db_text(endpoint), db_text(reader), db_text(sizes)}};
+    return db_write(s, &q, 1, 0, NULL, err);
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+int store_checkpoint_get(struct store *s, const struct store_balance *b, uint64_t *ret,
+                         bool *ret_found, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT last_block FROM eth_indexer_checkpoints WHERE name = $1",
+                         .hot = true,
+                         .params = {db_text(b->checkpoint)}};
+    return db_read_number(s, &q, ret, ret_found, err);
+}
+
+int store_checkpoint_ours(struct store *s, const struct store_balance *b, uint64_t *ret,
+                          bool *ret_found, struct err *err)
+{
+    char key[STATE_KEY];
+    const char *text;
+    struct arena arena;
+    arena_init(&arena);
+    state_key(key, "checkpoint", b->name, NULL);
+    int rc = store_state_get(s, key, &arena, &text, err);
+    if (rc == 0)
+        *ret_found = text && parse_u64(text, strlen(text), ret);
+    arena_free(&arena);
+    return rc;
+}

@@ -1,0 +1,189 @@
+/* The list of wallets, dirty marks, and quarantine. */
+#include "store/driver.h"
+
+#include <string.h>
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+/* In the order of keys, as all writers lock them, and each once. */
+static size_t wallets_sorted(const address *wallets, size_t n, struct arena *arena, address **ret)
+{
+    *ret = arena_alloc(arena, n * sizeof **ret);
+    memcpy(*ret, wallets, n * sizeof **ret);
+    return addresses_sort_unique(*ret, n);
+}
+
+int store_wallets_add(struct store *s, const struct store_balance *b, const address *wallets,
+                      size_t n, size_t *ret_added, struct err *err)
+{
+    struct arena arena;
+    address *list;
+    uint64_t added = 0;
+    int rc = 0;
+    arena_init(&arena);
+    n = wallets_sorted(wallets, n, &arena, &list);
+    struct db_query q = {
+        .sql = "INSERT INTO trueup_wallets (balance, wallet, pending) SELECT $1, u.w, NOT EXISTS "
+               "(SELECT 1 FROM {t} t WHERE t.wallet = u.w) FROM unnest($2) u(w) WHERE true ON "
+               "CONFLICT DO NOTHING",
+        .b = b,
+        .set = n,
+        .params = {db_text(b->name), db_column(DB_ADDRESS, list, sizeof *list)}};
+    if (n)
+        rc = db_write(s, &q, 1, 0, &added, err);
+    if (rc == 0)
+        *ret_added = added;
+    arena_free(&arena);
+    return rc;
+}
+
+struct removal {
+    struct arena *arena;
+    address *gone; /* had a row, or stood in the list */
+    size_t n;
+};
+
+/* Locks what is there of the wallets, in their order; then removes it. */
+static int wallets_remove_from(struct store *s, const struct db_query *lock,
+                               const struct db_query *removals, struct removal *r, struct err *err)
+{
+    struct db_rows rows;
+    int rc;
+    if (db_read(s, lock, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        r->gone = db_grow(r->arena, r->gone, r->n, sizeof *r->gone);
+        r->n += db_get_address(&rows, 0, &r->gone[r->n]);
+    }
+    return rc < 0 ? -1 : db_write(s, removals, 2, 0, NULL, err);
+}
+
+/* Rows before the list, as in a batch; and rows once more, for one that a batch inserted while we
+ * waited for its hold on the list. */
+static int wallets_remove_all(struct store *s, const struct db_query *q, struct arena *arena,
+                              size_t *ret_removed, struct err *err)
+{
+#define FROM_OWN(table)                                                                            \
+    "DELETE FROM " table " AS d USING unnest($1) u(w) WHERE d.balance = $2 AND d.wallet = u.w"
+    struct db_query rows = *q, list = *q, first[] = {*q, *q}, second[] = {*q, *q};
+    struct removal r = {.arena = arena};
+    rows.sql = "SELECT t.wallet FROM unnest($1) WITH ORDINALITY u(w, i), {t} t WHERE t.wallet = "
+               "u.w ORDER BY u.i {for UPDATE OF t}";
+    list.sql = "SELECT l.wallet FROM unnest($1) WITH ORDINALITY u(w, i), trueup_wallets l WHERE "
+               "l.balance = $2 AND l.wallet = u.w ORDER BY u.i {for UPDATE OF l}";
+    first[0].sql = "DELETE FROM {t} AS d USING unnest($1) u(w) WHERE d.wallet = u.w";
+    first[1].sql = FROM_OWN("trueup_quarantine");
+    second[0].sql = FROM_OWN("trueup_wallets");
+    second[1].sql = FROM_OWN("trueup_dirty");
+#undef FROM_OWN
+    if (db_begin(s, 0, err) < 0 || wallets_remove_from(s, &rows, first, &r, err) < 0 ||
+        wallets_remove_from(s, &list, second, &r, err) < 0 ||
+        wallets_remove_from(s, &rows, first, &r, err) < 0 || db_commit(s, err) < 0)
+        return -1;
+    *ret_removed = addresses_sort_unique(r.gone, r.n);
+    return 0;
+}
+
+int store_wallets_remove(struct store *s, const struct store_balance *b, const address *wallets,
+                         size_t n, size_t *ret_removed, struct err *err)
+{
+    struct arena arena;
+    address *list;
+    int rc = 0;
+    arena_init(&arena);
+    n = wallets_sorted(wallets, n, &arena, &list);
+    struct db_query q = {
+        .b = b, .set = n, .params = {db_column(DB_ADDRESS, list, sizeof *list), db_text(b->name)}};
+    if (n)
+        rc = wallets_remove_all(s, &q, &arena, ret_removed, err);
+    else
+        *ret_removed = 0;
+    arena_free(&arena);
+    return rc;
+}
+
+int store_wallets_list(struct store *s, const struct store_balance *b, const address *after,
+                       size_t limit, struct arena *arena, address **ret, size_t *ret_n,
+                       struct err *err)
+{
+    struct db_query q = {.sql = "SELECT wallet FROM trueup_wallets WHERE balance = $1 AND wallet > "
+                                "$2 ORDER BY wallet LIMIT $3",
+                         .params = {db_text(b->name), db_after(after), db_number(limit)}};
+    return db_read_addresses(s, &q, arena, ret, ret_n, err);
+}
+
+/* ---- dirty marks ----------------------------------------------------------------------------- */
+
+int store_dirty_due(struct store *s, const struct store_balance *b, uint64_t number, size_t limit,
+                    struct arena *arena, struct store_dirty **ret, size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT wallet, number, hash FROM trueup_dirty WHERE balance = $1 "
+                                "AND number <= $2 ORDER BY number, wallet LIMIT $3",
+                         .hot = true,
+                         .params = {db_text(b->name), db_number(number), db_number(limit)}};
+    struct store_dirty *list = NULL;
+    struct db_rows rows;
+    size_t n = 0;
+    int rc;
+    if (db_read(s, &q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        list = db_grow(arena, list, n, sizeof *list);
+        n += db_get_address(&rows, 0, &list[n].wallet) &&
+             db_get_number(&rows, 1, &list[n].number) && db_get_hash(&rows, 2, &list[n].hash);
+    }
+    if (rc < 0)
+        return -1;
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+int store_dirty_drop(struct store *s, const struct store_balance *b,
+                     const struct store_dirty *marks, size_t n, struct err *err)
+{
+    struct db_query q = {
+        .sql = "DELETE FROM trueup_dirty AS d USING unnest($2, $3, $4) u(wallet, number, hash) "
+               "WHERE d.balance = $1 AND d.number = u.number AND d.wallet = u.wallet AND d.hash = "
+               "u.hash",
+        .set = n,
+        .hot = true,
+        .params = {db_text(b->name), db_column(DB_ADDRESS, &marks->wallet, sizeof *marks),
+                   db_column(DB_NUMBER, &marks->number, sizeof *marks),
+                   db_column(DB_HASH, &marks->hash, sizeof *marks)}};
+    return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
+}
+
+/* ---- quarantine ------------------------------------------------------------------------------ */
+
+int store_quarantine_due(struct store *s, const struct store_balance *b, size_t limit,
+                         struct arena *arena, address **ret, size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT wallet FROM trueup_quarantine WHERE balance = $1 AND "
+                                "retry_at <= {now} ORDER BY retry_at LIMIT $2",
+                         .hot = true,
+                         .params = {db_text(b->name), db_number(limit)}};
+    return db_read_addresses(s, &q, arena, ret, ret_n, err);
+}
+
+int view_quarantined(struct store *s, const struct store_balance *b, const address *wallet,
+                     struct view_quarantine *ret, bool *ret_found, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT failures, reason, retry_at, event_block FROM "
+                                "trueup_quarantine WHERE balance = $1 AND wallet = $2",
+                         .hot = true,
+                         .params = {db_text(b->name), db_address(wallet)}};
+    struct db_rows rows;
+    if (db_read(s, &q, &rows, err) < 0)
+        return -1;
+    int rc = db_next(&rows, err);
+    if (rc == 1) {
+        *ret = (struct view_quarantine){.retry_us = db_get_time(&rows, 2)};
+        db_get_number(&rows, 0, &ret->failures);
+        ret->has_event = db_get_number(&rows, 3, &ret->event_block);
+        db_copy_text(&rows, 1, ret->reason, sizeof ret->reason);
+        db_end(&rows);
+    }
+    *ret_found = rc == 1;
+    return rc < 0 ? -1 : 0;
+}
