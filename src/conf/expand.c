@@ -47,23 +47,29 @@ static const char *expand_look_up(char *const *environ_, const struct reference 
     return NULL;
 }
 
-static void expand_refuse(struct decoder *d, const struct spot *s, size_t at, const char *cause,
+struct expansion {
+    struct decoder *d;
+    const struct spot *spot;
+    struct buf *out;
+};
+
+/* at: where in the text. shown, n: the reference, or its part that may be quoted. */
+static void expand_refuse(const struct expansion *e, size_t at, const char *cause,
                           const char *shown, size_t n, const char *expected)
 {
-    struct position place = s->node->place;
-    if (s->node->exact)
-        place.column += at + s->node->quoted;
-    problem_add(d->problems, &place, s->path, "%s \"%.*s\"; expected %s", cause, (int)n, shown,
-                expected);
+    struct position place = e->spot->node->place;
+    if (e->spot->node->exact)
+        place.column += at + e->spot->node->quoted;
+    problem_add(e->d->problems, &place, e->spot->path, "%s \"%.*s\"; expected %s", cause, (int)n,
+                shown, expected);
 }
 
 /* Appends what the reference stands for. False: a problem was added. */
-static bool expand_resolve(struct decoder *d, const struct spot *s, size_t at,
-                           const struct reference *r, struct buf *out)
+static bool expand_resolve(const struct expansion *e, size_t at, const struct reference *r)
 {
-    const char *value = expand_look_up(d->environ_, r);
+    const char *value = expand_look_up(e->d->environ_, r);
     if (r->has_fallback && (!value || !*value)) {
-        buf_add(out, r->fallback, r->fallback_n);
+        buf_add(e->out, r->fallback, r->fallback_n);
         return true;
     }
     if (!value) {
@@ -71,15 +77,15 @@ static bool expand_resolve(struct decoder *d, const struct spot *s, size_t at,
         size_t n = r->name_n > 100 ? 100 : r->name_n;
         snprintf(shown, sizeof shown, "${%.*s}", (int)n, r->name);
         snprintf(expected, sizeof expected, "it set, or ${%.*s:-default}", (int)n, r->name);
-        expand_refuse(d, s, at, "variable is not set", shown, strlen(shown), expected);
+        expand_refuse(e, at, "variable is not set", shown, strlen(shown), expected);
         return false;
     }
     if (!text_is_clean(value, strlen(value))) {
-        expand_refuse(d, s, at, "variable holds a control character or no UTF-8", r->name,
+        expand_refuse(e, at, "variable holds a control character or no UTF-8", r->name,
                       r->name_n > 100 ? 100 : r->name_n, "text");
         return false;
     }
-    buf_adds(out, value);
+    buf_adds(e->out, value);
     return true;
 }
 
@@ -92,10 +98,11 @@ static size_t expand_shown_length(const struct spot *s, const char *text, size_t
     return len;
 }
 
-static bool expand_into(struct decoder *d, const struct spot *s, struct buf *out)
+static bool expand_into(const struct expansion *e)
 {
-    const char *text = s->node->text;
-    size_t n = s->node->n;
+    const char *text = e->spot->node->text;
+    size_t n = e->spot->node->n;
+    struct buf *out = e->out;
     for (size_t i = 0; i < n;) {
         struct reference r;
         if (text[i] != '$' || i + 1 >= n) {
@@ -108,12 +115,12 @@ static bool expand_into(struct decoder *d, const struct spot *s, struct buf *out
         } else {
             size_t len = expand_scan_reference(text + i, n - i, &r);
             if (len == 0) {
-                expand_refuse(d, s, i, "not a variable", text + i,
-                              expand_shown_length(s, text + i, n - i),
+                expand_refuse(e, i, "not a variable", text + i,
+                              expand_shown_length(e->spot, text + i, n - i),
                               "${NAME} or ${NAME:-default}, or $${ for the two letters ${");
                 return false;
             }
-            if (!expand_resolve(d, s, i, &r, out))
+            if (!expand_resolve(e, i, &r))
                 return false;
             i += len;
         }
@@ -125,7 +132,7 @@ const char *expand_text(struct decoder *d, const struct spot *s, size_t *ret_n)
 {
     struct buf out = BUF_INIT(EXPANDED_MAX);
     char *text = NULL;
-    if (expand_into(d, s, &out)) {
+    if (expand_into(&(struct expansion){d, s, &out})) {
         if (out.overflow) {
             spot_refuse_at(d, s, 0, "value is too long", "at most 65536 bytes");
         } else {

@@ -150,16 +150,21 @@ static void value_addresses_of(const struct signature *event, struct buf *out)
         buf_adds(out, "an address argument that the event gives a name");
 }
 
-/* The event's argument called name, which must be an address. */
-static bool value_find_argument(struct decoder *d, const struct spot *item, const char *name,
-                                size_t n, size_t column, const struct signature *event, int *ret)
+struct argument {
+    const char *name;
+    size_t n, column; /* inside the scalar; 0: its start */
+};
+
+/* The number of the event's argument, which must be an address. */
+static bool value_find_argument(struct decoder *d, const struct spot *item,
+                                const struct argument *a, const struct signature *event, int *ret)
 {
     char copy[SIG_NAME];
     int param = -1;
-    if (n < sizeof copy) {
-        memcpy(copy, name, n);
-        copy[n] = '\0';
-        param = n ? signature_find(event, copy) : -1;
+    if (a->n < sizeof copy) {
+        memcpy(copy, a->name, a->n);
+        copy[a->n] = '\0';
+        param = a->n ? signature_find(event, copy) : -1;
     }
     if (param >= 0 && strcmp(event->params[param].type, "address") == 0) {
         *ret = param;
@@ -171,7 +176,7 @@ static bool value_find_argument(struct decoder *d, const struct spot *item, cons
         buf_addf(&cause, "argument is %s, not an address", event->params[param].type);
     else
         buf_addf(&cause, "event %s has no argument", event->name);
-    spot_refuse_at(d, item, column, buf_str(&cause), buf_str(&known));
+    spot_refuse_at(d, item, a->column, buf_str(&cause), buf_str(&known));
     buf_free(&known);
     buf_free(&cause);
     return false;
@@ -190,8 +195,8 @@ static bool value_read_fan_out(struct decoder *d, const struct spot *item, const
         name++;
     while (end > name && end[-1] == ' ')
         end--;
-    if (!value_find_argument(d, item, name, (size_t)(end - name), (size_t)(name - text) + 1, event,
-                             &ret->param))
+    struct argument a = {name, (size_t)(end - name), (size_t)(name - text) + 1};
+    if (!value_find_argument(d, item, &a, event, &ret->param))
         return false;
     snprintf(view, sizeof view, "%.*s(address)%s", (int)(open - text), text, close + 1);
     if (view_parse(view, strlen(view), &ret->view, NULL) < 0)
@@ -218,9 +223,9 @@ static bool value_read_source(struct decoder *d, const struct spot *item,
     const char *text = spot_text(d, item, &n);
     if (!text)
         return false;
-    if (memchr(text, '(', n)
-            ? !value_read_fan_out(d, item, text, n, &t->event, &sources[i])
-            : !value_find_argument(d, item, text, n, 0, &t->event, &sources[i].param))
+    if (memchr(text, '(', n) ? !value_read_fan_out(d, item, text, n, &t->event, &sources[i])
+                             : !value_find_argument(d, item, &(struct argument){text, n, 0},
+                                                    &t->event, &sources[i].param))
         return false;
     for (size_t k = 0; k < i; k++)
         if (value_same_source(&sources[k], &sources[i]))

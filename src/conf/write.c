@@ -1,6 +1,6 @@
 /*
  * Settings as text: for a worker (its part, to be read back), for the user (all, secrets masked,
- * where each came from), the starter file, and the reference.
+ * with the source of each), and the starter file.
  */
 #include "base/mem.h"
 #include "conf/loaded.h"
@@ -14,11 +14,18 @@ enum { WRITTEN_MAX = 4 * 1024 * 1024, PATH_TEXT = 160 };
 struct writer {
     const struct loaded *from;
     enum conf_for who;
-    struct buf *out;
 };
 
-static void write_scope(const struct writer *w, const char *scope, const char *path,
-                        const void *base, size_t depth, bool item, struct buf *out);
+/* A section of the settings, or an item of a list, and where it is written. */
+struct section {
+    const char *path; /* with indices */
+    const void *base;
+    size_t depth;
+    bool item;
+};
+
+static void write_section(const struct writer *w, const char *scope, const struct section *at,
+                          struct buf *out);
 
 static void write_indent(size_t depth, struct buf *out)
 {
@@ -27,11 +34,10 @@ static void write_indent(size_t depth, struct buf *out)
 }
 
 /* The first line of a list's item stands behind its dash. */
-static void write_begin_line(size_t depth, bool item, const struct buf *scope_start, size_t start,
-                             struct buf *out)
+static void write_begin_line(const struct section *at, size_t start, struct buf *out)
 {
-    bool first = item && scope_start->len == start;
-    write_indent(first ? depth - 1 : depth, out);
+    bool first = at->item && out->len == start;
+    write_indent(first ? at->depth - 1 : at->depth, out);
     if (first)
         buf_adds(out, "- ");
 }
@@ -75,19 +81,21 @@ static void write_origin(const struct writer *w, const char *path, struct buf *o
         buf_addf(out, "  # %s", g->node->place.source);
 }
 
-static void write_list(const struct writer *w, const struct setting *row, const char *path,
-                       const void *base, size_t depth, struct buf *out)
+/* at: the list's own path, and the section it stands in. */
+static void write_list(const struct writer *w, const struct setting *row, const struct section *at,
+                       struct buf *out)
 {
     const char *items;
     size_t n;
     char scope[PATH_TEXT], item[2 * PATH_TEXT + 32];
     size_t shift = strcmp(row->path, "balances") == 0 ? w->from->first_balance : 0;
-    memcpy(&items, (const char *)base + row->offset, sizeof items);
-    memcpy(&n, (const char *)base + row->count_offset, sizeof n);
+    memcpy(&items, (const char *)at->base + row->offset, sizeof items);
+    memcpy(&n, (const char *)at->base + row->count_offset, sizeof n);
     snprintf(scope, sizeof scope, "%s[]", row->path);
     for (size_t i = 0; i < n; i++) {
-        snprintf(item, sizeof item, "%s[%zu]", path, i + shift);
-        write_scope(w, scope, item, items + i * row->size, depth + 2, true, out);
+        struct section one = {item, items + i * row->size, at->depth + 2, true};
+        snprintf(item, sizeof item, "%s[%zu]", at->path, i + shift);
+        write_section(w, scope, &one, out);
     }
 }
 
@@ -109,40 +117,40 @@ static void write_value(const struct writer *w, const struct setting *row, const
 }
 
 static void write_setting(const struct writer *w, const struct setting *row, const char *name,
-                          const char *scope_path, const void *base, size_t depth, bool item,
-                          size_t start, struct buf *out)
+                          const struct section *at, size_t start, struct buf *out)
 {
     char path[2 * PATH_TEXT];
     struct buf body = BUF_INIT(WRITTEN_MAX);
-    snprintf(path, sizeof path, "%s%s%s", scope_path, *scope_path ? "." : "", name);
+    snprintf(path, sizeof path, "%s%s%s", at->path, *at->path ? "." : "", name);
+    struct section below = {path, at->base, at->depth + 1, false};
     if (row->kind == &kind_section)
-        write_scope(w, row->path, path, base, depth + 1, false, &body);
+        write_section(w, row->path, &below, &body);
     else if (row->kind == &kind_list)
-        write_list(w, row, path, base, depth, &body);
+        write_list(w, row, &(struct section){path, at->base, at->depth, false}, &body);
     else
-        write_value(w, row, path, base, &body);
+        write_value(w, row, path, at->base, &body);
     if (body.len) {
-        write_begin_line(depth, item, out, start, out);
+        write_begin_line(at, start, out);
         buf_addf(out, "%s:%s%s", name, row->kind->write ? "" : "\n", buf_str(&body));
     }
     buf_free(&body);
 }
 
-static void write_scope(const struct writer *w, const char *scope, const char *path,
-                        const void *base, size_t depth, bool item, struct buf *out)
+static void write_section(const struct writer *w, const char *scope, const struct section *at,
+                          struct buf *out)
 {
     size_t start = out->len;
     for (size_t i = 0; i < n_settings; i++) {
         const char *name = setting_name_in(&settings[i], scope);
         if (name && write_is_for(&settings[i], w->who))
-            write_setting(w, &settings[i], name, path, base, depth, item, start, out);
+            write_setting(w, &settings[i], name, at, start, out);
     }
 }
 
 void conf_write(const struct conf *c, enum conf_for who, struct buf *out)
 {
-    struct writer w = {(const struct loaded *)(const void *)c, who, out};
-    write_scope(&w, "", "", c, 0, false, out);
+    struct writer w = {(const struct loaded *)(const void *)c, who};
+    write_section(&w, "", &(struct section){"", c, 0, false}, out);
 }
 
 /* --- starter file --- */

@@ -263,13 +263,21 @@ static bool fault_http_is(int wanted, int status)
     return wanted == 0 || wanted == status || (wanted < 10 && wanted == status / 100);
 }
 
-static bool fault_rule_matches(const struct fault_rule *r, enum fault_method method,
-                               int http_status, int64_t code, const char *text, size_t n,
+/* A failure as it came: its text is in lower case. */
+struct fault_input {
+    enum fault_method method;
+    int http_status;
+    int64_t code;
+    const char *text;
+    size_t n;
+};
+
+static bool fault_rule_matches(const struct fault_rule *r, const struct fault_input *in,
                                struct phrase_hit *hit)
 {
-    return r->methods & 1 << method && fault_http_is(r->http, http_status) &&
-           (r->code == 0 || r->code == code) &&
-           (r->phrase == NULL || phrase_find(text, n, r->phrase, hit));
+    return r->methods & 1 << in->method && fault_http_is(r->http, in->http_status) &&
+           (r->code == 0 || r->code == in->code) &&
+           (r->phrase == NULL || phrase_find(in->text, in->n, r->phrase, hit));
 }
 
 static void fault_take_numbers(const struct fault_rule *r, const struct phrase_hit *hit,
@@ -308,8 +316,9 @@ void fault_classify(enum fault_method method, int http_status, int64_t code, con
     *ret = (struct fault_info){.fault = page || nothing ? FAULT_GARBLED : FAULT_UNKNOWN,
                                .rule = page || nothing ? "garbled" : "15",
                                .retry_after_ms = -1};
+    const struct fault_input in = {method, http_status, code, low, n};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        if (!fault_rule_matches(&rows[i], method, http_status, code, low, n, &hit))
+        if (!fault_rule_matches(&rows[i], &in, &hit))
             continue;
         ret->fault = rows[i].fault;
         ret->rule = rows[i].rule;
