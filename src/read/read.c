@@ -148,7 +148,6 @@ int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *rea
     read->ended = ask->n == 0;
     read->next = r->under_way;
     r->under_way = read;
-    r->n_under_way++;
     *ret = read;
     return 0;
 }
@@ -365,7 +364,6 @@ static struct read *take_ended(struct reads *r, const struct read *only)
         }
         if (read->ended) {
             *at = read->next;
-            r->n_under_way--;
             return read;
         }
     }
@@ -417,11 +415,6 @@ void read_end(struct read *read, struct read_report *ret)
     mem_free(read);
 }
 
-size_t reads_under_way(const struct reads *r)
-{
-    return r->n_under_way;
-}
-
 void reads_close(struct reads *r)
 {
     if (!r)
@@ -444,7 +437,6 @@ void read_abandon(struct read *read)
     for (struct read **at = &r->under_way; *at; at = &(*at)->next) {
         if (*at == read) {
             *at = read->next;
-            r->n_under_way--;
             break;
         }
     }
@@ -489,14 +481,4 @@ bool reads_size(const struct reads *r, const struct endpoint *e, struct read_siz
         return true;
     }
     return false;
-}
-
-void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out)
-{
-    struct read_size size;
-    if (reads_size(r, e, &size))
-        buf_addf(out, "%s, %zu wallets a call, %llu gas", size.reader, size.wallets,
-                 (unsigned long long)size.gas);
-    else
-        buf_adds(out, "not asked yet");
 }

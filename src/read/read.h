@@ -62,7 +62,6 @@ void *read_user(const struct read *read);
 void read_end(struct read *read, struct read_report *ret);
 /* The end of a read that is still under way: its readings mean nothing. */
 void read_abandon(struct read *read);
-size_t reads_under_way(const struct reads *r);
 
 /* Begin, drive, end: of this read; others go on beside it. 0 with the report, −1 when it could not
  * begin. */
@@ -87,8 +86,5 @@ struct read_size {
     uint64_t gas;       /* a call: what it was seen to grant, else what is asked for */
 };
 bool reads_size(const struct reads *r, const struct endpoint *e, struct read_size *ret);
-/* The same as a short line: "multicall3, 400 wallets a call, 50000000 gas".
- */
-void reads_describe(const struct reads *r, const struct endpoint *e, struct buf *out);
 
 #endif

@@ -108,7 +108,6 @@ struct reads {
     struct rng rng;
     bool (*stop_asked)(void); /* NULL: never */
     struct read *under_way;
-    size_t n_under_way;
     struct read_learnt learnt[READ_LEARNT];
     size_t n_learnt;
     struct read_kept *kept; /* n_kept of them, at most READ_LEARNT */

@@ -8,14 +8,6 @@
 const struct reader *const readers[] = {&reader_override,   &reader_create_revert, &reader_create,
                                         &reader_multicall3, &reader_single,        NULL};
 
-const struct reader *reader_named(const char *name)
-{
-    for (const struct reader *const *r = readers; *r; r++)
-        if (strcmp((*r)->name, name) == 0)
-            return *r;
-    return NULL;
-}
-
 const char *reading_status_name(enum reading_status s)
 {
     static const char *const names[] = {

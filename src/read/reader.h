@@ -136,8 +136,6 @@ struct reader {
                   struct read_result *ret, struct err *err);
 };
 
-const struct reader *reader_named(const char *name); /* NULL for one not built in */
-
 /* Best first, ended by NULL: the order in which `auto` tries them. The setting `create` stands for
  * two. */
 extern const struct reader *const readers[];

@@ -226,19 +226,9 @@ enum conf_reader endpoint_reader_setting(const struct endpoint *e)
     return e->conf->reader;
 }
 
-uint64_t endpoint_chain_id(const struct endpoint *e)
-{
-    return e->chain_id;
-}
-
 enum capability endpoint_pins_hash(const struct endpoint *e)
 {
-    return e->abilities.pins_hash;
-}
-
-const struct endpoint_abilities *endpoint_abilities(const struct endpoint *e)
-{
-    return &e->abilities;
+    return e->pins_hash;
 }
 
 const struct endpoint_counters *endpoint_counters(const struct endpoint *e)
@@ -246,26 +236,10 @@ const struct endpoint_counters *endpoint_counters(const struct endpoint *e)
     return &e->counters;
 }
 
-void endpoint_state(const struct endpoint *e, struct endpoint_state *ret)
-{
-    int64_t left = e->not_before_ms - clock_ms();
-    const struct latency *l = &e->latency[FAULT_ANY];
-    *ret = (struct endpoint_state){
-        .breaker = breaker_name(e->breaker),
-        .why = e->breaker == BREAKER_CLOSED ? "" : e->pause_text,
-        .pause_ms = left > 0 ? left : 0,
-        .lag = e->lag,
-        .latency_us = l->mean_us,
-        .latency_p95_ms = latency_p95(l),
-        .pace = e->pace.bucket.per_second,
-        .head = e->head.number,
-    };
-}
-
 void endpoint_block_param(const struct endpoint *e, const struct anchor *at, struct buf *out)
 {
     char hash[HASH_TEXT];
-    if (e->abilities.pins_hash != CAP_YES) {
+    if (e->pins_hash != CAP_YES) {
         buf_addf(out, "\"0x%" PRIx64 "\"", at->number);
         return;
     }

@@ -44,12 +44,6 @@ enum breaker breaker_next(enum breaker now, enum health_event event, const char 
     return now;
 }
 
-const char *breaker_name(enum breaker b)
-{
-    static const char *const names[BREAKERS] = {"closed", "resting", "open", "half open", "aside"};
-    return names[b];
-}
-
 /* ---- latency --------------------------------------------------------------------------------- */
 
 void latency_add(struct latency *l, int64_t took_ms)

@@ -43,7 +43,6 @@ enum { HEALTH_EVENTS = HEALTH_OURS + 1 };
 
 /* The state after it; the same where the table has no row. *ret_why: the row's words, or NULL. */
 enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why);
-const char *breaker_name(enum breaker b); /* "closed", "resting" … */
 
 /* ---- latency --------------------------------------------------------------------------------- */
 

@@ -198,15 +198,6 @@ void head_told(struct rpc *n, struct endpoint *e, uint64_t number, uint64_t time
             compare(n, &n->endpoints[i], false, now);
 }
 
-void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp)
-{
-    int64_t now = clock_ms();
-    if (e->head.known && number <= e->head.number)
-        return;
-    note_growth(e->node, e, number, now);
-    e->head = (struct head_seen){true, number, timestamp, now, now};
-}
-
 static void ask_heads(struct rpc *n, int64_t now)
 {
     if (n->n_endpoints < 2 || n->live_ms == 0 || now - n->live_ms > CALM_MS ||

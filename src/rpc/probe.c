@@ -102,6 +102,6 @@ int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
         err_set(err, why.kind, "%s", why.text);
         return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
     }
-    e->abilities.pins_hash = refused && rc == 0 && !null ? CAP_YES : CAP_NO;
+    e->pins_hash = refused && rc == 0 && !null ? CAP_YES : CAP_NO;
     return 0;
 }

@@ -153,39 +153,12 @@ struct endpoint *rpc_other(struct rpc *n, const struct endpoint *e);
 
 const char *endpoint_name(const struct endpoint *e);
 enum conf_reader endpoint_reader_setting(const struct endpoint *e);
-uint64_t endpoint_chain_id(const struct endpoint *e); /* 0 until identified */
-
-/* How it is doing, for doctor and status. */
-struct endpoint_state {
-    const char *breaker; /* "closed": asked as it comes; "resting", "open", "half open", "aside" */
-    const char *why;     /* unless closed, masked; "" */
-    int64_t pause_ms;    /* left of it */
-    uint64_t lag;        /* blocks behind another endpoint */
-    int64_t latency_us;  /* moving average of live requests; 0: none yet */
-    int64_t latency_p95_ms; /* −1: too few */
-    uint64_t pace;          /* units a second it is held to; 0: none */
-    uint64_t head;          /* the newest block it told of; 0: none yet */
-};
-void endpoint_state(const struct endpoint *e, struct endpoint_state *ret);
 
 enum capability { CAP_UNKNOWN, CAP_YES, CAP_NO };
 /* Does eth_call honour {"blockHash":…}? Probed once with a made-up hash, which must be refused.
  * Until then CAP_UNKNOWN; endpoint_probe() asks. */
 enum capability endpoint_pins_hash(const struct endpoint *e);
 int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err);
-
-/* All that is known of it; endpoint_probe_all() asks for what is not known yet, a few requests. */
-struct endpoint_abilities {
-    enum capability pins_hash;
-    enum capability state_override;  /* eth_call takes code in its third parameter */
-    enum capability create;          /* eth_call without `to` runs its data and answers */
-    enum capability multicall3;      /* there is code at chain.multicall */
-    enum capability finalized, safe; /* the tags */
-    enum capability logs_by_hash;    /* eth_getLogs with blockHash */
-    char client[96];                 /* web3_clientVersion; "" when it does not say */
-};
-const struct endpoint_abilities *endpoint_abilities(const struct endpoint *e);
-int endpoint_probe_all(struct rpc *n, struct endpoint *e, struct err *err);
 
 /* The block parameter of a read at `at` for this endpoint: {"blockHash":"0x…"} or "0x…". */
 void endpoint_block_param(const struct endpoint *e, const struct anchor *at, struct buf *out);
@@ -206,8 +179,6 @@ void endpoint_report_wrong_block(struct endpoint *e, const char *why);
  * to be the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
  * there is no other, it counts at once. why is kept by pointer: a literal. */
 void endpoint_accuse(struct endpoint *e, const struct anchor *believed, const char *why);
-/* A push or another source told that e has this block. */
-void endpoint_saw_head(struct endpoint *e, uint64_t number, uint64_t timestamp);
 
 /* ---- notices: what a person should be told once ---------------------------------------------- */
 

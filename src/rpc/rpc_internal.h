@@ -82,7 +82,7 @@ struct endpoint {
     uint64_t lag;              /* blocks behind another endpoint; 0: none */
     int64_t grew_ms, usual_ms; /* when the head last rose; how long a block usually takes */
     struct pace pace;
-    struct endpoint_abilities abilities;
+    enum capability pins_hash;
     bool identified;
     uint64_t chain_id;
     hash32 genesis;

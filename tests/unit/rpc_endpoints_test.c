@@ -1,12 +1,13 @@
 /*
  * Several endpoints, as two URLs of the scripted provider: hedges, who is on which chain, who lied,
- * logs that one leaves out, a rate that is named, and what an endpoint can do.
+ * logs that one leaves out and a rate that is named.
  */
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "provider_child.h"
 #include "rpc/logs.h"
+#include "rpc/rpc_internal.h"
 #include "rpc_setup.h"
 
 #include <setjmp.h>
@@ -32,13 +33,6 @@ static struct endpoint *first(struct setup *s)
 static struct endpoint *second(struct setup *s)
 {
     return rpc_endpoint(s->node, 1);
-}
-
-static const char *breaker(const struct endpoint *e)
-{
-    struct endpoint_state state;
-    endpoint_state(e, &state);
-    return state.breaker;
 }
 
 static void assert_notice(struct setup *s, const char *message, const char *why)
@@ -79,11 +73,11 @@ static void one_that_is_always_beaten_is_left_alone(void **state) /* 19 */
 {
     struct setup *s = *state;
     provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':60}}");
-    for (int i = 0; i < 12 && strcmp(breaker(first(s)), "open") != 0; i++) {
+    for (int i = 0; i < 12 && first(s)->breaker != BREAKER_OPEN; i++) {
         struct rpc_answer a = ask(s, "eth_chainId", "[]", 8000);
         assert_result(&a, "0x1");
     }
-    assert_string_equal(breaker(first(s)), "open");
+    assert_int_equal(first(s)->breaker, BREAKER_OPEN);
     struct rpc_answer a = ASK(s, "eth_chainId");
     assert_true(a.took_ms < 1000);
     assert_result(&a, "0x1");
@@ -137,7 +131,7 @@ static void the_wrong_one_is_set_aside(void **state) /* 31 */
     rpc_expect(s->node, &id, NULL);
     OK(rpc_identify(s->node, &id, &genesis, &err));
     assert_int_equal(id, 1);
-    assert_string_equal(breaker(first(s)), "aside");
+    assert_int_equal(first(s)->breaker, BREAKER_ASIDE);
     assert_notice(s, "set aside", "is on chain 5, not 1");
     struct rpc_answer a = ASK(s, "eth_blockNumber");
     assert_ptr_equal(a.endpoint, second(s));
@@ -189,14 +183,14 @@ static void an_accusation_is_looked_into(void **state)
         struct rpc_answer a = ASK(s, "eth_chainId");
         assert_result(&a, "0x1");
     }
-    assert_string_equal(breaker(first(s)), "closed");
+    assert_int_equal(first(s)->breaker, BREAKER_CLOSED);
     assert_int_equal(endpoint_counters(first(s))->blamed, 0);
     endpoint_accuse(first(s), &h.at, "answered from another block than asked");
     for (int i = 0; i < 50 && endpoint_counters(first(s))->blamed == 0; i++) {
         struct rpc_answer a = ASK(s, "eth_chainId");
         assert_result(&a, "0x1");
     }
-    assert_string_equal(breaker(first(s)), "open");
+    assert_int_equal(first(s)->breaker, BREAKER_OPEN);
     assert_ptr_equal(rpc_best(s->node), second(s));
     assert_notice(s, "left alone", "answered from another block than asked");
 }
@@ -274,43 +268,9 @@ static void a_named_rate_is_kept_to(void **state) /* 2 */
         assert_int_equal(rpc_next(s->node, 20000, &a, &err), 1);
         assert_result(&a, "0x1");
     }
-    struct endpoint_state state_now;
-    endpoint_state(first(s), &state_now);
-    assert_true(state_now.pace > 0 && state_now.pace <= 30);
+    uint64_t pace = first(s)->pace.bucket.per_second;
+    assert_true(pace > 0 && pace <= 30);
     assert_true(clock_ms() - start >= 700);
-}
-
-/* ---- what it can do -------------------------------------------------------------------------- */
-
-static void abilities(void **state)
-{
-    struct setup *s = *state;
-    struct err err = {0};
-    provider_order("{\"toy\":{\"call_result\":"
-                   "\"0x000000000000000000000000000000000000000000000000000000000000002a\"}}");
-    OK(endpoint_probe_all(s->node, first(s), &err));
-    const struct endpoint_abilities *a = endpoint_abilities(first(s));
-    assert_int_equal(a->pins_hash, CAP_YES);
-    assert_int_equal(a->state_override, CAP_YES);
-    assert_int_equal(a->create, CAP_YES);
-    assert_int_equal(a->multicall3, CAP_NO);
-    assert_int_equal(a->finalized, CAP_YES);
-    assert_int_equal(a->logs_by_hash, CAP_YES);
-    assert_string_equal(a->client, "");
-    provider_order("{\"toy\":{\"call_result\":\"0x\"}}");
-    provider_rules("{'fault':'error','match':'safe','args':{'text':'safe block not found'}}");
-    reopen(s, (const char *const[]){s->urls[0]}, 1);
-    OK(endpoint_probe_all(s->node, first(s), &err));
-    a = endpoint_abilities(first(s));
-    assert_int_equal(a->state_override, CAP_NO);
-    assert_int_equal(a->create, CAP_NO);
-    assert_int_equal(a->safe, CAP_NO);
-    /* A bad moment teaches nothing. */
-    provider_rules("{'fault':'rate-429','args':{'after':100}}");
-    reopen(s, (const char *const[]){s->urls[0]}, 1);
-    rpc_patience(s->node, 500);
-    assert_int_equal(endpoint_probe_all(s->node, first(s), &err), -1);
-    assert_int_equal(endpoint_abilities(first(s))->create, CAP_UNKNOWN);
 }
 
 #define ONE(test) cmocka_unit_test_setup_teardown(test, open_one, close_node)
@@ -319,17 +279,11 @@ static void abilities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TWO(a_slow_answer_is_asked_for_elsewhere),
-        TWO(one_that_is_always_beaten_is_left_alone),
-        TWO(a_fault_waits_for_the_hedge),
-        TWO(only_live_requests_are_hedged),
-        TWO(the_wrong_one_is_set_aside),
-        TWO(all_wrong_is_for_the_caller_to_refuse),
-        TWO(an_accusation_is_looked_into),
-        ONE(alone_it_is_blamed_at_once_and_still_asked),
-        TWO(logs_left_out_are_found_elsewhere),
-        ONE(a_named_rate_is_kept_to),
-        ONE(abilities),
+        TWO(a_slow_answer_is_asked_for_elsewhere), TWO(one_that_is_always_beaten_is_left_alone),
+        TWO(a_fault_waits_for_the_hedge),          TWO(only_live_requests_are_hedged),
+        TWO(the_wrong_one_is_set_aside),           TWO(all_wrong_is_for_the_caller_to_refuse),
+        TWO(an_accusation_is_looked_into),         ONE(alone_it_is_blamed_at_once_and_still_asked),
+        TWO(logs_left_out_are_found_elsewhere),    ONE(a_named_rate_is_kept_to),
     };
     return cmocka_run_group_tests(tests, start_provider, stop_provider);
 }
