@@ -258,6 +258,15 @@ static char fault_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+/* The text in lower case, as phrases are. The length of it. */
+static size_t fault_lower_text(const char *text, size_t n, char low[TEXT_MAX])
+{
+    n = n < TEXT_MAX ? n : TEXT_MAX;
+    for (size_t i = 0; i < n; i++)
+        low[i] = fault_lower(text[i]);
+    return n;
+}
+
 static bool fault_http_is(int wanted, int status)
 {
     return wanted == 0 || wanted == status || (wanted < 10 && wanted == status / 100);
@@ -309,9 +318,7 @@ void fault_classify(enum fault_method method, int http_status, int64_t code, con
 {
     char low[TEXT_MAX];
     struct phrase_hit hit = {.duration_ms = -1};
-    n = n < TEXT_MAX ? n : TEXT_MAX;
-    for (size_t i = 0; i < n; i++)
-        low[i] = fault_lower(text[i]);
+    n = fault_lower_text(text, n, low);
     bool page = n > 0 && low[0] == '<', nothing = n == 0 && code == 0 && http_status != 0;
     *ret = (struct fault_info){.fault = page || nothing ? FAULT_GARBLED : FAULT_UNKNOWN,
                                .rule = page || nothing ? "garbled" : "15",
@@ -328,28 +335,26 @@ void fault_classify(enum fault_method method, int http_status, int64_t code, con
     fault_find_waits(low, n, ret);
 }
 
-const char *fault_name(enum fault f)
+static bool fault_has_phrase(const char *text, const char *const *phrases, size_t n_phrases)
 {
-    static const char *const names[] = {
-        [FAULT_NONE] = "none",
-        [FAULT_RATE] = "rate",
-        [FAULT_BILLING] = "billing",
-        [FAULT_WINDOW] = "window",
-        [FAULT_RANGE] = "range",
-        [FAULT_DENSITY] = "density",
-        [FAULT_TIME] = "time",
-        [FAULT_FILTER] = "filter",
-        [FAULT_BEHIND] = "behind",
-        [FAULT_PRUNED] = "pruned",
-        [FAULT_DOWN] = "down",
-        [FAULT_BATCH] = "batch",
-        [FAULT_INVALID] = "invalid",
-        [FAULT_REVERT] = "revert",
-        [FAULT_GAS] = "gas",
-        [FAULT_NOT_CANONICAL] = "not_canonical",
-        [FAULT_UNSUPPORTED] = "unsupported",
-        [FAULT_GARBLED] = "garbled",
-        [FAULT_UNKNOWN] = "unknown",
-    };
-    return (unsigned)f < COUNT_OF(names) ? names[f] : "unknown";
+    char low[TEXT_MAX];
+    struct phrase_hit hit;
+    size_t n = fault_lower_text(text, strlen(text), low);
+    for (size_t i = 0; i < n_phrases; i++)
+        if (phrase_find(low, n, phrases[i], &hit))
+            return true;
+    return false;
+}
+
+bool fault_text_reverted(const char *text)
+{
+    static const char *const words[] = {"revert"};
+    return fault_has_phrase(text, words, COUNT_OF(words));
+}
+
+bool fault_text_ran_out(const char *text)
+{
+    static const char *const words[] = {"out of gas", "outofgas", "gas required", "too low",
+                                        "overflow"};
+    return fault_has_phrase(text, words, COUNT_OF(words));
 }

@@ -56,4 +56,9 @@ void fault_classify(enum fault_method method, int http_status, int64_t code, con
 
 const char *fault_name(enum fault f); /* "rate", "range" …: for logs and metrics */
 
+/* What the words of an error say, for who must tell cases of one fault apart: a contract's own
+ * refusal, not a machine that stopped; gas that ran out, not gas that may not be asked for. */
+bool fault_text_reverted(const char *text);
+bool fault_text_ran_out(const char *text);
+
 #endif

@@ -5,6 +5,7 @@
  * halved down to one wallet, then to one term; only there a failure is the wallet's own.
  */
 #include "base/mem.h"
+#include "eth/fault_policy.h"
 #include "read/read_internal.h"
 
 #include <stdio.h>
@@ -201,13 +202,6 @@ static void succeeded(struct chunk *c, const struct rpc_answer *a)
         fail(c->read, READ_END_MOVED, "the node answers null for this block", "");
 }
 
-/* A contract's own refusal, not a machine that stopped: those have used up all the gas they had,
- * and no other reader can tell them from an accident with it. */
-static bool says_revert(const struct rpc_answer *a)
-{
-    return a->bytes || strcasestr(a->text, "revert");
-}
-
 /* The fault of a single call of a single wallet, as the wallet's own; READ_UNANSWERED if it may
  * just as well be the endpoint's. */
 static enum reading_status poison(const struct chunk *c, const struct rpc_answer *a)
@@ -217,8 +211,9 @@ static enum reading_status poison(const struct chunk *c, const struct rpc_answer
     /* Words nobody knows, or of the whole request: it takes an answer that shows the endpoint well.
      */
     bool well = c->read->anchored || (single && c->learnt->anchored);
+    /* A machine that stopped has used up all its gas: nothing tells it from an accident with it. */
     if (fault == FAULT_REVERT && single)
-        return says_revert(a) ? READ_REVERTED : READ_OUT_OF_GAS;
+        return a->bytes || fault_text_reverted(a->text) ? READ_REVERTED : READ_OUT_OF_GAS;
     if (fault == FAULT_GAS && single)
         return READ_OUT_OF_GAS;
     if ((fault == FAULT_GAS || fault == FAULT_REVERT) && well)
@@ -275,21 +270,10 @@ static void timed_out(struct chunk *c, const struct rpc_answer *a)
     request_failed(c->read, a);
 }
 
-/* "You may not ask for so much", in contrast to "that was not enough". */
-static bool refuses_gas(const struct rpc_answer *a)
-{
-    static const char *const ran_out[] = {"out of gas", "outofgas", "gas required", "too low",
-                                          "overflow"};
-    for (size_t i = 0; i < COUNT_OF(ran_out); i++)
-        if (strcasestr(a->text, ran_out[i]))
-            return false;
-    return true;
-}
-
 /* Of several chunks that were refused together only the first lowers what is asked for. */
 static void gas_refused(struct chunk *c, const struct rpc_answer *a)
 {
-    if (!refuses_gas(a))
+    if (fault_text_ran_out(a->text))
         too_much(c, a);
     else if (c->sent.gas > learnt_gas(c->learnt) || learn_less_gas(c->learnt))
         chunk_again(c);
@@ -300,8 +284,7 @@ static void gas_refused(struct chunk *c, const struct rpc_answer *a)
 /* The made-up block must be refused for being unknown. */
 static void canary_refused(struct chunk *c, const struct rpc_answer *a)
 {
-    enum fault f = a->fault.fault;
-    if (f != FAULT_BEHIND && f != FAULT_PRUNED && f != FAULT_NOT_CANONICAL)
+    if (!fault_says(a->fault.fault, FAULT_SAYS_BLOCK_MISSING | FAULT_SAYS_BLOCK_DROPPED))
         request_failed(c->read, a);
 }
 
@@ -331,40 +314,29 @@ void chunk_answered(struct chunk *c, const struct rpc_answer *a)
         chunk_free(c);
         return;
     }
-    switch (a->fault.fault) {
-    case FAULT_NONE:
+    switch (fault_policy(a->fault.fault)->batch) {
+    case FAULT_BATCH_NONE:
         succeeded(c, a);
         break;
-    case FAULT_GAS:
-        gas_refused(c, a);
-        break;
-    case FAULT_REVERT: /* aggregate3 itself: its own gas ran out, or it is no Multicall3 */
-    case FAULT_DENSITY:
-    case FAULT_FILTER:
-    case FAULT_RANGE:
-    case FAULT_UNKNOWN:
+    case FAULT_BATCH_BISECT:
         too_much(c, a);
         break;
-    case FAULT_TIME:
+    case FAULT_BATCH_LESS_GAS:
+        gas_refused(c, a);
+        break;
+    case FAULT_BATCH_TIMED_OUT:
         timed_out(c, a);
         break;
-    case FAULT_BEHIND:
-    case FAULT_NOT_CANONICAL:
-        fail(read, READ_END_MOVED, "the node does not have the block", a->text);
-        break;
-    case FAULT_PRUNED:
-        fail(read, READ_END_PRUNED, "the node no longer has the block's state", a->text);
-        break;
-    case FAULT_RATE:
-    case FAULT_BILLING:
-    case FAULT_DOWN:
-    case FAULT_GARBLED:
+    case FAULT_BATCH_RESEND:
         not_served(c, a);
         break;
-    case FAULT_WINDOW:
-    case FAULT_BATCH:
-    case FAULT_INVALID:
-    case FAULT_UNSUPPORTED:
+    case FAULT_BATCH_MOVED:
+        fail(read, READ_END_MOVED, "the node does not have the block", a->text);
+        break;
+    case FAULT_BATCH_PRUNED:
+        fail(read, READ_END_PRUNED, "the node no longer has the block's state", a->text);
+        break;
+    case FAULT_BATCH_REPROBE:
         not_understood(c, a);
         break;
     }

@@ -7,6 +7,7 @@
  */
 #include "base/err.h"
 #include "base/mem.h"
+#include "eth/fault_policy.h"
 #include "eth/lens.h"
 #include "read/read_internal.h"
 
@@ -14,13 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Faults of the moment: what was asked may have been right. To learn from them would be for good.
- */
-static bool tells_nothing(enum fault f)
-{
-    return f == FAULT_RATE || f == FAULT_BILLING || f == FAULT_DOWN || f == FAULT_TIME ||
-           f == FAULT_GARBLED || f == FAULT_BEHIND || f == FAULT_PRUNED;
-}
+/* Faults of the moment, from which nothing is learnt: what was asked may have been right. */
+enum { NOT_THE_READER = FAULT_SAYS_NOT_NOW | FAULT_SAYS_BLOCK_MISSING };
 
 /* Does a sentinel's price get paid out of `gas`? 1 yes, 0 no, −1 when nobody answered. */
 static int sentinel_pays(struct reads *r, struct endpoint *e, const struct sentinel *s,
@@ -48,7 +44,8 @@ static int sentinel_pays(struct reads *r, struct endpoint *e, const struct senti
         json_free(doc);
         return paid;
     }
-    return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE || tells_nothing(fault.fault)
+    return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
+                   fault_says(fault.fault, NOT_THE_READER)
                ? -1
                : 0;
 }
@@ -111,7 +108,7 @@ static enum verdict judge_lens(const struct reader *reader, const struct read_ch
     struct read_result res = {0};
     if (a->fault.fault != FAULT_NONE) {
         err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a->text);
-        if (!a->endpoint || tells_nothing(a->fault.fault))
+        if (!a->endpoint || fault_says(a->fault.fault, NOT_THE_READER))
             return NOBODY_ANSWERED;
         return a->fault.fault == FAULT_GAS && gas_below(chunk->gas) ? LESS_GAS : DOES_NOT;
     }
@@ -172,7 +169,7 @@ static enum verdict address_is_free(struct reads *r, struct endpoint *e, struct 
     enum verdict v = DOES;
     if (a.fault.fault != FAULT_NONE) {
         err_set(err, a.endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a.text);
-        v = !a.endpoint || tells_nothing(a.fault.fault) ? NOBODY_ANSWERED : DOES_NOT;
+        v = !a.endpoint || fault_says(a.fault.fault, NOT_THE_READER) ? NOBODY_ANSWERED : DOES_NOT;
     } else if (!a.bytes || a.n_bytes > 0) {
         err_set(err, ERR_FAILED, "there is code at the lens' address %s", text);
         v = DOES_NOT;
@@ -211,7 +208,7 @@ static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
     /* A node that refuses this much gas for a view grants less: how much is asked next. */
     if (rc < 0 && fault.fault != FAULT_GAS)
         return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
-                       tells_nothing(fault.fault)
+                       fault_says(fault.fault, NOT_THE_READER)
                    ? NOBODY_ANSWERED
                    : DOES_NOT;
     if (rc == 0 && n != 32) {

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "eth/fault_policy.h"
 #include "proc/counters.h"
 #include "rpc/rpc_internal.h"
 
@@ -30,6 +31,7 @@ enum {
     BILLING_MS = 5 * 60 * 1000,
     CHECK_FLOOR_MS = 250,
     CHECK_CEILING_MS = 5 * 1000,
+    RETRY_AFTER_MAX_MS = 5 * 60 * 1000,
     GOOD_TO_GROW = 16,
     SCRUB_MAX = 4096,
     SILENT_MS = 1000, /* beaten while it said nothing at all for so long: it does not answer */
@@ -134,7 +136,7 @@ static void slow_down(struct endpoint *e, const struct fault_info *fault, const 
         e->good = 0;
         pace_refused(&e->pace, fault->per_second, now);
     }
-    pause_for(e, FAULT_RATE, text, ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS, now);
+    pause_for(e, fault->fault, text, ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS, now);
     endpoint_event(e, HEALTH_TOLD, text);
 }
 
@@ -171,17 +173,19 @@ void endpoint_on_result(struct endpoint *e, const struct fault_info *fault, bool
         e->counters.faults++;
         e->counters.by_fault[fault->fault]++;
     }
-    if (!reached || fault->fault == FAULT_DOWN || fault->fault == FAULT_GARBLED) {
+    enum fault_endpoint means =
+        reached ? fault_policy(fault->fault)->endpoint : FAULT_ENDPOINT_FAILS;
+    if (means == FAULT_ENDPOINT_FAILS) {
         failed(e, text, news, now);
         return;
     }
     e->failures = 0;
     e->silent_ms = 0;
     backoff_reset(&e->down_wait);
-    if (fault->fault == FAULT_RATE) {
+    if (means == FAULT_ENDPOINT_THROTTLE) {
         slow_down(e, fault, text, news, now);
-    } else if (fault->fault == FAULT_BILLING) {
-        pause_for(e, FAULT_BILLING, text, BILLING_MS, now);
+    } else if (means == FAULT_ENDPOINT_SUSPEND) {
+        pause_for(e, fault->fault, text, BILLING_MS, now);
         endpoint_event(e, HEALTH_TOLD, text);
     } else if (fault->fault == FAULT_NONE) {
         good(e, now);

@@ -6,6 +6,7 @@
  * the same call at the hash of a block that the endpoint just named must succeed.
  */
 #include "base/err.h"
+#include "eth/fault_policy.h"
 #include "rpc/rpc_internal.h"
 
 #include <stdio.h>
@@ -36,18 +37,6 @@ static int call_at(struct rpc *n, struct endpoint *e, const hash32 *at, uint32_t
     *ret_null = rc == 0 && json_is_null(result);
     json_free(doc);
     return rc;
-}
-
-/* Did the endpoint fail to answer at all, so that nothing was learnt? */
-static bool tells_nothing(enum fault f)
-{
-    return f == FAULT_RATE || f == FAULT_BILLING || f == FAULT_DOWN || f == FAULT_TIME ||
-           f == FAULT_GARBLED;
-}
-
-static bool refused_as_unknown(enum fault f)
-{
-    return f == FAULT_BEHIND || f == FAULT_PRUNED || f == FAULT_NOT_CANONICAL;
 }
 
 int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struct err *err)
@@ -91,14 +80,15 @@ int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
     int rc = 0, looks = e->counters.blamed > 0 ? LOOKS_AFTER_A_LIE : 1;
     for (int i = 0; i < looks && refused; i++) {
         rc = call_nowhere(n, e, &fault, &null, &why);
-        refused = rc < 0 && refused_as_unknown(fault.fault);
+        refused =
+            rc < 0 && fault_says(fault.fault, FAULT_SAYS_BLOCK_MISSING | FAULT_SAYS_BLOCK_DROPPED);
     }
     if (refused) {
         if (endpoint_latest(n, e, &at, err) < 0)
             return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
         rc = call_at(n, e, &at, 0, &fault, &null, &why);
     }
-    if (rc < 0 && (why.kind == ERR_STOPPED || tells_nothing(fault.fault))) {
+    if (rc < 0 && (why.kind == ERR_STOPPED || fault_says(fault.fault, FAULT_SAYS_NOT_NOW))) {
         err_set(err, why.kind, "%s", why.text);
         return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
     }

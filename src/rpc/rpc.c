@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "eth/fault_policy.h"
 #include "eth/jsonrpc.h"
 #include "proc/counters.h"
 #include "rpc/rpc_internal.h"
@@ -262,7 +263,12 @@ static int64_t wait_to_retry(struct rpc *n, struct request *r, const struct verd
     if (v->permanent || (r->straight & RPC_STRAIGHT(fault)) || (r->once && !v->refused) ||
         !is_callers(r))
         return -1;
-    int64_t wait = retry_wait(fault, r->failures_of, &r->wait, rng_next(&n->rng));
+    const struct fault_policy *p = fault_policy(fault);
+    if (r->failures_of >= p->tries)
+        return -1;
+    if (r->failures_of <= 1)
+        backoff_init(&r->wait, p->floor_ms, p->ceiling_ms, rng_next(&n->rng));
+    int64_t wait = backoff_next(&r->wait);
     return wait >= 0 && now + wait < r->deadline_ms ? wait : -1;
 }
 

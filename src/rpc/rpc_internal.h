@@ -205,12 +205,4 @@ void answer_read(const struct request *r, const struct endpoint *e, const struct
  * reached), or that nobody on our chain is left. Always −1. */
 int answer_err(const char *what, const struct rpc_answer *a, struct err *err);
 
-/* ---- retry.c --------------------------------------------------------------------------------- */
-
-enum { RETRY_AFTER_MAX_MS = 5 * 60 * 1000 };
-
-/* How long to wait before the same again, or −1 if the fault goes to the caller. tries counts the
- * attempts that ended in this fault. */
-int64_t retry_wait(enum fault fault, unsigned tries, struct backoff *wait, uint64_t seed);
-
 #endif

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "eth/fault_policy.h"
 #include "eth/jsonrpc.h"
 #include "rpc/rpc_internal.h"
 
@@ -66,33 +67,20 @@ int rpc_call(struct rpc *n, const struct rpc_request *q, struct json **ret_doc,
 
 enum { MISSING_BLOCK = RPC_STRAIGHT(FAULT_BEHIND) | RPC_STRAIGHT(FAULT_PRUNED) };
 
-static bool is_missing_block(enum fault f)
-{
-    return f == FAULT_BEHIND || f == FAULT_PRUNED;
-}
-
-/* How clients say that they have no such tag, or no such block yet (geth, besu, erigon; those
- * without the tags call the parameter malformed). */
-static bool is_missing_tag(enum fault f)
-{
-    return is_missing_block(f) || f == FAULT_UNSUPPORTED || f == FAULT_INVALID;
-}
-
-static int get_header(struct rpc *n, const char *method, const char *param,
-                      bool (*is_missing)(enum fault), struct header *ret, bool *ret_found,
-                      struct err *err)
+static int get_header(struct rpc *n, const char *method, const char *param, unsigned missing,
+                      struct header *ret, bool *ret_found, struct err *err)
 {
     char params[HASH_TEXT + 16];
     int len = snprintf(params, sizeof params, "[\"%s\",false]", param);
     struct rpc_request q = {.method = method,
                             .params = params,
                             .params_len = (size_t)len,
-                            .straight = is_missing ? MISSING_BLOCK : 0};
+                            .straight = missing ? MISSING_BLOCK : 0};
     struct rpc_answer a;
     if (rpc_ask(n, &q, &a, err) < 0)
         return -1;
     bool refused_us = a.status == 401 || a.status == 403 || a.status == 404;
-    if (is_missing && a.endpoint && !refused_us && is_missing(a.fault.fault)) {
+    if (a.endpoint && !refused_us && fault_says(a.fault.fault, missing)) {
         *ret_found = false;
         return 0;
     }
@@ -111,7 +99,7 @@ int rpc_header_tag(struct rpc *n, enum rpc_tag tag, struct header *ret, bool *re
     static const char *const names[] = {
         [TAG_LATEST] = "latest", [TAG_SAFE] = "safe", [TAG_FINALIZED] = "finalized"};
     return get_header(n, "eth_getBlockByNumber", names[tag],
-                      tag == TAG_LATEST ? NULL : is_missing_tag, ret, ret_found, err);
+                      tag == TAG_LATEST ? 0 : FAULT_SAYS_TAG_MISSING, ret, ret_found, err);
 }
 
 int rpc_header_number(struct rpc *n, uint64_t number, struct header *ret, bool *ret_found,
@@ -121,7 +109,7 @@ int rpc_header_number(struct rpc *n, uint64_t number, struct header *ret, bool *
     snprintf(param, sizeof param, "0x%" PRIx64, number);
     struct header h = {0};
     bool found = false;
-    if (get_header(n, "eth_getBlockByNumber", param, is_missing_block, &h, &found, err) < 0)
+    if (get_header(n, "eth_getBlockByNumber", param, FAULT_SAYS_BLOCK_MISSING, &h, &found, err) < 0)
         return -1;
     if (found && h.at.number != number)
         return err_set(err, ERR_FAILED, "asked for block %" PRIu64 ", got block %" PRIu64, number,
@@ -139,7 +127,7 @@ int rpc_header_hash(struct rpc *n, const hash32 *hash, struct header *ret, bool 
     hash_text(hash, param);
     struct header h = {0};
     bool found = false;
-    if (get_header(n, "eth_getBlockByHash", param, is_missing_block, &h, &found, err) < 0)
+    if (get_header(n, "eth_getBlockByHash", param, FAULT_SAYS_BLOCK_MISSING, &h, &found, err) < 0)
         return -1;
     if (found && !hash_equal(&h.at.hash, hash)) {
         hash_text(&h.at.hash, got);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "eth/fault_policy.h"
 #include "proc/counters.h"
 #include "rpc/price.h"
 #include "rpc/rpc_internal.h"
@@ -230,7 +231,8 @@ static void expire(struct rpc *n, struct request *r, int64_t now)
     if (all_aside(n, r, now) || day_spent(n, r, now))
         return;
     int64_t end = pause_end(n, r, &e);
-    bool told = e && (e->pause == FAULT_RATE || e->pause == FAULT_BILLING);
+    enum fault_endpoint means = e ? fault_policy(e->pause)->endpoint : FAULT_ENDPOINT_KEEPS;
+    bool told = means == FAULT_ENDPOINT_THROTTLE || means == FAULT_ENDPOINT_SUSPEND;
     if (now < r->deadline_ms && !(told && end > now && end >= r->deadline_ms))
         return;
     if (told && end > now && r->tries > 0)

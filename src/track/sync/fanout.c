@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "eth/abi.h"
+#include "eth/fault_policy.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -98,11 +99,6 @@ static bool mark_address(void *ctx, const address *a)
     return true;
 }
 
-static bool names_nobody(enum fault f)
-{
-    return f == FAULT_REVERT || f == FAULT_GAS || f == FAULT_INVALID;
-}
-
 /* The list at the event's block, else at `at`. *ret is NULL when the view itself fails. */
 static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struct anchor *at,
                     uint8_t **ret, size_t *ret_len, struct err *err)
@@ -118,7 +114,7 @@ static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struc
     if (fault.fault == FAULT_PRUNED && rpc_view_now(t->node, &ask->contract, call, sizeof call, at,
                                                     ret, ret_len, &fault, err) == 0)
         return 0;
-    if (names_nobody(fault.fault))
+    if (fault_says(fault.fault, FAULT_SAYS_VIEW_REFUSED | FAULT_SAYS_VIEW_NO_GAS))
         return 0;
     return err_wrap(err, "wallets of an event in block %" PRIu64, ask->block);
 }

@@ -1,4 +1,5 @@
 #include "track/sync/range.h"
+#include "eth/fault_policy.h"
 
 enum {
     MANY_LOGS = 8000, /* below the 10,000 where most providers cut */
@@ -63,37 +64,23 @@ static void take_ceiling(struct range *r, uint64_t width, const struct fault_inf
 
 enum range_advice range_refused(struct range *r, uint64_t width, const struct fault_info *f)
 {
-    bool at_floor = width == 0;
-    r->ill_in_row++;
-    switch (f->fault) {
-    case FAULT_WINDOW:
+    bool at_floor = width == 0, long_ill = ++r->ill_in_row > GIVE_UP_AFTER;
+    switch (fault_policy(f->fault)->range) {
+    case FAULT_RANGE_WINDOW:
         take_suggestion(r, width, f);
         return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
-    case FAULT_RANGE:
+    case FAULT_RANGE_CEILING:
         take_ceiling(r, width, f);
         return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
-    case FAULT_DENSITY:
-    case FAULT_GARBLED: /* a reply cut short by its size */
+    case FAULT_RANGE_HALVE:
         halve(r, width);
         return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
-    case FAULT_TIME:
-    case FAULT_INVALID:
-    case FAULT_UNKNOWN:
+    case FAULT_RANGE_HALVE_WAIT:
         halve(r, width);
-        return at_floor && r->ill_in_row > GIVE_UP_AFTER ? RANGE_GIVE_UP : RANGE_WAIT;
-    case FAULT_BEHIND:
-    case FAULT_RATE:
-    case FAULT_DOWN:
-        return r->ill_in_row > GIVE_UP_AFTER ? RANGE_GIVE_UP : RANGE_WAIT;
-    case FAULT_NONE:
-    case FAULT_BILLING:
-    case FAULT_FILTER:
-    case FAULT_PRUNED:
-    case FAULT_BATCH:
-    case FAULT_REVERT:
-    case FAULT_GAS:
-    case FAULT_NOT_CANONICAL:
-    case FAULT_UNSUPPORTED:
+        return at_floor && long_ill ? RANGE_GIVE_UP : RANGE_WAIT;
+    case FAULT_RANGE_WAIT:
+        return long_ill ? RANGE_GIVE_UP : RANGE_WAIT;
+    case FAULT_RANGE_GIVE_UP:
         break;
     }
     return RANGE_GIVE_UP;

@@ -1,6 +1,7 @@
 #include "track/verify/audit_supply.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "eth/fault_policy.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -115,7 +116,7 @@ static int ask_supply(const struct audit *a, const struct conf_term *term, const
     if (*ret_answered)
         u256_from_be32(ret, reply);
     mem_free(reply);
-    return rc < 0 && fault.fault != FAULT_REVERT && fault.fault != FAULT_INVALID ? -1 : 0;
+    return rc < 0 && !fault_says(fault.fault, FAULT_SAYS_VIEW_REFUSED) ? -1 : 0;
 }
 
 static void judge(struct audit_report *ret, bool overflow)
