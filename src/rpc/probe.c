@@ -39,7 +39,8 @@ static int call_at(struct rpc *n, struct endpoint *e, const hash32 *at, uint32_t
     return rc;
 }
 
-int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struct err *err)
+/* The hash of the newest block it has. */
+static int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struct err *err)
 {
     static const char params[] = "[\"latest\",false]";
     struct rpc_request q = {.method = "eth_getBlockByNumber",

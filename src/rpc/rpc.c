@@ -62,6 +62,35 @@ void rpc_patience(struct rpc *n, int64_t ms)
     n->patience_ms = ms;
 }
 
+void request_recall(struct rpc *n, struct request *r)
+{
+    if (r->state != REQUEST_SENT)
+        return;
+    http_cancel(n->http, r->transfer);
+    r->at->in_flight--;
+    r->at = NULL;
+    r->transfer = NULL;
+    r->state = REQUEST_QUEUED;
+}
+
+static void request_release(struct rpc *n, struct request *r)
+{
+    if (r->state == REQUEST_FREE)
+        return;
+    request_recall(n, r);
+    rpc_answer_free(&r->answer);
+    if (r->body.room > KEPT_BODY)
+        buf_free(&r->body);
+    r->state = REQUEST_FREE;
+    n->hedges -= r->is_hedge;
+    if (r->twin) {
+        struct request *twin = r->twin;
+        twin->twin = r->twin = NULL;
+        if (!r->is_hedge)
+            request_release(n, twin);
+    }
+}
+
 void rpc_close(struct rpc *n)
 {
     if (!n)
@@ -170,35 +199,6 @@ static struct request *free_slot(struct rpc *n)
 static bool is_callers(const struct request *r)
 {
     return r->check == CHECK_NONE && !r->is_hedge;
-}
-
-void request_recall(struct rpc *n, struct request *r)
-{
-    if (r->state != REQUEST_SENT)
-        return;
-    http_cancel(n->http, r->transfer);
-    r->at->in_flight--;
-    r->at = NULL;
-    r->transfer = NULL;
-    r->state = REQUEST_QUEUED;
-}
-
-void request_release(struct rpc *n, struct request *r)
-{
-    if (r->state == REQUEST_FREE)
-        return;
-    request_recall(n, r);
-    rpc_answer_free(&r->answer);
-    if (r->body.room > KEPT_BODY)
-        buf_free(&r->body);
-    r->state = REQUEST_FREE;
-    n->hedges -= r->is_hedge;
-    if (r->twin) {
-        struct request *twin = r->twin;
-        twin->twin = r->twin = NULL;
-        if (!r->is_hedge)
-            request_release(n, twin);
-    }
 }
 
 /* A caller's goes out through rpc_next(); of the others, what they were for is done here. */

@@ -126,7 +126,6 @@ struct rpc {
 
 /* A free slot made a request of; NULL when there is none. method and params as in rpc_request. */
 struct request *request_new(struct rpc *n, const struct rpc_request *q, int64_t now);
-void request_release(struct rpc *n, struct request *r);
 void request_finish(struct rpc *n, struct request *r, int64_t now);
 void request_fault(struct rpc *n, struct request *r, enum fault fault, const char *rule,
                    const char *text, int64_t now);
@@ -183,11 +182,6 @@ void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now);
 size_t endpoint_number(const struct endpoint *e);
 /* url and ws taken out of text. */
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room);
-
-/* ---- probe.c --------------------------------------------------------------------------------- */
-
-/* The hash of the newest block it has. */
-int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struct err *err);
 
 /* ---- answer.c: what came back, in our terms -------------------------------------------------- */
 
