@@ -287,8 +287,8 @@ int command_audit(struct cli *cli)
     bool drifted = false, all = cli_has(cli, "all");
     if (cli_number(cli, "sample", &sample, &err) < 0)
         return cli_fail(&err);
-    if (sample == 0 || sample > PROVE_SAMPLE_MOST)
-        return cli_usage(cli, "--sample: 1 to %d, or --all", PROVE_SAMPLE_MOST);
+    if (sample == 0 || sample > STORE_SAMPLE_MOST)
+        return cli_usage(cli, "--sample: 1 to %d, or --all", STORE_SAMPLE_MOST);
     if (all && cli_has(cli, "sample"))
         return cli_usage(cli, "--all and --sample exclude each other");
     if (cli_has(cli, "supply") && !all)

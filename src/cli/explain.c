@@ -57,7 +57,7 @@ static const char *cause_words(const char *cause)
 static void tell_row(const struct story *s)
 {
     char dec[U256_DEC_ROOM], then[CLOCK_TEXT];
-    const struct prove_row *r = &s->row;
+    const struct store_row *r = &s->row;
     if (!r->found) {
         puts("The table has no row for it.");
         return;
@@ -254,7 +254,7 @@ static void add_reading(struct buf *out, const struct reading *r)
 static void add_row(struct buf *out, const struct story *s)
 {
     char dec[U256_DEC_ROOM], then[WHEN_TEXT];
-    const struct prove_row *r = &s->row;
+    const struct store_row *r = &s->row;
     if (!r->found) {
         buf_adds(out, ",\"row\":null");
         return;

@@ -179,10 +179,10 @@ static int add_found(struct adding *a, struct err *err)
     int rc = 0;
     while (rc == 0 && n == PAGE) {
         struct arena arena;
-        struct found *page;
+        struct named_holder *page;
         arena_init(&arena);
-        rc = store_found_next(a->t->store, a->b, FOUND_WITHOUT_ROW, started ? &after : NULL, PAGE,
-                              &arena, &page, &n, err);
+        rc = store_holders_next(a->t->store, a->b, HOLDERS_WITHOUT_ROW, started ? &after : NULL,
+                                PAGE, &arena, &page, &n, err);
         address *wallets = arena_alloc(&arena, (PAGE + 1) * sizeof *wallets);
         bool *tracked = arena_alloc(&arena, (PAGE + 1) * sizeof *tracked);
         size_t kept = 0;
@@ -213,7 +213,7 @@ static int sync_one(struct tracker *t, const struct store_balance *b, struct lea
     snprintf(what, sizeof what, "sync %s", b->name);
     begin(&a, t, b, lease, what);
     a.only_without_row = true;
-    int rc = store_query_all(t->store, b, take_page, &l, &odd, err);
+    int rc = store_walk_query(t->store, b, take_page, &l, &odd, err);
     wallet_list_sort_unique(&l);
     size_t named = l.n;
     if (rc == 0)

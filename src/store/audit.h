@@ -8,40 +8,27 @@
 #include "store/store.h"
 #include "store/view.h"
 
-enum { PROVE_SAMPLE_MOST = 100000, DRIFT_KEPT = 1000000, DRIFT_DAYS = 30 };
+enum { STORE_SAMPLE_MOST = 100000, DRIFT_KEPT = 1000000, DRIFT_DAYS = 30 };
 
 /* `want` rows of the table (all, if it has no more), each set of that size as likely as any other;
  * in key order, in the arena. How it stays cheap is the backend's: see there. Rows whose wallet is
- * not canonical are none. want: at most PROVE_SAMPLE_MOST. */
-int prove_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
+ * not canonical are none. want: at most STORE_SAMPLE_MOST. */
+int store_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
                  address **ret, size_t *ret_n, struct err *err);
 
-struct prove_row {
-    bool found;
-    bool odd; /* the balance is no u256; 0 here */
-    bool has_observed, has_blocknumber;
-    bool waiting; /* in quarantine */
-    u256 balance;
-    uint64_t observed_block, blocknumber;
-    int64_t updated_us, created_us;
-};
-/* The rows of these wallets (sorted, unique) as they stand now; ret is parallel to them. */
-int prove_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
-               struct prove_row *ret, struct err *err);
-
 /* Did another block stand at this number before, as far as headers are kept? */
-int prove_replaced(struct store *s, uint64_t number, bool *ret, struct err *err);
+int store_header_replaced(struct store *s, uint64_t number, bool *ret, struct err *err);
 
 /* Tells the cause of records that were filed as "unknown". endpoint may be NULL. */
-int prove_drift_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
-                      const char *endpoint, struct err *err);
+int store_drift_set_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
+                          const char *endpoint, struct err *err);
 /* Takes back records that turned out to be none. */
-int prove_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err);
+int store_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err);
 /* Records older than DRIFT_DAYS, and all but the newest DRIFT_KEPT; a bounded number a call. */
-int prove_drift_prune(struct store *s, struct err *err);
+int store_drift_prune(struct store *s, struct err *err);
 /* The newest first, of one wallet of a balance. */
-int prove_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
-                   size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
-                   struct err *err);
+int view_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
+                  size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
+                  struct err *err);
 
 #endif

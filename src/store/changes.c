@@ -111,9 +111,9 @@ int view_drift_latest(struct store *s, size_t limit, struct arena *arena, struct
     return drift_read(s, &q, arena, ret, ret_n, err);
 }
 
-int prove_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
-                   size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
-                   struct err *err)
+int view_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
+                  size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
+                  struct err *err)
 {
     struct db_query q = {.sql = "SELECT " DRIFT_COLUMNS
                                 " FROM trueup_drift WHERE balance = $2 AND wallet = $3 "
@@ -146,8 +146,8 @@ int view_drift_causes(struct store *s, struct arena *arena, struct view_cause **
     return 0;
 }
 
-int prove_drift_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
-                      const char *endpoint, struct err *err)
+int store_drift_set_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
+                          const char *endpoint, struct err *err)
 {
     struct db_query q = {
         .sql = "UPDATE trueup_drift AS d SET cause = $2, endpoint = $3 FROM unnest($1) u(id) WHERE "
@@ -157,7 +157,7 @@ int prove_drift_cause(struct store *s, const uint64_t *ids, size_t n, const char
     return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
 }
 
-int prove_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err)
+int store_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err)
 {
     struct db_query q = {
         .sql = "DELETE FROM trueup_drift AS d USING unnest($1) u(id) WHERE d.id = u.id",
@@ -166,7 +166,7 @@ int prove_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err 
     return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
 }
 
-int prove_drift_prune(struct store *s, struct err *err)
+int store_drift_prune(struct store *s, struct err *err)
 {
     struct db_query q = {
         .sql =

@@ -13,6 +13,11 @@
  *    alone or first in FROM or USING, other tables follow after a comma, its name is u, and its
  *    columns are used as u.NAME only.
  *
+ * Outputs are untouched on failure. Rows are decided by rule.h, never in SQL: both databases must
+ * do the same. Locks are taken in one order: anchor, rows by wallet, quarantine by wallet, the
+ * list, dirty marks, checkpoint, our last-write mark, drift, changes. Two writers can then wait,
+ * but not deadlock.
+ *
  * A write is one transaction and on PostgreSQL one round trip, whatever the number of its
  * statements. A failure of any function here rolls back the transaction that is open.
  */

@@ -81,7 +81,7 @@ int store_headers_prune(struct store *s, uint64_t below, struct err *err)
     return db_write(s, &q, 1, 0, NULL, err);
 }
 
-int prove_replaced(struct store *s, uint64_t number, bool *ret, struct err *err)
+int store_header_replaced(struct store *s, uint64_t number, bool *ret, struct err *err)
 {
     uint64_t one;
     struct db_query q = {

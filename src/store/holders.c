@@ -5,8 +5,9 @@
 
 enum { HOLDERS_PAGE = 20000 }; /* in one statement: bounds what its parameters take */
 
-int store_found_put(struct store *s, const struct store_balance *b, const struct found *list,
-                    size_t n, const char *key, const char *value, struct err *err)
+int store_holders_put(struct store *s, const struct store_balance *b,
+                      const struct named_holder *list, size_t n, const char *key, const char *value,
+                      struct err *err)
 {
     if (db_begin(s, 0, err) < 0)
         return -1;
@@ -28,23 +29,23 @@ int store_found_put(struct store *s, const struct store_balance *b, const struct
     return db_commit(s, err);
 }
 
-int store_found_next(struct store *s, const struct store_balance *b, enum found_which which,
-                     const address *after, size_t limit, struct arena *arena, struct found **ret,
-                     size_t *ret_n, struct err *err)
+int store_holders_next(struct store *s, const struct store_balance *b, enum holders_which which,
+                       const address *after, size_t limit, struct arena *arena,
+                       struct named_holder **ret, size_t *ret_n, struct err *err)
 {
 #define WITHOUT_ROW(answered)                                                                      \
     "SELECT f.wallet, f.block FROM trueup_found f WHERE f.balance = $1 AND f.wallet > $2 AND NOT " \
     "EXISTS (SELECT 1 FROM {t} t WHERE t.wallet = f.wallet" answered                               \
     ") ORDER BY f.wallet LIMIT $3"
     struct db_query q = {
-        .sql = which == FOUND_UNREAD
+        .sql = which == HOLDERS_UNREAD
                    ? WITHOUT_ROW(" AND t.blocknumber >= f.block AND t.observed_block >= f.block")
                    : WITHOUT_ROW(""),
         .b = b,
         .hot = true,
         .params = {db_text(b->name), db_after(after), db_number(limit)}};
 #undef WITHOUT_ROW
-    struct found *list = NULL;
+    struct named_holder *list = NULL;
     struct db_rows rows;
     size_t n = 0;
     int rc;
@@ -61,15 +62,15 @@ int store_found_next(struct store *s, const struct store_balance *b, enum found_
     return 0;
 }
 
-int store_found_count(struct store *s, const struct store_balance *b, uint64_t *ret,
-                      struct err *err)
+int store_holders_count(struct store *s, const struct store_balance *b, uint64_t *ret,
+                        struct err *err)
 {
     struct db_query q = {.sql = "SELECT count(*) FROM trueup_found WHERE balance = $1",
                          .params = {db_text(b->name)}};
     return db_read_number(s, &q, ret, NULL, err);
 }
 
-int store_found_clear(struct store *s, const struct store_balance *b, struct err *err)
+int store_holders_clear(struct store *s, const struct store_balance *b, struct err *err)
 {
     struct db_query q = {.sql = "DELETE FROM trueup_found WHERE balance = $1",
                          .params = {db_text(b->name)}};
@@ -88,9 +89,9 @@ int store_without_row(struct store *s, const struct store_balance *b, const addr
     return n ? db_mark_ordinals(s, &q, ret_without, err) : 0;
 }
 
-int store_query_all(struct store *s, const struct store_balance *b,
-                    void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
-                    uint64_t *ret_odd, struct err *err)
+int store_walk_query(struct store *s, const struct store_balance *b,
+                     void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
+                     uint64_t *ret_odd, struct err *err)
 {
     if (!s->driver->walk_query)
         return err_set(err, ERR_STORE, "a wallets query needs PostgreSQL");

@@ -12,27 +12,28 @@
 
 #include "store/store.h"
 
-struct found {
+struct named_holder {
     address wallet;
     uint64_t block;
 };
 
 /* Adds holders, sorted by wallet and unique; the block of one that is known is raised, never
  * lowered. The state `key` becomes `value` in the same transaction (NULL: no state). */
-int store_found_put(struct store *s, const struct store_balance *b, const struct found *list,
-                    size_t n, const char *key, const char *value, struct err *err);
+int store_holders_put(struct store *s, const struct store_balance *b,
+                      const struct named_holder *list, size_t n, const char *key, const char *value,
+                      struct err *err);
 
-enum found_which {
-    FOUND_UNREAD, /* no row answers the event: its blocknumber and observed_block are below it */
-    FOUND_WITHOUT_ROW, /* the table has no row */
+enum holders_which {
+    HOLDERS_UNREAD, /* no row answers the event: its blocknumber and observed_block are below it */
+    HOLDERS_WITHOUT_ROW, /* the table has no row */
 };
 /* In key order after `after` (NULL: from the start); fewer than limit means the end. */
-int store_found_next(struct store *s, const struct store_balance *b, enum found_which which,
-                     const address *after, size_t limit, struct arena *arena, struct found **ret,
-                     size_t *ret_n, struct err *err);
-int store_found_count(struct store *s, const struct store_balance *b, uint64_t *ret,
-                      struct err *err);
-int store_found_clear(struct store *s, const struct store_balance *b, struct err *err);
+int store_holders_next(struct store *s, const struct store_balance *b, enum holders_which which,
+                       const address *after, size_t limit, struct arena *arena,
+                       struct named_holder **ret, size_t *ret_n, struct err *err);
+int store_holders_count(struct store *s, const struct store_balance *b, uint64_t *ret,
+                        struct err *err);
+int store_holders_clear(struct store *s, const struct store_balance *b, struct err *err);
 
 /* The wallets of all rows in key order, quarantined ones too, after `after` (NULL: from the start).
  * Fewer than limit means the end. What is no wallet of ours is left out. */
@@ -45,8 +46,8 @@ int store_without_row(struct store *s, const struct store_balance *b, const addr
 
 /* Everything the balance's query names when $1 is NULL, handed over in pages, in no order. What is
  * no wallet is passed by and counted. ERR_STORE on SQLite, which has no query. */
-int store_query_all(struct store *s, const struct store_balance *b,
-                    void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
-                    uint64_t *ret_odd, struct err *err);
+int store_walk_query(struct store *s, const struct store_balance *b,
+                     void (*take)(void *ctx, const address *wallets, size_t n), void *ctx,
+                     uint64_t *ret_odd, struct err *err);
 
 #endif

@@ -9,29 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int store_row(struct store *s, const struct store_balance *b, const address *wallet,
-              struct store_row *ret, bool *ret_found, struct err *err)
-{
-    struct db_query q = {.sql = "SELECT balance, blocknumber, observed_block, updated_at FROM {t} "
-                                "WHERE wallet = $1",
-                         .b = b,
-                         .hot = true,
-                         .params = {db_address(wallet)}};
-    struct db_rows rows;
-    if (db_read(s, &q, &rows, err) < 0)
-        return -1;
-    int rc = db_next(&rows, err);
-    if (rc == 1) {
-        *ret = (struct store_row){.wallet = *wallet, .updated_us = db_get_time(&rows, 3)};
-        db_get_balance(&rows, 0, &ret->balance);
-        ret->has_blocknumber = db_get_number(&rows, 1, &ret->blocknumber);
-        ret->has_observed = db_get_number(&rows, 2, &ret->observed_block);
-        db_end(&rows);
-    }
-    *ret_found = rc == 1;
-    return rc < 0 ? -1 : 0;
-}
-
 int store_count(struct store *s, const struct store_balance *b, struct store_counts *ret,
                 struct err *err)
 {
@@ -178,8 +155,8 @@ int store_tracked(struct store *s, const struct store_balance *b, const address 
     return rc;
 }
 
-int prove_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
-               struct prove_row *ret, struct err *err)
+int store_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+               struct store_row *ret, struct err *err)
 {
     struct db_query q = {
         /* the uncorrelated EXISTS is asked once: an empty quarantine costs nothing */
@@ -202,7 +179,7 @@ int prove_rows(struct store *s, const struct store_balance *b, const address *wa
     while ((rc = db_next(&rows, err)) == 1) {
         if (!db_get_number(&rows, 0, &at) || at < 1 || at > n)
             continue;
-        struct prove_row *row = &ret[at - 1];
+        struct store_row *row = &ret[at - 1];
         row->found = true;
         row->odd = !db_get_balance(&rows, 1, &row->balance);
         row->has_blocknumber = db_get_number(&rows, 2, &row->blocknumber);

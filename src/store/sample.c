@@ -3,10 +3,10 @@
 
 #include "store/driver.h"
 
-int prove_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
+int store_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
                  address **ret, size_t *ret_n, struct err *err)
 {
-    struct reservoir r = {.want = want < PROVE_SAMPLE_MOST ? want : PROVE_SAMPLE_MOST,
+    struct reservoir r = {.want = want < STORE_SAMPLE_MOST ? want : STORE_SAMPLE_MOST,
                           .rng = &s->rng};
     r.kept = arena_alloc(arena, (r.want + 1) * sizeof *r.kept);
     if (s->driver->sample(s, b, &r, err) < 0)

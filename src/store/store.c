@@ -55,7 +55,7 @@ void store_close(struct store *s)
     mem_free(s);
 }
 
-bool store_is_sqlite(const struct store *s)
+bool store_has_parallel_writers(const struct store *s)
 {
-    return s->driver == &sq_driver;
+    return s->driver->parallel_writers;
 }

@@ -2,10 +2,11 @@
  * The store, in verbs. Each thing the program needs from a database is one function with typed
  * input and result; no SQL leaves this folder, and callers never ask which database they have.
  *
- * A store is one connection, used by one process and one thread. Behind it stands a backend
- * (store/backend.h): sqlite.c or postgres.c; tests/contract runs the same tests on both.
+ * A store is one connection, used by one process and one thread. Each verb stands once, over
+ * a driver for PostgreSQL and one for SQLite (store/driver.h); tests/contract runs the same tests
+ * on both.
  *
- * Rules every backend keeps:
+ * Rules of every verb:
  *  - One verb that writes is one transaction: all of it happens or nothing.
  *  - Times come from the database's clock, in UTC, as microseconds since 1970.
  *  - Wallets in a batch are sorted and unique (store_batch_sort() in track does it): two writers
@@ -47,7 +48,8 @@ struct store_balance {
 int store_open(const char *url, const char *who, struct store **ret, struct err *err);
 int store_reopen(struct store *s, struct err *err); /* a fresh connection; keeps the object */
 void store_close(struct store *s);                  /* NULL is fine */
-bool store_is_sqlite(const struct store *s);
+/* Do several connections write at the same time, or one after the other? */
+bool store_has_parallel_writers(const struct store *s);
 
 /* ---- schema ---------------------------------------------------------------------------------- */
 
@@ -263,15 +265,17 @@ int store_tracked(struct store *s, const struct store_balance *b, const address 
 /* ---- rows, lists, small state ---------------------------------------------------------------- */
 
 struct store_row {
-    address wallet;
+    bool found;
+    bool odd; /* the balance is no u256; 0 here */
+    bool has_observed, has_blocknumber;
+    bool waiting; /* in quarantine */
     u256 balance;
-    bool has_blocknumber, has_observed;
-    uint64_t blocknumber, observed_block;
-    int64_t updated_us;
+    uint64_t observed_block, blocknumber;
+    int64_t updated_us, created_us;
 };
-
-int store_row(struct store *s, const struct store_balance *b, const address *wallet,
-              struct store_row *ret, bool *ret_found, struct err *err);
+/* The rows of these wallets (sorted, unique) as they stand now; ret is parallel to them. */
+int store_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
+               struct store_row *ret, struct err *err);
 
 struct store_counts {
     uint64_t rows, unanchored, quarantined, listed;

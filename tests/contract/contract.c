@@ -286,18 +286,16 @@ struct store_old write_one(struct contract *c, unsigned wallet, uint64_t value, 
 bool has_row(struct contract *c, unsigned wallet)
 {
     struct store_row row;
-    bool found;
     address a = wallet_no(wallet);
-    ok(c, store_row(c->store, &c->balance, &a, &row, &found, &c->err));
-    return found;
+    ok(c, store_rows(c->store, &c->balance, &a, 1, &row, &c->err));
+    return row.found;
 }
 
 struct store_row row_of(struct contract *c, unsigned wallet)
 {
     struct store_row row = {0};
-    bool found;
     address a = wallet_no(wallet);
-    ok(c, store_row(c->store, &c->balance, &a, &row, &found, &c->err));
-    assert_true(found);
+    ok(c, store_rows(c->store, &c->balance, &a, 1, &row, &c->err));
+    assert_true(row.found);
     return row;
 }

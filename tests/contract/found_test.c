@@ -13,34 +13,34 @@ static int by_wallet(const void *a, const void *b)
 }
 
 /* Wallets first … first + n − 1, each with the block, in key order. */
-static struct found *some(struct contract *c, unsigned first, unsigned n, uint64_t block)
+static struct named_holder *some(struct contract *c, unsigned first, unsigned n, uint64_t block)
 {
-    struct found *list = arena_zero(&c->arena, n, sizeof *list);
+    struct named_holder *list = arena_zero(&c->arena, n, sizeof *list);
     for (unsigned i = 0; i < n; i++)
-        list[i] = (struct found){wallet_no(first + i), block};
+        list[i] = (struct named_holder){wallet_no(first + i), block};
     qsort(list, n, sizeof *list, by_wallet);
     return list;
 }
 
 static void put(struct contract *c, unsigned first, unsigned n, uint64_t block)
 {
-    ok(c, store_found_put(c->store, &c->balance, some(c, first, n, block), n, "backfill:audio",
-                          "here", &c->err));
+    ok(c, store_holders_put(c->store, &c->balance, some(c, first, n, block), n, "backfill:audio",
+                            "here", &c->err));
 }
 
 static uint64_t count(struct contract *c)
 {
     uint64_t n = 99;
-    ok(c, store_found_count(c->store, &c->balance, &n, &c->err));
+    ok(c, store_holders_count(c->store, &c->balance, &n, &c->err));
     return n;
 }
 
-static size_t next(struct contract *c, enum found_which which, const address *after, size_t limit,
-                   struct found **ret)
+static size_t next(struct contract *c, enum holders_which which, const address *after, size_t limit,
+                   struct named_holder **ret)
 {
     size_t n;
     ok(c,
-       store_found_next(c->store, &c->balance, which, after, limit, &c->arena, ret, &n, &c->err));
+       store_holders_next(c->store, &c->balance, which, after, limit, &c->arena, ret, &n, &c->err));
     return n;
 }
 
@@ -48,12 +48,12 @@ static void blocks_are_raised_and_never_lowered(void **state)
 {
     struct contract *c = *state;
     const char *text;
-    struct found *list;
+    struct named_holder *list;
     put(c, 1, 5, 100);
     put(c, 3, 5, 50);
     put(c, 5, 1, 200);
     assert_int_equal(count(c), 7);
-    assert_int_equal(next(c, FOUND_UNREAD, NULL, 100, &list), 7);
+    assert_int_equal(next(c, HOLDERS_UNREAD, NULL, 100, &list), 7);
     for (size_t i = 0; i < 7; i++) {
         if (i > 0)
             assert_true(address_compare(&list[i - 1].wallet, &list[i].wallet) < 0);
@@ -67,7 +67,7 @@ static void blocks_are_raised_and_never_lowered(void **state)
     }
     ok(c, store_state_get(c->store, "backfill:audio", &c->arena, &text, &c->err));
     assert_string_equal(text, "here");
-    ok(c, store_found_clear(c->store, &c->balance, &c->err));
+    ok(c, store_holders_clear(c->store, &c->balance, &c->err));
     assert_int_equal(count(c), 0);
 }
 
@@ -75,11 +75,11 @@ static void pages_lead_through_all(void **state)
 {
     struct contract *c = *state;
     address after;
-    struct found *page;
+    struct named_holder *page;
     size_t n, all = 0;
     put(c, 1, 25, 100);
     do {
-        n = next(c, FOUND_UNREAD, all ? &after : NULL, 10, &page);
+        n = next(c, HOLDERS_UNREAD, all ? &after : NULL, 10, &page);
         if (n > 0)
             after = page[n - 1].wallet;
         all += n;
@@ -91,24 +91,24 @@ static void pages_lead_through_all(void **state)
 static void rows_that_answer_are_passed_by(void **state)
 {
     struct contract *c = *state;
-    struct found *list;
+    struct named_holder *list;
     address unread = wallet_no(2), none = wallet_no(3);
     put_blocks(c, 90, 120, 0);
     put(c, 1, 3, 100);
     write_one(c, 1, 7, 110, EVENT(100), CAUSE_BACKFILL);
     write_one(c, 2, 7, 110, EVENT(99), CAUSE_EVENT); /* an earlier event */
-    assert_int_equal(next(c, FOUND_UNREAD, NULL, 10, &list), 2);
-    assert_int_equal(next(c, FOUND_WITHOUT_ROW, NULL, 10, &list), 1);
+    assert_int_equal(next(c, HOLDERS_UNREAD, NULL, 10, &list), 2);
+    assert_int_equal(next(c, HOLDERS_WITHOUT_ROW, NULL, 10, &list), 1);
     assert_true(address_equal(&list[0].wallet, &none));
     write_one(c, 3, 7, 110, SWEEP, CAUSE_SWEEP); /* no event at all */
-    assert_int_equal(next(c, FOUND_WITHOUT_ROW, NULL, 10, &list), 0);
-    assert_int_equal(next(c, FOUND_UNREAD, NULL, 10, &list), 2);
+    assert_int_equal(next(c, HOLDERS_WITHOUT_ROW, NULL, 10, &list), 0);
+    assert_int_equal(next(c, HOLDERS_UNREAD, NULL, 10, &list), 2);
     write_one(c, 3, 7, 110, EVENT(100), CAUSE_BACKFILL);
-    assert_int_equal(next(c, FOUND_UNREAD, NULL, 10, &list), 1);
+    assert_int_equal(next(c, HOLDERS_UNREAD, NULL, 10, &list), 1);
     assert_true(address_equal(&list[0].wallet, &unread));
     /* Made unanchored, it answers nothing. */
     app(c, "UPDATE eth_wallet_balances SET observed_block = NULL");
-    assert_int_equal(next(c, FOUND_UNREAD, NULL, 10, &list), 3);
+    assert_int_equal(next(c, HOLDERS_UNREAD, NULL, 10, &list), 3);
 }
 
 static void keys_are_all_rows_that_are_wallets(void **state)
@@ -176,18 +176,18 @@ static void all_that_a_query_names(void **state)
     c->balance.tracking = STORE_QUERY;
     c->balance.query = "SELECT who FROM people WHERE $1::text[] IS NULL OR who = ANY($1)";
     if (!on_postgres) {
-        assert_int_equal(store_query_all(c->store, &c->balance, take, &named, &odd, &c->err), -1);
+        assert_int_equal(store_walk_query(c->store, &c->balance, take, &named, &odd, &c->err), -1);
         assert_int_equal(c->err.kind, ERR_STORE);
         return;
     }
     app(c, "CREATE TABLE people (who TEXT)");
     app(c, "INSERT INTO people VALUES ('%s'), (upper('%s')), ('nobody'), (NULL)", wallet_text(1),
         wallet_text(2));
-    ok(c, store_query_all(c->store, &c->balance, take, &named, &odd, &c->err));
+    ok(c, store_walk_query(c->store, &c->balance, take, &named, &odd, &c->err));
     assert_int_equal(named.n, 2);
     assert_int_equal(odd, 2);
     c->balance.query = "SELECT nothing FROM nowhere";
-    assert_int_equal(store_query_all(c->store, &c->balance, take, &named, &odd, &c->err), -1);
+    assert_int_equal(store_walk_query(c->store, &c->balance, take, &named, &odd, &c->err), -1);
     assert_non_null(strstr(c->err.text, "wallets query of balance"));
     assert_int_equal(count(c), 0); /* the connection still serves */
 }

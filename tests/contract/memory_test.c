@@ -17,7 +17,6 @@ static int write_and_read(struct contract *c, struct store *s, struct err *err)
     struct store_applied done;
     struct store_row row;
     const char *text = NULL;
-    bool found = false;
     w.wallet = wallet_no(1);
     w.value = u256_of(VALUE);
     struct store_batch batch = {.balance = &c->balance,
@@ -29,10 +28,10 @@ static int write_and_read(struct contract *c, struct store *s, struct err *err)
         return NOT_SET;
     if (store_apply(s, &batch, &c->arena, &done, err) != 0)
         return NOT_APPLIED;
-    if (store_row(s, &c->balance, &w.wallet, &row, &found, err) != 0 ||
+    if (store_rows(s, &c->balance, &w.wallet, 1, &row, err) != 0 ||
         store_state_get(s, "a key", &c->arena, &text, err) != 0)
         return NOT_READ;
-    return found && u256_equal(&row.balance, &w.value) && row.has_observed &&
+    return row.found && u256_equal(&row.balance, &w.value) && row.has_observed &&
                    row.observed_block == AT && row.has_blocknumber && row.blocknumber == EVENT_AT &&
                    text && strcmp(text, "a value") == 0
                ? 0

@@ -45,7 +45,7 @@ static void a_silent_change_is_filed_with_its_write(void **state)
     struct view_drift *d;
     size_t n;
     address w = wallet_no(1);
-    ok(c, prove_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
+    ok(c, view_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
     assert_int_equal(n, 1);
     assert_int_equal(d->id, old.drift_id);
     assert_int_equal(d->block, 60);
@@ -54,14 +54,14 @@ static void a_silent_change_is_filed_with_its_write(void **state)
     assert_string_equal(d->cause, "unknown");
     assert_true(d->has_age && d->age > 86400);
     assert_null(d->endpoint);
-    ok(c, prove_drift_cause(c->store, &d->id, 1, "missed_log", "local", &c->err));
-    ok(c, prove_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
+    ok(c, store_drift_set_cause(c->store, &d->id, 1, "missed_log", "local", &c->err));
+    ok(c, view_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
     assert_string_equal(d->cause, "missed_log");
     assert_string_equal(d->endpoint, "local");
-    ok(c, prove_drift_cause(c->store, &d->id, 1, "no_event_change", NULL, &c->err));
-    ok(c, prove_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
+    ok(c, store_drift_set_cause(c->store, &d->id, 1, "no_event_change", NULL, &c->err));
+    ok(c, view_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
     assert_null(d->endpoint);
-    ok(c, prove_drift_drop(c->store, &d->id, 1, &c->err));
+    ok(c, store_drift_drop(c->store, &d->id, 1, &c->err));
     assert_int_equal(records(c), 0);
 }
 
@@ -156,10 +156,10 @@ static void the_ledger_is_bounded(void **state)
     file_at(c, 1, "'2020-01-01 00:00:00'");
     file_at(c, 2, now);
     file_at(c, 3, now);
-    ok(c, prove_drift_prune(c->store, &c->err));
+    ok(c, store_drift_prune(c->store, &c->err));
     assert_string_equal(app_value(c, "SELECT min(id) FROM trueup_drift"), "2"); /* too old */
     file_at(c, 1000002, now);
-    ok(c, prove_drift_prune(c->store, &c->err));
+    ok(c, store_drift_prune(c->store, &c->err));
     assert_string_equal(app_value(c, "SELECT min(id) FROM trueup_drift"), "3"); /* too many */
 }
 
@@ -170,16 +170,16 @@ static void a_replaced_block_is_known(void **state)
     bool replaced;
     put_blocks(c, 10, 30, 0);
     ok(c, store_headers_put(c->store, &other, 1, &c->err));
-    ok(c, prove_replaced(c->store, 20, &replaced, &c->err));
+    ok(c, store_header_replaced(c->store, 20, &replaced, &c->err));
     assert_true(replaced);
-    ok(c, prove_replaced(c->store, 21, &replaced, &c->err));
+    ok(c, store_header_replaced(c->store, 21, &replaced, &c->err));
     assert_false(replaced);
 }
 
 static void rows_stand_beside_their_wallets(void **state)
 {
     struct contract *c = *state;
-    struct prove_row rows[3];
+    struct store_row rows[3];
     put_blocks(c, 1, 100, 0);
     address wallets[3] = {wallet_no(1), wallet_no(2), wallet_no(3)};
     assert_int_equal(addresses_sort_unique(wallets, 3), 3);
@@ -192,7 +192,7 @@ static void rows_stand_beside_their_wallets(void **state)
     ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
     address_text(&odd, text);
     app(c, "INSERT INTO eth_wallet_balances (wallet, balance) VALUES ('%s', '-1')", text);
-    ok(c, prove_rows(c->store, &c->balance, wallets, 3, rows, &c->err));
+    ok(c, store_rows(c->store, &c->balance, wallets, 3, rows, &c->err));
     assert_true(rows[0].found && rows[0].odd && !rows[0].has_observed);
     assert_false(rows[1].found);
     assert_true(rows[2].found && !rows[2].odd && rows[2].has_observed);
@@ -224,7 +224,7 @@ static void every_row_is_as_likely(void **state)
     for (unsigned r = 0; r < ROUNDS; r++) {
         address *list;
         size_t n;
-        ok(c, prove_sample(c->store, &c->balance, WANT, &c->arena, &list, &n, &c->err));
+        ok(c, store_sample(c->store, &c->balance, WANT, &c->arena, &list, &n, &c->err));
         assert_int_equal(n, WANT);
         assert_true(sorted_and_unique(list, n));
         for (size_t i = 0; i < n; i++)
@@ -236,7 +236,7 @@ static void every_row_is_as_likely(void **state)
         fail_msg("two thirds of the rows are %.4f of the samples", share);
     address *list;
     size_t n;
-    ok(c, prove_sample(c->store, &c->balance, ROWS + 1, &c->arena, &list, &n, &c->err));
+    ok(c, store_sample(c->store, &c->balance, ROWS + 1, &c->arena, &list, &n, &c->err));
     assert_int_equal(n, ROWS);
 }
 
@@ -266,7 +266,7 @@ static void a_bloated_table_is_drawn_from_fairly(void **state)
         number_in(app_value(c, "SELECT count(*) FROM eth_wallet_balances WHERE balance = 2"));
     address *list;
     size_t n, in_thin = 0, in_moved = 0;
-    ok(c, prove_sample(c->store, &c->balance, WANT, &c->arena, &list, &n, &c->err));
+    ok(c, store_sample(c->store, &c->balance, WANT, &c->arena, &list, &n, &c->err));
     assert_int_equal(n, WANT);
     assert_true(sorted_and_unique(list, n));
     for (size_t i = 0; i < n; i++) {

@@ -182,9 +182,8 @@ static void reopen_goes_on(void **state)
         app(c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
                "'trueup test' AND datname = current_database()");
         struct store_row row;
-        bool found;
         address w = wallet_no(1);
-        assert_int_equal(store_row(c->store, &c->balance, &w, &row, &found, &c->err), -1);
+        assert_int_equal(store_rows(c->store, &c->balance, &w, 1, &row, &c->err), -1);
         assert_int_equal(c->err.kind, ERR_STORE_LOST);
     }
     ok(c, store_reopen(c->store, &c->err));

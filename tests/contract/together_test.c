@@ -268,12 +268,11 @@ static void no_memory_ends_the_process(void **state)
     if (child == 0) {
         struct store *s;
         struct store_row row;
-        bool found;
         address a = wallet_no(1);
         if (store_open(c->url, "trueup test", &s, &c->err) != 0)
             _exit(1);
         sqlite3_hard_heap_limit64(sqlite3_memory_used() + 1000);
-        store_row(s, &c->balance, &a, &row, &found, &c->err);
+        store_rows(s, &c->balance, &a, 1, &row, &c->err);
         _exit(0);
     }
     assert_int_equal(exit_of(child), MEM_EXIT_STATUS);

@@ -38,7 +38,7 @@ static void each_once_with_its_highest_block(void **state)
         highest[who] = block > highest[who] ? block : highest[who];
         assert_true(holders_add(&h, &a, block));
     }
-    struct found *list = holders_new(&h, &n);
+    struct named_holder *list = holders_new(&h, &n);
     assert_int_equal(n, distinct);
     for (size_t i = 0; i < n; i++) {
         uint64_t who;
@@ -63,7 +63,7 @@ static void only_what_is_new_is_written_again(void **state)
     holders_add(&h, &b, 10);
     holders_written(&h);
     holders_add(&h, &a, 9);
-    struct found *list = holders_new(&h, &n);
+    struct named_holder *list = holders_new(&h, &n);
     assert_int_equal(n, 0);
     mem_free(list);
     holders_add(&h, &b, 11);

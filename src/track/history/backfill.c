@@ -182,7 +182,7 @@ static int forecast(struct backfill *f, struct backfill_forecast *ret, struct er
     if (!ret->sampled)
         ret->requests = left ? 2 * (left / (RANGE_FIRST + 1) + 1) : 0;
     uint64_t log_requests = ret->requests, found = 0;
-    if (store_found_count(f->t->store, &f->b->store, &found, err) < 0)
+    if (store_holders_count(f->t->store, &f->b->store, &found, err) < 0)
         return -1;
     ret->wallets += found;
     count_reading(f, log_requests, ret);
@@ -226,11 +226,11 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     struct reading_run *r = ctx;
     struct tracker *t = r->f->t;
     struct arena arena;
-    struct found *page;
+    struct named_holder *page;
     size_t n;
     arena_init(&arena);
-    int rc = store_found_next(t->store, &r->f->b->store, FOUND_UNREAD,
-                              r->started ? &r->after : NULL, want, &arena, &page, &n, err);
+    int rc = store_holders_next(t->store, &r->f->b->store, HOLDERS_UNREAD,
+                                r->started ? &r->after : NULL, want, &arena, &page, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         dirty_add(ret, &(struct mark){.wallet = page[i].wallet,
                                       .has_event = true,
@@ -280,7 +280,7 @@ static int read_found(struct backfill *f, struct flights_progress *ret, struct e
                               .plan = plan,
                               .anchor = anchor,
                               .progress = progress};
-    if (store_found_count(f->t->store, &f->b->store, &r.total, err) < 0)
+    if (store_holders_count(f->t->store, &f->b->store, &r.total, err) < 0)
         return -1;
     return flights_run(&flights, ret, err);
 }
@@ -313,7 +313,7 @@ static int leave_checkpoint(struct backfill *f, bool *ret_set, struct err *err)
 static int forget(struct backfill *f, struct err *err)
 {
     if (f->b->store.tracking != STORE_QUERY &&
-        store_found_clear(f->t->store, &f->b->store, err) < 0)
+        store_holders_clear(f->t->store, &f->b->store, err) < 0)
         return -1;
     return store_state_set(f->t->store, f->state_key, "", err);
 }

@@ -114,10 +114,11 @@ static int write_down(struct walk *w, struct err *err)
     char text[HISTORY_STATE];
     size_t n;
     int64_t started = clock_ms();
-    struct found *list = holders_new(&w->holders, &n);
+    struct named_holder *list = holders_new(&w->holders, &n);
     uint64_t next = done_below(w);
     history_state(w->h, next, text);
-    int rc = store_found_put(w->h->t->store, &w->h->b->store, list, n, w->h->state_key, text, err);
+    int rc =
+        store_holders_put(w->h->t->store, &w->h->b->store, list, n, w->h->state_key, text, err);
     mem_free(list);
     if (rc < 0)
         return -1;

@@ -91,16 +91,17 @@ bool holders_full(const struct holders *h)
 
 static int by_wallet(const void *a, const void *b)
 {
-    return address_compare(&((const struct found *)a)->wallet, &((const struct found *)b)->wallet);
+    return address_compare(&((const struct named_holder *)a)->wallet,
+                           &((const struct named_holder *)b)->wallet);
 }
 
-struct found *holders_new(const struct holders *h, size_t *ret_n)
+struct named_holder *holders_new(const struct holders *h, size_t *ret_n)
 {
-    struct found *list = mem_alloc((h->n_new + 1) * sizeof *list);
+    struct named_holder *list = mem_alloc((h->n_new + 1) * sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < h->n_places; i++)
         if (h->places[i].used && h->places[i].fresh)
-            list[n++] = (struct found){h->places[i].wallet, h->places[i].block};
+            list[n++] = (struct named_holder){h->places[i].wallet, h->places[i].block};
     if (n > 1)
         qsort(list, n, sizeof *list, by_wallet);
     *ret_n = n;

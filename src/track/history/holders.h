@@ -35,7 +35,7 @@ bool holders_full(const struct holders *h); /* nearly: a page of logs may still 
 
 /* Those met or raised since the last holders_written(), in key order; the caller's to mem_free().
  */
-struct found *holders_new(const struct holders *h, size_t *ret_n);
+struct named_holder *holders_new(const struct holders *h, size_t *ret_n);
 /* They are durable. At the ceiling all are forgotten; else they stay, so that what is named again
  * at no higher block is not written again. */
 void holders_written(struct holders *h);

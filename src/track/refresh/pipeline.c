@@ -367,7 +367,7 @@ static int fly(struct run *r, struct err *err)
 
 static int open_and_fly(struct run *r, struct err *err)
 {
-    bool threads = !r->p->show && !store_is_sqlite(r->p->t->store);
+    bool threads = !r->p->show && store_has_parallel_writers(r->p->t->store);
     if (learned_load(r->p->t, &r->learned, err) < 0 ||
         writers_open(r->p->t, r->p->who, threads ? WRITERS : 0, &r->writers, err) < 0)
         return -1;

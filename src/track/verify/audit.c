@@ -37,7 +37,7 @@ struct run {
     u256 sum;
     struct wallets suspects, later, wrong;
     struct drifts drifts;
-    struct prove_row *rows; /* of a step */
+    struct store_row *rows; /* of a step */
     size_t rows_room;
     uint64_t total, done_before;
 };
@@ -62,7 +62,7 @@ static int by_wallet(const void *a, const void *b)
 }
 
 /* The row is of a block above finalized and has not been read again since. */
-static bool is_marked(const struct run *r, const address *wallet, const struct prove_row *row)
+static bool is_marked(const struct run *r, const address *wallet, const struct store_row *row)
 {
     struct mark key = {.wallet = *wallet};
     const struct mark *m =
@@ -102,7 +102,7 @@ static int load_marked(struct run *r, struct err *err)
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-static void difference(const struct prove_row *row, const u256 *actual, u256 *ret)
+static void difference(const struct store_row *row, const u256 *actual, u256 *ret)
 {
     if (u256_compare(&row->balance, actual) > 0)
         u256_sub(ret, &row->balance, actual);
@@ -123,7 +123,7 @@ static void note_worst(struct run *r, const struct audit_worst *w)
     ret->worst[at] = *w;
 }
 
-static void drifted(struct run *r, const struct reading *reading, const struct prove_row *row)
+static void drifted(struct run *r, const struct reading *reading, const struct store_row *row)
 {
     struct audit_worst w = {.wallet = reading->wallet,
                             .stored = row->balance,
@@ -143,7 +143,7 @@ static void drifted(struct run *r, const struct reading *reading, const struct p
         keep(&r->wrong, &reading->wallet);
 }
 
-static void compare(struct run *r, const struct reading *reading, const struct prove_row *row)
+static void compare(struct run *r, const struct reading *reading, const struct store_row *row)
 {
     struct audit_report *ret = r->ret;
     bool awaited = row->has_blocknumber && row->blocknumber > row->observed_block;
@@ -182,7 +182,7 @@ static int show(void *ctx, const struct step_work *w, struct err *err)
     address *wallets = arena_alloc(&arena, n * sizeof *wallets);
     for (size_t i = 0; i < n; i++)
         wallets[i] = w->step.marks[i].wallet;
-    int rc = prove_rows(r->a->t->store, &r->a->b->store, wallets, n, r->rows, err);
+    int rc = store_rows(r->a->t->store, &r->a->b->store, wallets, n, r->rows, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         compare(r, &w->readings[i], &r->rows[i]);
         if (r->sums && r->by_key)
@@ -365,7 +365,7 @@ static int prepare(struct run *r, struct err *err)
         return 0;
     }
     arena_init(&arena);
-    int rc = prove_sample(r->a->t->store, &r->a->b->store, r->a->sample, &arena, &drawn, &n, err);
+    int rc = store_sample(r->a->t->store, &r->a->b->store, r->a->sample, &arena, &drawn, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         keep(&r->todo, &drawn[i]);
     r->total = r->todo.n;

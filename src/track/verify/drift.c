@@ -253,11 +253,11 @@ static int ask_all(struct inquiry *q, bool *ret_all)
  * do not tell, neither can be blamed. */
 static int kept_since(struct inquiry *q, struct drift *one)
 {
-    struct prove_row row;
+    struct store_row row;
     struct header h;
     struct err ignored = {0};
     bool found;
-    if (prove_rows(q->t->store, &q->b->store, &one->wallet, 1, &row, q->err) < 0)
+    if (store_rows(q->t->store, &q->b->store, &one->wallet, 1, &row, q->err) < 0)
         return -1;
     bool known = row.found &&
                  rpc_header_number(q->t->node, one->event_block, &h, &found, &ignored) == 0 &&
@@ -271,7 +271,7 @@ static int explained(struct inquiry *q, struct drift *one)
 {
     bool replaced;
     const char *name = answered_whose(&q->answered, one->event_block);
-    if (prove_replaced(q->t->store, one->event_block, &replaced, q->err) < 0)
+    if (store_header_replaced(q->t->store, one->event_block, &replaced, q->err) < 0)
         return -1;
     one->cause = replaced ? DRIFT_REORG : name ? DRIFT_MISSED_LOG : DRIFT_UNKNOWN;
     if (one->cause == DRIFT_MISSED_LOG && !one->has_blocknumber && kept_since(q, one) < 0)
@@ -384,9 +384,9 @@ static int tell_cause(struct tracker *t, struct drifts *d, uint64_t *ids, size_t
     }
     d->list[from].id = 0;
     return like->cause == DRIFT_NONE
-               ? prove_drift_drop(t->store, ids, n, err)
-               : prove_drift_cause(t->store, ids, n, drift_cause_name(like->cause), like->endpoint,
-                                   err);
+               ? store_drift_drop(t->store, ids, n, err)
+               : store_drift_set_cause(t->store, ids, n, drift_cause_name(like->cause),
+                                       like->endpoint, err);
 }
 
 int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err)
@@ -401,7 +401,7 @@ int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts 
         if (d->list[i].id && d->list[i].cause != DRIFT_UNKNOWN)
             rc = tell_cause(t, d, ids, i, err);
     if (rc == 0)
-        rc = prove_drift_prune(t->store, err);
+        rc = store_drift_prune(t->store, err);
     drifts_clear(d);
     arena_free(&arena);
     return rc;

@@ -32,14 +32,14 @@ static int ask_store(struct tracker *t, const struct tracked *b, struct arena *a
     struct positions p;
     struct store *store = t->store;
     const struct store_balance *sb = &b->store;
-    if (prove_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
+    if (store_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
         count_marks(t, b, s, err) < 0 || all_due_get(t, b, &s->all_due, err) < 0 ||
         positions_load(t, &p, err) < 0 ||
         positions_synced(t, b, &p, &s->synced, &s->has_synced, err) < 0 ||
         view_changes_latest(store, sb, &s->wallet, STORY_CHANGES, arena, &s->changes, &s->n_changes,
                             err) < 0 ||
-        prove_drift_of(store, sb, &s->wallet, STORY_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
+        view_drift_of(store, sb, &s->wallet, STORY_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
         return -1;
     s->tracked = s->row.found;
     return s->tracked ? 0 : store_tracked(store, sb, &s->wallet, 1, &s->tracked, err);
@@ -103,14 +103,14 @@ static int ask_chain(struct tracker *t, const struct tracked *b, struct story *s
 
 static bool is_pending(const struct story *s)
 {
-    const struct prove_row *r = &s->row;
+    const struct store_row *r = &s->row;
     return (r->has_blocknumber && r->blocknumber > r->observed_block) ||
            (s->n_marks > 0 && s->mark_block >= r->observed_block) || r->observed_block < s->all_due;
 }
 
 static enum story_verdict verdict_of(const struct story *s)
 {
-    const struct prove_row *r = &s->row;
+    const struct store_row *r = &s->row;
     if (s->quarantined)
         return STORY_QUARANTINED;
     if (!r->found)

@@ -26,7 +26,7 @@ enum story_verdict {
 struct story {
     address wallet;
     bool tracked; /* by the balance's rule, its list or by having a row */
-    struct prove_row row;
+    struct store_row row;
     bool quarantined;
     struct view_quarantine quarantine;
     size_t n_marks; /* read above finalized, to be read again: marks, and the newest one's block */
