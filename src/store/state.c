@@ -27,6 +27,38 @@ int store_state_set(struct store *s, const char *key, const char *value, struct 
     return db_write(s, &q, 1, 0, NULL, err);
 }
 
+static bool state_get_block(const struct db_rows *rows, int col, uint64_t *ret)
+{
+    const char *text = db_get_text(rows, col);
+    return text && parse_u64(text, strlen(text), ret);
+}
+
+int store_position(struct store *s, const struct store_balance *b, struct arena *arena,
+                   struct store_position *ret, struct err *err)
+{
+#define STATE(param) "(SELECT value FROM trueup_state WHERE key = " param ")"
+    char rescan[STATE_KEY], passed[STATE_KEY], all_due[STATE_KEY];
+    state_key(rescan, "rescan", b->name, NULL);
+    state_key(passed, "passed", b->name, NULL);
+    state_key(all_due, "all_due", b->name, NULL);
+    struct db_query q = {
+        .sql = "SELECT (SELECT last_block FROM eth_indexer_checkpoints WHERE name = $1), " STATE(
+            "$2") ", " STATE("$3") ", " STATE("$4") ", " STATE("'positions'"),
+        .hot = true,
+        .params = {db_text(b->checkpoint), db_text(rescan), db_text(passed), db_text(all_due)}};
+#undef STATE
+    struct db_rows rows;
+    if (db_read(s, &q, &rows, err) < 0 || db_next(&rows, err) != 1)
+        return -1;
+    *ret = (struct store_position){.positions = db_keep_text(&rows, 4, arena)};
+    ret->has_checkpoint = db_get_number(&rows, 0, &ret->checkpoint);
+    ret->has_rescan = state_get_block(&rows, 1, &ret->rescan);
+    state_get_block(&rows, 2, &ret->passed);
+    state_get_block(&rows, 3, &ret->all_due);
+    db_end(&rows);
+    return 0;
+}
+
 /* ---- leases ---------------------------------------------------------------------------------- */
 
 /* A row of trueup_state: "2026-11-22 10:29:35.123456 HOLDER". Texts of times sort as the times do.

@@ -311,6 +311,18 @@ int store_state_get(struct store *s, const char *key, struct arena *arena, const
                     struct err *err); /* *ret NULL if there is none */
 int store_state_set(struct store *s, const char *key, const char *value, struct err *err);
 
+/* Where a balance stands, in one read: what a tick of the sweep asks first. */
+struct store_position {
+    bool has_checkpoint, has_rescan;
+    uint64_t checkpoint;
+    uint64_t rescan;       /* state "rescan:NAME": synced so far, while blocks are synced again */
+    uint64_t passed;       /* state "passed:NAME", 0 if there is none */
+    uint64_t all_due;      /* state "all_due:NAME", 0 if there is none */
+    const char *positions; /* state "positions", in the arena; NULL if there is none */
+};
+int store_position(struct store *s, const struct store_balance *b, struct arena *arena,
+                   struct store_position *ret, struct err *err);
+
 /* A lease: a state key held by one holder until a time by the database's clock. Takes it when it is
  * free, run out, already this holder's (then it is renewed), or held by `instead_of` (may be NULL);
  * else *ret_other (in the arena) names who has it; NULL: taken. */

@@ -24,7 +24,7 @@ struct step {
     uint64_t checkpoint;
     bool unfinalized; /* `at` may be taken back: the wallets are marked, to be read again
                          (reread_final.h) */
-    bool files_drift; /* set by step_files_drift() */
+    bool files_drift; /* differences may be called drift: step_files_drift() */
     uint64_t explained_below;
 };
 

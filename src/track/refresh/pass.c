@@ -35,16 +35,17 @@ static int look(struct tracker *t, const struct tracked *b, struct view *ret, st
 {
     struct header head;
     struct anchor finalized;
-    struct positions p;
+    struct balance_position p;
     bool found, stands_in;
     if (rpc_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
         return -1;
     if (!found)
         return err_set(err, ERR_FAILED, "the node has no latest block");
     if (chain_finalized_at(t, &head, &finalized, &stands_in, err) < 0 ||
-        positions_load(t, &p, err) < 0 ||
-        positions_synced(t, b, &p, &ret->checkpoint, &ret->has_checkpoint, err) < 0)
+        positions_load_balance(t, b, &p, err) < 0)
         return -1;
+    ret->has_checkpoint = p.has_synced;
+    ret->checkpoint = p.synced;
     ret->head = head.at.number;
     ret->finalized = finalized.number;
     bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
@@ -132,12 +133,10 @@ static int anchor(void *ctx, struct anchor *ret, struct err *err)
 static int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
                                bool *ret, struct err *err)
 {
-    struct positions p;
-    uint64_t synced;
-    bool found;
-    if (positions_load(t, &p, err) < 0 || positions_synced(t, b, &p, &synced, &found, err) < 0)
+    struct balance_position p;
+    if (positions_load_balance(t, b, &p, err) < 0)
         return -1;
-    *ret = p.known && found && at->number <= synced;
+    *ret = p.known && p.has_synced && at->number <= p.synced;
     return 0;
 }
 

@@ -26,18 +26,16 @@ void sweep_close(struct sweep *s)
 
 /* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
  * follow has not stored one yet. */
-static int sweep_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
-                        bool *ret_found, struct err *err)
+static int sweep_anchor(struct sweep *s, struct anchor *ret, bool *ret_found, struct err *err)
 {
-    struct positions p;
-    uint64_t synced;
-    if (positions_load(t, &p, err) < 0 || positions_synced(t, b, &p, &synced, ret_found, err) < 0)
+    struct balance_position p;
+    if (positions_load_balance(s->t, s->b, &p, err) < 0)
         return -1;
-    if (!p.known || !*ret_found) {
-        *ret_found = false;
+    s->all_due = p.all_due;
+    *ret_found = p.known && p.has_synced;
+    if (!*ret_found)
         return 0;
-    }
-    return chain_anchor_below(t, chain_sweep_block(p.head, p.finalized, synced, p.first), ret,
+    return chain_anchor_below(s->t, chain_sweep_block(p.head, p.finalized, p.synced, p.first), ret,
                               ret_found, err);
 }
 
@@ -84,9 +82,11 @@ static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan
                         .at = *at,
                         .marks = plan->list,
                         .n = plan->n,
-                        .lane = RPC_SWEEP};
+                        .lane = RPC_SWEEP,
+                        .files_drift = true,
+                        .explained_below = s->all_due};
     struct step_report r;
-    if (step_files_drift(s->t, &step, err) < 0 || step_run(s->t, &step, &r, err) < 0)
+    if (step_run(s->t, &step, &r, err) < 0)
         return -1;
     switch (r.end) {
     case STEP_DONE:
@@ -172,9 +172,7 @@ static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, 
 {
     struct store_stale *rows;
     size_t n;
-    uint64_t block;
-    if (all_due_get(s->t, s->b, &block, err) < 0)
-        return -1;
+    uint64_t block = s->all_due;
     if (block == 0 || at->number < block)
         return 0;
     if (block != s->all_block) {
@@ -207,7 +205,7 @@ static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct di
 {
     struct anchor at;
     bool found;
-    if (sweep_anchor(s->t, s->b, &at, &found, err) < 0)
+    if (sweep_anchor(s, &at, &found, err) < 0)
         return -1;
     if (!found) {
         ret->end = SWEEP_WAITING;

@@ -81,38 +81,53 @@ static void load_synced(const struct tracker *t, const char *s, struct positions
     }
 }
 
+static struct positions positions_parse(const struct tracker *t, const char *text)
+{
+    struct positions p = {0};
+    if (text) {
+        p.known = next_number(&text, &p.head) && next_number(&text, &p.finalized) &&
+                  next_number(&text, &p.first);
+        load_synced(t, text, &p);
+    }
+    return p;
+}
+
 int positions_load(struct tracker *t, struct positions *ret, struct err *err)
 {
     struct arena arena;
     const char *text;
     arena_init(&arena);
     int rc = store_state_get(t->store, "positions", &arena, &text, err);
-    *ret = (struct positions){0};
-    if (rc == 0 && text) {
-        ret->known = next_number(&text, &ret->head) && next_number(&text, &ret->finalized) &&
-                     next_number(&text, &ret->first);
-        load_synced(t, text, ret);
-    }
+    *ret = positions_parse(t, rc == 0 ? text : NULL);
     arena_free(&arena);
     return rc;
 }
 
-int positions_synced(struct tracker *t, const struct tracked *b, const struct positions *p,
-                     uint64_t *ret, bool *ret_found, struct err *err)
+int positions_load_balance(struct tracker *t, const struct tracked *b, struct balance_position *ret,
+                           struct err *err)
 {
-    uint64_t synced, rescan, seen = p->synced[b - t->balances];
-    bool found = false, under_way = false;
-    if (store_checkpoint_get(t->store, &b->store, &synced, &found, err) < 0 ||
-        rescan_get(t, b, &rescan, &under_way, err) < 0)
-        return -1;
-    /* Another program may have moved the checkpoint past what we saw. */
-    if (found && seen > synced)
-        synced = seen;
-    if (found && under_way && rescan < synced)
-        synced = rescan;
-    *ret = synced;
-    *ret_found = found;
-    return 0;
+    struct arena arena;
+    struct store_position at;
+    arena_init(&arena);
+    int rc = store_position(t->store, &b->store, &arena, &at, err);
+    if (rc == 0) {
+        struct positions p = positions_parse(t, at.positions);
+        uint64_t seen = p.synced[b - t->balances];
+        *ret = (struct balance_position){.known = p.known,
+                                         .head = p.head,
+                                         .finalized = p.finalized,
+                                         .first = p.first,
+                                         .has_synced = at.has_checkpoint,
+                                         .synced = at.checkpoint,
+                                         .all_due = at.all_due};
+        /* Another program may have moved the checkpoint past what we saw. */
+        if (ret->has_synced && seen > ret->synced)
+            ret->synced = seen;
+        if (ret->has_synced && at.has_rescan && at.rescan < ret->synced)
+            ret->synced = at.rescan;
+    }
+    arena_free(&arena);
+    return rc;
 }
 
 int chain_open(struct tracker *t, struct chain *ret, struct err *err)

@@ -83,9 +83,17 @@ struct positions {
 };
 int positions_save(struct tracker *t, const struct positions *p, struct err *err);
 int positions_load(struct tracker *t, struct positions *ret, struct err *err);
-/* The block up to which this balance's logs are answered for, as follow left it: the checkpoint, or
- * further where it is above finalized, or the rescan of a reorg below it. */
-int positions_synced(struct tracker *t, const struct tracked *b, const struct positions *p,
-                     uint64_t *ret, bool *ret_found, struct err *err);
+/* The same of one balance, in one read of the store. */
+struct balance_position {
+    bool known; /* head, finalized and first are */
+    uint64_t head, finalized, first;
+    /* The block up to which this balance's logs are answered for, as follow left it: the
+     * checkpoint, or further where it is above finalized, or the rescan of a reorg below it. */
+    bool has_synced;
+    uint64_t synced;
+    uint64_t all_due; /* every row observed before this block is due; 0: none is */
+};
+int positions_load_balance(struct tracker *t, const struct tracked *b, struct balance_position *ret,
+                           struct err *err);
 
 #endif

@@ -50,21 +50,21 @@ void follow_close(struct follow *f)
 static int load_synced(struct follow *f, struct follow_balance *fb, bool *ret_found,
                        struct err *err)
 {
-    uint64_t at;
-    bool under_way;
-    if (store_checkpoint_get(f->t->store, &fb->b->store, &fb->checkpoint, ret_found, err) < 0)
+    struct store_position p;
+    struct arena arena;
+    arena_init(&arena);
+    int rc = store_position(f->t->store, &fb->b->store, &arena, &p, err);
+    arena_free(&arena);
+    if (rc < 0)
         return -1;
-    if (!*ret_found)
+    *ret_found = p.has_checkpoint;
+    if (!p.has_checkpoint)
         return 0;
-    fb->synced = fb->checkpoint;
     fb->stored = true;
-    if (rescan_get(f->t, fb->b, &at, &under_way, err) < 0 ||
-        rescan_passed(f->t, fb->b, &fb->passed, err) < 0)
-        return -1;
-    if (under_way && at < fb->checkpoint) {
-        fb->synced = at;
-        fb->rescanning = true;
-    }
+    fb->checkpoint = p.checkpoint;
+    fb->passed = p.passed;
+    fb->rescanning |= p.has_rescan && p.rescan < p.checkpoint;
+    fb->synced = p.has_rescan && p.rescan < p.checkpoint ? p.rescan : p.checkpoint;
     return 0;
 }
 

@@ -37,12 +37,6 @@ static int block_set(struct tracker *t, const char *what, const struct tracked *
     return store_state_set(t->store, key, text, err);
 }
 
-int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_under_way,
-               struct err *err)
-{
-    return block_get(t, "rescan", b, ret, ret_under_way, err);
-}
-
 int rescan_set(struct tracker *t, const struct tracked *b, uint64_t synced, struct err *err)
 {
     return block_set(t, "rescan", b, synced, err);
@@ -57,13 +51,6 @@ int rescan_over(struct tracker *t, const struct tracked *b, struct err *err)
     return store_state_set(t->store, key, "none", err);
 }
 
-int rescan_passed(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err)
-{
-    bool found = false;
-    *ret = 0;
-    return block_get(t, "passed", b, ret, &found, err);
-}
-
 static int after_ours(struct tracker *t, const struct tracked *b, struct err *err)
 {
     uint64_t ours, now, at;
@@ -73,7 +60,7 @@ static int after_ours(struct tracker *t, const struct tracked *b, struct err *er
         return -1;
     if (!had_ours || !found || now <= ours)
         return 0;
-    if (rescan_get(t, b, &at, &under_way, err) < 0)
+    if (block_get(t, "rescan", b, &at, &under_way, err) < 0)
         return -1;
     if (block_set(t, "passed", b, now, err) < 0)
         return -1;

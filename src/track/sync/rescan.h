@@ -8,16 +8,9 @@
 
 #include "track/tracker.h"
 
-/* *ret_under_way: a rescan goes on, and *ret is the last block it has synced. */
-int rescan_get(struct tracker *t, const struct tracked *b, uint64_t *ret, bool *ret_under_way,
-               struct err *err);
 /* Syncing goes on after `synced`. */
 int rescan_set(struct tracker *t, const struct tracked *b, uint64_t synced, struct err *err);
 int rescan_over(struct tracker *t, const struct tracked *b, struct err *err);
-
-/* The last block that another program passed over, 0 if none did: syncing again up to here is no
- * reorg's doing. */
-int rescan_passed(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err);
 
 /* Before anything is synced: where another program moved a checkpoint forward, what it passed over
  * is not known to be answered for (the one we stand in for moves it even when it failed), so

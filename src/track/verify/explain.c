@@ -29,18 +29,19 @@ static int count_marks(struct tracker *t, const struct tracked *b, struct story 
 static int ask_store(struct tracker *t, const struct tracked *b, struct arena *arena,
                      struct story *s, struct err *err)
 {
-    struct positions p;
+    struct balance_position p;
     struct store *store = t->store;
     const struct store_balance *sb = &b->store;
     if (store_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
-        count_marks(t, b, s, err) < 0 || all_due_get(t, b, &s->all_due, err) < 0 ||
-        positions_load(t, &p, err) < 0 ||
-        positions_synced(t, b, &p, &s->synced, &s->has_synced, err) < 0 ||
+        count_marks(t, b, s, err) < 0 || positions_load_balance(t, b, &p, err) < 0 ||
         view_changes_latest(store, sb, &s->wallet, STORY_CHANGES, arena, &s->changes, &s->n_changes,
                             err) < 0 ||
         view_drift_of(store, sb, &s->wallet, STORY_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
         return -1;
+    s->all_due = p.all_due;
+    s->has_synced = p.has_synced;
+    s->synced = p.synced;
     s->tracked = s->row.found;
     return s->tracked ? 0 : store_tracked(store, sb, &s->wallet, 1, &s->tracked, err);
 }
