@@ -244,6 +244,17 @@ int cli_main(int argc, char **argv)
 
 /* ---- settings, node, store ------------------------------------------------------------------- */
 
+void cli_log_lines(enum log_level level, const char *message, const char *name, const char *lines)
+{
+    for (const char *line = lines; *line; line += *line == '\n') {
+        size_t n = strcspn(line, "\n");
+        char *one = mem_strndup(line, n);
+        LOG_AT_(level, message, LOG_STR(name, one));
+        mem_free(one);
+        line += n;
+    }
+}
+
 static struct conf *load_conf(const struct cli *cli, bool may_be_nothing)
 {
     struct conf_problems problems = {0};
@@ -255,10 +266,12 @@ static struct conf *load_conf(const struct cli *cli, bool may_be_nothing)
                                    .only_balance = cli_value(cli, "balance"),
                                    .may_be_nothing = may_be_nothing};
     struct conf *conf = conf_load(&from, &problems);
-    if (!conf)
+    if (!conf) {
         fprintf(stderr, "%s", buf_str(&problems.text));
-    else
+    } else {
         log_setup((enum log_level)conf->log.level, conf->log.json, NULL);
+        cli_log_lines(LOG_WARN, "setting has an old name", "setting", conf_warnings(conf));
+    }
     conf_problems_free(&problems);
     return conf;
 }

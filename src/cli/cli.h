@@ -6,6 +6,7 @@
 #define CLI_CLI_H
 
 #include "base/err.h"
+#include "base/log.h"
 #include "conf/conf.h"
 #include "track/tracker.h"
 
@@ -71,6 +72,8 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) __attribute__((format
 /* Loads the settings from file, environment and flags; NULL when refused (printed, exit status 2).
  * Sets up the log. */
 struct conf *cli_conf(const struct cli *cli);
+/* One log record for each line of `lines`, as the value of `name`. */
+void cli_log_lines(enum log_level level, const char *message, const char *name, const char *lines);
 /* The same; where nothing is configured, the defaults with no balance and no node. */
 struct conf *cli_conf_or_defaults(const struct cli *cli);
 

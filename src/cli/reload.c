@@ -112,18 +112,6 @@ static int read_question(struct question *q)
     return 0;
 }
 
-/* One line of the log for each problem. */
-static void tell(const char *message, const char *name, const char *lines)
-{
-    for (const char *line = lines; *line; line += *line == '\n') {
-        size_t n = strcspn(line, "\n");
-        char *one = mem_strndup(line, n);
-        log_error(message, LOG_STR(name, one));
-        mem_free(one);
-        line += n;
-    }
-}
-
 static bool write_all(const struct buf *out)
 {
     for (size_t done = 0; done < out->len;) {
@@ -197,11 +185,13 @@ static int read_again(struct question *q)
     struct err err = {0};
     int status = 2;
     struct conf *conf = conf_load(&q->from, &problems);
-    tell("settings refused", "problem", buf_str(&problems.text));
+    cli_log_lines(LOG_ERROR, "settings refused", "problem", buf_str(&problems.text));
     if (conf) {
+        cli_log_lines(LOG_WARN, "setting has an old name", "setting", conf_warnings(conf));
         conf_keep(conf, q->old, &kept);
-        tell("this setting cannot change while the daemon runs, the old value stays", "setting",
-             buf_str(&kept));
+        cli_log_lines(LOG_ERROR,
+                      "this setting cannot change while the daemon runs, the old value stays",
+                      "setting", buf_str(&kept));
         if (same_endpoints(conf, q->old) || on_our_chain(conf, &err))
             status = answer(conf, q->start_block) ? 0 : 1;
         else

@@ -90,7 +90,7 @@ struct conf {
         size_t n_endpoints;
         enum conf_finality finality;
         uint64_t finality_depth; /* FINALITY_DEPTH */
-        int64_t poll_ms;         /* 0: auto */
+        int64_t freshness_ms;    /* 0: auto */
         enum conf_anchor anchor;
         address multicall;
     } chain;
@@ -132,7 +132,7 @@ struct conf_source_set {
     bool may_be_nothing;      /* nothing configured at all: the defaults, no balance, no node */
 };
 
-/* All problems of one run, one line each: "trueup.yaml:7:12: chain.settle: …". */
+/* All problems of one run, one line each: "trueup.yaml:7:12: chain.finality: …". */
 struct conf_problems {
     struct buf text; /* lines, each ended by \n */
     size_t count;
@@ -145,6 +145,8 @@ void conf_problems_free(struct conf_problems *p);
 
 /* The file that was read, for messages; NULL if there was none. */
 const char *conf_file(const struct conf *c);
+/* Names of the last edition that were used, one line each, as problems are told; "" if none. */
+const char *conf_warnings(const struct conf *c);
 
 /* Names the one unnamed balance after the token's symbol(): lower-cased, [a-z0-9_], at most 40,
  * else "token"; its table and checkpoint follow. Does nothing when all are named. */

@@ -24,10 +24,11 @@ struct given {
 struct decoder {
     struct arena *arena;
     struct problems *problems;
-    char *const *environ_; /* for ${NAME}; NULL: none */
-    bool whole;            /* the user's settings, not a worker's part: all that is required */
-    bool may_be_unnamed;   /* the one balance may lack its name */
-    bool nothing_required; /* there is no configuration, and that is well */
+    struct problems *warnings; /* names of the last edition */
+    char *const *environ_;     /* for ${NAME}; NULL: none */
+    bool whole;                /* the user's settings, not a worker's part: all that is required */
+    bool may_be_unnamed;       /* the one balance may lack its name */
+    bool nothing_required;     /* there is no configuration, and that is well */
     struct given *given, **given_tail;
 };
 

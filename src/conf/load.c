@@ -24,7 +24,7 @@ static const char *const standard_files[] = {"./trueup.yaml", "/etc/trueup/trueu
 struct load {
     const struct conf_source_set *from;
     struct loaded *out;
-    struct problems problems;
+    struct problems problems, warnings;
     struct decoder decoder;
     struct yaml_node *root;
     char *text; /* of the file */
@@ -206,15 +206,23 @@ static struct load *load_start(struct load *r, const struct conf_source_set *fro
 {
     struct loaded *out = mem_zero(1, sizeof *out);
     arena_init(&out->arena);
-    *r = (struct load){.from = from, .out = out, .problems = {.arena = &out->arena}};
-    r->decoder = (struct decoder){.arena = &out->arena, .problems = &r->problems};
+    *r = (struct load){.from = from,
+                       .out = out,
+                       .problems = {.arena = &out->arena},
+                       .warnings = {.arena = &out->arena}};
+    r->decoder =
+        (struct decoder){.arena = &out->arena, .problems = &r->problems, .warnings = &r->warnings};
     return r;
 }
 
 static struct conf *load_finish(struct load *r, struct conf_problems *problems)
 {
     bool ok = r->problems.count == 0;
+    struct conf_problems warnings;
     problems_write(&r->problems, problems);
+    problems_write(&r->warnings, &warnings);
+    r->out->warnings = arena_strdup(&r->out->arena, buf_str(&warnings.text));
+    conf_problems_free(&warnings);
     mem_free(r->text);
     if (ok)
         return &r->out->conf;
@@ -235,6 +243,7 @@ struct conf *conf_load(const struct conf_source_set *from, struct conf_problems 
         if (r->token)
             load_apply_token(r);
         if (r->root) {
+            old_names_replace(&r->decoder, r->root);
             overlay_settings(&r->decoder, r->root, from, r->text);
             load_decode(r);
         }
@@ -265,6 +274,11 @@ void conf_free(struct conf *c)
 const char *conf_file(const struct conf *c)
 {
     return ((const struct loaded *)(const void *)c)->file;
+}
+
+const char *conf_warnings(const struct conf *c)
+{
+    return ((const struct loaded *)(const void *)c)->warnings;
 }
 
 void conf_set_chain_id(struct conf *c, uint64_t id)

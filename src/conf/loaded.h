@@ -12,6 +12,7 @@ struct loaded {
     struct arena arena;
     struct given *given;
     const char *file;     /* NULL: none */
+    const char *warnings; /* "" if none */
     size_t first_balance; /* its number in the file, where --balance left one alone */
 };
 
@@ -20,6 +21,12 @@ struct loaded {
 void conf_finish(struct decoder *d, struct conf *c);
 /* Table and checkpoint after the name, where they are not given. */
 void conf_derive_names(struct arena *arena, struct conf_balance *b);
+
+/* old_names.c: settings under their names of the last edition get the new ones, with a warning; a
+ * setting that is given under both is refused. */
+void old_names_replace(struct decoder *d, struct yaml_node *root);
+/* May the environment's `name`, an old one of row, be taken? Refused beside the new one. */
+bool old_name_take_env(struct decoder *d, const struct setting *row, const char *name);
 
 /* overlay.c: the first user's names, TRUEUP_… names, flags, in that order, over the tree. file_text
  * may be NULL. */

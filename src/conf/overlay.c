@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_TEXT = 160 };
+enum { PATH_TEXT = SETTING_PATH_MAX };
 static const char NODE_URL[] = "chain.endpoints[0].url";
 static const char TOKEN_NAME[] = "TRUEUP_TOKEN";
 
@@ -250,7 +250,11 @@ static void overlay_put_regular_name(struct decoder *d, struct yaml_node *root, 
         return;
     snprintf(name, sizeof name, "%.*s", (int)n, entry);
     struct position place = {arena_printf(d->arena, "environment %s", name), 0, 0};
-    if (setting_by_env(name, path, sizeof path)) {
+    bool old;
+    const struct setting *row = setting_by_env(name, path, sizeof path, &old);
+    if (row && old && !old_name_take_env(d, row, name)) {
+        return;
+    } else if (row) {
         struct layer l = {arena_strdup(d->arena, path), entry + n + 1, ORIGIN_ENVIRONMENT, place};
         overlay_put(d, root, &l);
     } else if (!overlay_is_short_name(name) && !overlay_named_in(file_text, name)) {

@@ -44,10 +44,11 @@ const struct setting settings[] = {
      .size = sizeof(enum conf_reader), .words = "auto override create multicall3 single",
      .def = "auto", .workers = FOR_FOLLOW | FOR_SWEEP,
      .help = "how balances are read; auto: the best one the node can do"},
-    {.path = "chain.settle", .kind = &kind_finality, IN(conf, chain), .min = 0, .max = 100000,
+    {.path = "chain.finality", .old_path = "chain.settle", .kind = &kind_finality, IN(conf, chain), .min = 0, .max = 100000,
      .words = "finalized safe", .def = "finalized", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB,
      .help = "when a block counts as finalized: finalized, safe, or this many blocks deep"},
-    {.path = "chain.poll", .kind = &kind_duration, IN(conf, chain.poll_ms), .min = 100, .max = HOUR,
+    {.path = "chain.freshness", .old_path = "chain.poll", .kind = &kind_duration,
+     IN(conf, chain.freshness_ms), .min = 100, .max = HOUR,
      .zero = "auto", .def = "auto", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_LISTEN,
      .help = "how often to look for a new block; auto: the block time, 1 s to 12 s"},
     {.path = "chain.anchor", .kind = &kind_word, IN(conf, chain.anchor),
@@ -184,11 +185,12 @@ void setting_env_name(const char *path, struct buf *out)
             buf_addc(out, *s == '.' || *s == '[' ? '_' : (char)toupper((unsigned char)*s));
 }
 
-/* Does name spell the row's path as an environment name? Digits of the name fill the row's []. */
-static bool setting_env_fits(const struct setting *row, const char *name, struct buf *path)
+/* Does name spell the pattern, a row's path, as an environment name? Digits of the name fill its
+ * []. */
+static bool setting_env_fits(const char *pattern, const char *name, struct buf *path)
 {
     const char *s = name;
-    for (const char *p = row->path; *p; p++) {
+    for (const char *p = pattern; *p; p++) {
         char wanted = *p == '.' || *p == '[' ? '_' : (char)toupper((unsigned char)*p);
         buf_addc(path, *p);
         if (*p == ']')
@@ -204,19 +206,30 @@ static bool setting_env_fits(const struct setting *row, const char *name, struct
     return *s == '\0' && !path->overflow;
 }
 
-const struct setting *setting_by_env(const char *name, char *ret_path, size_t room)
+/* Renamed settings are single ones, never items of a list, so the new path needs no digits. */
+static bool setting_old_env_fits(const struct setting *row, const char *name)
+{
+    struct buf path = BUF_INIT(SETTING_PATH_MAX);
+    bool fits = row->old_path && setting_env_fits(row->old_path, name, &path);
+    buf_free(&path);
+    return fits;
+}
+
+const struct setting *setting_by_env(const char *name, char *ret_path, size_t room, bool *ret_old)
 {
     static const char prefix[] = "TRUEUP_";
     if (strncmp(name, prefix, sizeof prefix - 1) != 0)
         return NULL;
+    const char *rest = name + sizeof prefix - 1;
     for (size_t i = 0; i < n_settings; i++) {
         const struct setting *row = &settings[i];
         struct buf path = BUF_INIT(room - 1);
-        bool fits = row->kind->scalar && setting_env_fits(row, name + sizeof prefix - 1, &path);
-        if (fits)
-            snprintf(ret_path, room, "%s", buf_str(&path));
+        *ret_old = setting_old_env_fits(row, rest);
+        bool fits = row->kind->scalar && setting_env_fits(row->path, rest, &path);
+        if (fits || *ret_old)
+            snprintf(ret_path, room, "%s", fits ? buf_str(&path) : row->path);
         buf_free(&path);
-        if (fits)
+        if (fits || *ret_old)
             return row;
     }
     return NULL;

@@ -28,6 +28,8 @@ struct kind; /* value.h */
 
 struct setting {
     const char *path;
+    const char
+        *old_path; /* its name in the last edition, still taken, with a warning; NULL: none */
     const struct kind *kind;
     size_t offset;       /* in struct conf, or in the item of the innermost list */
     size_t count_offset; /* of a list: where its length goes */
@@ -48,6 +50,8 @@ struct setting {
     const char *example; /* in the starter file; written out, not as a comment, if required */
 };
 
+enum { SETTING_PATH_MAX = 160 };
+
 extern const struct setting settings[];
 extern const size_t n_settings;
 
@@ -57,8 +61,9 @@ const struct setting *setting_find(const char *path);
 
 /* The environment name of a path: TRUEUP_SWEEP_INTERVAL, TRUEUP_BALANCES_0_TABLE. */
 void setting_env_name(const char *path, struct buf *out);
-/* The row a name of that form means, and its path with indices. NULL if none. */
-const struct setting *setting_by_env(const char *name, char *ret_path, size_t room);
+/* The row a name of that form means, and its path with indices; *ret_old: it is the name of the
+ * last edition. NULL if none. */
+const struct setting *setting_by_env(const char *name, char *ret_path, size_t room, bool *ret_old);
 
 /* The nearest of the rows in a scope, by edits; NULL if none is near. */
 const struct setting *setting_nearest(const char *scope, const char *name);

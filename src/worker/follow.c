@@ -37,8 +37,8 @@ struct heard {
 static int64_t poll_interval(const struct follow *f)
 {
     const struct chain *c = &f->chain;
-    if (f->t->conf->chain.poll_ms > 0)
-        return f->t->conf->chain.poll_ms;
+    if (f->t->conf->chain.freshness_ms > 0)
+        return f->t->conf->chain.freshness_ms;
     if (c->n_near < 2)
         return POLL_LEAST_MS;
     const struct anchor *old = &c->near[0].at, *young = &c->near[c->n_near - 1].at;
@@ -156,7 +156,7 @@ static int64_t idle_ms(struct heard *heard, const struct follow *f)
         heard->pause_ms = pause * 2 < WANTED_MOST_MS ? pause * 2 : WANTED_MOST_MS;
         return pause < poll ? pause : poll;
     }
-    if (!heard->live || f->t->conf->chain.poll_ms > 0)
+    if (!heard->live || f->t->conf->chain.freshness_ms > 0)
         return poll;
     int64_t slow = poll * 5 / 2;
     return slow < FALLBACK_LEAST_MS  ? FALLBACK_LEAST_MS

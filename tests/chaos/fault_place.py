@@ -197,7 +197,7 @@ class Desk:
         self.chain, self.states = chain, states
         self.program = Trueup(folder)
         self.program.config = configs.write(folder / "trueup.yaml", configs.settings(
-            chain.world, chain.anvil.url, self.store.url, chain={"settle": SETTLE}, log={"level": "info"}))
+            chain.world, chain.anvil.url, self.store.url, chain={"finality": SETTLE}, log={"level": "info"}))
         self.settings = self.program.config.read_bytes()
         self.counts, self.calls = folder / "counts", folder / "calls"
 

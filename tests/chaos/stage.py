@@ -103,7 +103,7 @@ class Stage:
             endpoints.append({"name": f"n{i}", "url": p.url, "reader": self.reader,
                               "ws": p.url.replace("http", "ws", 1) if self.pushes and i == 0 else "off"})
         return configs.settings(self.world, "", self.store.url,
-                                chain={"settle": SETTLE, "endpoints": endpoints},
+                                chain={"finality": SETTLE, "endpoints": endpoints},
                                 wallets="listed" if self.listed else "seen",
                                 sweep={"interval": "200ms", "batch": self.batch},
                                 http={"listen": f"127.0.0.1:{self.web.port}"})

@@ -28,7 +28,7 @@ def wallets():
 
 def configured(chain, store, tmp_path, reader="auto", poll="100ms", **changes):
     settings = configs.settings(chain.world, chain.node.url, store.url, **changes)
-    settings["chain"].update(settle=SETTLE, poll=poll, multicall=chain.world.multicall3)
+    settings["chain"].update(finality=SETTLE, freshness=poll, multicall=chain.world.multicall3)
     settings["chain"]["endpoints"][0].update(ws=chain.node.ws, reader=reader)
     return configs.write(tmp_path / "trueup.yaml", settings)
 

@@ -115,7 +115,7 @@ def test_a_log_left_out_of_a_block_that_took_anothers_place(chain, store, trueup
     world, missed, before = chain.world, WALLETS[3], WALLETS[:10]
     with ScriptedProvider(forward=chain.anvil.url) as liar:
         trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
-            world, chain.anvil.url, store.url, terms=("held",), chain={"settle": "8", "endpoints": [
+            world, chain.anvil.url, store.url, terms=("held",), chain={"finality": "8", "endpoints": [
                 {"name": "liar", "url": liar.url, "ws": "off"},
                 {"name": "good", "url": chain.anvil.url, "ws": "off"}]}))
         started(trueup, store)
@@ -171,7 +171,7 @@ def test_an_event_of_before_it_was_kept_is_nobodys_fault(chain, store, trueup, c
     """A wallet is listed late, and first read at a finalized block far below what is synced: what
     happened in between is no drift, for nobody was asked to watch it."""
     world = chain.world
-    trueup.config = configured(wallets="listed", terms=("held",), chain={"settle": "40"},
+    trueup.config = configured(wallets="listed", terms=("held",), chain={"finality": "40"},
                                sweep={"interval": "100ms"})
     world.mint_all(WALLETS[:5], rng)
     chain.anvil.mine(50)

@@ -235,7 +235,7 @@ def test_the_day_is_spent(chain, store, trueup, with_endpoints, two):
     """The sweep stops first and says so once, live goes on; a restart does not give the units again;
     in the end nothing is asked, and that is said once too."""
     one, _ = two
-    with_endpoints({"one": one.url}, sweep={"interval": "100ms"}, chain={"poll": "300ms"},
+    with_endpoints({"one": one.url}, sweep={"interval": "100ms"}, chain={"freshness": "300ms"},
                    budget={"per_day": 140})
     mint_and_wait(chain, store, trueup, WALLETS[0], 20)
     chain.anvil.mine(4)

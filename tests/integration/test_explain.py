@@ -15,7 +15,7 @@ def explained(trueup, who):
 
 def test_each_verdict_in_its_words(chain, store, trueup, configured, rng):
     world = chain.world
-    trueup.config = configured(wallets="listed", chain={"settle": "2"})
+    trueup.config = configured(wallets="listed", chain={"finality": "2"})
     world.mint_all(WALLETS[:8], rng)
     world.staking.send("stakeMany", WALLETS[:4], [7] * 4)
     trueup.run("migrate")

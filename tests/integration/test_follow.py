@@ -356,7 +356,7 @@ def test_reorg(chain, store, follow, trueup, rng, depth, down):
     """The last blocks are replaced by others: what only they said is taken back, what the new ones say
     is read, and following and sweeping go on."""
     world = chain.world
-    follow(chain={"settle": DEPTH})
+    follow(chain={"finality": DEPTH})
     first_checkpoint(trueup, store)
     world.mint_all(WALLETS[:20], rng)
     at_rest(trueup, store, chain)
@@ -390,7 +390,7 @@ def test_reorg(chain, store, follow, trueup, rng, depth, down):
 
 def test_the_last_block_before_a_long_night_was_reorged(chain, store, follow, trueup, rng):
     """By the time of the restart the chain has finalized far above it: still the same chain."""
-    follow(chain={"settle": DEPTH})
+    follow(chain={"finality": DEPTH})
     first_checkpoint(trueup, store)
     chain.world.mint_all(WALLETS[:5], rng)
     synced(trueup, store, chain.rpc.number())
@@ -407,7 +407,7 @@ def test_the_last_block_before_a_long_night_was_reorged(chain, store, follow, tr
 def test_rollback(chain, store, follow, trueup, rng, down):
     """The chain is cut and grows anew: shorter at first than what we know."""
     world = chain.world
-    follow(chain={"settle": DEPTH})
+    follow(chain={"finality": DEPTH})
     first_checkpoint(trueup, store)
     world.mint_all(WALLETS[:20], rng)
     at_rest(trueup, store, chain)
@@ -428,7 +428,7 @@ def test_rollback(chain, store, follow, trueup, rng, down):
 
 def test_reorg_during_a_rescan_that_was_killed(chain, store, follow, trueup, rng):
     world = chain.world
-    follow(chain={"settle": DEPTH})
+    follow(chain={"finality": DEPTH})
     first_checkpoint(trueup, store)
     world.mint_all(WALLETS[:20], rng)
     at_rest(trueup, store, chain)
@@ -447,7 +447,7 @@ def test_reorg_during_a_rescan_that_was_killed(chain, store, follow, trueup, rng
 
 def test_another_chain_ends_the_daemon(chain, store, follow, trueup, rng):
     """A finalized block with another hash: exit 4 with the hint, and nothing of it in the table."""
-    follow(chain={"settle": 2})
+    follow(chain={"finality": 2})
     first_checkpoint(trueup, store)
     chain.world.mint_all(WALLETS[:5], rng)
     chain.anvil.mine(6)

@@ -64,7 +64,7 @@ def test_witnesses_that_went_bad_together(chain, store, trueup, configured):
     """All that the sweep had ever read were two wallets. When both went bad, each was the other's only
     witness: it was taken for a broken contract, and what was due since an upgrade was never done."""
     bad, good = WALLETS[:2], WALLETS[2:]
-    trueup.config = configured(chain={"settle": 10}, sweep={"interval": "100ms", "batch": 1})
+    trueup.config = configured(chain={"finality": 10}, sweep={"interval": "100ms", "batch": 1})
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
     chain.world.token.send("mintMany", bad, [5] * 2)
@@ -101,7 +101,7 @@ def test_a_fork_while_delegators_are_asked_for(chain, store, trueup, provider, t
     chain.world.token.send("mintMany", WALLETS, [500] * 10)
     chain.world.delegation.send("delegate", delegator, who, 100)
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
-        chain.world, provider.url, store.url, chain={"settle": 5}))
+        chain.world, provider.url, store.url, chain={"finality": 5}))
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
     asks = chain.world.delegation.selector("getDelegatorsList")[2:]

@@ -27,7 +27,7 @@ def live(chain, store, trueup, tmp_path):
     def start(*arguments, ws=None, url=None, poll="1h", **changes):
         settings = configs.settings(chain.world, url or chain.anvil.url, store.url, **changes)
         settings["chain"]["endpoints"][0]["ws"] = ws or chain.anvil.ws
-        settings["chain"]["poll"] = poll
+        settings["chain"]["freshness"] = poll
         trueup.config = configs.write(tmp_path / "trueup.yaml", settings)
         trueup.start(*arguments)
         trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
@@ -90,7 +90,7 @@ def test_without_a_socket_it_polls(chain, store, live, trueup, rng, ws):
 
 @on_sqlite
 def test_a_reorg_is_pushed(chain, store, live, trueup):
-    live(chain={"settle": 12})
+    live(chain={"finality": 12})
     trueup.until_log("subscription established")
     chain.world.token.send("mint", WALLETS[0], 5)
     read_at(trueup, store, WALLETS[0], chain.rpc.number())

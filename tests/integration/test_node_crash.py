@@ -38,7 +38,7 @@ def running(node, trueup, tmp_path):
     http, trueup.client = listening()
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
         node.world, node.url, store.url, http=http,
-        chain={"settle": SETTLE, "endpoints": [{"name": "local", "url": node.url, "ws": node.ws}]}))
+        chain={"finality": SETTLE, "endpoints": [{"name": "local", "url": node.url, "ws": node.ws}]}))
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
     trueup.until(lambda: trueup.client.answers() and len(trueup.workers()) == 4, "all workers")

@@ -167,7 +167,7 @@ def deployed(tmp_path_factory):
 @pytest.fixture
 def life(chain, store, trueup, provider, tmp_path, rng):  # noqa: F811
     chain.anvil.mine(SETTLE)
-    settings = configs.settings(chain.world, provider.url, store.url, chain={"settle": SETTLE})
+    settings = configs.settings(chain.world, provider.url, store.url, chain={"finality": SETTLE})
     settings["chain"]["endpoints"][0]["ws"] = chain.anvil.ws
     trueup.config = configs.write(tmp_path / "trueup.yaml", settings)
     trueup.env["TRUEUP_PARK_AFTER"] = "0"  # in one life a worker may be killed more often than in years

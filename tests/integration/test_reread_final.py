@@ -21,7 +21,7 @@ def settling(chain, store, trueup, provider, tmp_path):  # noqa: F811
     def start(sweep="1h", settle=DEPTH):
         chain.anvil.mine(DEPTH)
         trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
-            chain.world, provider.url, store.url, sweep={"interval": sweep}, chain={"settle": settle}))
+            chain.world, provider.url, store.url, sweep={"interval": sweep}, chain={"finality": settle}))
         trueup.start()
         trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "the first block")
         return trueup

@@ -217,6 +217,48 @@ static void test_ceilings(void **state)
     buf_free(&text);
 }
 
+/* --- names of the last edition --- */
+
+static void test_old_names(void **state)
+{
+    static char finality[] = "TRUEUP_CHAIN_SETTLE=7", freshness[] = "TRUEUP_CHAIN_FRESHNESS=3s";
+    char *environ_[] = {finality, freshness, NULL};
+    const char *file =
+        "store: sqlite:a.db\nchain:\n  poll: 5s\n  endpoints: [{url: 'http://n'}]\n"
+        "balances: [{name: a, terms: [{name: t, contract: "
+        "'0x18aAA7115705e8be94bfFEBDE57Af9BFc265B998', view: balanceOf(address)}]}]\n";
+    const struct conf_source_set from = {.file = "old.yaml", .environ_ = environ_};
+    struct conf_problems problems;
+    (void)state;
+    write_whole("old.yaml", file);
+    struct conf *c = conf_load(&from, &problems);
+    assert_non_null(c);
+    assert_int_equal(c->chain.finality, FINALITY_DEPTH);
+    assert_int_equal(c->chain.finality_depth, 7);
+    assert_int_equal(c->chain.freshness_ms, 3000); /* the environment's, over the file's old name */
+    assert_string_equal(conf_warnings(c),
+                        "environment TRUEUP_CHAIN_SETTLE: this setting is called "
+                        "TRUEUP_CHAIN_FINALITY now; the old name is taken in this edition\n"
+                        "old.yaml:3:3: chain.poll: this setting is called chain.freshness now; the "
+                        "old name is taken in this edition\n");
+    conf_free(c);
+    conf_problems_free(&problems);
+}
+
+static void test_old_and_new_name_in_the_environment(void **state)
+{
+    static char old[] = "TRUEUP_CHAIN_POLL=7s", new[] = "TRUEUP_CHAIN_FRESHNESS=3s";
+    char *environ_[] = {old, new, NULL};
+    const struct conf_source_set from = {.file = "old.yaml", .environ_ = environ_};
+    struct conf_problems problems;
+    (void)state;
+    assert_null(conf_load(&from, &problems));
+    assert_string_equal(buf_str(&problems.text),
+                        "environment TRUEUP_CHAIN_POLL: the same setting is given as "
+                        "TRUEUP_CHAIN_FRESHNESS, too; expected one of them\n");
+    conf_problems_free(&problems);
+}
+
 /* --- files that are right --- */
 
 static void test_every_setting_is_taken(void **state)
@@ -242,7 +284,7 @@ static void test_every_setting_is_taken(void **state)
     assert_string_equal(e[2].ws, "ws://[::1]:8546");
     assert_int_equal(c->chain.finality, FINALITY_DEPTH);
     assert_int_equal(c->chain.finality_depth, 12);
-    assert_int_equal(c->chain.poll_ms, 250);
+    assert_int_equal(c->chain.freshness_ms, 250);
     assert_int_equal(c->chain.anchor, ANCHOR_ARBSYS);
     assert_string_equal(c->store, "postgres://trueup:password@db/app?sslmode=disable");
     assert_int_equal(c->sweep.interval_ms, 300000);
@@ -302,7 +344,7 @@ static void test_defaults(void **state)
     assert_string_equal(c->chain.endpoints[0].price, "flat");
     assert_int_equal(c->chain.endpoints[0].reader, READER_AUTO);
     assert_int_equal(c->chain.finality, FINALITY_FINALIZED);
-    assert_int_equal(c->chain.poll_ms, 0);
+    assert_int_equal(c->chain.freshness_ms, 0);
     assert_int_equal(c->chain.anchor, ANCHOR_EVM);
     address_checksum(&c->chain.multicall, text);
     assert_string_equal(text, "0xcA11bde05977b3631167028862bE2a173976CA11");
@@ -797,6 +839,7 @@ static void test_ranges_at_their_edges(void **state)
 
 static void test_environment_names(void **state)
 {
+    bool old;
     (void)state;
     for (size_t i = 0; i < n_settings; i++) {
         struct buf name = BUF_INIT(200), path = BUF_INIT(200);
@@ -806,7 +849,7 @@ static void test_environment_names(void **state)
             buf_adds(&path, s[0] == '[' ? "3" : "");
         }
         setting_env_name(buf_str(&path), &name);
-        const struct setting *row = setting_by_env(buf_str(&name), found, sizeof found);
+        const struct setting *row = setting_by_env(buf_str(&name), found, sizeof found, &old);
         if (settings[i].kind->scalar) {
             assert_ptr_equal(row, &settings[i]);
             assert_string_equal(found, buf_str(&path));
@@ -817,12 +860,17 @@ static void test_environment_names(void **state)
         buf_free(&path);
     }
     char found[160];
-    assert_string_equal(setting_by_env("TRUEUP_SWEEP_INTERVAL", found, sizeof found)->path,
+    assert_string_equal(setting_by_env("TRUEUP_SWEEP_INTERVAL", found, sizeof found, &old)->path,
                         "sweep.interval");
-    assert_string_equal(setting_by_env("TRUEUP_STORE", found, sizeof found)->path, "store");
-    assert_null(setting_by_env("TRUEUP_SWEEP", found, sizeof found));
-    assert_null(setting_by_env("TRUEUP_BALANCES__TABLE", found, sizeof found));
-    assert_null(setting_by_env("TRUEUP_SWEEP_INTERVALS", found, sizeof found));
+    assert_string_equal(setting_by_env("TRUEUP_STORE", found, sizeof found, &old)->path, "store");
+    assert_false(old);
+    assert_string_equal(setting_by_env("TRUEUP_CHAIN_SETTLE", found, sizeof found, &old)->path,
+                        "chain.finality");
+    assert_true(old);
+    assert_string_equal(found, "chain.finality");
+    assert_null(setting_by_env("TRUEUP_SWEEP", found, sizeof found, &old));
+    assert_null(setting_by_env("TRUEUP_BALANCES__TABLE", found, sizeof found, &old));
+    assert_null(setting_by_env("TRUEUP_SWEEP_INTERVALS", found, sizeof found, &old));
 }
 
 static void test_rows_are_complete(void **state)
@@ -930,6 +978,8 @@ int main(void)
         cmocka_unit_test_setup(test_another_node_sets_the_files_aside, in_good),
         cmocka_unit_test_setup(test_replaced_value_needs_no_variable, in_good),
         cmocka_unit_test_setup(test_environment_and_aliases, in_good),
+        cmocka_unit_test_setup(test_old_names, in_empty_folder),
+        cmocka_unit_test_setup(test_old_and_new_name_in_the_environment, in_empty_folder),
         cmocka_unit_test_setup(test_token_alone, in_empty_folder),
         cmocka_unit_test_setup(test_token_is_checked, in_empty_folder),
         cmocka_unit_test_setup(test_naming_after_the_symbol, in_empty_folder),

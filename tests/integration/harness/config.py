@@ -43,7 +43,7 @@ def settings(world, node_url, store_url, *, wallets="seen", terms=tuple(VIEWS), 
              sweep=None, chain=None, balance=None, **more):
     """The whole file as a dict. `sweep`, `chain`, `balance` add to or replace what stands there."""
     return {
-        "chain": {"endpoints": [{"name": "local", "url": node_url, "ws": "off"}], "poll": "100ms",
+        "chain": {"endpoints": [{"name": "local", "url": node_url, "ws": "off"}], "freshness": "100ms",
                   **(chain or {})},
         "store": store_url,
         "balances": [{
