@@ -1,7 +1,9 @@
 #include "web/metrics.h"
+#include "base/mem.h"
 #include "web/status.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 struct metric {
@@ -10,7 +12,8 @@ struct metric {
     const char *labels; /* for the reference */
     const char *help;
     void (*write)(const struct metric *m, const struct health *h, struct buf *out);
-    enum cell cell; /* for those that are just one cell */
+    enum cell cell;       /* for those that are just one cell */
+    const char *old_name; /* of the last edition: given beside the new one; NULL: none */
 };
 
 /* ---- one sample ------------------------------------------------------------------------------ */
@@ -276,15 +279,15 @@ static void write_build(const struct metric *m, const struct health *h, struct b
 static const struct metric metrics[] = {
     {"trueup_head_block", "gauge", "", "The newest block known.", write_head, 0},
     {"trueup_synced_block", "gauge", "",
-     "The highest block whose logs have been answered; the least of all balances.", write_synced,
-     0},
+     "The highest block whose logs have been answered; the least of all balances.", write_synced, 0,
+     "trueup_covered_block"},
     {"trueup_finalized_block", "gauge", "", "The block the chain will not take back.",
-     write_finalized, 0},
+     write_finalized, 0, "trueup_settled_block"},
     {"trueup_checkpoint_block", "gauge", "balance",
      "The durable last_block in eth_indexer_checkpoints.", write_checkpoint, 0},
     {"trueup_rows", "gauge", "balance", "Rows in the table.", write_rows, 0},
-    {"trueup_unanchored_rows", "gauge", "balance",
-     "Rows without observed_block: not read at a anchored block yet.", write_unanchored, 0},
+    {"trueup_unanchored_rows", "gauge", "balance", "Rows without observed_block: not anchored yet.",
+     write_unanchored, 0, "trueup_unproven_rows"},
     {"trueup_oldest_row_age_seconds", "gauge", "balance",
      "Age of the row that was read longest ago (placeholders of 1970 included).", write_oldest, 0},
     {"trueup_row_age_seconds", "summary", "balance, quantile",
@@ -332,18 +335,35 @@ static const struct metric metrics[] = {
     {"trueup_build_info", "gauge", "version", "Always 1.", write_build, 0},
 };
 
+static void metric_write(const struct metric *m, const struct health *h, struct buf *out)
+{
+    size_t before = out->len;
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
+    size_t head = out->len;
+    m->write(m, h, out);
+    if (out->len == head && out->data) { /* nothing to say yet */
+        out->len = before;
+        out->data[before] = '\0';
+    }
+}
+
+/* The same samples under the name of the last edition, for dashboards that still ask for it. */
+static void metric_write_old(const struct metric *m, const struct health *h, struct buf *out)
+{
+    char help[128];
+    struct metric old = *m;
+    snprintf(help, sizeof help, "Deprecated: use %s.", m->name);
+    old.name = m->old_name;
+    old.help = help;
+    metric_write(&old, h, out);
+}
+
 void metrics_write(const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
-        const struct metric *m = &metrics[i];
-        size_t before = out->len;
-        buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
-        size_t head = out->len;
-        m->write(m, h, out);
-        if (out->len == head && out->data) { /* nothing to say yet */
-            out->len = before;
-            out->data[before] = '\0';
-        }
+    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
+        metric_write(&metrics[i], h, out);
+        if (metrics[i].old_name)
+            metric_write_old(&metrics[i], h, out);
     }
 }
 
@@ -356,7 +376,11 @@ void metrics_document(struct buf *out)
                   "Alerts that use these: `contrib/prometheus/alerts.yml`; a dashboard:\n"
                   "`contrib/grafana/trueup.json`.\n\n"
                   "| metric | type | labels | meaning |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
-        buf_addf(out, "| `%s` | %s | %s | %s |\n", metrics[i].name, metrics[i].type,
-                 metrics[i].labels, metrics[i].help);
+    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
+        const struct metric *m = &metrics[i];
+        buf_addf(out, "| `%s` | %s | %s | %s", m->name, m->type, m->labels, m->help);
+        if (m->old_name)
+            buf_addf(out, " In this edition also given as `%s`, which is deprecated.", m->old_name);
+        buf_adds(out, " |\n");
+    }
 }
