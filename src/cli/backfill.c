@@ -85,11 +85,11 @@ struct shown {
 static void looked(void *ctx, const struct history_progress *p)
 {
     struct shown *s = ctx;
-    const struct history *h = &s->f->history;
+    const struct history_scan *h = &s->f->history;
     progress_show(&s->looking, p->blocks, h->to - s->first + 1, p->requests);
 }
 
-static void read_some(void *ctx, const struct flights_progress *p, uint64_t total)
+static void read_some(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     struct shown *s = ctx;
     if (!s->reads) {
@@ -104,7 +104,7 @@ static void print_result(const struct backfill *f, const struct backfill_report 
                          bool json)
 {
     char took[CLOCK_TEXT];
-    const struct history *h = &f->history;
+    const struct history_scan *h = &f->history;
     uint64_t requests = r->history.requests + r->rows.requests;
     duration_text(took, ms);
     if (json)
@@ -127,7 +127,7 @@ static void print_result(const struct backfill *f, const struct backfill_report 
 
 static void hint_resume(const struct backfill *f, struct err *err)
 {
-    const struct history *h = &f->history;
+    const struct history_scan *h = &f->history;
     if (h->next <= h->to)
         err_hint(err, "run it again: it goes on at block %" PRIu64, h->next);
     else

@@ -20,7 +20,7 @@ int cli_fail(const struct err *err)
     fprintf(stderr, "trueup: %s\n", err->text);
     if (err->hint[0])
         fprintf(stderr, "hint: %s\n", err->hint);
-    return exit_status(err);
+    return worker_exit_status(err);
 }
 
 int cli_usage(const struct cli *cli, const char *fmt, ...)

@@ -54,7 +54,7 @@ static const char *cause_words(const char *cause)
     return cause;
 }
 
-static void tell_row(const struct story *s)
+static void tell_row(const struct explain *s)
 {
     char dec[U256_DEC_ROOM], then[CLOCK_TEXT];
     const struct store_row *r = &s->row;
@@ -86,7 +86,7 @@ static void tell_reading(const struct reading *r)
     fputs(r->status == READ_OK ? number(&r->sum, dec) : reading_status_name(r->status), stdout);
 }
 
-static void tell_chain(const struct tracked *b, const struct story *s)
+static void tell_chain(const struct tracked *b, const struct explain *s)
 {
     char hash[HASH_TEXT];
     hash_text(&s->at.hash, hash);
@@ -99,7 +99,7 @@ static void tell_chain(const struct tracked *b, const struct story *s)
     puts(".");
 }
 
-static void tell_quarantine(const struct story *s)
+static void tell_quarantine(const struct explain *s)
 {
     char then[WHEN_TEXT];
     const struct view_quarantine *q = &s->quarantine;
@@ -111,49 +111,49 @@ static void tell_quarantine(const struct story *s)
         printf("An event of block %" PRIu64 " waits to be answered until then.\n", q->event_block);
 }
 
-static void tell_pending(const struct story *s)
+static void tell_pending(const struct explain *s)
 {
-    if (s->row.observed_block < s->all_due)
+    if (s->row.observed_block < s->full_refresh)
         printf("An event in block %" PRIu64 " may have changed every row: all are read again, this "
                "one among them.\n",
-               s->all_due);
+               s->full_refresh);
     else
         printf("It is read again when block %" PRIu64 " has finalized.\n",
-               s->n_marks ? s->mark_block : s->row.blocknumber);
+               s->n_affected ? s->affected_block : s->row.blocknumber);
 }
 
-static void tell_verdict(const struct story *s)
+static void tell_verdict(const struct explain *s)
 {
     switch (s->verdict) {
-    case STORY_RIGHT:
+    case EXPLAIN_RIGHT:
         puts(s->row.observed_block > s->at.number ? "So it is right: it was read later than that."
                                                   : "So it is right.");
         break;
-    case STORY_NO_ROW:
+    case EXPLAIN_NO_ROW:
         puts("So nothing is missing: the balance's rule does not keep this wallet.");
         break;
-    case STORY_NEW:
+    case EXPLAIN_NEW:
         puts("The rule keeps it: its row appears with the next event that names it, or with the "
              "sweep once it is listed (trueup wallets add).");
         break;
-    case STORY_UNANCHORED:
+    case EXPLAIN_UNANCHORED:
         puts("So it is due: the sweep reads such rows first.");
         break;
-    case STORY_QUARANTINED:
+    case EXPLAIN_QUARANTINED:
         tell_quarantine(s);
         break;
-    case STORY_UNREADABLE:
+    case EXPLAIN_UNREADABLE:
         puts("So nothing can be said: the next read that fails puts it into quarantine.");
         break;
-    case STORY_PENDING:
+    case EXPLAIN_PENDING:
         fputs("So it is out of date, and known to be. ", stdout);
         tell_pending(s);
         break;
-    case STORY_BEHIND:
+    case EXPLAIN_BEHIND:
         puts("They differ, but that block is not synced yet: an event that says why may be on its "
              "way.");
         break;
-    case STORY_DRIFTED:
+    case EXPLAIN_DRIFTED:
         puts(
             "So it has drifted: no event that was answered says why. The sweep repairs it when its "
             "turn comes; trueup audit --fix does now.");
@@ -163,7 +163,7 @@ static void tell_verdict(const struct story *s)
 
 /* ---- what happened --------------------------------------------------------------------------- */
 
-static const struct view_drift *drift_of(const struct story *s, const struct view_change *c)
+static const struct view_drift *drift_of(const struct explain *s, const struct view_change *c)
 {
     for (size_t i = 0; i < s->n_drift; i++)
         if (s->drift[i].block == c->block && strcmp(s->drift[i].actual, c->new_) == 0)
@@ -191,7 +191,7 @@ static void tell_drift(const struct view_drift *d)
         printf("        drift: why is not known; the row had stood for %s\n", old);
 }
 
-static void tell_changes(const struct story *s)
+static void tell_changes(const struct explain *s)
 {
     char then[WHEN_TEXT];
     if (s->n_changes == 0) {
@@ -212,7 +212,7 @@ static void tell_changes(const struct story *s)
     }
 }
 
-static void tell(const struct tracked *b, const struct story *s)
+static void tell(const struct tracked *b, const struct explain *s)
 {
     char wallet[ADDRESS_TEXT];
     address_text(&s->wallet, wallet);
@@ -225,7 +225,7 @@ static void tell(const struct tracked *b, const struct story *s)
 
 /* ---- as JSON --------------------------------------------------------------------------------- */
 
-static const char *verdict_name(enum story_verdict v)
+static const char *verdict_name(enum explain_verdict v)
 {
     static const char *const names[] = {"right",      "no_row",      "new",
                                         "unanchored", "quarantined", "unreadable",
@@ -251,7 +251,7 @@ static void add_reading(struct buf *out, const struct reading *r)
         buf_adds(out, "null");
 }
 
-static void add_row(struct buf *out, const struct story *s)
+static void add_row(struct buf *out, const struct explain *s)
 {
     char dec[U256_DEC_ROOM], then[WHEN_TEXT];
     const struct store_row *r = &s->row;
@@ -269,7 +269,7 @@ static void add_row(struct buf *out, const struct story *s)
     buf_adds(out, "}");
 }
 
-static void add_chain(struct buf *out, const struct tracked *b, const struct story *s)
+static void add_chain(struct buf *out, const struct tracked *b, const struct explain *s)
 {
     char hash[HASH_TEXT];
     hash_text(&s->at.hash, hash);
@@ -284,7 +284,7 @@ static void add_chain(struct buf *out, const struct tracked *b, const struct sto
     buf_adds(out, "}}");
 }
 
-static void add_waiting(struct buf *out, const struct story *s)
+static void add_waiting(struct buf *out, const struct explain *s)
 {
     char then[WHEN_TEXT];
     if (s->quarantined) {
@@ -295,13 +295,13 @@ static void add_waiting(struct buf *out, const struct story *s)
             buf_addf(out, ",\"event_block\":%" PRIu64, s->quarantine.event_block);
         buf_adds(out, "}");
     }
-    if (s->n_marks > 0)
-        buf_addf(out, ",\"settles_at\":%" PRIu64, s->mark_block);
-    if (s->all_due > 0)
-        buf_addf(out, ",\"all_due\":%" PRIu64, s->all_due);
+    if (s->n_affected > 0)
+        buf_addf(out, ",\"settles_at\":%" PRIu64, s->affected_block);
+    if (s->full_refresh > 0)
+        buf_addf(out, ",\"all_due\":%" PRIu64, s->full_refresh);
 }
 
-static void add_past(struct buf *out, const struct story *s)
+static void add_past(struct buf *out, const struct explain *s)
 {
     char then[WHEN_TEXT];
     buf_adds(out, ",\"changes\":[");
@@ -330,7 +330,7 @@ static void add_past(struct buf *out, const struct story *s)
     buf_adds(out, "]");
 }
 
-static void print_json(const struct tracked *b, const struct story *s)
+static void print_json(const struct tracked *b, const struct explain *s)
 {
     enum { MOST = 256 * 1024 };
     char wallet[ADDRESS_TEXT];
@@ -352,9 +352,9 @@ static int explain_one(const struct cli *cli, struct tracker *t, struct tracked 
                        const address *wallet, struct err *err)
 {
     struct arena arena;
-    struct story s;
+    struct explain s;
     arena_init(&arena);
-    int rc = story_gather(t, b, wallet, &arena, &s, err);
+    int rc = explain_gather(t, b, wallet, &arena, &s, err);
     if (rc == 0 && cli_has(cli, "json"))
         print_json(b, &s);
     else if (rc == 0)

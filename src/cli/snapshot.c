@@ -71,7 +71,7 @@ static int write_row(void *ctx, const struct reading *r, const char *reason, str
                           wallet, dec);
 }
 
-static void show(void *ctx, const struct flights_progress *p, uint64_t total)
+static void show(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     struct out *o = ctx;
     progress_show(&o->progress, p->rows, total, p->requests);
@@ -97,7 +97,7 @@ static int find_block(struct tracker *t, uint64_t number, struct anchor *ret, st
 }
 
 static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
-                     struct flights_progress *ret, struct err *err)
+                     struct pipeline_progress *ret, struct err *err)
 {
     char what[80];
     struct snapshot s = {
@@ -115,7 +115,7 @@ static int take(struct tracker *t, const struct cli *cli, uint64_t number, struc
 {
     const char *name = cli_value(cli, "out");
     struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || cli_has(cli, "json")};
-    struct flights_progress done = {0};
+    struct pipeline_progress done = {0};
     struct anchor at;
     char took[CLOCK_TEXT];
     int64_t started = clock_ms();

@@ -16,12 +16,12 @@ const struct cli_option sweep_options[] = {
     {0},
 };
 
-static void show(void *ctx, const struct flights_progress *p, uint64_t total)
+static void show(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     progress_show(ctx, p->rows, total, p->requests);
 }
 
-static void print_result(const struct tracked *b, const struct flights_progress *p, int64_t ms,
+static void print_result(const struct tracked *b, const struct pipeline_progress *p, int64_t ms,
                          bool json)
 {
     char took[CLOCK_TEXT];
@@ -47,7 +47,7 @@ static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lea
                          int64_t max_age_ms, bool json, struct err *err)
 {
     struct progress progress;
-    struct flights_progress done = {0};
+    struct pipeline_progress done = {0};
     char what[80];
     int64_t started = clock_ms();
     snprintf(what, sizeof what, "sweep %s", b->conf->name);

@@ -3,23 +3,24 @@
 
 #include <stdlib.h>
 
-void dirty_add(struct dirty *d, const struct mark *m)
+void dirty_add(struct dirty *d, const struct affected *m)
 {
     if (d->n == d->room) {
         d->room = d->room ? d->room * 2 : 64;
         d->list = mem_grow(d->list, d->room, sizeof *d->list);
     }
     d->list[d->n++] = *m;
-    d->finalized = false;
+    d->sorted = false;
 }
 
-static int by_wallet(const void *a, const void *b)
+static int dirty_compare(const void *a, const void *b)
 {
-    return address_compare(&((const struct mark *)a)->wallet, &((const struct mark *)b)->wallet);
+    return address_compare(&((const struct affected *)a)->wallet,
+                           &((const struct affected *)b)->wallet);
 }
 
 /* The stronger of two marks of one wallet: the later event, the wider right to insert. */
-static void merge(struct mark *into, const struct mark *m)
+static void dirty_merge(struct affected *into, const struct affected *m)
 {
     if (m->has_event && (!into->has_event || m->event_block > into->event_block)) {
         into->has_event = true;
@@ -30,7 +31,7 @@ static void merge(struct mark *into, const struct mark *m)
 }
 
 /* As rows come that were asked for by key. */
-static bool in_order(const struct dirty *d)
+static bool dirty_is_sorted(const struct dirty *d)
 {
     for (size_t i = 1; i < d->n; i++)
         if (address_compare(&d->list[i - 1].wallet, &d->list[i].wallet) >= 0)
@@ -40,27 +41,27 @@ static bool in_order(const struct dirty *d)
 
 void dirty_sort_unique(struct dirty *d)
 {
-    if (d->finalized || d->n == 0) {
-        d->finalized = true;
+    if (d->sorted || d->n == 0) {
+        d->sorted = true;
         return;
     }
-    if (!in_order(d))
-        qsort(d->list, d->n, sizeof *d->list, by_wallet);
+    if (!dirty_is_sorted(d))
+        qsort(d->list, d->n, sizeof *d->list, dirty_compare);
     size_t kept = 0;
     for (size_t i = 1; i < d->n; i++) {
         if (address_equal(&d->list[kept].wallet, &d->list[i].wallet))
-            merge(&d->list[kept], &d->list[i]);
+            dirty_merge(&d->list[kept], &d->list[i]);
         else
             d->list[++kept] = d->list[i];
     }
     d->n = kept + 1;
-    d->finalized = true;
+    d->sorted = true;
 }
 
 void dirty_clear(struct dirty *d)
 {
     d->n = 0;
-    d->finalized = false;
+    d->sorted = false;
 }
 
 void dirty_free(struct dirty *d)

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct mark {
+struct affected {
     address wallet;
     bool has_event;
     uint64_t event_block;
@@ -21,12 +21,12 @@ struct mark {
 };
 
 struct dirty {
-    struct mark *list;
+    struct affected *list;
     size_t n, room;
-    bool finalized; /* sorted and unique */
+    bool sorted; /* sorted and unique */
 };
 
-void dirty_add(struct dirty *d, const struct mark *m);
+void dirty_add(struct dirty *d, const struct affected *m);
 void dirty_sort_unique(struct dirty *d);
 void dirty_clear(struct dirty *d); /* keeps the memory */
 void dirty_free(struct dirty *d);

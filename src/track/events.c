@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static int add_contract(struct trigger_filter *f, const address *a, struct err *err)
+static int events_add_contract(struct trigger_filter *f, const address *a, struct err *err)
 {
     size_t n = f->filter.n_contracts;
     for (size_t i = 0; i < n; i++)
@@ -17,7 +17,7 @@ static int add_contract(struct trigger_filter *f, const address *a, struct err *
     return 0;
 }
 
-static int add_topic(struct trigger_filter *f, const hash32 *topic, struct err *err)
+static int events_add_topic(struct trigger_filter *f, const hash32 *topic, struct err *err)
 {
     size_t n = f->filter.n_topics;
     for (size_t i = 0; i < n; i++)
@@ -39,34 +39,34 @@ int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_
     for (size_t k = 0; k < n; k++) {
         const struct conf_balance *conf = b[k].conf;
         for (size_t i = 0; i < conf->n_triggers; i++)
-            if (add_contract(f, &conf->triggers[i].contract, err) < 0 ||
-                add_topic(f, &conf->triggers[i].event.hash, err) < 0)
+            if (events_add_contract(f, &conf->triggers[i].contract, err) < 0 ||
+                events_add_topic(f, &conf->triggers[i].event.hash, err) < 0)
                 return -1;
     }
     return 0;
 }
 
-void named_clear(struct named *n)
+void affected_set_clear(struct affected_set *n)
 {
     dirty_clear(&n->dirty);
     fanout_clear(&n->fanout);
     n->all_block = 0;
 }
 
-void named_free(struct named *n)
+void affected_set_free(struct affected_set *n)
 {
     dirty_free(&n->dirty);
     fanout_free(&n->fanout);
 }
 
-enum store_insert events_insert(const struct tracked *b)
+enum store_insert events_insert_rule(const struct tracked *b)
 {
     return b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED : INSERT_ALWAYS;
 }
 
-static void mark_source(const struct tracked *b, const struct conf_trigger *trigger,
-                        const struct conf_source *source, const struct event_log *log,
-                        struct named *named)
+static void events_add_source(const struct tracked *b, const struct conf_trigger *trigger,
+                              const struct conf_source *source, const struct event_log *log,
+                              struct affected_set *affected)
 {
     address wallet;
     if (!event_address(log, &trigger->event, source->param, &wallet))
@@ -77,19 +77,19 @@ static void mark_source(const struct tracked *b, const struct conf_trigger *trig
                                  .block = log->block,
                                  .block_hash = log->block_hash};
         memcpy(ask.selector, source->view.selector, sizeof ask.selector);
-        fanout_add(&named->fanout, &ask);
+        fanout_add(&affected->fanout, &ask);
         return;
     }
     /* The zero address is where tokens come from and go to; it is nobody's wallet. */
     if (!address_is_zero(&wallet))
-        dirty_add(&named->dirty, &(struct mark){.wallet = wallet,
-                                                .has_event = true,
-                                                .event_block = log->block,
-                                                .insert = events_insert(b)});
+        dirty_add(&affected->dirty, &(struct affected){.wallet = wallet,
+                                                       .has_event = true,
+                                                       .event_block = log->block,
+                                                       .insert = events_insert_rule(b)});
 }
 
-void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
-                 struct named *named)
+void events_collect(const struct tracked *b, const struct event_log *logs, size_t n,
+                    struct affected_set *affected)
 {
     for (size_t l = 0; l < n; l++) {
         for (size_t i = 0; i < b->conf->n_triggers; i++) {
@@ -97,9 +97,9 @@ void events_mark(const struct tracked *b, const struct event_log *logs, size_t n
             if (!event_matches(&logs[l], &trigger->contract, &trigger->event))
                 continue;
             for (size_t k = 0; k < trigger->n_sources; k++)
-                mark_source(b, trigger, &trigger->sources[k], &logs[l], named);
-            if (trigger->all && logs[l].block > named->all_block)
-                named->all_block = logs[l].block;
+                events_add_source(b, trigger, &trigger->sources[k], &logs[l], affected);
+            if (trigger->all && logs[l].block > affected->all_block)
+                affected->all_block = logs[l].block;
         }
     }
 }

@@ -24,19 +24,19 @@ int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_
 
 /* What logs name for one balance: wallets, lists of wallets still to be asked for, and the block
  * from which every row is due (`wallets: all`; 0 if none). */
-struct named {
+struct affected_set {
     struct dirty dirty;
     struct fanout fanout;
     uint64_t all_block;
 };
-void named_clear(struct named *n);
-void named_free(struct named *n);
+void affected_set_clear(struct affected_set *n);
+void affected_set_free(struct affected_set *n);
 
 /* Adds what the logs name for this balance, tracked or not. */
-void events_mark(const struct tracked *b, const struct event_log *logs, size_t n,
-                 struct named *named);
+void events_collect(const struct tracked *b, const struct event_log *logs, size_t n,
+                    struct affected_set *affected);
 /* How a wallet named by an event may be inserted under the balance's rule. */
-enum store_insert events_insert(const struct tracked *b);
+enum store_insert events_insert_rule(const struct tracked *b);
 
 /* Sorts the marks and drops those of wallets that are not tracked. */
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,

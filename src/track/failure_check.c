@@ -6,8 +6,8 @@
 
 enum { MANY = 8, ROWS_LOOKED_AT = 64 };
 
-/* The rule of proportion alone: are `failed` of `read` so many that witnesses are wanted? */
-static bool judge_wants_witnesses(size_t failed, size_t read)
+/* The rule of proportion alone: are `failed` of `read` so many that controls are wanted? */
+static bool failure_check_is_wanted(size_t failed, size_t read)
 {
     if (failed == 0)
         return false;
@@ -15,7 +15,7 @@ static bool judge_wants_witnesses(size_t failed, size_t read)
 }
 
 /* The term on which the most wallets fail, if that is suspiciously many; else −1. */
-static int suspicious_term(const struct step *s, const struct reading *readings)
+static int failure_check_suspicious_term(const struct step *s, const struct reading *readings)
 {
     size_t failed[READ_TERMS_MAX] = {0};
     int worst = -1;
@@ -23,12 +23,13 @@ static int suspicious_term(const struct step *s, const struct reading *readings)
         if (readings[i].status != READ_OK && readings[i].failed_term >= 0)
             failed[readings[i].failed_term]++;
     for (size_t t = 0; t < s->balance->shape.n_terms; t++)
-        if (judge_wants_witnesses(failed[t], s->n) && (worst < 0 || failed[t] > failed[worst]))
+        if (failure_check_is_wanted(failed[t], s->n) && (worst < 0 || failed[t] > failed[worst]))
             worst = (int)t;
     return worst;
 }
 
-static bool among_failing(const struct step *s, const struct reading *readings, const address *w)
+static bool failure_check_has_failed(const struct step *s, const struct reading *readings,
+                                     const address *w)
 {
     for (size_t i = 0; i < s->n; i++)
         if (address_equal(&readings[i].wallet, w))
@@ -37,18 +38,19 @@ static bool among_failing(const struct step *s, const struct reading *readings, 
 }
 
 /* Anchored rows of the table from a key on. */
-static int add_rows(struct tracker *t, const struct step *s, const struct reading *readings,
-                    const address *after, struct arena *arena, struct controls *found,
-                    struct err *err)
+static int failure_check_add_rows(struct tracker *t, const struct step *s,
+                                  const struct reading *readings, const address *after,
+                                  struct arena *arena, struct control_wallets *found,
+                                  struct err *err)
 {
     struct store_stale *rows;
     size_t n;
     if (store_next_by_key(t->store, &s->balance->store, after, 0, ROWS_LOOKED_AT, arena, &rows, &n,
                           err) < 0)
         return -1;
-    for (size_t i = 0; i < n && found->n < CONTROLS; i++)
-        if (!rows[i].unanchored && !among_failing(s, readings, &rows[i].wallet))
-            controls_remember(found, &rows[i].wallet);
+    for (size_t i = 0; i < n && found->n < CONTROL_WALLETS; i++)
+        if (!rows[i].unanchored && !failure_check_has_failed(s, readings, &rows[i].wallet))
+            control_wallets_add(found, &rows[i].wallet);
     return 0;
 }
 
@@ -56,34 +58,37 @@ static int add_rows(struct tracker *t, const struct step *s, const struct readin
  * anchored rows of the table, first those behind the step's own. None of them is one of the
  * failing. Those remembered are half of them at most: they may be few, and may have gone bad
  * together. */
-static int find_witnesses(struct tracker *t, const struct step *s, const struct reading *readings,
-                          struct arena *arena, address *ret, size_t *ret_n, struct err *err)
+static int failure_check_find_controls(struct tracker *t, const struct step *s,
+                                       const struct reading *readings, struct arena *arena,
+                                       address *ret, size_t *ret_n, struct err *err)
 {
-    struct controls found = {0};
-    for (size_t i = 0; i < s->n && found.n < CONTROLS; i++)
+    struct control_wallets found = {0};
+    for (size_t i = 0; i < s->n && found.n < CONTROL_WALLETS; i++)
         if (readings[i].status == READ_OK)
-            controls_remember(&found, &readings[i].wallet);
-    const struct controls *known = &s->balance->controls;
-    for (size_t i = 0; i < known->n && found.n < CONTROLS / 2; i++)
-        if (!among_failing(s, readings, &known->wallets[i]))
-            controls_remember(&found, &known->wallets[i]);
-    if (found.n < CONTROLS && t->store &&
-        (add_rows(t, s, readings, &readings[0].wallet, arena, &found, err) < 0 ||
-         (found.n < CONTROLS && add_rows(t, s, readings, NULL, arena, &found, err) < 0)))
+            control_wallets_add(&found, &readings[i].wallet);
+    const struct control_wallets *known = &s->balance->control_wallets;
+    for (size_t i = 0; i < known->n && found.n < CONTROL_WALLETS / 2; i++)
+        if (!failure_check_has_failed(s, readings, &known->wallets[i]))
+            control_wallets_add(&found, &known->wallets[i]);
+    if (found.n < CONTROL_WALLETS && t->store &&
+        (failure_check_add_rows(t, s, readings, &readings[0].wallet, arena, &found, err) < 0 ||
+         (found.n < CONTROL_WALLETS &&
+          failure_check_add_rows(t, s, readings, NULL, arena, &found, err) < 0)))
         return -1;
     memcpy(ret, found.wallets, found.n * sizeof *ret);
     *ret_n = found.n;
     return 0;
 }
 
-static int by_wallet(const void *a, const void *b)
+static int failure_check_compare(const void *a, const void *b)
 {
     return address_compare(a, b);
 }
 
-/* Reads the failing wallets and the witnesses in one go. */
-static int read_again(struct tracker *t, const struct step *s, const address *wallets, size_t n,
-                      struct reading *readings, struct step_report *report, struct err *err)
+/* Reads the failing wallets and the controls in one go. */
+static int failure_check_read_again(struct tracker *t, const struct step *s, const address *wallets,
+                                    size_t n, struct reading *readings, struct step_report *report,
+                                    struct err *err)
 {
     struct read_ask ask = {.shape = &s->balance->shape,
                            .at = s->at,
@@ -106,7 +111,8 @@ static int read_again(struct tracker *t, const struct step *s, const address *wa
     return 0;
 }
 
-static const struct reading *find_reading(const struct reading *list, size_t n, const address *w)
+static const struct reading *failure_check_find_reading(const struct reading *list, size_t n,
+                                                        const address *w)
 {
     for (size_t i = 0; i < n; i++)
         if (address_equal(&list[i].wallet, w))
@@ -114,7 +120,8 @@ static const struct reading *find_reading(const struct reading *list, size_t n, 
     return NULL;
 }
 
-static void broken(const struct step *s, int term, const char *because, struct step_report *report)
+static void failure_check_set_broken(const struct step *s, int term, const char *because,
+                                     struct step_report *report)
 {
     report->end = STEP_BROKEN;
     err_set(&report->why, ERR_FAILED, "term \"%s\" of balance \"%s\" fails for everybody (%s)",
@@ -123,59 +130,61 @@ static void broken(const struct step *s, int term, const char *because, struct s
                            "this chain? nothing is written meanwhile");
 }
 
-/* The verdict: how many witnesses still answer on their term. Takes over what was read again. */
-static void weigh(const struct step *s, int term, const struct reading *again, size_t n,
-                  const address *witnesses, size_t n_witnesses, struct reading *readings,
-                  struct step_report *report)
+/* The verdict: how many controls still answer on their term. Takes over what was read again. */
+static void failure_check_weigh(const struct step *s, int term, const struct reading *again,
+                                size_t n, const address *controls, size_t n_controls,
+                                struct reading *readings, struct step_report *report)
 {
     size_t answered = 0;
-    for (size_t i = 0; i < n_witnesses; i++) {
-        const struct reading *r = find_reading(again, n, &witnesses[i]);
+    for (size_t i = 0; i < n_controls; i++) {
+        const struct reading *r = failure_check_find_reading(again, n, &controls[i]);
         answered += r && r->status == READ_OK;
     }
     if (answered == 0) {
-        const struct reading *one = find_reading(again, n, &witnesses[0]);
+        const struct reading *one = failure_check_find_reading(again, n, &controls[0]);
         char wallet[ADDRESS_TEXT], because[160];
-        address_text(&witnesses[0], wallet);
+        address_text(&controls[0], wallet);
         snprintf(because, sizeof because, "wallets that were read well lately fail too, %s: %s",
                  wallet, one ? reading_status_name(one->status) : "not read");
-        broken(s, term, because, report);
+        failure_check_set_broken(s, term, because, report);
         return;
     }
     for (size_t i = 0; i < s->n; i++) {
-        const struct reading *r =
-            readings[i].status == READ_OK ? NULL : find_reading(again, n, &readings[i].wallet);
+        const struct reading *r = readings[i].status == READ_OK
+                                      ? NULL
+                                      : failure_check_find_reading(again, n, &readings[i].wallet);
         if (r)
             readings[i] = *r;
     }
 }
 
-int judge(struct tracker *t, const struct step *s, struct reading *readings, struct arena *arena,
-          struct step_report *report, struct err *err)
+int failure_check_run(struct tracker *t, const struct step *s, struct reading *readings,
+                      struct arena *arena, struct step_report *report, struct err *err)
 {
-    int term = suspicious_term(s, readings);
+    int term = failure_check_suspicious_term(s, readings);
     if (term < 0)
         return 0;
-    address witnesses[CONTROLS];
-    size_t n_witnesses;
-    if (find_witnesses(t, s, readings, arena, witnesses, &n_witnesses, err) < 0)
+    address controls[CONTROL_WALLETS];
+    size_t n_controls;
+    if (failure_check_find_controls(t, s, readings, arena, controls, &n_controls, err) < 0)
         return -1;
-    if (n_witnesses == 0) {
-        broken(s, term, "and no wallet is known that was read well before", report);
+    if (n_controls == 0) {
+        failure_check_set_broken(s, term, "and no wallet is known that was read well before",
+                                 report);
         return 0;
     }
-    address *wallets = arena_alloc(arena, (s->n + n_witnesses) * sizeof *wallets);
+    address *wallets = arena_alloc(arena, (s->n + n_controls) * sizeof *wallets);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++)
         if (readings[i].status != READ_OK)
             wallets[n++] = readings[i].wallet;
-    memcpy(wallets + n, witnesses, n_witnesses * sizeof *wallets);
-    n += n_witnesses;
-    qsort(wallets, n, sizeof *wallets, by_wallet);
+    memcpy(wallets + n, controls, n_controls * sizeof *wallets);
+    n += n_controls;
+    qsort(wallets, n, sizeof *wallets, failure_check_compare);
     struct reading *again = arena_alloc(arena, n * sizeof *again);
-    if (read_again(t, s, wallets, n, again, report, err) < 0)
+    if (failure_check_read_again(t, s, wallets, n, again, report, err) < 0)
         return -1;
     if (report->end == STEP_DONE)
-        weigh(s, term, again, n, witnesses, n_witnesses, readings, report);
+        failure_check_weigh(s, term, again, n, controls, n_controls, readings, report);
     return 0;
 }

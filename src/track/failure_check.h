@@ -14,7 +14,7 @@
 
 /* report->end becomes STEP_BROKEN or STEP_MOVED, or stays STEP_DONE: then the readings may be
  * applied; those re-read are updated in place. −1 when a request failed. */
-int judge(struct tracker *t, const struct step *s, struct reading *readings, struct arena *arena,
-          struct step_report *report, struct err *err);
+int failure_check_run(struct tracker *t, const struct step *s, struct reading *readings,
+                      struct arena *arena, struct step_report *report, struct err *err);
 
 #endif

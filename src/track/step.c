@@ -23,19 +23,19 @@ void step_close(struct step_work *w)
 
 int step_files_drift(struct tracker *t, struct step *s, struct err *err)
 {
-    s->files_drift = all_due_get(t, s->balance, &s->explained_below, err) == 0;
+    s->files_drift = full_refresh_get(t, s->balance, &s->explained_below, err) == 0;
     return s->files_drift ? 0 : -1;
 }
 
 /* ---- read ------------------------------------------------------------------------------------ */
 
-static struct read_ask ask_of(const struct tracker *t, struct step_work *w)
+static struct read_ask step_make_ask(const struct tracker *t, struct step_work *w)
 {
     const struct step *s = &w->step;
     address *wallets = arena_alloc(&w->arena, s->n * sizeof *wallets);
     w->readings = arena_alloc(&w->arena, s->n * sizeof *w->readings);
     for (size_t i = 0; i < s->n; i++)
-        wallets[i] = s->marks[i].wallet;
+        wallets[i] = s->affected[i].wallet;
     return (struct read_ask){.shape = &s->balance->shape,
                              .at = s->at,
                              .chain_id = t->chain_id,
@@ -47,11 +47,11 @@ static struct read_ask ask_of(const struct tracker *t, struct step_work *w)
 
 int step_begin(struct tracker *t, struct step_work *w, struct read **ret, struct err *err)
 {
-    struct read_ask ask = ask_of(t, w);
+    struct read_ask ask = step_make_ask(t, w);
     return reads_begin(t->reads, &ask, w->readings, ret, err);
 }
 
-static int take_report(struct step_work *w, const struct read_report *read, struct err *err)
+static int step_take_report(struct step_work *w, const struct read_report *read, struct err *err)
 {
     w->report.requests += read->requests;
     w->report.why = read->why;
@@ -71,13 +71,14 @@ static int take_report(struct step_work *w, const struct read_report *read, stru
     return 0;
 }
 
-int step_judge(struct tracker *t, struct step_work *w, const struct read_report *read,
-               struct err *err)
+int step_check_failures(struct tracker *t, struct step_work *w, const struct read_report *read,
+                        struct err *err)
 {
-    if (take_report(w, read, err) < 0)
+    if (step_take_report(w, read, err) < 0)
         return -1;
-    return w->report.end == STEP_DONE ? judge(t, &w->step, w->readings, &w->arena, &w->report, err)
-                                      : 0;
+    return w->report.end == STEP_DONE
+               ? failure_check_run(t, &w->step, w->readings, &w->arena, &w->report, err)
+               : 0;
 }
 
 /* ---- write ----------------------------------------------------------------------------------- */
@@ -89,14 +90,14 @@ const char *step_reason(const struct tracked *b, const struct reading *r, struct
 }
 
 /* Parts the readings into values and failures, both still in key order. */
-static void fill_batch(const struct step *s, const struct reading *readings, struct arena *arena,
-                       struct store_batch *b)
+static void step_fill_batch(const struct step *s, const struct reading *readings,
+                            struct arena *arena, struct store_batch *b)
 {
     struct store_write *writes = arena_alloc(arena, s->n * sizeof *writes);
     struct store_failure *failures = arena_alloc(arena, s->n * sizeof *failures);
     struct store_dirty *dirty = arena_alloc(arena, (s->unfinalized ? s->n : 0) * sizeof *dirty);
     for (size_t i = 0; i < s->n; i++) {
-        const struct mark *m = &s->marks[i];
+        const struct affected *m = &s->affected[i];
         const struct reading *r = &readings[i];
         if (r->status == READ_OK && s->unfinalized)
             dirty[b->n_dirty++] = (struct store_dirty){m->wallet, s->at.number, s->at.hash};
@@ -118,8 +119,8 @@ static void fill_batch(const struct step *s, const struct reading *readings, str
     b->dirty = dirty;
 }
 
-static void note_drift(struct step_work *w, const struct store_batch *b,
-                       const struct store_old *olds)
+static void step_collect_drifts(struct step_work *w, const struct store_batch *b,
+                                const struct store_old *olds)
 {
     for (size_t i = 0; i < b->n_writes; i++)
         if (olds[i].drifted)
@@ -141,11 +142,11 @@ int step_write(struct step_work *w, struct store *store, struct err *err)
                                 .checkpoint = s->checkpoint,
                                 .files_drift = s->files_drift,
                                 .explained_below = s->explained_below};
-    fill_batch(s, w->readings, &w->arena, &batch);
+    step_fill_batch(s, w->readings, &w->arena, &batch);
     if (store_apply(store, &batch, &w->arena, &w->report.applied, err) < 0)
         return -1;
     if (w->report.applied.drifted > 0)
-        note_drift(w, &batch, w->report.applied.olds);
+        step_collect_drifts(w, &batch, w->report.applied.olds);
     w->report.applied.olds = NULL; /* goes with the arena */
     if (w->report.applied.anchor_gone) {
         w->report.end = STEP_MOVED;
@@ -156,41 +157,41 @@ int step_write(struct step_work *w, struct store *store, struct err *err)
 }
 
 /* The last of them will do as witnesses, and are found without a look at all. */
-static void remember_controls(const struct step_work *w)
+static void step_remember_controls(const struct step_work *w)
 {
     size_t found = 0;
-    for (size_t i = w->step.n; i-- > 0 && found < CONTROLS;) {
+    for (size_t i = w->step.n; i-- > 0 && found < CONTROL_WALLETS;) {
         if (w->readings[i].status != READ_OK)
             continue;
-        controls_remember(&w->step.balance->controls, &w->readings[i].wallet);
+        control_wallets_add(&w->step.balance->control_wallets, &w->readings[i].wallet);
         found++;
     }
 }
 
-void step_wrote(const struct step_work *w)
+void step_on_written(const struct step_work *w)
 {
     const struct store_applied *a = &w->report.applied;
     if (w->report.end != STEP_DONE)
         return;
     counters_add(CELL_REFRESHED + w->step.cause, a->inserted + a->changed + a->refreshed);
     counters_add(CELL_CHANGED, a->changed);
-    remember_controls(w);
+    step_remember_controls(w);
 }
 
 /* ---- the whole story ------------------------------------------------------------------------- */
 
-static int run_in(struct tracker *t, struct step_work *w, struct err *err)
+static int step_run_stages(struct tracker *t, struct step_work *w, struct err *err)
 {
     if (w->step.n > 0) {
         struct read_report read;
-        struct read_ask ask = ask_of(t, w);
+        struct read_ask ask = step_make_ask(t, w);
         if (reads_run(t->reads, &ask, w->readings, &read, err) < 0 ||
-            step_judge(t, w, &read, err) < 0)
+            step_check_failures(t, w, &read, err) < 0)
             return -1;
     }
     if (w->report.end == STEP_DONE && step_write(w, t->store, err) < 0)
         return -1;
-    step_wrote(w);
+    step_on_written(w);
     /* Written is written: where the cause cannot be found out, the record says so. */
     struct err ignored = {0};
     drift_find_causes(t, w->step.balance, &w->drifts, &ignored);
@@ -201,7 +202,7 @@ int step_run(struct tracker *t, const struct step *s, struct step_report *ret, s
 {
     struct step_work w;
     step_open(&w, s);
-    int rc = run_in(t, &w, err);
+    int rc = step_run_stages(t, &w, err);
     if (rc == 0)
         *ret = w.report;
     step_close(&w);

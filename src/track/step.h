@@ -17,7 +17,7 @@ struct step {
     struct tracked *balance;
     enum store_cause cause;
     struct anchor at;
-    const struct mark *marks; /* finalized: unique, in key order */
+    const struct affected *affected; /* finalized: unique, in key order */
     size_t n;
     enum rpc_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */
@@ -67,11 +67,11 @@ void step_open(struct step_work *w, const struct step *s);
 void step_close(struct step_work *w);
 /* w is the read's user, and stays where it is until the read has ended. */
 int step_begin(struct tracker *t, struct step_work *w, struct read **ret, struct err *err);
-int step_judge(struct tracker *t, struct step_work *w, const struct read_report *read,
-               struct err *err);
+int step_check_failures(struct tracker *t, struct step_work *w, const struct read_report *read,
+                        struct err *err);
 /* May run in another thread, with a store of its own: it touches nothing but w and the store. */
 int step_write(struct step_work *w, struct store *store, struct err *err);
-void step_wrote(const struct step_work *w);
+void step_on_written(const struct step_work *w);
 
 /* Why a reading is no number: "held: reverted"; in the arena. */
 const char *step_reason(const struct tracked *b, const struct reading *r, struct arena *arena);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum store_tracking tracking_of(enum conf_wallets w)
+static enum store_tracking tracker_map_wallets_rule(enum conf_wallets w)
 {
     switch (w) {
     case WALLETS_SEEN:
@@ -22,15 +22,15 @@ static enum store_tracking tracking_of(enum conf_wallets w)
     return STORE_QUERY;
 }
 
-static void describe_balance(const struct conf *conf, const struct conf_balance *b,
-                             struct tracked *ret)
+static void tracker_describe_balance(const struct conf *conf, const struct conf_balance *b,
+                                     struct tracked *ret)
 {
     *ret = (struct tracked){
         .conf = b,
         .store = {.name = b->name,
                   .table = b->table,
                   .checkpoint = b->checkpoint,
-                  .tracking = tracking_of(b->wallets),
+                  .tracking = tracker_map_wallets_rule(b->wallets),
                   .query = b->query,
                   .terms_print = b->terms_print,
                   .rules_print = b->rules_print},
@@ -47,7 +47,7 @@ int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *
     struct tracker t = {.conf = conf, .n_balances = conf->n_balances};
     t.balances = mem_zero(conf->n_balances, sizeof *t.balances);
     for (size_t i = 0; i < conf->n_balances; i++)
-        describe_balance(conf, &conf->balances[i], &t.balances[i]);
+        tracker_describe_balance(conf, &conf->balances[i], &t.balances[i]);
     if ((needs & NEEDS_NODE) &&
         (rpc_open(conf, &t.node, err) < 0 || reads_open(t.node, &t.reads, err) < 0)) {
         tracker_close(&t);
@@ -85,23 +85,23 @@ int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *er
     arena_init(&arena);
     int rc = store_migrate(t->store, tracker_store_balances(t, &arena), t->n_balances, ret, err);
     if (rc == 0)
-        rc = rescan_what_others_passed(t, err);
+        rc = rescan_check_others(t, err);
     arena_free(&arena);
     return rc;
 }
 
-void controls_remember(struct controls *c, const address *wallet)
+void control_wallets_add(struct control_wallets *c, const address *wallet)
 {
     for (size_t i = 0; i < c->n; i++)
         if (address_equal(&c->wallets[i], wallet))
             return;
     c->wallets[c->next] = *wallet;
-    c->next = (c->next + 1) % CONTROLS;
-    if (c->n < CONTROLS)
+    c->next = (c->next + 1) % CONTROL_WALLETS;
+    if (c->n < CONTROL_WALLETS)
         c->n++;
 }
 
-int chain_is_another(struct err *err, const char *fmt, ...)
+int tracker_err_other_chain(struct err *err, const char *fmt, ...)
 {
     char words[400];
     va_list ap;
@@ -116,8 +116,8 @@ int chain_is_another(struct err *err, const char *fmt, ...)
 }
 
 /* Compares one fact with what the store remembers; remembers it when there is nothing yet. */
-static int same_as_stored(struct tracker *t, const char *key, const char *name, const char *now,
-                          struct err *err)
+static int tracker_check_stored(struct tracker *t, const char *key, const char *name,
+                                const char *now, struct err *err)
 {
     struct arena arena;
     const char *before;
@@ -126,14 +126,15 @@ static int same_as_stored(struct tracker *t, const char *key, const char *name, 
     if (rc == 0 && !before)
         rc = store_state_set(t->store, key, now, err);
     else if (rc == 0 && strcmp(before, now) != 0)
-        rc = chain_is_another(err, "%s is %s, but the store holds rows of %s", name, now, before);
+        rc = tracker_err_other_chain(err, "%s is %s, but the store holds rows of %s", name, now,
+                                     before);
     arena_free(&arena);
     return rc;
 }
 
 /* What the store remembers, so that an endpoint that is elsewhere is told from those that are not.
  */
-static int expect_as_stored(struct tracker *t, struct err *err)
+static int tracker_load_expected(struct tracker *t, struct err *err)
 {
     struct arena arena;
     const char *id_text = NULL, *genesis_text = NULL;
@@ -157,7 +158,7 @@ int tracker_identify(struct tracker *t, struct err *err)
     uint64_t id;
     hash32 genesis;
     char id_text[24], genesis_text[HASH_TEXT];
-    if (t->store && expect_as_stored(t, err) < 0)
+    if (t->store && tracker_load_expected(t, err) < 0)
         return -1;
     if (rpc_identify(t->node, &id, &genesis, err) < 0)
         return -1;
@@ -170,8 +171,8 @@ int tracker_identify(struct tracker *t, struct err *err)
     snprintf(id_text, sizeof id_text, "%" PRIu64, id);
     hash_text(&genesis, genesis_text);
     if (t->store &&
-        (same_as_stored(t, "chain.id", "the chain id", id_text, err) < 0 ||
-         same_as_stored(t, "chain.genesis", "the genesis block", genesis_text, err) < 0))
+        (tracker_check_stored(t, "chain.id", "the chain id", id_text, err) < 0 ||
+         tracker_check_stored(t, "chain.genesis", "the genesis block", genesis_text, err) < 0))
         return -1;
     t->chain_id = id;
     t->genesis = genesis;

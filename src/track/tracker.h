@@ -12,11 +12,11 @@
 
 struct err;
 
-enum { CONTROLS = 16 };
+enum { CONTROL_WALLETS = 16 };
 
 /* Wallets that were read well lately: the witnesses when a term seems to fail for everybody. */
-struct controls {
-    address wallets[CONTROLS];
+struct control_wallets {
+    address wallets[CONTROL_WALLETS];
     size_t n, next;
 };
 
@@ -24,7 +24,7 @@ struct tracked {
     const struct conf_balance *conf;
     struct store_balance store;
     struct read_shape shape;
-    struct controls controls;
+    struct control_wallets control_wallets;
 };
 
 struct tracker {
@@ -36,8 +36,8 @@ struct tracker {
     size_t n_balances;
     uint64_t chain_id; /* 0 until tracker_identify() */
     hash32 genesis;
-    bool (*stop)(void);               /* asked between steps; NULL: never */
-    int64_t tended_ms, given_back_ms; /* worker/housekeeping.c */
+    bool (*stop)(void);                  /* asked between steps; NULL: never */
+    int64_t housekept_ms, given_back_ms; /* worker/housekeeping.c */
 };
 
 enum tracker_needs { NEEDS_NODE = 1, NEEDS_STORE = 2 };
@@ -59,9 +59,10 @@ struct store_balance *tracker_store_balances(const struct tracker *t, struct are
 /* Creates or adopts the tables. Prints nothing: the caller reports what was done. */
 int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err);
 
-void controls_remember(struct controls *c, const address *wallet);
+void control_wallets_add(struct control_wallets *c, const address *wallet);
 
 /* The error and the hint of promise 9, for whoever notices. */
-int chain_is_another(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int tracker_err_other_chain(struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

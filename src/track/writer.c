@@ -10,14 +10,14 @@ enum slot_state { SLOT_FREE, SLOT_GIVEN, SLOT_BEING_WRITTEN, SLOT_DONE };
 
 /* A step that was given. Each thread has one to write and one to go on with, so that it does not
  * wait for who gives them. */
-struct slot {
+struct writer_slot {
     enum slot_state state;
     struct step_work *work;
     int rc;
     struct err err;
 };
 
-struct thread {
+struct writer_thread {
     struct writers *all;
     struct store *store;
     pthread_t id;
@@ -30,17 +30,17 @@ struct writers {
     bool closing;
     struct store *own; /* with no threads: the tracker's */
     size_t n_threads, n_slots;
-    struct thread threads[WRITERS_MAX];
-    struct slot slots[WRITERS_SLOTS(WRITERS_MAX)];
+    struct writer_thread threads[WRITERS_MAX];
+    struct writer_slot slots[WRITERS_SLOTS(WRITERS_MAX)];
 };
 
-static void write_now(struct slot *s, struct store *store)
+static void writers_write_now(struct writer_slot *s, struct store *store)
 {
     s->err = (struct err){0};
     s->rc = step_write(s->work, store, &s->err);
 }
 
-static struct slot *find(struct writers *w, enum slot_state state)
+static struct writer_slot *writers_find_slot(struct writers *w, enum slot_state state)
 {
     for (size_t i = 0; i < w->n_slots; i++)
         if (w->slots[i].state == state)
@@ -49,20 +49,20 @@ static struct slot *find(struct writers *w, enum slot_state state)
 }
 
 /* What is being written is finished when the end has come; nothing more is begun. */
-static void *run(void *arg)
+static void *writers_run_thread(void *arg)
 {
-    struct thread *t = arg;
+    struct writer_thread *t = arg;
     struct writers *w = t->all;
-    struct slot *s;
+    struct writer_slot *s;
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        while (!(s = find(w, SLOT_GIVEN)) && !w->closing)
+        while (!(s = writers_find_slot(w, SLOT_GIVEN)) && !w->closing)
             pthread_cond_wait(&w->given, &w->lock);
         if (w->closing)
             break;
         s->state = SLOT_BEING_WRITTEN;
         pthread_mutex_unlock(&w->lock);
-        write_now(s, t->store);
+        writers_write_now(s, t->store);
         pthread_mutex_lock(&w->lock);
         s->state = SLOT_DONE;
         pthread_cond_signal(&w->done);
@@ -71,8 +71,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int start(struct thread *s, const struct tracker *t, const char *who, size_t number,
-                 struct err *err)
+static int writers_start_thread(struct writer_thread *s, const struct tracker *t, const char *who,
+                                size_t number, struct err *err)
 {
     char name[64];
     snprintf(name, sizeof name, "%.40s %zu", who, number + 1);
@@ -82,7 +82,7 @@ static int start(struct thread *s, const struct tracker *t, const char *who, siz
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    s->running = pthread_create(&s->id, NULL, run, s) == 0;
+    s->running = pthread_create(&s->id, NULL, writers_run_thread, s) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return s->running ? 0 : err_set(err, ERR_FAILED, "no thread is to be had");
 }
@@ -99,7 +99,7 @@ int writers_open(struct tracker *t, const char *who, size_t n, struct writers **
     w->n_slots = WRITERS_SLOTS(w->n_threads);
     for (size_t i = 0; i < w->n_threads; i++) {
         w->threads[i].all = w;
-        if (start(&w->threads[i], t, who, i, err) < 0) {
+        if (writers_start_thread(&w->threads[i], t, who, i, err) < 0) {
             writers_close(w);
             return -1;
         }
@@ -129,7 +129,7 @@ void writers_close(struct writers *w)
 
 /* Only the giver makes a slot free or given, so it may look at those two without the lock. */
 /* How many steps are out. */
-static size_t writers_busy(const struct writers *w)
+static size_t writers_count_busy(const struct writers *w)
 {
     size_t busy = 0;
     for (size_t i = 0; i < w->n_slots; i++)
@@ -139,17 +139,17 @@ static size_t writers_busy(const struct writers *w)
 
 size_t writers_free(const struct writers *w)
 {
-    return w->n_slots - writers_busy(w);
+    return w->n_slots - writers_count_busy(w);
 }
 
 void writers_give(struct writers *w, struct step_work *work)
 {
-    struct slot *s = w->slots;
+    struct writer_slot *s = w->slots;
     while (s->work)
         s++;
     s->work = work;
     if (w->n_threads == 0) {
-        write_now(s, w->own);
+        writers_write_now(s, w->own);
         s->state = SLOT_DONE;
         return;
     }
@@ -162,7 +162,7 @@ void writers_give(struct writers *w, struct step_work *work)
 struct step_work *writers_take(struct writers *w, int timeout_ms, int *ret_rc, struct err *err)
 {
     struct step_work *work = NULL;
-    struct slot *s;
+    struct writer_slot *s;
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
@@ -173,7 +173,8 @@ struct step_work *writers_take(struct writers *w, int timeout_ms, int *ret_rc, s
     }
     pthread_mutex_lock(&w->lock);
     int rc = 0;
-    while (!(s = find(w, SLOT_DONE)) && rc == 0 && timeout_ms > 0 && writers_busy(w) > 0)
+    while (!(s = writers_find_slot(w, SLOT_DONE)) && rc == 0 && timeout_ms > 0 &&
+           writers_count_busy(w) > 0)
         rc = pthread_cond_clockwait(&w->done, &w->lock, CLOCK_MONOTONIC, &until);
     if (s) {
         work = s->work;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-int exit_status(const struct err *err)
+int worker_exit_status(const struct err *err)
 {
     switch (err->kind) {
     case ERR_NONE:
@@ -28,7 +28,8 @@ int exit_status(const struct err *err)
     return 1;
 }
 
-static int open_once(struct conf *conf, const char *who, struct tracker *ret, struct err *err)
+static int worker_open_once(struct conf *conf, const char *who, struct tracker *ret,
+                            struct err *err)
 {
     struct arena arena;
     if (tracker_open(conf, who, NEEDS_NODE | NEEDS_STORE, ret, err) < 0)
@@ -47,7 +48,7 @@ static int open_once(struct conf *conf, const char *who, struct tracker *ret, st
 }
 
 /* "trueup follow" is how the database knows it. */
-static const char *role_of(const char *who)
+static const char *worker_get_role(const char *who)
 {
     const char *space = strchr(who, ' ');
     return space ? space + 1 : who;
@@ -61,8 +62,8 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
         struct err why = {0};
         if (stop_asked())
             return false;
-        if (open_once(conf, who, ret, &why) == 0) {
-            worker_tend_first(ret, role_of(who));
+        if (worker_open_once(conf, who, ret, &why) == 0) {
+            housekeeping_start(ret, worker_get_role(who));
             return true;
         }
         if (why.kind == ERR_CHAIN || why.kind == ERR_USAGE) {
@@ -77,7 +78,7 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
     }
 }
 
-void worker_mend(struct tracker *t, const struct err *err)
+void worker_reconnect(struct tracker *t, const struct err *err)
 {
     struct err again = {0};
     if ((err->kind == ERR_STORE_LOST || err->kind == ERR_STORE) &&
@@ -85,14 +86,14 @@ void worker_mend(struct tracker *t, const struct err *err)
         log_warn_err("the store cannot be reached", &again);
 }
 
-void worker_tell_drift(size_t rows)
+void worker_log_drift(size_t rows)
 {
     if (rows > 0)
         log_warn("drift: rows differed from the chain and no event had said so",
                  LOG_U64("rows", rows));
 }
 
-void worker_note_readers(struct tracker *t)
+void worker_count_readers(struct tracker *t)
 {
     for (size_t i = 0; i < rpc_endpoints(t->node); i++) {
         struct read_size size;

@@ -23,7 +23,7 @@ enum {
 };
 
 /* What the hints say. None is believed: each only makes us ask sooner. */
-struct heard {
+struct follow_hints {
     int fd;
     bool live;  /* subscribed, as far as we were told */
     bool wants; /* something was said that is not what we know */
@@ -34,7 +34,7 @@ struct heard {
 
 /* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often.
  */
-static int64_t poll_interval(const struct follow *f)
+static int64_t follow_choose_interval(const struct follow *f)
 {
     const struct chain *c = &f->chain;
     if (f->t->conf->chain.freshness_ms > 0)
@@ -49,7 +49,7 @@ static int64_t poll_interval(const struct follow *f)
     return ms < POLL_LEAST_MS ? POLL_LEAST_MS : ms > POLL_MOST_MS ? POLL_MOST_MS : ms;
 }
 
-static void count(const struct follow *f, const struct follow_report *r)
+static void follow_count_turn(const struct follow *f, const struct follow_report *r)
 {
     uint64_t synced = UINT64_MAX, rescanning = 0;
     for (size_t i = 0; i < f->t->n_balances; i++) {
@@ -61,7 +61,7 @@ static void count(const struct follow *f, const struct follow_report *r)
     counters_set(CELL_RESCANNING, rescanning);
     counters_set(CELL_HELD, r->end == FOLLOW_HELD);
     counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
-    counters_set(CELL_POLL_MS, (uint64_t)poll_interval(f));
+    counters_set(CELL_POLL_MS, (uint64_t)follow_choose_interval(f));
     if (r->updated > 0)
         counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
     if (!f->chain.known)
@@ -77,7 +77,7 @@ static void count(const struct follow *f, const struct follow_report *r)
     counters_set(CELL_FINALIZED, f->chain.finalized_known ? f->chain.finalized.number : 0);
 }
 
-static void report(const struct follow *f, const struct follow_report *r)
+static void follow_log_turn(const struct follow *f, const struct follow_report *r)
 {
     if (r->reorg)
         log_warn("the chain was reorganised", LOG_U64("from_block", r->reorg_at),
@@ -92,7 +92,7 @@ static void report(const struct follow *f, const struct follow_report *r)
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
                  LOG_U64("synced", f->balances[0].synced),
                  LOG_U64("head", f->chain.head.at.number));
-    worker_tell_drift(r->drifted);
+    worker_log_drift(r->drifted);
     if (r->unanswered > 0)
         log_warn("views of triggers answered no list of wallets, left to the sweep",
                  LOG_U64("views", r->unanswered));
@@ -100,12 +100,13 @@ static void report(const struct follow *f, const struct follow_report *r)
         log_warn_err("syncing is held", &r->why);
 }
 
-static bool reread_said; /* said once a process: counters and log state are the globals we allow */
+static bool
+    finality_logged; /* said once a process: counters and log state are the globals we allow */
 
-static void report_reread(const struct follow *f)
+static void follow_log_finality(const struct follow *f)
 {
-    if (!reread_said && f->chain.known && f->chain.reread_stands_in) {
-        reread_said = true;
+    if (!finality_logged && f->chain.known && f->chain.depth_stands_in) {
+        finality_logged = true;
         log_warn("the finalized tag is missing or stale, a depth stands in",
                  LOG_U64("depth", CHAIN_DEPTH), LOG_U64("head", f->chain.head.at.number));
     }
@@ -114,7 +115,7 @@ static void report_reread(const struct follow *f)
 /* ---- hints ----------------------------------------------------------------------------------- */
 
 /* Is what the hint says what we know? A block too old to be compared counts as known. */
-static bool is_known(const struct follow *f, const struct hint *h)
+static bool follow_knows_hint(const struct follow *f, const struct hint *h)
 {
     if (!f->chain.known || h->block > f->chain.head.at.number)
         return h->kind == HINT_REMOVED;
@@ -123,17 +124,17 @@ static bool is_known(const struct follow *f, const struct hint *h)
 }
 
 /* Takes what has come. True: look at once. */
-static bool take_hints(struct heard *heard, struct follow *f)
+static bool follow_take_hints(struct follow_hints *heard, struct follow *f)
 {
     struct hint h;
     bool look = false;
     while (hint_receive(heard->fd, &h)) {
         if (h.kind == HINT_LOG)
-            look |= follow_heard(f, h.block, &h.hash, h.index);
+            look |= follow_add_ws_log(f, h.block, &h.hash, h.index);
         if (h.kind == HINT_UP || h.kind == HINT_DOWN) {
             heard->live = h.kind == HINT_UP;
             look = true;
-        } else if (!is_known(f, &h)) {
+        } else if (!follow_knows_hint(f, &h)) {
             heard->wants = look = true;
             heard->wanted = h;
             heard->since_ms = clock_ms();
@@ -144,12 +145,13 @@ static bool take_hints(struct heard *heard, struct follow *f)
 }
 
 /* How long to wait after a turn that found nothing more to do. */
-static int64_t idle_ms(struct heard *heard, const struct follow *f)
+static int64_t follow_choose_pause(struct follow_hints *heard, const struct follow *f)
 {
-    int64_t poll = poll_interval(f);
-    if (follow_lacks(f))
+    int64_t poll = follow_choose_interval(f);
+    if (follow_has_missing(f))
         return LACKING_MS < poll ? LACKING_MS : poll;
-    if (heard->wants && (is_known(f, &heard->wanted) || clock_ms() - heard->since_ms > WANTED_MS))
+    if (heard->wants &&
+        (follow_knows_hint(f, &heard->wanted) || clock_ms() - heard->since_ms > WANTED_MS))
         heard->wants = false;
     if (heard->wants) {
         int64_t pause = heard->pause_ms;
@@ -165,21 +167,21 @@ static int64_t idle_ms(struct heard *heard, const struct follow *f)
 }
 
 /* Sleeps until the pause is over or a hint says something new; true when asked to stop. */
-static bool rest(struct heard *heard, struct follow *f, int64_t until_ms)
+static bool follow_wait_for_hint(struct follow_hints *heard, struct follow *f, int64_t until_ms)
 {
-    while (!stop_asked() && !take_hints(heard, f) && clock_ms() < until_ms)
+    while (!stop_asked() && !follow_take_hints(heard, f) && clock_ms() < until_ms)
         hint_wait_until(heard->fd, until_ms);
     return stop_asked();
 }
 
 /* One turn and the pause after it; false to end, with err set unless we were asked to stop. */
-static bool turn(struct follow *f, struct heard *heard, struct backoff *backoff, int64_t *ret_pause,
-                 struct err *err)
+static bool follow_run_turn(struct follow *f, struct follow_hints *heard, struct backoff *backoff,
+                            int64_t *ret_pause, struct err *err)
 {
     struct follow_report r;
     struct err why = {0};
-    worker_tend(f->t, "follow", false);
-    if (!worker_may_spend(f->t, RPC_LIVE, ret_pause))
+    housekeeping_run(f->t, "follow", false);
+    if (!housekeeping_may_spend(f->t, RPC_LIVE, ret_pause))
         return true;
     if (follow_once(f, &r, &why) < 0) {
         bool final = why.kind == ERR_CHAIN || why.kind == ERR_USAGE;
@@ -188,19 +190,19 @@ static bool turn(struct follow *f, struct heard *heard, struct backoff *backoff,
         if (final || why.kind == ERR_STOPPED)
             return false;
         log_warn_err("syncing failed, trying again", &why);
-        worker_mend(f->t, &why);
+        worker_reconnect(f->t, &why);
         *ret_pause = backoff_next(backoff);
         return true;
     }
-    count(f, &r);
-    report(f, &r);
-    report_reread(f);
+    follow_count_turn(f, &r);
+    follow_log_turn(f, &r);
+    follow_log_finality(f);
     if (r.end == FOLLOW_HELD) {
         *ret_pause = backoff_next(backoff);
         return true;
     }
     backoff_reset(backoff);
-    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : idle_ms(heard, f);
+    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : follow_choose_pause(heard, f);
     return true;
 }
 
@@ -209,20 +211,20 @@ int worker_follow(struct conf *conf, const struct worker_options *options, struc
     struct tracker t;
     struct follow f;
     struct backoff backoff;
-    struct heard heard = {.fd = options->hint_fd};
+    struct follow_hints heard = {.fd = options->hint_fd};
     if (!worker_open(conf, "trueup follow", &t, err))
-        return exit_status(err);
+        return worker_exit_status(err);
     if (follow_open(&t, options->has_from, options->from, &f, err) == 0) {
         int64_t started, pause = 0;
         backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
         log_info("following", LOG_U64("chain", t.chain_id));
         do
             started = clock_ms();
-        while (turn(&f, &heard, &backoff, &pause, err) && !options->once &&
-               !rest(&heard, &f, started + pause));
+        while (follow_run_turn(&f, &heard, &backoff, &pause, err) && !options->once &&
+               !follow_wait_for_hint(&heard, &f, started + pause));
     }
     follow_close(&f);
-    worker_tend(&t, "follow", true);
+    housekeeping_run(&t, "follow", true);
     tracker_close(&t);
-    return exit_status(err);
+    return worker_exit_status(err);
 }

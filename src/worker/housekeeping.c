@@ -17,7 +17,7 @@
 
 enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000, GIVE_BACK_MS = 10 * 1000 };
 
-static void say(struct tracker *t)
+static void housekeeping_log_notices(struct tracker *t)
 {
     struct rpc_notice n;
     while (rpc_take_notice(t->node, &n)) {
@@ -28,12 +28,13 @@ static void say(struct tracker *t)
     }
 }
 
-static void key_of(const char *role, char out[48])
+static void housekeeping_make_key(const char *role, char out[48])
 {
     snprintf(out, 48, BUDGET_KEY "%.20s", role);
 }
 
-static int exchange(struct tracker *t, const char *role, bool load_mine, struct err *err)
+static int housekeeping_exchange_spent(struct tracker *t, const char *role, bool load_mine,
+                                       struct err *err)
 {
     struct arena arena;
     char key[48], mine[BUDGET_TEXT];
@@ -41,7 +42,7 @@ static int exchange(struct tracker *t, const char *role, bool load_mine, struct 
     int rc = 0;
     arena_init(&arena);
     for (size_t i = 0; rc == 0 && i < BUDGET_SPENDERS; i++) {
-        key_of(budget_spenders[i], key);
+        housekeeping_make_key(budget_spenders[i], key);
         rc = store_state_get(t->store, key, &arena, &texts[i], err);
         if (strcmp(budget_spenders[i], role) != 0)
             continue;
@@ -55,40 +56,40 @@ static int exchange(struct tracker *t, const char *role, bool load_mine, struct 
     if (rc < 0 || load_mine)
         return rc;
     rpc_spent_export(t->node, mine);
-    key_of(role, key);
+    housekeeping_make_key(role, key);
     return store_state_set(t->store, key, mine, err);
 }
 
-void worker_tend_first(struct tracker *t, const char *role)
+void housekeeping_start(struct tracker *t, const char *role)
 {
     struct err err = {0};
-    say(t);
-    if (t->conf->budget.per_day > 0 && exchange(t, role, true, &err) < 0)
+    housekeeping_log_notices(t);
+    if (t->conf->budget.per_day > 0 && housekeeping_exchange_spent(t, role, true, &err) < 0)
         log_warn_err("the day's account cannot be read", &err);
-    t->tended_ms = clock_ms();
+    t->housekept_ms = clock_ms();
 }
 
-void worker_tend(struct tracker *t, const char *role, bool last)
+void housekeeping_run(struct tracker *t, const char *role, bool last)
 {
     struct err err = {0};
-    say(t);
+    housekeeping_log_notices(t);
     if (clock_ms() - t->given_back_ms >= GIVE_BACK_MS) {
         t->given_back_ms = clock_ms();
         mem_give_back();
     }
-    if (t->conf->budget.per_day == 0 || (!last && clock_ms() - t->tended_ms < EVERY_MS))
+    if (t->conf->budget.per_day == 0 || (!last && clock_ms() - t->housekept_ms < EVERY_MS))
         return;
-    t->tended_ms = clock_ms();
-    if (exchange(t, role, false, &err) < 0)
+    t->housekept_ms = clock_ms();
+    if (housekeeping_exchange_spent(t, role, false, &err) < 0)
         log_warn_err("the day's account cannot be kept", &err);
 }
 
-bool worker_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms)
+bool housekeeping_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms)
 {
     int64_t wait;
     if (rpc_may_spend(t->node, lane, &wait))
         return true;
-    say(t);
+    housekeeping_log_notices(t);
     if (ret_pause_ms)
         *ret_pause_ms = wait < SHORT_MS ? wait : SHORT_MS;
     return false;

@@ -48,7 +48,7 @@ enum {
 enum stage { STAGE_CONNECT, STAGE_CHAIN, STAGE_HEADS, STAGE_LOGS, STAGE_LIVE, STAGE_OVER };
 
 /* What is asked on entering a stage; its answer leads to the next one. */
-enum question { ASK_CHAIN = 1, ASK_HEADS, ASK_LOGS, ASK_AGAIN };
+enum listen_request { ASK_CHAIN = 1, ASK_HEADS, ASK_LOGS, ASK_AGAIN };
 
 struct listen {
     const struct conf *conf;
@@ -66,7 +66,7 @@ struct listen {
     bool saw_head;
     struct err why; /* STAGE_OVER: the end in words */
     /* over all connections */
-    struct head_seen {
+    struct listen_head {
         uint64_t number, timestamp;
     } heads[HEADS_LEARNT];
     size_t n_heads;
@@ -75,22 +75,22 @@ struct listen {
 
 /* ---- the block time -------------------------------------------------------------------------- */
 
-static void learn_head(struct listen *l, const struct anchor *at)
+static void listen_learn_head(struct listen *l, const struct anchor *at)
 {
-    struct head_seen *last = l->n_heads ? &l->heads[l->n_heads - 1] : NULL;
+    struct listen_head *last = l->n_heads ? &l->heads[l->n_heads - 1] : NULL;
     if (last && (at->number <= last->number || at->timestamp < last->timestamp))
         l->n_heads = 0; /* a reorg, or another chain */
     if (l->n_heads == HEADS_LEARNT)
         memmove(l->heads, l->heads + 1, --l->n_heads * sizeof *l->heads);
-    l->heads[l->n_heads++] = (struct head_seen){at->number, at->timestamp};
+    l->heads[l->n_heads++] = (struct listen_head){at->number, at->timestamp};
 }
 
 /* How long a head may be late. Doubles while nothing comes on fresh connections either. */
-static int64_t stall_ms(const struct listen *l)
+static int64_t listen_get_stall_ms(const struct listen *l)
 {
     int64_t ms = STALL_UNKNOWN_MS;
     if (l->n_heads > 1) {
-        const struct head_seen *old = &l->heads[0], *young = &l->heads[l->n_heads - 1];
+        const struct listen_head *old = &l->heads[0], *young = &l->heads[l->n_heads - 1];
         int64_t block =
             (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
         ms = (block < BLOCK_LEAST_MS ? BLOCK_LEAST_MS : block) * 3 + STALL_SLACK_MS;
@@ -102,8 +102,8 @@ static int64_t stall_ms(const struct listen *l)
 
 /* ---- hints ----------------------------------------------------------------------------------- */
 
-static void hint(struct listen *l, enum hint_kind kind, uint64_t block, const hash32 *hash,
-                 uint64_t index)
+static void listen_send_hint(struct listen *l, enum hint_kind kind, uint64_t block,
+                             const hash32 *hash, uint64_t index)
 {
     struct hint h = {.kind = kind, .index = (uint32_t)index, .block = block};
     if (hash)
@@ -112,7 +112,7 @@ static void hint(struct listen *l, enum hint_kind kind, uint64_t block, const ha
         log_debug("hint not delivered", LOG_U64("block", block));
 }
 
-static void on_head(struct listen *l, const struct json *result)
+static void listen_on_head(struct listen *l, const struct json *result)
 {
     struct header h;
     bool found = false;
@@ -124,12 +124,12 @@ static void on_head(struct listen *l, const struct json *result)
     l->head_at_ms = clock_ms();
     l->saw_head = true;
     l->quiet = 0;
-    learn_head(l, &h.at);
+    listen_learn_head(l, &h.at);
     counters_add(CELL_HINTS, 1);
-    hint(l, HINT_HEAD, h.at.number, &h.at.hash, 0);
+    listen_send_hint(l, HINT_HEAD, h.at.number, &h.at.hash, 0);
 }
 
-static void on_log(struct listen *l, const struct json *result)
+static void listen_on_log(struct listen *l, const struct json *result)
 {
     struct arena arena;
     struct event_log *logs;
@@ -140,16 +140,17 @@ static void on_log(struct listen *l, const struct json *result)
         log_warn_err("a pushed log cannot be read", &err);
     } else if (n > 0) {
         counters_add(CELL_HINTS, 1);
-        hint(l, logs[0].removed ? HINT_REMOVED : HINT_LOG, logs[0].block, &logs[0].block_hash,
-             logs[0].index);
+        listen_send_hint(l, logs[0].removed ? HINT_REMOVED : HINT_LOG, logs[0].block,
+                         &logs[0].block_hash, logs[0].index);
     }
     arena_free(&arena);
 }
 
 /* ---- the stages ------------------------------------------------------------------------------ */
 
-static void over(struct listen *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void over(struct listen *l, const char *fmt, ...)
+static void listen_end_connection(struct listen *l, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void listen_end_connection(struct listen *l, const char *fmt, ...)
 {
     char words[WS_TEXT];
     va_list ap;
@@ -161,20 +162,21 @@ static void over(struct listen *l, const char *fmt, ...)
     l->stage = STAGE_OVER;
 }
 
-static void ask(struct listen *l, enum question id, const char *method, const char *params)
+static void listen_send_request(struct listen *l, enum listen_request id, const char *method,
+                                const char *params)
 {
     struct buf text = BUF_INIT(WS_SEND_MAX);
     struct err err;
     jsonrpc_request(&text, (uint64_t)id, method, params, strlen(params));
     if (ws_send(l->ws, buf_str(&text), text.len, &err) < 0)
-        over(l, "%s", err.text);
+        listen_end_connection(l, "%s", err.text);
     buf_free(&text);
     l->answer_by_ms = clock_ms() + ANSWER_MS;
     l->ask_at_ms = clock_ms() + ASK_EVERY_MS;
 }
 
 /* ["logs",{"address":[…],"topics":[[…]]}]; some refuse any further member. */
-static void logs_params(const struct log_filter *f, struct buf *out)
+static void listen_make_logs_params(const struct log_filter *f, struct buf *out)
 {
     char text[HASH_TEXT];
     buf_adds(out, "[\"logs\",{\"address\":[");
@@ -190,36 +192,36 @@ static void logs_params(const struct log_filter *f, struct buf *out)
     buf_adds(out, "]]}]");
 }
 
-static void go_live(struct listen *l)
+static void listen_go_live(struct listen *l)
 {
     l->stage = STAGE_LIVE;
     log_info("subscription established", LOG_STR("endpoint", l->endpoint->name));
     counters_set(CELL_SOCKETS, 1);
-    hint(l, HINT_UP, 0, NULL, 0);
+    listen_send_hint(l, HINT_UP, 0, NULL, 0);
 }
 
-static void enter(struct listen *l, enum stage stage)
+static void listen_enter_stage(struct listen *l, enum stage stage)
 {
     struct buf params = BUF_INIT(PARAMS_MAX);
     l->stage = stage;
     switch (stage) {
     case STAGE_CHAIN:
-        ask(l, ASK_CHAIN, "eth_chainId", "[]");
+        listen_send_request(l, ASK_CHAIN, "eth_chainId", "[]");
         break;
     case STAGE_HEADS: /* exactly so: one provider refuses an empty object behind it */
-        ask(l, ASK_HEADS, "eth_subscribe", "[\"newHeads\"]");
+        listen_send_request(l, ASK_HEADS, "eth_subscribe", "[\"newHeads\"]");
         break;
     case STAGE_LOGS:
         l->head_at_ms = clock_ms();
         if (l->filter.filter.n_topics == 0) {
-            go_live(l);
+            listen_go_live(l);
             break;
         }
-        logs_params(&l->filter.filter, &params);
-        ask(l, ASK_LOGS, "eth_subscribe", buf_str(&params));
+        listen_make_logs_params(&l->filter.filter, &params);
+        listen_send_request(l, ASK_LOGS, "eth_subscribe", buf_str(&params));
         break;
     case STAGE_LIVE:
-        go_live(l);
+        listen_go_live(l);
         break;
     case STAGE_CONNECT:
     case STAGE_OVER:
@@ -230,22 +232,22 @@ static void enter(struct listen *l, enum stage stage)
 
 /* The chain must be the one we follow, on every connection and all the time: a balancer may put us
  * in front of another node at any reconnect. */
-static bool is_our_chain(struct listen *l, const struct json *result)
+static bool listen_is_our_chain(struct listen *l, const struct json *result)
 {
     uint64_t id;
     if (!json_quantity(result, &id)) {
-        over(l, "eth_chainId answered no number");
+        listen_end_connection(l, "eth_chainId answered no number");
         return false;
     }
     if (l->conf->chain.has_id && id != l->conf->chain.id) {
-        over(l, "the endpoint's chain id is %" PRIu64 ", but ours is %" PRIu64, id,
-             l->conf->chain.id);
+        listen_end_connection(l, "the endpoint's chain id is %" PRIu64 ", but ours is %" PRIu64, id,
+                              l->conf->chain.id);
         return false;
     }
     return true;
 }
 
-static void on_answer(struct listen *l, const struct json *doc, uint64_t id)
+static void listen_on_answer(struct listen *l, const struct json *doc, uint64_t id)
 {
     const struct json *error = json_get(doc, "error"), *result = json_get(doc, "result");
     const char *words = json_str(json_get(error, "message"));
@@ -254,34 +256,34 @@ static void on_answer(struct listen *l, const struct json *doc, uint64_t id)
         /* Heads alone will do: each makes follow ask for its logs. */
         log_warn("subscribing to logs was refused", LOG_STR("endpoint", l->endpoint->name),
                  LOG_STR("reason", words ? words : "no reason given"));
-        enter(l, STAGE_LIVE);
+        listen_enter_stage(l, STAGE_LIVE);
     } else if (error) {
-        over(l, "the endpoint refuses: %.200s", words ? words : "no reason given");
+        listen_end_connection(l, "the endpoint refuses: %.200s", words ? words : "no reason given");
     } else if (id == ASK_CHAIN && l->stage == STAGE_CHAIN) {
-        if (is_our_chain(l, result))
-            enter(l, STAGE_HEADS);
+        if (listen_is_our_chain(l, result))
+            listen_enter_stage(l, STAGE_HEADS);
     } else if (id == ASK_HEADS && l->stage == STAGE_HEADS) {
-        enter(l, STAGE_LOGS);
+        listen_enter_stage(l, STAGE_LOGS);
     } else if (id == ASK_LOGS && l->stage == STAGE_LOGS) {
-        enter(l, STAGE_LIVE);
+        listen_enter_stage(l, STAGE_LIVE);
     } else if (id == ASK_AGAIN) {
-        is_our_chain(l, result);
+        listen_is_our_chain(l, result);
     }
 }
 
 /* A notification may come before the answer that names its subscription, so each is known by what
  * it holds, not by that name. */
-static void on_notification(struct listen *l, const struct json *result)
+static void listen_on_notification(struct listen *l, const struct json *result)
 {
     if (l->stage < STAGE_HEADS || l->stage == STAGE_OVER)
         return; /* the chain is not known to be ours */
     if (json_get(result, "topics"))
-        on_log(l, result);
+        listen_on_log(l, result);
     else
-        on_head(l, result);
+        listen_on_head(l, result);
 }
 
-static void on_message(void *ctx, const char *text, size_t n)
+static void listen_on_message(void *ctx, const char *text, size_t n)
 {
     struct listen *l = ctx;
     struct err err = {0};
@@ -289,57 +291,59 @@ static void on_message(void *ctx, const char *text, size_t n)
     int64_t number;
     struct json *doc = json_parse(text, n, MESSAGE_MAX, &err);
     if (!doc) {
-        over(l, "a message that is no JSON: %.150s", err.text);
+        listen_end_connection(l, "a message that is no JSON: %.150s", err.text);
         return;
     }
     const struct json *result = json_get(json_get(doc, "params"), "result");
     if (result)
-        on_notification(l, result);
+        listen_on_notification(l, result);
     else if (json_i64(json_get(doc, "id"), &number) && number > 0)
         id = (uint64_t)number;
     if (id)
-        on_answer(l, doc, id);
+        listen_on_answer(l, doc, id);
     json_free(doc);
 }
 
 /* ---- one connection -------------------------------------------------------------------------- */
 
-static int64_t sooner(int64_t a, int64_t b)
+static int64_t listen_get_sooner(int64_t a, int64_t b)
 {
     return b > 0 && b < a ? b : a;
 }
 
 /* What the clock demands by now. */
-static void keep_time(struct listen *l)
+static void listen_check_deadlines(struct listen *l)
 {
     int64_t now = clock_ms();
     if (l->answer_by_ms > 0 && now >= l->answer_by_ms) {
-        over(l, l->stage == STAGE_CONNECT ? "no connection within %d s" : "no answer within %d s",
-             ANSWER_MS / 1000);
-    } else if (l->stage == STAGE_LIVE && now >= l->head_at_ms + stall_ms(l)) {
-        over(l, "no new block for %" PRId64 " ms", now - l->head_at_ms);
+        listen_end_connection(
+            l, l->stage == STAGE_CONNECT ? "no connection within %d s" : "no answer within %d s",
+            ANSWER_MS / 1000);
+    } else if (l->stage == STAGE_LIVE && now >= l->head_at_ms + listen_get_stall_ms(l)) {
+        listen_end_connection(l, "no new block for %" PRId64 " ms", now - l->head_at_ms);
         l->quiet++;
     } else if (l->stage == STAGE_LIVE && now >= l->ask_at_ms) {
-        ask(l, ASK_AGAIN, "eth_chainId", "[]");
+        listen_send_request(l, ASK_AGAIN, "eth_chainId", "[]");
     }
 }
 
-static int64_t next_deadline(const struct listen *l)
+static int64_t listen_next_deadline(const struct listen *l)
 {
-    int64_t at = sooner(clock_ms() + ASK_EVERY_MS, l->answer_by_ms);
+    int64_t at = listen_get_sooner(clock_ms() + ASK_EVERY_MS, l->answer_by_ms);
     if (l->stage == STAGE_LIVE)
-        at = sooner(sooner(at, l->ask_at_ms), l->head_at_ms + stall_ms(l));
+        at = listen_get_sooner(listen_get_sooner(at, l->ask_at_ms),
+                               l->head_at_ms + listen_get_stall_ms(l));
     return at;
 }
 
 /* From connecting to the end; l->why says why it ended. */
-static void run_connection(struct listen *l)
+static void listen_run_connection(struct listen *l)
 {
     struct ws_ask ws = {.url = l->endpoint->ws,
                         .message_max = MESSAGE_MAX,
                         .ping_s = PING_S,
                         .wake_fd = stop_fd(),
-                        .on_message = on_message,
+                        .on_message = listen_on_message,
                         .ctx = l};
     struct err err;
     l->stage = STAGE_CONNECT;
@@ -347,30 +351,30 @@ static void run_connection(struct listen *l)
     l->began_ms = clock_ms();
     l->answer_by_ms = clock_ms() + ANSWER_MS;
     if (ws_open(&ws, &l->ws, &err) < 0) {
-        over(l, "%s", err.text);
+        listen_end_connection(l, "%s", err.text);
         return;
     }
     while (l->stage != STAGE_OVER && !stop_asked()) {
-        ws_wait(l->ws, next_deadline(l));
+        ws_wait(l->ws, listen_next_deadline(l));
         if (ws_state(l->ws) == WS_CLOSED)
-            over(l, "%s", ws_why(l->ws));
+            listen_end_connection(l, "%s", ws_why(l->ws));
         else if (ws_state(l->ws) == WS_OPEN && l->stage == STAGE_CONNECT)
-            enter(l, STAGE_CHAIN);
-        keep_time(l);
+            listen_enter_stage(l, STAGE_CHAIN);
+        listen_check_deadlines(l);
     }
     ws_close(l->ws);
     l->ws = NULL;
     if (counters_get(PART_LISTEN, CELL_SOCKETS) > 0) {
         counters_set(CELL_SOCKETS, 0);
-        hint(l, HINT_DOWN, 0, NULL, 0);
+        listen_send_hint(l, HINT_DOWN, 0, NULL, 0);
     }
 }
 
 /* ---- for ever -------------------------------------------------------------------------------- */
 
 /* The next endpoint that has a WebSocket, after this one; NULL if none has. */
-static const struct conf_endpoint *next_endpoint(const struct conf *conf,
-                                                 const struct conf_endpoint *at)
+static const struct conf_endpoint *listen_next_endpoint(const struct conf *conf,
+                                                        const struct conf_endpoint *at)
 {
     size_t n = conf->chain.n_endpoints;
     size_t start = at ? (size_t)(at - conf->chain.endpoints) + 1 : 0;
@@ -380,12 +384,12 @@ static const struct conf_endpoint *next_endpoint(const struct conf *conf,
     return NULL;
 }
 
-static void loop(struct listen *l)
+static void listen_run_loop(struct listen *l)
 {
     struct backoff backoff;
     backoff_init(&backoff, RECONNECT_LEAST_MS, RECONNECT_MOST_MS, rng_seed_from_system());
     while (!stop_asked()) {
-        run_connection(l);
+        listen_run_connection(l);
         if (stop_asked())
             return;
         /* One that worked for a while is replaced at once: it was dropped, or had stalled. */
@@ -396,7 +400,7 @@ static void loop(struct listen *l)
         log_warn("the WebSocket ended", LOG_STR("endpoint", l->endpoint->name),
                  LOG_STR("reason", l->why.text), LOG_I64("again_in_ms", pause));
         if (!worked)
-            l->endpoint = next_endpoint(l->conf, l->endpoint);
+            l->endpoint = listen_next_endpoint(l->conf, l->endpoint);
         if (stop_wait(pause))
             return;
     }
@@ -405,15 +409,15 @@ static void loop(struct listen *l)
 int worker_listen(struct conf *conf, const struct worker_options *options, struct err *err)
 {
     struct listen l = {.conf = conf, .hint_fd = options->hint_fd};
-    l.endpoint = next_endpoint(conf, NULL);
+    l.endpoint = listen_next_endpoint(conf, NULL);
     if (tracker_open(conf, "trueup listen", 0, &l.tracker, err) < 0)
-        return exit_status(err);
+        return worker_exit_status(err);
     if (trigger_filter_init(&l.filter, l.tracker.balances, l.tracker.n_balances, err) < 0) {
         tracker_close(&l.tracker);
-        return exit_status(err);
+        return worker_exit_status(err);
     }
     if (l.endpoint)
-        loop(&l);
+        listen_run_loop(&l);
     else
         stop_wait_until(INT64_MAX);
     tracker_close(&l.tracker);

@@ -17,9 +17,9 @@
 enum { NOT_READY_MS = 1000, SAY_AGAIN_MS = 600000 };
 
 /* A balance and its pace. */
-struct row {
+struct sweep_row {
     struct sweep sweep;
-    struct pace pace;
+    struct sweep_pace pace;
     bool late;
     bool broken; /* a term failed for everybody, and nothing was read since */
     int64_t said_ms;
@@ -27,7 +27,7 @@ struct row {
 
 /* "No row older than this" is a promise, so that it is not held is said: when it begins, now and
  * then, and when it is over. */
-static void tell_age(struct row *r, const struct sweep_report *done)
+static void sweep_log_age(struct sweep_row *r, const struct sweep_report *done)
 {
     int64_t now_us = wall_seconds() * 1000000;
     bool late = pace_is_late(&r->pace, done->oldest_us, now_us);
@@ -44,26 +44,26 @@ static void tell_age(struct row *r, const struct sweep_report *done)
     r->late = late || (r->late && !done->oldest_us);
 }
 
-static void count(const struct sweep *s, const struct sweep_report *r, int64_t took_ms)
+static void sweep_count_tick(const struct sweep *s, const struct sweep_report *r, int64_t took_ms)
 {
     bool read = r->end == SWEEP_DONE || r->end == SWEEP_EMPTY;
     counters_add(read ? CELL_TICKS_DONE : CELL_TICKS_FAILED, r->end != SWEEP_WAITING);
     counters_set(CELL_TICK_MS, (uint64_t)took_ms);
     counters_set(CELL_TICK_ROWS, r->requested);
     counters_set(CELL_BATCH, reads_batch_size(s->t->reads, &s->b->shape));
-    worker_note_readers(s->t);
+    worker_count_readers(s->t);
     if (read)
-        counters_lap((size_t)(s->b - s->t->balances), r->lap, r->updated);
+        counters_lap((size_t)(s->b - s->t->balances), r->pass_ended, r->updated);
 }
 
-static void report(const struct tracked *b, const struct sweep_report *r)
+static void sweep_log_tick(const struct tracked *b, const struct sweep_report *r)
 {
     switch (r->end) {
     case SWEEP_DONE:
         log_info("stale refresh: tick complete", LOG_STR("balance", b->conf->name),
                  LOG_U64("requested", r->requested), LOG_U64("updated", r->updated),
                  LOG_U64("quarantined", r->quarantined));
-        worker_tell_drift(r->drifted);
+        worker_log_drift(r->drifted);
         break;
     case SWEEP_EMPTY:
         log_debug("stale refresh: nothing due", LOG_STR("balance", b->conf->name));
@@ -81,8 +81,8 @@ static void report(const struct tracked *b, const struct sweep_report *r)
 /* One tick of one balance; false when asked to stop. The next comes sooner than the interval only
  * while the store has no block to read at, the age of rows asks for it, or every row is due
  * (*hurry). */
-static bool tick(struct row *row, const struct conf *conf, int64_t due, int64_t *next_ms,
-                 bool *hurry)
+static bool sweep_run_tick(struct sweep_row *row, const struct conf *conf, int64_t due,
+                           int64_t *next_ms, bool *hurry)
 {
     struct sweep *s = &row->sweep;
     struct sweep_report r;
@@ -94,12 +94,12 @@ static bool tick(struct row *row, const struct conf *conf, int64_t due, int64_t 
         if (err.kind == ERR_STOPPED)
             return false;
         log_warn_err("stale refresh: tick failed", &err);
-        worker_mend(s->t, &err);
+        worker_reconnect(s->t, &err);
         return true;
     }
-    count(s, &r, clock_ms() - started);
-    report(s->b, &r);
-    tell_age(row, &r);
+    sweep_count_tick(s, &r, clock_ms() - started);
+    sweep_log_tick(s->b, &r);
+    sweep_log_age(row, &r);
     row->broken = r.end == SWEEP_BROKEN || (row->broken && r.end != SWEEP_DONE);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
@@ -112,7 +112,7 @@ static bool tick(struct row *row, const struct conf *conf, int64_t due, int64_t 
     return true;
 }
 
-static void tell_broken(const struct row *rows, size_t n)
+static void sweep_count_broken(const struct sweep_row *rows, size_t n)
 {
     uint64_t broken = 0;
     for (size_t i = 0; i < n; i++)
@@ -120,7 +120,7 @@ static void tell_broken(const struct row *rows, size_t n)
     counters_set(CELL_BROKEN, broken);
 }
 
-static void drop_missed(int64_t *due, int64_t interval)
+static void sweep_drop_missed(int64_t *due, int64_t interval)
 {
     uint64_t missed = pace_missed(due, clock_ms(), interval);
     if (missed == 0)
@@ -131,7 +131,7 @@ static void drop_missed(int64_t *due, int64_t interval)
 }
 
 /* A command that reads the same rows goes first. What cannot be asked does not hold us up. */
-static bool gives_way(struct tracker *t, bool *paused)
+static bool sweep_gives_way(struct tracker *t, bool *paused)
 {
     struct arena arena;
     const char *job = NULL;
@@ -148,7 +148,8 @@ static bool gives_way(struct tracker *t, bool *paused)
     return *paused;
 }
 
-static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *learned, bool once)
+static void sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
+                           struct learned *learned, bool once)
 {
     const struct conf *conf = t->conf;
     int64_t due = clock_ms();
@@ -157,17 +158,17 @@ static void loop(struct row *rows, size_t n, struct tracker *t, struct learned *
         int64_t next = due + conf->sweep.interval_ms;
         bool hurry = false;
         struct err ignored; /* sizes that are not kept cost some requests next time */
-        bool may = worker_may_spend(t, RPC_SWEEP, NULL) && !gives_way(t, &paused);
+        bool may = housekeeping_may_spend(t, RPC_SWEEP, NULL) && !sweep_gives_way(t, &paused);
         for (size_t i = 0; i < n && may; i++)
-            if (!tick(&rows[i], conf, due, &next, &hurry))
+            if (!sweep_run_tick(&rows[i], conf, due, &next, &hurry))
                 return;
-        tell_broken(rows, n);
-        worker_tend(t, "sweep", false);
+        sweep_count_broken(rows, n);
+        housekeeping_run(t, "sweep", false);
         learned_save(t, learned, false, &ignored);
         bool paced = hurry || next < due + conf->sweep.interval_ms;
         due = hurry || (paced && next < clock_ms()) ? clock_ms() : next;
         if (!paced)
-            drop_missed(&due, conf->sweep.interval_ms);
+            sweep_drop_missed(&due, conf->sweep.interval_ms);
     } while (!once && !stop_wait_until(due));
 }
 
@@ -177,21 +178,21 @@ int worker_sweep(struct conf *conf, const struct worker_options *options, struct
     struct learned learned;
     struct err ignored;
     if (!worker_open(conf, "trueup sweep", &t, err))
-        return exit_status(err);
-    struct row *rows = mem_zero(t.n_balances, sizeof *rows);
+        return worker_exit_status(err);
+    struct sweep_row *rows = mem_zero(t.n_balances, sizeof *rows);
     for (size_t i = 0; i < t.n_balances; i++) {
         sweep_open(&rows[i].sweep, &t, &t.balances[i]);
-        pace_open(&rows[i].pace, conf->sweep.interval_ms, conf->sweep.max_age_ms);
+        pace_init(&rows[i].pace, conf->sweep.interval_ms, conf->sweep.max_age_ms);
     }
     log_info("starting stale-refresh sweep", LOG_I64("interval_ms", conf->sweep.interval_ms),
              LOG_U64("batch", conf->sweep.batch), LOG_I64("max_age_ms", conf->sweep.max_age_ms));
     learned_load(&t, &learned, &ignored);
-    loop(rows, t.n_balances, &t, &learned, options->once);
+    sweep_run_loop(rows, t.n_balances, &t, &learned, options->once);
     learned_save(&t, &learned, true, &ignored);
     for (size_t i = 0; i < t.n_balances; i++)
         sweep_close(&rows[i].sweep);
     mem_free(rows);
-    worker_tend(&t, "sweep", true);
+    housekeeping_run(&t, "sweep", true);
     tracker_close(&t);
     return 0;
 }

@@ -30,23 +30,23 @@ int worker_sweep(struct conf *conf, const struct worker_options *options, struct
 bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct err *err);
 
 /* After an error: reopens a lost store. */
-void worker_mend(struct tracker *t, const struct err *err);
+void worker_reconnect(struct tracker *t, const struct err *err);
 
 /* Beside the work, in each turn: says what the node noticed, and keeps the account of the day's
  * budget under the role's name, once a minute and at the end. The first takes up what was kept. */
-void worker_tend_first(struct tracker *t, const char *role);
-void worker_tend(struct tracker *t, const char *role, bool last);
+void housekeeping_start(struct tracker *t, const char *role);
+void housekeeping_run(struct tracker *t, const char *role, bool last);
 /* False when the day's units for this lane are spent: *ret_pause_ms (may be NULL) until it is worth
  * asking again. It has been said. */
-bool worker_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms);
+bool housekeeping_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms);
 
 /* Says that so many rows were found to have drifted; nothing for 0. */
-void worker_tell_drift(size_t rows);
+void worker_log_drift(size_t rows);
 
 /* Tells the counters how each endpoint is read. */
-void worker_note_readers(struct tracker *t);
+void worker_count_readers(struct tracker *t);
 
 /* The exit status for an error (DESIGN 1.1). */
-int exit_status(const struct err *err);
+int worker_exit_status(const struct err *err);
 
 #endif

@@ -18,10 +18,10 @@ static address nth(unsigned n)
 
 static void mark(struct dirty *d, unsigned n, int64_t event, enum store_insert insert)
 {
-    dirty_add(d, &(struct mark){.wallet = nth(n),
-                                .has_event = event >= 0,
-                                .event_block = event >= 0 ? (uint64_t)event : 0,
-                                .insert = insert});
+    dirty_add(d, &(struct affected){.wallet = nth(n),
+                                    .has_event = event >= 0,
+                                    .event_block = event >= 0 ? (uint64_t)event : 0,
+                                    .insert = insert});
 }
 
 static void nothing_is_finalized_too(void **state)
@@ -66,7 +66,7 @@ struct expected {
     enum store_insert insert;
 };
 
-static void expect_mark(struct expected *e, const struct mark *m)
+static void expect_mark(struct expected *e, const struct affected *m)
 {
     if (m->has_event && (!e->has_event || m->event_block > e->event_block)) {
         e->has_event = true;

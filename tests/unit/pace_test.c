@@ -13,9 +13,9 @@ static int64_t ago(int64_t ms)
 
 static void test_off(void **state)
 {
-    struct pace p;
+    struct sweep_pace p;
     (void)state;
-    pace_open(&p, 30 * SECOND, 0);
+    pace_init(&p, 30 * SECOND, 0);
     p.rows = 1000000;
     assert_int_equal(pace_wait(&p, ago(300LL * DAY), now_us, 50), 30 * SECOND);
     assert_false(pace_is_late(&p, ago(300LL * DAY), now_us));
@@ -24,9 +24,9 @@ static void test_off(void **state)
 /* 63,000 ticks of 50 rows in nine tenths of a day: one every 1,234 ms. */
 static void test_even(void **state)
 {
-    struct pace p;
+    struct sweep_pace p;
     (void)state;
-    pace_open(&p, 30 * SECOND, DAY);
+    pace_init(&p, 30 * SECOND, DAY);
     p.rows = 3150000;
     assert_int_equal(pace_wait(&p, ago(HOUR), now_us, 50), 1234);
     /* 700 ticks of 4,500 would do every 111 s: the interval is sooner. */
@@ -37,9 +37,9 @@ static void test_even(void **state)
 
 static void test_catching_up(void **state)
 {
-    struct pace p;
+    struct sweep_pace p;
     (void)state;
-    pace_open(&p, 30 * SECOND, DAY);
+    pace_init(&p, 30 * SECOND, DAY);
     p.rows = 100;
     assert_int_equal(pace_wait(&p, ago(21LL * HOUR), now_us, 50), 30 * SECOND);
     assert_int_equal(pace_wait(&p, ago(22LL * HOUR), now_us, 50), 0);
@@ -50,9 +50,9 @@ static void test_catching_up(void **state)
 
 static void test_other_clock(void **state)
 {
-    struct pace p;
+    struct sweep_pace p;
     (void)state;
-    pace_open(&p, 30 * SECOND, HOUR);
+    pace_init(&p, 30 * SECOND, HOUR);
     p.clock_us = -2LL * HOUR * 1000; /* the database is two hours behind us */
     assert_int_equal(pace_wait(&p, ago(2LL * HOUR), now_us, 50), 30 * SECOND);
     assert_int_equal(pace_wait(&p, ago(HOUR), now_us, 50),

@@ -38,7 +38,8 @@ struct outcome {
     uint64_t widest;
 };
 
-static struct outcome cover(struct range *r, const struct limits *l, uint64_t from, uint64_t head)
+static struct outcome sync_next_blocks(struct range *r, const struct limits *l, uint64_t from,
+                                       uint64_t head)
 {
     struct outcome o = {0};
     while (from <= head) {
@@ -48,13 +49,13 @@ static struct outcome cover(struct range *r, const struct limits *l, uint64_t fr
         o.requests++;
         assert_in_range(o.requests, 1, 200000);
         if (logs >= 0) {
-            range_answered(r, to - from, (size_t)logs);
+            range_on_answer(r, to - from, (size_t)logs);
             o.widest = to - from > o.widest ? to - from : o.widest;
             from = to + 1;
             continue;
         }
         o.refusals++;
-        assert_int_equal(range_refused(r, to - from, &f), RANGE_AGAIN);
+        assert_int_equal(range_on_fault(r, to - from, &f), RANGE_AGAIN);
     }
     return o;
 }
@@ -67,7 +68,8 @@ static void a_named_ceiling_is_learnt_at_once(void **state)
         struct limits l = {.blocks = caps[i], .names_it = true};
         struct range r;
         range_init(&r);
-        struct outcome o = cover(&r, &l, 0, 200000 < caps[i] * 100 ? 200000 : caps[i] * 100);
+        struct outcome o =
+            sync_next_blocks(&r, &l, 0, 200000 < caps[i] * 100 ? 200000 : caps[i] * 100);
         assert_in_range(o.refusals, 0, 1);
         assert_int_equal(r.ceiling, caps[i] - 1);
         assert_int_equal(o.widest, caps[i] - 1);
@@ -83,13 +85,13 @@ static void an_unnamed_ceiling_is_searched_once(void **state)
         struct range r;
         range_init(&r);
         uint64_t head = caps[i] * 200;
-        struct outcome o = cover(&r, &l, 0, head);
+        struct outcome o = sync_next_blocks(&r, &l, 0, head);
         print_message("# cap %llu: %u requests, %u refused, widest %llu\n",
                       (unsigned long long)caps[i], o.requests, o.refusals,
                       (unsigned long long)o.widest + 1);
         assert_in_range(o.refusals, 0, 20);
         assert_in_range(o.requests, 1, 200 * 5 / 4 + 40); /* near what is possible */
-        struct outcome again = cover(&r, &l, head + 1, head * 2);
+        struct outcome again = sync_next_blocks(&r, &l, head + 1, head * 2);
         assert_in_range(again.refusals, 0, 1);
     }
 }
@@ -101,11 +103,11 @@ static void density_is_not_a_ceiling(void **state)
     struct limits dense = {.logs = 10000, .logs_a_block = 3000}, thin = {.logs = 10000};
     struct range r;
     range_init(&r);
-    struct outcome o = cover(&r, &dense, 0, 999);
+    struct outcome o = sync_next_blocks(&r, &dense, 0, 999);
     assert_in_range(o.refusals, 1, 15);
     assert_in_range(o.widest, 0, 2);
     assert_int_equal(r.ceiling, RANGE_MOST);
-    o = cover(&r, &thin, 1000, 1000 + 3000000);
+    o = sync_next_blocks(&r, &thin, 1000, 1000 + 3000000);
     assert_int_equal(o.refusals, 0);
     assert_in_range(o.requests, 1, 40);
     assert_true(o.widest > 500000);
@@ -121,11 +123,11 @@ static void one_block_is_the_floor(void **state)
         struct fault_info f = fault_of(faults[i]);
         range_init(&r);
         unsigned n = 0;
-        while (range_refused(&r, r.width, &f) == RANGE_AGAIN)
+        while (range_on_fault(&r, r.width, &f) == RANGE_AGAIN)
             assert_in_range(++n, 1, 12);
         assert_int_equal(r.width, 0);
-        assert_int_equal(range_refused(&r, 0, &f), RANGE_GIVE_UP);
-        range_answered(&r, 0, 1);
+        assert_int_equal(range_on_fault(&r, 0, &f), RANGE_GIVE_UP);
+        range_on_answer(&r, 0, 1);
         assert_true(r.width > 0); /* and it grows again, whatever it was */
     }
 }
@@ -137,14 +139,14 @@ static void a_suggested_window_gives_its_width_only(void **state)
     struct fault_info f = fault_of(FAULT_WINDOW);
     f.has_window = true, f.from = 7, f.to = 106; /* elsewhere, but 100 blocks */
     range_init(&r);
-    assert_int_equal(range_refused(&r, r.width, &f), RANGE_AGAIN);
+    assert_int_equal(range_on_fault(&r, r.width, &f), RANGE_AGAIN);
     assert_int_equal(r.width, 99);
     assert_int_equal(r.ceiling, RANGE_MOST);
     f.from = 106, f.to = 7; /* inverted, as one provider does: just half */
-    assert_int_equal(range_refused(&r, 99, &f), RANGE_AGAIN);
+    assert_int_equal(range_on_fault(&r, 99, &f), RANGE_AGAIN);
     assert_int_equal(r.width, 49);
     f.from = 0, f.to = 5000; /* wider than what was refused */
-    assert_int_equal(range_refused(&r, 49, &f), RANGE_AGAIN);
+    assert_int_equal(range_on_fault(&r, 49, &f), RANGE_AGAIN);
     assert_int_equal(r.width, 24);
 }
 
@@ -160,19 +162,19 @@ static void a_rate_limit_does_not_shrink(void **state)
         struct range r;
         struct fault_info f = fault_of(waits[i]);
         range_init(&r);
-        assert_int_equal(range_refused(&r, 1999, &f), RANGE_WAIT);
+        assert_int_equal(range_on_fault(&r, 1999, &f), RANGE_WAIT);
         assert_int_equal(r.width, RANGE_FIRST);
         unsigned n = 1;
-        while (range_refused(&r, 1999, &f) == RANGE_WAIT)
+        while (range_on_fault(&r, 1999, &f) == RANGE_WAIT)
             assert_in_range(++n, 1, 50); /* not for ever without a word */
-        range_answered(&r, 1999, 0);
-        assert_int_equal(range_refused(&r, 1999, &f), RANGE_WAIT);
+        range_on_answer(&r, 1999, 0);
+        assert_int_equal(range_on_fault(&r, 1999, &f), RANGE_WAIT);
     }
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         struct range r;
         struct fault_info f = fault_of(ends[i]);
         range_init(&r);
-        assert_int_equal(range_refused(&r, 1999, &f), RANGE_GIVE_UP);
+        assert_int_equal(range_on_fault(&r, 1999, &f), RANGE_GIVE_UP);
         assert_int_equal(r.width, RANGE_FIRST);
     }
 }
@@ -186,7 +188,7 @@ static void slowness_shrinks_and_waits(void **state)
         struct fault_info f = fault_of(faults[i]);
         range_init(&r);
         unsigned n = 0;
-        while (range_refused(&r, r.width, &f) == RANGE_WAIT)
+        while (range_on_fault(&r, r.width, &f) == RANGE_WAIT)
             assert_in_range(++n, 1, 50);
         assert_int_equal(r.width, 0); /* it gives up at one block only */
     }
@@ -197,11 +199,11 @@ static void a_short_last_window_says_nothing(void **state)
     (void)state;
     struct range r;
     range_init(&r);
-    range_answered(&r, 3, 0);
+    range_on_answer(&r, 3, 0);
     assert_int_equal(r.width, RANGE_FIRST);
-    range_answered(&r, RANGE_FIRST, 9000); /* near where answers are cut */
+    range_on_answer(&r, RANGE_FIRST, 9000); /* near where answers are cut */
     assert_int_equal(r.width, RANGE_FIRST / 2);
-    range_answered(&r, r.width, 5000); /* neither thin nor dense */
+    range_on_answer(&r, r.width, 5000); /* neither thin nor dense */
     assert_int_equal(r.width, RANGE_FIRST / 2);
 }
 
@@ -211,17 +213,17 @@ static void it_never_goes_above_any_ceiling(void **state)
     struct range r;
     range_init(&r);
     for (int i = 0; i < 100; i++) {
-        range_answered(&r, r.width, 0);
+        range_on_answer(&r, r.width, 0);
         assert_in_range(r.width, 0, RANGE_MOST);
     }
     assert_int_equal(r.width, RANGE_MOST);
     struct fault_info f = fault_of(FAULT_RANGE);
     f.limit = 99;
-    range_refused(&r, r.width, &f);
+    range_on_fault(&r, r.width, &f);
     f.limit = 499; /* said later, wider: the narrower stands */
-    range_refused(&r, 500, &f);
+    range_on_fault(&r, 500, &f);
     for (int i = 0; i < 100; i++)
-        range_answered(&r, r.width, 0);
+        range_on_answer(&r, r.width, 0);
     assert_int_equal(r.width, 99);
 }
 

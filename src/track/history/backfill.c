@@ -23,7 +23,7 @@ enum {
 
 /* ---- what was begun before ------------------------------------------------------------------- */
 
-static bool next_number(const char **s, uint64_t *ret)
+static bool backfill_parse_number(const char **s, uint64_t *ret)
 {
     size_t n = strcspn(*s, " ");
     if (!parse_u64(*s, n, ret))
@@ -33,13 +33,14 @@ static bool next_number(const char **s, uint64_t *ret)
 }
 
 /* A walk of the same triggers, over the blocks that are asked for or any if none are. */
-static bool is_same(const struct backfill *f, const char *text, struct history *ret)
+static bool backfill_is_same_walk(const struct backfill *f, const char *text,
+                                  struct history_scan *ret)
 {
     char print[HASH_TEXT];
-    struct history h = *ret;
+    struct history_scan h = *ret;
     hash_text(&f->b->conf->rules_print, print);
-    if (!next_number(&text, &h.from) || !next_number(&text, &h.to) ||
-        !next_number(&text, &h.next) || strcmp(text, print) != 0)
+    if (!backfill_parse_number(&text, &h.from) || !backfill_parse_number(&text, &h.to) ||
+        !backfill_parse_number(&text, &h.next) || strcmp(text, print) != 0)
         return false;
     if ((f->has_from && f->from != h.from) || (f->has_to && f->to != h.to))
         return false;
@@ -47,23 +48,23 @@ static bool is_same(const struct backfill *f, const char *text, struct history *
     return true;
 }
 
-static int resume(struct backfill *f, bool *ret_resumed, struct err *err)
+static int backfill_resume(struct backfill *f, bool *ret_resumed, struct err *err)
 {
     struct arena arena;
     const char *text;
     arena_init(&arena);
     int rc = store_state_get(f->t->store, f->state_key, &arena, &text, err);
-    *ret_resumed = rc == 0 && text && is_same(f, text, &f->history);
+    *ret_resumed = rc == 0 && text && backfill_is_same_walk(f, text, &f->history);
     arena_free(&arena);
     return rc;
 }
 
-static int choose_range(struct backfill *f, struct err *err)
+static int backfill_choose_blocks(struct backfill *f, struct err *err)
 {
     struct anchor at;
     uint64_t reach;
-    struct history *h = &f->history;
-    if (command_reach(f->t, f->b, &reach, &at, err) < 0)
+    struct history_scan *h = &f->history;
+    if (pass_find_reach(f->t, f->b, &reach, &at, err) < 0)
         return -1;
     h->from = f->has_from ? f->from : 0;
     h->to = f->has_to ? f->to : reach;
@@ -82,17 +83,17 @@ static int choose_range(struct backfill *f, struct err *err)
 
 /* ---- the forecast ---------------------------------------------------------------------------- */
 
-struct sample {
+struct backfill_sample {
     uint64_t blocks, logs, wallets;
     int64_t ms;
 };
 
 /* One window in the middle of a part, as wide as the endpoint bears. */
-static int take_sample(struct backfill *f, const struct log_filter *filter, uint64_t from,
-                       struct sample *ret, struct err *err)
+static int backfill_take_sample(struct backfill *f, const struct log_filter *filter, uint64_t from,
+                                struct backfill_sample *ret, struct err *err)
 {
-    struct history *h = &f->history;
-    struct named named = {0};
+    struct history_scan *h = &f->history;
+    struct affected_set affected = {0};
     struct arena arena;
     int rc = -1;
     arena_init(&arena);
@@ -104,23 +105,24 @@ static int take_sample(struct backfill *f, const struct log_filter *filter, uint
         rc =
             rpc_logs_range(f->t->node, filter, from, from + width, RPC_CATCHUP, &arena, &logs, err);
         if (rc == 0) {
-            range_answered(range, width, logs.n);
-            events_mark(f->b, logs.list, logs.n, &named);
-            dirty_sort_unique(&named.dirty);
-            *ret = (struct sample){width + 1, logs.n, named.dirty.n, clock_ms() - started};
+            range_on_answer(range, width, logs.n);
+            events_collect(f->b, logs.list, logs.n, &affected);
+            dirty_sort_unique(&affected.dirty);
+            *ret =
+                (struct backfill_sample){width + 1, logs.n, affected.dirty.n, clock_ms() - started};
         } else if (err->kind == ERR_STOPPED ||
-                   range_refused(range, width, &logs.fault) == RANGE_GIVE_UP) {
+                   range_on_fault(range, width, &logs.fault) == RANGE_GIVE_UP) {
             break;
         }
     }
-    named_free(&named);
+    affected_set_free(&affected);
     arena_free(&arena);
     return rc;
 }
 
 /* What a part of the way takes when all of it is like its sample. */
-static void add_part(uint64_t blocks, const struct sample *s, uint64_t ceiling,
-                     struct backfill_forecast *ret)
+static void backfill_add_part(uint64_t blocks, const struct backfill_sample *s, uint64_t ceiling,
+                              struct backfill_forecast *ret)
 {
     uint64_t width = s->logs ? PAGE_LOGS * s->blocks / s->logs : WIDE;
     uint64_t most = ceiling < WIDE ? ceiling : WIDE;
@@ -132,24 +134,24 @@ static void add_part(uint64_t blocks, const struct sample *s, uint64_t ceiling,
     ret->ms += (int64_t)windows * s->ms / WINDOWS_AT_ONCE;
 }
 
-static int sample_parts(struct backfill *f, struct backfill_forecast *ret, struct err *err)
+static int backfill_sample_parts(struct backfill *f, struct backfill_forecast *ret, struct err *err)
 {
-    struct history *h = &f->history;
+    struct history_scan *h = &f->history;
     struct trigger_filter filter;
     uint64_t part = (h->to - h->next + 1) / SAMPLES;
     if (trigger_filter_init(&filter, f->b, 1, err) < 0)
         return -1;
     for (uint64_t i = 0; i < SAMPLES; i++) {
-        struct sample s = {.blocks = 1};
-        if (take_sample(f, &filter.filter, h->next + i * part + part / 2, &s, err) < 0)
+        struct backfill_sample s = {.blocks = 1};
+        if (backfill_take_sample(f, &filter.filter, h->next + i * part + part / 2, &s, err) < 0)
             return -1;
-        add_part(part, &s, history_range(h, rpc_best(f->t->node))->ceiling, ret);
+        backfill_add_part(part, &s, history_range(h, rpc_best(f->t->node))->ceiling, ret);
     }
     ret->sampled = true;
     return 0;
 }
 
-static const struct conf_endpoint *best_endpoint(const struct backfill *f)
+static const struct conf_endpoint *backfill_find_endpoint(const struct backfill *f)
 {
     const struct conf *conf = f->t->conf;
     for (size_t i = 0; i < conf->chain.n_endpoints; i++)
@@ -158,9 +160,10 @@ static const struct conf_endpoint *best_endpoint(const struct backfill *f)
     return &conf->chain.endpoints[0];
 }
 
-static void count_reading(struct backfill *f, uint64_t log_requests, struct backfill_forecast *ret)
+static void backfill_count_reads(struct backfill *f, uint64_t log_requests,
+                                 struct backfill_forecast *ret)
 {
-    const struct conf_endpoint *e = best_endpoint(f);
+    const struct conf_endpoint *e = backfill_find_endpoint(f);
     size_t batch = reads_batch_size(f->t->reads, &f->b->shape);
     uint64_t reads = ret->wallets / (batch ? batch : DEFAULT_BATCH) + 1;
     ret->units =
@@ -169,12 +172,12 @@ static void count_reading(struct backfill *f, uint64_t log_requests, struct back
     ret->requests += reads;
 }
 
-static int forecast(struct backfill *f, struct backfill_forecast *ret, struct err *err)
+static int backfill_estimate(struct backfill *f, struct backfill_forecast *ret, struct err *err)
 {
-    const struct history *h = &f->history;
+    const struct history_scan *h = &f->history;
     *ret = (struct backfill_forecast){.from = h->from, .to = h->to, .next = h->next};
     uint64_t left = h->next <= h->to ? h->to - h->next + 1 : 0;
-    if (left > SHORT_WAY && sample_parts(f, ret, err) < 0)
+    if (left > SHORT_WAY && backfill_sample_parts(f, ret, err) < 0)
         return -1;
     /* With another endpoint wide windows come first: that nothing is in them it may deny. */
     if (!ret->sampled && rpc_endpoints(f->t->node) == 1)
@@ -185,7 +188,7 @@ static int forecast(struct backfill *f, struct backfill_forecast *ret, struct er
     if (store_holders_count(f->t->store, &f->b->store, &found, err) < 0)
         return -1;
     ret->wallets += found;
-    count_reading(f, log_requests, ret);
+    backfill_count_reads(f, log_requests, ret);
     return 0;
 }
 
@@ -193,12 +196,12 @@ int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err 
 {
     bool resumed;
     snprintf(f->state_key, sizeof f->state_key, "backfill:%.100s", f->b->conf->name);
-    f->history = (struct history){.t = f->t,
-                                  .b = f->b,
-                                  .lease = f->lease,
-                                  .state_key = f->state_key,
-                                  .progress = f->looked,
-                                  .ctx = f->ctx};
+    f->history = (struct history_scan){.t = f->t,
+                                       .b = f->b,
+                                       .lease = f->lease,
+                                       .state_key = f->state_key,
+                                       .progress = f->looked,
+                                       .ctx = f->ctx};
     for (size_t i = 0; i < HISTORY_ENDPOINTS; i++)
         range_init(&f->history.ranges[i]);
     if (f->b->conf->n_triggers == 0) {
@@ -207,23 +210,24 @@ int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err 
                 f->b->conf->name);
         return err_hint(err, "name an event of the contract in balances[].triggers");
     }
-    if (resume(f, &resumed, err) < 0 || (!resumed && choose_range(f, err) < 0))
+    if (backfill_resume(f, &resumed, err) < 0 || (!resumed && backfill_choose_blocks(f, err) < 0))
         return -1;
-    return forecast(f, ret, err);
+    return backfill_estimate(f, ret, err);
 }
 
 /* ---- reading whom it found ------------------------------------------------------------------- */
 
-struct reading_run {
+struct backfill_read {
     struct backfill *f;
     bool started;
     address after;
     uint64_t total;
 };
 
-static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+static int backfill_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
+                              struct err *err)
 {
-    struct reading_run *r = ctx;
+    struct backfill_read *r = ctx;
     struct tracker *t = r->f->t;
     struct arena arena;
     struct named_holder *page;
@@ -232,10 +236,10 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     int rc = store_holders_next(t->store, &r->f->b->store, HOLDERS_UNREAD,
                                 r->started ? &r->after : NULL, want, &arena, &page, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct mark){.wallet = page[i].wallet,
-                                      .has_event = true,
-                                      .event_block = page[i].block,
-                                      .insert = events_insert(r->f->b)});
+        dirty_add(ret, &(struct affected){.wallet = page[i].wallet,
+                                          .has_event = true,
+                                          .event_block = page[i].block,
+                                          .insert = events_insert_rule(r->f->b)});
     if (rc == 0 && n > 0) {
         r->after = page[n - 1].wallet;
         r->started = true;
@@ -247,11 +251,11 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
 }
 
 /* Not below the last event: a value read there would not answer it. */
-static int anchor(void *ctx, struct anchor *ret, struct err *err)
+static int backfill_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
 {
-    const struct reading_run *r = ctx;
+    const struct backfill_read *r = ctx;
     struct backfill *f = r->f;
-    if (command_anchor(f->t, f->b, ret, err) < 0)
+    if (pass_find_anchor(f->t, f->b, ret, err) < 0)
         return -1;
     if (ret->number < f->history.to)
         return err_set(err, ERR_FAILED,
@@ -260,36 +264,36 @@ static int anchor(void *ctx, struct anchor *ret, struct err *err)
     return 0;
 }
 
-static void progress(void *ctx, const struct flights_progress *p)
+static void backfill_on_progress(void *ctx, const struct pipeline_progress *p)
 {
-    const struct reading_run *r = ctx;
+    const struct backfill_read *r = ctx;
     if (r->f->read)
         r->f->read(r->f->ctx, p, r->total);
 }
 
-static int read_found(struct backfill *f, struct flights_progress *ret, struct err *err)
+static int backfill_read_holders(struct backfill *f, struct pipeline_progress *ret, struct err *err)
 {
-    struct reading_run r = {.f = f};
-    struct flights flights = {.t = f->t,
-                              .b = f->b,
-                              .cause = CAUSE_BACKFILL,
-                              .lane = RPC_SWEEP,
-                              .who = "trueup backfill",
-                              .lease = f->lease,
-                              .ctx = &r,
-                              .plan = plan,
-                              .anchor = anchor,
-                              .progress = progress};
+    struct backfill_read r = {.f = f};
+    struct pipeline pipeline = {.t = f->t,
+                                .b = f->b,
+                                .cause = CAUSE_BACKFILL,
+                                .lane = RPC_SWEEP,
+                                .who = "trueup backfill",
+                                .lease = f->lease,
+                                .ctx = &r,
+                                .plan = backfill_plan_next,
+                                .anchor = backfill_choose_anchor,
+                                .progress = backfill_on_progress};
     if (store_holders_count(f->t->store, &f->b->store, &r.total, err) < 0)
         return -1;
-    return flights_run(&flights, ret, err);
+    return pipeline_run(&pipeline, ret, err);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
 /* Where nobody followed this balance yet, a daemon goes on from here, and misses nothing. Where one
  * does, the checkpoint is its own. */
-static int leave_checkpoint(struct backfill *f, bool *ret_set, struct err *err)
+static int backfill_set_checkpoint(struct backfill *f, bool *ret_set, struct err *err)
 {
     uint64_t now, to = f->history.to;
     bool found, gone = false;
@@ -310,7 +314,7 @@ static int leave_checkpoint(struct backfill *f, bool *ret_set, struct err *err)
 }
 
 /* Holders that a query may name one day are kept for `wallets sync`. */
-static int forget(struct backfill *f, struct err *err)
+static int backfill_clear_state(struct backfill *f, struct err *err)
 {
     if (f->b->store.tracking != STORE_QUERY &&
         store_holders_clear(f->t->store, &f->b->store, err) < 0)
@@ -322,10 +326,11 @@ int backfill_run(struct backfill *f, struct backfill_report *ret, struct err *er
 {
     *ret = (struct backfill_report){0};
     int64_t started = clock_ms();
-    if (f->history.next <= f->history.to && history_walk(&f->history, &ret->history, err) < 0)
+    if (f->history.next <= f->history.to && history_scan_run(&f->history, &ret->history, err) < 0)
         return -1;
     ret->history_ms = clock_ms() - started;
-    if (read_found(f, &ret->rows, err) < 0 || leave_checkpoint(f, &ret->set_checkpoint, err) < 0)
+    if (backfill_read_holders(f, &ret->rows, err) < 0 ||
+        backfill_set_checkpoint(f, &ret->set_checkpoint, err) < 0)
         return -1;
-    return forget(f, err);
+    return backfill_clear_state(f, err);
 }

@@ -21,9 +21,9 @@ struct backfill {
     uint64_t from, to;
     /* Often, in the one half and in the other; may be NULL. */
     void (*looked)(void *ctx, const struct history_progress *p);
-    void (*read)(void *ctx, const struct flights_progress *p, uint64_t total);
+    void (*read)(void *ctx, const struct pipeline_progress *p, uint64_t total);
     void *ctx;
-    struct history history; /* ours */
+    struct history_scan history; /* ours */
     char state_key[128];
 };
 
@@ -43,7 +43,7 @@ int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err 
 struct backfill_report {
     struct history_progress history;
     int64_t history_ms;
-    struct flights_progress rows;
+    struct pipeline_progress rows;
     bool set_checkpoint; /* there was none: a daemon goes on from `to` */
 };
 /* ERR_STOPPED: f->history.next says where a rerun goes on. */

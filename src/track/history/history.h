@@ -22,7 +22,7 @@ struct history_progress {
     uint64_t requests;
 };
 
-struct history {
+struct history_scan {
     struct tracker *t;
     struct tracked *b;
     struct lease *lease;
@@ -36,9 +36,9 @@ struct history {
 
 /* ERR_STOPPED when t->stop said so; what was found until then is durable, h->next says where a
  * rerun goes on. After any failure the same may be tried again. */
-int history_walk(struct history *h, struct history_progress *ret, struct err *err);
+int history_scan_run(struct history_scan *h, struct history_progress *ret, struct err *err);
 
 /* The endpoint's limits; the first's for one that is not known. */
-struct range *history_range(struct history *h, const struct endpoint *e);
+struct range *history_range(struct history_scan *h, const struct endpoint *e);
 
 #endif

@@ -28,50 +28,50 @@ void holders_free(struct holders *h)
     *h = (struct holders){0};
 }
 
-static uint64_t mixed(uint64_t x)
+static uint64_t holders_mix_hash(uint64_t x)
 {
     x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
     return x ^ x >> 32;
 }
 
-static size_t place_of(const struct holders *h, const address *wallet)
+static size_t holders_hash_slot(const struct holders *h, const address *wallet)
 {
     uint64_t front, back;
     memcpy(&front, wallet->b, sizeof front);
     memcpy(&back, wallet->b + sizeof wallet->b - sizeof back, sizeof back);
-    return (size_t)mixed(mixed(front ^ h->secret) ^ back) & (h->n_places - 1);
+    return (size_t)holders_mix_hash(holders_mix_hash(front ^ h->secret) ^ back) & (h->n_places - 1);
 }
 
 /* Where the wallet is, or where it would go. There is always a free place. */
-static struct holder *find(const struct holders *h, const address *wallet)
+static struct holder *holders_find_slot(const struct holders *h, const address *wallet)
 {
-    size_t i = place_of(h, wallet);
+    size_t i = holders_hash_slot(h, wallet);
     while (h->places[i].used && !address_equal(&h->places[i].wallet, wallet))
         i = (i + 1) & (h->n_places - 1);
     return &h->places[i];
 }
 
-static void grow(struct holders *h)
+static void holders_grow_table(struct holders *h)
 {
     struct holders bigger = *h;
     bigger.n_places = h->n_places * 2;
     bigger.places = mem_zero(bigger.n_places, sizeof *bigger.places);
     for (size_t i = 0; i < h->n_places; i++)
         if (h->places[i].used)
-            *find(&bigger, &h->places[i].wallet) = h->places[i];
+            *holders_find_slot(&bigger, &h->places[i].wallet) = h->places[i];
     mem_free(h->places);
     *h = bigger;
 }
 
 bool holders_add(struct holders *h, const address *wallet, uint64_t block)
 {
-    struct holder *at = find(h, wallet);
+    struct holder *at = holders_find_slot(h, wallet);
     if (!at->used) {
         if (h->n == HOLDERS_MOST)
             return false;
         if (h->n >= h->n_places / 4 * 3 && h->n_places < PLACES_MOST) {
-            grow(h);
-            at = find(h, wallet);
+            holders_grow_table(h);
+            at = holders_find_slot(h, wallet);
         }
         *at = (struct holder){.wallet = *wallet, .used = true, .fresh = true, .block = block};
         h->n++;
@@ -89,7 +89,7 @@ bool holders_full(const struct holders *h)
     return h->n > HOLDERS_MOST - PAGE_MOST;
 }
 
-static int by_wallet(const void *a, const void *b)
+static int holders_compare(const void *a, const void *b)
 {
     return address_compare(&((const struct named_holder *)a)->wallet,
                            &((const struct named_holder *)b)->wallet);
@@ -103,7 +103,7 @@ struct named_holder *holders_new(const struct holders *h, size_t *ret_n)
         if (h->places[i].used && h->places[i].fresh)
             list[n++] = (struct named_holder){h->places[i].wallet, h->places[i].block};
     if (n > 1)
-        qsort(list, n, sizeof *list, by_wallet);
+        qsort(list, n, sizeof *list, holders_compare);
     *ret_n = n;
     return list;
 }

@@ -5,16 +5,17 @@
 
 #include <inttypes.h>
 
-struct walk {
+struct snapshot_walk {
     const struct snapshot *s;
     bool started;
     address after;
     uint64_t total, failed;
 };
 
-static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+static int snapshot_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
+                              struct err *err)
 {
-    struct walk *w = ctx;
+    struct snapshot_walk *w = ctx;
     struct arena arena;
     address *page;
     size_t n;
@@ -22,7 +23,7 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     int rc = store_keys(w->s->t->store, &w->s->b->store, w->started ? &w->after : NULL, want,
                         &arena, &page, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct mark){.wallet = page[i], .insert = INSERT_NEVER});
+        dirty_add(ret, &(struct affected){.wallet = page[i], .insert = INSERT_NEVER});
     if (rc == 0 && n > 0) {
         w->after = page[n - 1];
         w->started = true;
@@ -32,17 +33,17 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     return rc;
 }
 
-static int anchor(void *ctx, struct anchor *ret, struct err *err)
+static int snapshot_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
 {
-    const struct walk *w = ctx;
+    const struct snapshot_walk *w = ctx;
     (void)err;
     *ret = w->s->at;
     return 0;
 }
 
-static int show(void *ctx, const struct step_work *work, struct err *err)
+static int snapshot_give_rows(void *ctx, const struct step_work *work, struct err *err)
 {
-    struct walk *w = ctx;
+    struct snapshot_walk *w = ctx;
     struct arena arena;
     int rc = 0;
     arena_init(&arena);
@@ -56,16 +57,16 @@ static int show(void *ctx, const struct step_work *work, struct err *err)
     return rc;
 }
 
-static void progress(void *ctx, const struct flights_progress *p)
+static void snapshot_on_progress(void *ctx, const struct pipeline_progress *p)
 {
-    const struct walk *w = ctx;
+    const struct snapshot_walk *w = ctx;
     if (w->s->progress)
         w->s->progress(w->s->ctx, p, w->total);
 }
 
 /* One plain question first, whose answer says clearly whether the block's state is there at all. A
  * view that reverts has been there to do so. */
-static int check_state(const struct snapshot *s, struct err *err)
+static int snapshot_check_state(const struct snapshot *s, struct err *err)
 {
     static const address nobody;
     const struct conf_term *term = &s->b->shape.terms[0];
@@ -83,28 +84,28 @@ static int check_state(const struct snapshot *s, struct err *err)
     return -1;
 }
 
-int snapshot_run(const struct snapshot *s, struct flights_progress *ret, struct err *err)
+int snapshot_run(const struct snapshot *s, struct pipeline_progress *ret, struct err *err)
 {
-    struct walk w = {.s = s};
+    struct snapshot_walk w = {.s = s};
     struct store_counts counts;
-    struct flights flights = {.t = s->t,
-                              .b = s->b,
-                              .cause = CAUSE_SWEEP, /* nothing is written */
-                              .lane = RPC_SWEEP,
-                              .who = "trueup snapshot",
-                              .ctx = &w,
-                              .plan = plan,
-                              .anchor = anchor,
-                              .fixed = true,
-                              .show = show,
-                              .progress = progress};
-    *ret = (struct flights_progress){0};
-    if (check_state(s, err) < 0)
+    struct pipeline pipeline = {.t = s->t,
+                                .b = s->b,
+                                .cause = CAUSE_SWEEP, /* nothing is written */
+                                .lane = RPC_SWEEP,
+                                .who = "trueup snapshot",
+                                .ctx = &w,
+                                .plan = snapshot_plan_next,
+                                .anchor = snapshot_choose_anchor,
+                                .fixed = true,
+                                .show = snapshot_give_rows,
+                                .progress = snapshot_on_progress};
+    *ret = (struct pipeline_progress){0};
+    if (snapshot_check_state(s, err) < 0)
         return err_wrap(err, "balances at block %" PRIu64, s->at.number);
     if (store_count(s->t->store, &s->b->store, &counts, err) < 0)
         return -1;
     w.total = counts.rows;
-    int rc = flights_run(&flights, ret, err);
+    int rc = pipeline_run(&pipeline, ret, err);
     ret->failed = w.failed;
     return rc < 0 && err->kind != ERR_STOPPED
                ? err_wrap(err, "balances at block %" PRIu64, s->at.number)

@@ -14,12 +14,13 @@ struct snapshot {
     struct anchor at;
     /* Each row's wallet once, in key order. reason: why there is no number; NULL with one. */
     int (*row)(void *ctx, const struct reading *r, const char *reason, struct err *err);
-    void (*progress)(void *ctx, const struct flights_progress *p, uint64_t total); /* may be NULL */
+    void (*progress)(void *ctx, const struct pipeline_progress *p,
+                     uint64_t total); /* may be NULL */
     void *ctx;
 };
 
 /* Fails as a whole when the node does not have the block's state (a hint says what to do), and when
  * a term fails for everybody. ret->failed counts rows without a number. */
-int snapshot_run(const struct snapshot *s, struct flights_progress *ret, struct err *err);
+int snapshot_run(const struct snapshot *s, struct pipeline_progress *ret, struct err *err);
 
 #endif

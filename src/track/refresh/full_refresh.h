@@ -10,10 +10,10 @@
 #include "track/tracker.h"
 
 /* Raises the note to block; never lowers it. */
-int all_due_set(struct tracker *t, const struct tracked *b, uint64_t block, struct err *err);
+int full_refresh_set(struct tracker *t, const struct tracked *b, uint64_t block, struct err *err);
 /* *ret is 0 when nothing is due. */
-int all_due_get(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err);
+int full_refresh_get(struct tracker *t, const struct tracked *b, uint64_t *ret, struct err *err);
 /* Clears the note, unless it has been raised above block meanwhile. */
-int all_due_clear(struct tracker *t, const struct tracked *b, uint64_t block, struct err *err);
+int full_refresh_clear(struct tracker *t, const struct tracked *b, uint64_t block, struct err *err);
 
 #endif

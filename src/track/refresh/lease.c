@@ -13,7 +13,7 @@ enum { HOST_TEXT = 65 };
 
 static const char lease_key[] = "job";
 
-static void host_of(char host[HOST_TEXT])
+static void lease_read_host(char host[HOST_TEXT])
 {
     if (gethostname(host, HOST_TEXT - 1) != 0)
         snprintf(host, HOST_TEXT, "?");
@@ -21,14 +21,14 @@ static void host_of(char host[HOST_TEXT])
 }
 
 /* "sweep, process 12 on host", told to people as it is. */
-static bool died_here(const char *holder)
+static bool lease_is_dead_here(const char *holder)
 {
     static const char process[] = ", process ", on[] = " on ";
     char host[HOST_TEXT];
     uint64_t pid;
     const char *number = strstr(holder, process);
     const char *where = number ? strstr(number, on) : NULL;
-    host_of(host);
+    lease_read_host(host);
     if (!where || strcmp(where + strlen(on), host) != 0)
         return false;
     number += strlen(process);
@@ -36,14 +36,14 @@ static bool died_here(const char *holder)
            kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
-static int try_lease(struct lease *l, struct err *err)
+static int lease_try_take(struct lease *l, struct err *err)
 {
     struct arena arena;
     const char *other = NULL;
     arena_init(&arena);
     int rc = store_lease_take(l->t->store, lease_key, l->holder, NULL, LEASE_SECONDS, &arena,
                               &other, err);
-    if (rc == 0 && other && died_here(other))
+    if (rc == 0 && other && lease_is_dead_here(other))
         rc = store_lease_take(l->t->store, lease_key, l->holder, other, LEASE_SECONDS, &arena,
                               &other, err);
     l->held = rc == 0 && !other;
@@ -61,14 +61,14 @@ int lease_take(struct lease *l, struct tracker *t, const char *job, struct err *
 {
     char host[HOST_TEXT];
     *l = (struct lease){.t = t};
-    host_of(host);
+    lease_read_host(host);
     snprintf(l->holder, sizeof l->holder, "%.40s, process %ld on %s", job, (long)getpid(), host);
-    return try_lease(l, err);
+    return lease_try_take(l, err);
 }
 
 int lease_renew(struct lease *l, struct err *err)
 {
-    return clock_ms() - l->renewed_ms < LEASE_SECONDS * 1000 / 3 ? 0 : try_lease(l, err);
+    return clock_ms() - l->renewed_ms < LEASE_SECONDS * 1000 / 3 ? 0 : lease_try_take(l, err);
 }
 
 void lease_release(struct lease *l)

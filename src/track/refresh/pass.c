@@ -5,8 +5,7 @@
 #include <inttypes.h>
 
 /* The header at a number, from the store if it is there, else from the node, and then stored. */
-static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *ret,
-                             struct err *err)
+static int pass_load_header(struct tracker *t, uint64_t number, struct anchor *ret, struct err *err)
 {
     struct header h;
     bool found;
@@ -25,13 +24,14 @@ static int header_to_read_at(struct tracker *t, uint64_t number, struct anchor *
 }
 
 /* Where a command finds the chain. */
-struct view {
+struct chain_view {
     uint64_t head, finalized, first, synced;
     bool has_checkpoint;
     uint64_t checkpoint; /* what is synced, however far behind */
 };
 
-static int look(struct tracker *t, const struct tracked *b, struct view *ret, struct err *err)
+static int pass_load_view(struct tracker *t, const struct tracked *b, struct chain_view *ret,
+                          struct err *err)
 {
     struct header head;
     struct anchor finalized;
@@ -55,34 +55,36 @@ static int look(struct tracker *t, const struct tracked *b, struct view *ret, st
     return 0;
 }
 
-static int read_block(struct tracker *t, const struct view *v, struct anchor *ret, struct err *err)
+static int pass_choose_block(struct tracker *t, const struct chain_view *v, struct anchor *ret,
+                             struct err *err)
 {
-    return header_to_read_at(t, chain_sweep_block(v->head, v->finalized, v->synced, v->first), ret,
-                             err);
+    return pass_load_header(t, chain_sweep_block(v->head, v->finalized, v->synced, v->first), ret,
+                            err);
 }
 
-int command_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err)
+int pass_find_anchor(struct tracker *t, const struct tracked *b, struct anchor *ret,
+                     struct err *err)
 {
-    struct view v;
-    return look(t, b, &v, err) < 0 ? -1 : read_block(t, &v, ret, err);
+    struct chain_view v;
+    return pass_load_view(t, b, &v, err) < 0 ? -1 : pass_choose_block(t, &v, ret, err);
 }
 
-int command_reach(struct tracker *t, const struct tracked *b, uint64_t *ret, struct anchor *ret_at,
-                  struct err *err)
+int pass_find_reach(struct tracker *t, const struct tracked *b, uint64_t *ret,
+                    struct anchor *ret_at, struct err *err)
 {
-    struct view v;
-    if (look(t, b, &v, err) < 0 || read_block(t, &v, ret_at, err) < 0)
+    struct chain_view v;
+    if (pass_load_view(t, b, &v, err) < 0 || pass_choose_block(t, &v, ret_at, err) < 0)
         return -1;
     uint64_t reach = v.synced != UINT64_MAX && v.first > v.finalized ? v.first : v.finalized;
     *ret = reach < ret_at->number ? reach : ret_at->number;
     return 0;
 }
 
-int command_synced_anchor(struct tracker *t, const struct tracked *b, bool newest,
-                          struct anchor *ret, struct err *err)
+int pass_find_synced_anchor(struct tracker *t, const struct tracked *b, bool newest,
+                            struct anchor *ret, struct err *err)
 {
-    struct view v;
-    if (look(t, b, &v, err) < 0)
+    struct chain_view v;
+    if (pass_load_view(t, b, &v, err) < 0)
         return -1;
     if (!v.has_checkpoint) {
         err_set(err, ERR_FAILED, "no block is synced yet: what differs need not be drift");
@@ -90,12 +92,12 @@ int command_synced_anchor(struct tracker *t, const struct tracked *b, bool newes
     }
     uint64_t synced = v.checkpoint < v.head ? v.checkpoint : v.head;
     uint64_t at = newest ? synced : chain_sweep_block(v.head, v.finalized, synced, v.first);
-    return header_to_read_at(t, at, ret, err);
+    return pass_load_header(t, at, ret, err);
 }
 
 /* ---- the walk over the keys ------------------------------------------------------------------ */
 
-struct walk {
+struct pass_walk {
     const struct pass *p;
     bool started;
     address after;
@@ -103,9 +105,9 @@ struct walk {
     uint64_t total;
 };
 
-static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+static int pass_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
 {
-    struct walk *w = ctx;
+    struct pass_walk *w = ctx;
     struct arena arena;
     struct store_stale *rows;
     size_t n;
@@ -113,7 +115,7 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     int rc = store_next_by_key(w->p->t->store, &w->p->b->store, w->started ? &w->after : NULL,
                                w->before_us, want, &arena, &rows, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+        dirty_add(ret, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
     if (rc == 0 && n > 0) {
         w->after = rows[n - 1].wallet;
         w->started = true;
@@ -123,14 +125,14 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     return rc;
 }
 
-static int anchor(void *ctx, struct anchor *ret, struct err *err)
+static int pass_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
 {
-    const struct walk *w = ctx;
-    return command_anchor(w->p->t, w->p->b, ret, err);
+    const struct pass_walk *w = ctx;
+    return pass_find_anchor(w->p->t, w->p->b, ret, err);
 }
 
 /* Has a daemon answered every event up to that block, so that a difference there is drift? */
-static int command_finds_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
+static int pass_may_file_drift(struct tracker *t, const struct tracked *b, const struct anchor *at,
                                bool *ret, struct err *err)
 {
     struct balance_position p;
@@ -140,37 +142,37 @@ static int command_finds_drift(struct tracker *t, const struct tracked *b, const
     return 0;
 }
 
-static int finds_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
+static int pass_on_anchor(void *ctx, const struct anchor *at, bool *ret, struct err *err)
 {
-    const struct walk *w = ctx;
-    return command_finds_drift(w->p->t, w->p->b, at, ret, err);
+    const struct pass_walk *w = ctx;
+    return pass_may_file_drift(w->p->t, w->p->b, at, ret, err);
 }
 
-static void progress(void *ctx, const struct flights_progress *p)
+static void pass_on_progress(void *ctx, const struct pipeline_progress *p)
 {
-    const struct walk *w = ctx;
+    const struct pass_walk *w = ctx;
     if (w->p->progress)
         w->p->progress(w->p->ctx, p, w->total);
 }
 
-int pass_run(const struct pass *p, struct flights_progress *ret, struct err *err)
+int pass_run(const struct pass *p, struct pipeline_progress *ret, struct err *err)
 {
-    struct walk w = {.p = p};
+    struct pass_walk w = {.p = p};
     struct store_counts counts;
-    struct flights flights = {.t = p->t,
-                              .b = p->b,
-                              .cause = CAUSE_SWEEP,
-                              .lane = RPC_SWEEP,
-                              .who = "trueup sweep",
-                              .lease = p->lease,
-                              .ctx = &w,
-                              .plan = plan,
-                              .anchor = anchor,
-                              .finds_drift = finds_drift,
-                              .progress = progress};
+    struct pipeline pipeline = {.t = p->t,
+                                .b = p->b,
+                                .cause = CAUSE_SWEEP,
+                                .lane = RPC_SWEEP,
+                                .who = "trueup sweep",
+                                .lease = p->lease,
+                                .ctx = &w,
+                                .plan = pass_plan_next,
+                                .anchor = pass_choose_anchor,
+                                .finds_drift = pass_on_anchor,
+                                .progress = pass_on_progress};
     if (store_count(p->t->store, &p->b->store, &counts, err) < 0)
         return -1;
     w.total = counts.rows;
     w.before_us = p->max_age_ms ? counts.now_us - p->max_age_ms * 1000 : 0;
-    return flights_run(&flights, ret, err);
+    return pipeline_run(&pipeline, ret, err);
 }

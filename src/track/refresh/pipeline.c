@@ -16,15 +16,15 @@ enum {
     WRITERS = 2, /* as many cores as a database can be expected to spare */
     WINDOW_FIRST = 2,
     WINDOW_MOST = 8,
-    FLIGHTS = WINDOW_MOST + WRITERS_SLOTS(WRITERS),
+    BATCHES = WINDOW_MOST + WRITERS_SLOTS(WRITERS),
     LOOK_MS = 200, /* how long a wait may keep us from noticing that we are to stop */
 };
 
-enum flight_state { FLIGHT_FREE, FLIGHT_PLANNED, FLIGHT_READING, FLIGHT_READY, FLIGHT_WRITING };
+enum batch_state { BATCH_FREE, BATCH_PLANNED, BATCH_READING, BATCH_READY, BATCH_WRITING };
 
-struct flight {
+struct batch {
     struct step_work work; /* first: it is what the reader and the writers hand back */
-    enum flight_state state;
+    enum batch_state state;
     bool open;      /* work is */
     uint64_t place; /* in the order of the plan */
     struct dirty plan;
@@ -32,13 +32,13 @@ struct flight {
     int64_t begun_ms, blocked_before_ms;
 };
 
-struct run {
-    const struct flights *p;
-    struct flights_progress progress;
+struct pipeline_run {
+    const struct pipeline *p;
+    struct pipeline_progress progress;
     struct writers *writers;
     struct learned learned;
-    struct flight flights[FLIGHTS];
-    size_t count[FLIGHT_WRITING + 1]; /* of flights in each state */
+    struct batch batches[BATCHES];
+    size_t count[BATCH_WRITING + 1]; /* of flights in each state */
 
     bool has_anchor, finds_drift;
     struct anchor at;
@@ -55,7 +55,7 @@ struct run {
     int64_t blocked_ms; /* spent waiting for the database */
 };
 
-static void become(struct run *r, struct flight *f, enum flight_state to)
+static void pipeline_set_state(struct pipeline_run *r, struct batch *f, enum batch_state to)
 {
     r->count[f->state]--;
     r->count[to]++;
@@ -63,72 +63,72 @@ static void become(struct run *r, struct flight *f, enum flight_state to)
 }
 
 /* The first in the order of the plan. */
-static struct flight *find(struct run *r, enum flight_state state)
+static struct batch *pipeline_find_batch(struct pipeline_run *r, enum batch_state state)
 {
-    struct flight *first = NULL;
-    for (size_t i = 0; r->count[state] && i < FLIGHTS; i++) {
-        struct flight *f = &r->flights[i];
+    struct batch *first = NULL;
+    for (size_t i = 0; r->count[state] && i < BATCHES; i++) {
+        struct batch *f = &r->batches[i];
         if (f->state == state && (!first || f->place < first->place))
             first = f;
     }
     return first;
 }
 
-static struct flight *flight_of(struct step_work *w)
+static struct batch *pipeline_batch_of(struct step_work *w)
 {
-    return (struct flight *)(void *)w;
+    return (struct batch *)(void *)w;
 }
 
-static void land(struct run *r, struct flight *f)
+static void pipeline_free_batch(struct pipeline_run *r, struct batch *f)
 {
     if (f->open)
         step_close(&f->work);
     f->open = false;
     dirty_clear(&f->plan);
-    become(r, f, FLIGHT_FREE);
+    pipeline_set_state(r, f, BATCH_FREE);
 }
 
 /* The anchor went away under it: the same wallets again, at another one. */
-static int again(struct run *r, struct flight *f, struct err *err)
+static int pipeline_retry_batch(struct pipeline_run *r, struct batch *f, struct err *err)
 {
     r->has_anchor = r->p->fixed;
     if (++r->moved_in_row > MOVED_MOST || (r->p->fixed && f->work.report.pruned)) {
         *err = f->work.report.why;
         return -1;
     }
-    become(r, f, FLIGHT_PLANNED);
+    pipeline_set_state(r, f, BATCH_PLANNED);
     return 0;
 }
 
 /* ---- plan and read --------------------------------------------------------------------------- */
 
 /* As many as one request carries, so that a step is a request and nothing is left over. */
-static size_t batch_size(const struct run *r)
+static size_t pipeline_choose_size(const struct pipeline_run *r)
 {
     size_t n = reads_batch_size(r->p->t->reads, &r->p->b->shape);
     return n < BATCH_MOST ? n : BATCH_MOST;
 }
 
-static int plan_next(struct run *r, struct flight *f, struct err *err)
+static int pipeline_plan_next(struct pipeline_run *r, struct batch *f, struct err *err)
 {
     bool end = false;
-    if (r->p->plan(r->p->ctx, batch_size(r), &f->plan, &end, err) < 0)
+    if (r->p->plan(r->p->ctx, pipeline_choose_size(r), &f->plan, &end, err) < 0)
         return -1;
     r->at_end = end;
     dirty_sort_unique(&f->plan);
     if (f->plan.n > 0) {
         f->place = r->planned++;
-        become(r, f, FLIGHT_PLANNED);
+        pipeline_set_state(r, f, BATCH_PLANNED);
     }
     return 0;
 }
 
-static int begin(struct run *r, struct flight *f, struct err *err)
+static int pipeline_begin_read(struct pipeline_run *r, struct batch *f, struct err *err)
 {
     struct step step = {.balance = r->p->b,
                         .cause = r->p->cause,
                         .at = r->at,
-                        .marks = f->plan.list,
+                        .affected = f->plan.list,
                         .n = f->plan.n,
                         .lane = r->p->lane};
     if (r->finds_drift && step_files_drift(r->p->t, &step, err) < 0)
@@ -141,15 +141,15 @@ static int begin(struct run *r, struct flight *f, struct err *err)
     f->blocked_before_ms = r->blocked_ms;
     if (step_begin(r->p->t, &f->work, &f->read, err) < 0)
         return -1;
-    become(r, f, FLIGHT_READING);
+    pipeline_set_state(r, f, BATCH_READING);
     return 0;
 }
 
 /* Choosing a block to read at takes blocking questions, which wait for the reads under way. */
-static int ensure_anchor(struct run *r, bool *ret_has, struct err *err)
+static int pipeline_ensure_anchor(struct pipeline_run *r, bool *ret_has, struct err *err)
 {
     *ret_has = r->has_anchor && (r->p->fixed || clock_ms() - r->anchored_ms < ANCHOR_MS);
-    if (*ret_has || r->count[FLIGHT_READING] > 0)
+    if (*ret_has || r->count[BATCH_READING] > 0)
         return 0;
     r->finds_drift = false;
     if (r->p->anchor(r->p->ctx, &r->at, err) < 0 ||
@@ -161,40 +161,40 @@ static int ensure_anchor(struct run *r, bool *ret_has, struct err *err)
 }
 
 /* So, too, does finding out why rows had drifted: at the end, or when a list is full. */
-static bool many_drifted(const struct run *r)
+static bool pipeline_has_many_drifts(const struct pipeline_run *r)
 {
     return r->drifts.n >= DRIFT_AT_ONCE / 2;
 }
 
-static void drift_find_causes_page(struct run *r)
+static void pipeline_find_causes(struct pipeline_run *r)
 {
     struct err ignored = {0}; /* then their records say that it is not known */
-    if (r->count[FLIGHT_READING] == 0)
+    if (r->count[BATCH_READING] == 0)
         drift_find_causes(r->p->t, r->p->b, &r->drifts, &ignored);
 }
 
-static int read_more(struct run *r, struct err *err)
+static int pipeline_read_more(struct pipeline_run *r, struct err *err)
 {
-    if (many_drifted(r))
-        drift_find_causes_page(r);
-    if (many_drifted(r))
+    if (pipeline_has_many_drifts(r))
+        pipeline_find_causes(r);
+    if (pipeline_has_many_drifts(r))
         return 0;
-    while (r->count[FLIGHT_READING] < r->window) {
+    while (r->count[BATCH_READING] < r->window) {
         bool anchored;
-        struct flight *f = find(r, FLIGHT_FREE);
-        bool plans = !r->count[FLIGHT_PLANNED] && f && !r->at_end;
-        if (plans && plan_next(r, f, err) < 0)
+        struct batch *f = pipeline_find_batch(r, BATCH_FREE);
+        bool plans = !r->count[BATCH_PLANNED] && f && !r->at_end;
+        if (plans && pipeline_plan_next(r, f, err) < 0)
             return -1;
-        f = find(r, FLIGHT_PLANNED);
+        f = pipeline_find_batch(r, BATCH_PLANNED);
         if (!f && plans && !r->at_end && !(r->p->t->stop && r->p->t->stop()))
             continue; /* a page with nobody to read */
         if (!f)
             return 0;
-        if (ensure_anchor(r, &anchored, err) < 0)
+        if (pipeline_ensure_anchor(r, &anchored, err) < 0)
             return -1;
         if (!anchored)
             return 0;
-        if (begin(r, f, err) < 0)
+        if (pipeline_begin_read(r, f, err) < 0)
             return -1;
     }
     return 0;
@@ -202,7 +202,7 @@ static int read_more(struct run *r, struct err *err)
 
 /* The window grows while reads take no longer for it. What we waited for the database is not the
  * node's doing. */
-static void adapt(struct run *r, const struct flight *f)
+static void pipeline_adapt_window(struct pipeline_run *r, const struct batch *f)
 {
     int64_t took = clock_ms() - f->begun_ms - (r->blocked_ms - f->blocked_before_ms);
     took = took > 1 ? took : 1;
@@ -220,43 +220,43 @@ static void adapt(struct run *r, const struct flight *f)
     }
 }
 
-static int take_read(struct run *r, int timeout_ms, struct err *err)
+static int pipeline_take_read(struct pipeline_run *r, int timeout_ms, struct err *err)
 {
     struct read *read;
     struct read_report report;
     int rc = reads_next(r->p->t->reads, timeout_ms, &read, err);
     if (rc <= 0)
         return rc;
-    struct flight *f = flight_of(read_user(read));
+    struct batch *f = pipeline_batch_of(read_user(read));
     read_end(read, &report);
     f->read = NULL;
-    become(r, f, FLIGHT_READY);
-    adapt(r, f);
-    if (step_judge(r->p->t, &f->work, &report, err) < 0)
+    pipeline_set_state(r, f, BATCH_READY);
+    pipeline_adapt_window(r, f);
+    if (step_check_failures(r->p->t, &f->work, &report, err) < 0)
         return -1;
     if (f->work.report.end == STEP_BROKEN) {
         *err = f->work.report.why;
         return -1;
     }
-    return f->work.report.end == STEP_MOVED ? again(r, f, err) : 0;
+    return f->work.report.end == STEP_MOVED ? pipeline_retry_batch(r, f, err) : 0;
 }
 
 /* ---- write or show --------------------------------------------------------------------------- */
 
-static void write_more(struct run *r)
+static void pipeline_write_more(struct pipeline_run *r)
 {
-    while (r->count[FLIGHT_READY] && writers_free(r->writers)) {
-        struct flight *f = find(r, FLIGHT_READY);
-        become(r, f, FLIGHT_WRITING);
+    while (r->count[BATCH_READY] && writers_free(r->writers)) {
+        struct batch *f = pipeline_find_batch(r, BATCH_READY);
+        pipeline_set_state(r, f, BATCH_WRITING);
         writers_give(r->writers, &f->work);
     }
 }
 
-static void wrote(struct run *r, struct flight *f)
+static void pipeline_on_written(struct pipeline_run *r, struct batch *f)
 {
     const struct step_report *done = &f->work.report;
-    struct flights_progress *p = &r->progress;
-    step_wrote(&f->work);
+    struct pipeline_progress *p = &r->progress;
+    step_on_written(&f->work);
     p->rows += f->work.step.n;
     p->updated += done->applied.inserted + done->applied.changed + done->applied.refreshed;
     p->changed += done->applied.changed;
@@ -265,47 +265,47 @@ static void wrote(struct run *r, struct flight *f)
     for (size_t i = 0; i < f->work.drifts.n; i++)
         drifts_add(&r->drifts, &f->work.drifts.list[i]);
     r->moved_in_row = 0;
-    land(r, f);
+    pipeline_free_batch(r, f);
 }
 
-static int take_written(struct run *r, int timeout_ms, struct err *err)
+static int pipeline_take_written(struct pipeline_run *r, int timeout_ms, struct err *err)
 {
     int rc;
     int64_t started = clock_ms();
     struct step_work *w = writers_take(r->writers, timeout_ms, &rc, err);
     r->blocked_ms += clock_ms() - started;
     for (; w; w = writers_take(r->writers, 0, &rc, err)) {
-        struct flight *f = flight_of(w);
+        struct batch *f = pipeline_batch_of(w);
         if (rc < 0)
             return -1;
         if (w->report.end == STEP_MOVED) {
-            if (again(r, f, err) < 0)
+            if (pipeline_retry_batch(r, f, err) < 0)
                 return -1;
         } else {
-            wrote(r, f);
+            pipeline_on_written(r, f);
         }
     }
     return 0;
 }
 
 /* Those whose turn it is: what is ready before its predecessor waits. */
-static int show_ready(struct run *r, struct err *err)
+static int pipeline_show_ready(struct pipeline_run *r, struct err *err)
 {
-    struct flight *f;
-    while ((f = find(r, FLIGHT_READY)) && f->place == r->shown) {
+    struct batch *f;
+    while ((f = pipeline_find_batch(r, BATCH_READY)) && f->place == r->shown) {
         if (r->p->show(r->p->ctx, &f->work, err) < 0)
             return -1;
         r->shown++;
         r->moved_in_row = 0;
         r->progress.rows += f->work.step.n;
-        land(r, f);
+        pipeline_free_batch(r, f);
     }
     return 0;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static void count_traffic(const struct tracker *t, struct flights_progress *p, bool begin)
+static void pipeline_count_traffic(const struct tracker *t, struct pipeline_progress *p, bool begin)
 {
     uint64_t requests = 0, out = 0, in = 0;
     for (size_t i = 0; i < rpc_endpoints(t->node); i++) {
@@ -319,12 +319,13 @@ static void count_traffic(const struct tracker *t, struct flights_progress *p, b
     p->bytes_in = begin ? in : in - p->bytes_in;
 }
 
-static void tell(struct run *r, const struct flights_progress *at_start)
+static void pipeline_report_progress(struct pipeline_run *r,
+                                     const struct pipeline_progress *at_start)
 {
     r->progress.requests = at_start->requests;
     r->progress.bytes_out = at_start->bytes_out;
     r->progress.bytes_in = at_start->bytes_in;
-    count_traffic(r->p->t, &r->progress, false);
+    pipeline_count_traffic(r->p->t, &r->progress, false);
     if (r->p->progress)
         r->p->progress(r->p->ctx, &r->progress);
 }
@@ -332,61 +333,63 @@ static void tell(struct run *r, const struct flights_progress *at_start)
 /* One turn: everything that can be begun is, then a wait for whoever is slower. When the database
  * is, replies wait in the system's buffers; now and then the reads are looked after all the same.
  */
-static int turn(struct run *r, struct err *err)
+static int pipeline_run_turn(struct pipeline_run *r, struct err *err)
 {
-    if (read_more(r, err) < 0)
+    if (pipeline_read_more(r, err) < 0)
         return -1;
-    if (r->p->show && show_ready(r, err) < 0)
+    if (r->p->show && pipeline_show_ready(r, err) < 0)
         return -1;
     if (!r->p->show)
-        write_more(r);
-    bool database_is_slower = (!r->p->show && r->count[FLIGHT_READY]) || !r->count[FLIGHT_READING];
-    if (r->count[FLIGHT_WRITING] && take_written(r, database_is_slower ? LOOK_MS : 0, err) < 0)
+        pipeline_write_more(r);
+    bool database_is_slower = (!r->p->show && r->count[BATCH_READY]) || !r->count[BATCH_READING];
+    if (r->count[BATCH_WRITING] &&
+        pipeline_take_written(r, database_is_slower ? LOOK_MS : 0, err) < 0)
         return -1;
-    return r->count[FLIGHT_READING] ? take_read(r, database_is_slower ? 0 : LOOK_MS, err) : 0;
+    return r->count[BATCH_READING] ? pipeline_take_read(r, database_is_slower ? 0 : LOOK_MS, err)
+                                   : 0;
 }
 
-static int fly(struct run *r, struct err *err)
+static int pipeline_run_turns(struct pipeline_run *r, struct err *err)
 {
     struct tracker *t = r->p->t;
-    struct flights_progress at_start;
-    count_traffic(t, &at_start, true);
+    struct pipeline_progress at_start;
+    pipeline_count_traffic(t, &at_start, true);
     int rc = 0;
-    while (rc == 0 && (!r->at_end || r->count[FLIGHT_FREE] < FLIGHTS)) {
+    while (rc == 0 && (!r->at_end || r->count[BATCH_FREE] < BATCHES)) {
         rc = t->stop && t->stop()
                  ? err_set(err, ERR_STOPPED, "stopped after %" PRIu64 " rows", r->progress.rows)
                  : 0;
         if (rc == 0 && r->p->lease)
             rc = lease_renew(r->p->lease, err);
         if (rc == 0)
-            rc = turn(r, err);
-        tell(r, &at_start);
+            rc = pipeline_run_turn(r, err);
+        pipeline_report_progress(r, &at_start);
     }
     return rc;
 }
 
-static int open_and_fly(struct run *r, struct err *err)
+static int pipeline_open_and_run(struct pipeline_run *r, struct err *err)
 {
     bool threads = !r->p->show && store_has_parallel_writers(r->p->t->store);
     if (learned_load(r->p->t, &r->learned, err) < 0 ||
         writers_open(r->p->t, r->p->who, threads ? WRITERS : 0, &r->writers, err) < 0)
         return -1;
-    return fly(r, err);
+    return pipeline_run_turns(r, err);
 }
 
-int flights_run(const struct flights *p, struct flights_progress *ret, struct err *err)
+int pipeline_run(const struct pipeline *p, struct pipeline_progress *ret, struct err *err)
 {
-    struct run *r = mem_zero(1, sizeof *r);
+    struct pipeline_run *r = mem_zero(1, sizeof *r);
     r->p = p;
     r->window = WINDOW_FIRST;
-    r->count[FLIGHT_FREE] = FLIGHTS;
-    int rc = open_and_fly(r, err);
+    r->count[BATCH_FREE] = BATCHES;
+    int rc = pipeline_open_and_run(r, err);
     if (rc == 0)
-        drift_find_causes_page(r);
+        pipeline_find_causes(r);
     writers_close(r->writers);
-    for (size_t i = 0; i < FLIGHTS; i++) {
-        struct flight *f = &r->flights[i];
-        if (f->state == FLIGHT_READING)
+    for (size_t i = 0; i < BATCHES; i++) {
+        struct batch *f = &r->batches[i];
+        if (f->state == BATCH_READING)
             read_abandon(f->read);
         if (f->open)
             step_close(&f->work);

@@ -12,12 +12,12 @@
 #include "track/refresh/lease.h"
 #include "track/step.h"
 
-struct flights_progress {
+struct pipeline_progress {
     uint64_t rows, updated, changed, failed, drifted; /* all but rows: of what was written */
     uint64_t requests, bytes_out, bytes_in;           /* of this run; HTTP headers included */
 };
 
-struct flights {
+struct pipeline {
     struct tracker *t;
     struct tracked *b;
     enum store_cause cause;
@@ -36,13 +36,13 @@ struct flights {
     /* May differences at this block be called drift (step_files_drift())? NULL: never. */
     int (*finds_drift)(void *ctx, const struct anchor *at, bool *ret, struct err *err);
     /* NULL: each step is written. Else nothing is, and each step is shown, in the order of the
-     * plan: w->step.marks, w->readings and w->step.at. */
+     * plan: w->step.affected, w->readings and w->step.at. */
     int (*show)(void *ctx, const struct step_work *w, struct err *err);
-    void (*progress)(void *ctx, const struct flights_progress *p); /* often; may be NULL */
+    void (*progress)(void *ctx, const struct pipeline_progress *p); /* often; may be NULL */
 };
 
 /* ERR_STOPPED when t->stop said so; what was written or shown until then counts. *ret is set in
  * any case. */
-int flights_run(const struct flights *p, struct flights_progress *ret, struct err *err);
+int pipeline_run(const struct pipeline *p, struct pipeline_progress *ret, struct err *err);
 
 #endif

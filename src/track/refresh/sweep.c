@@ -26,7 +26,7 @@ void sweep_close(struct sweep *s)
 
 /* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
  * follow has not stored one yet. */
-static int sweep_anchor(struct sweep *s, struct anchor *ret, bool *ret_found, struct err *err)
+static int sweep_find_anchor(struct sweep *s, struct anchor *ret, bool *ret_found, struct err *err)
 {
     struct balance_position p;
     if (positions_load_balance(s->t, s->b, &p, err) < 0)
@@ -41,7 +41,7 @@ static int sweep_anchor(struct sweep *s, struct anchor *ret, bool *ret_found, st
 
 /* ---- wallets passed by ----------------------------------------------------------------------- */
 
-static void drop_old_skips(struct sweep *s)
+static void sweep_drop_old_skips(struct sweep *s)
 {
     size_t kept = 0;
     int64_t now = clock_ms();
@@ -51,7 +51,7 @@ static void drop_old_skips(struct sweep *s)
     s->n_skips = kept;
 }
 
-static void skip_for_a_while(struct sweep *s, const struct mark *marks, size_t n)
+static void sweep_add_skips(struct sweep *s, const struct affected *marks, size_t n)
 {
     for (size_t m = 0; m < n && s->n_skips < SWEEP_SKIPS; m++) {
         size_t at = s->n_skips;
@@ -63,7 +63,7 @@ static void skip_for_a_while(struct sweep *s, const struct mark *marks, size_t n
     }
 }
 
-static address *skipped_wallets(const struct sweep *s, struct arena *arena)
+static address *sweep_list_skips(const struct sweep *s, struct arena *arena)
 {
     address *list = arena_alloc(arena, (s->n_skips + 1) * sizeof *list);
     for (size_t i = 0; i < s->n_skips; i++)
@@ -73,14 +73,14 @@ static address *skipped_wallets(const struct sweep *s, struct arena *arena)
 
 /* ---- a tick ---------------------------------------------------------------------------------- */
 
-static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
-                    struct sweep_report *ret, struct err *err)
+static int sweep_run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
+                          struct sweep_report *ret, struct err *err)
 {
     dirty_sort_unique(plan);
     struct step step = {.balance = s->b,
                         .cause = CAUSE_SWEEP,
                         .at = *at,
-                        .marks = plan->list,
+                        .affected = plan->list,
                         .n = plan->n,
                         .lane = RPC_SWEEP,
                         .files_drift = true,
@@ -101,7 +101,7 @@ static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan
         ret->why = r.why;
         break;
     case STEP_BROKEN:
-        skip_for_a_while(s, plan->list, plan->n);
+        sweep_add_skips(s, plan->list, plan->n);
         ret->end = SWEEP_BROKEN;
         ret->why = r.why;
         break;
@@ -109,28 +109,29 @@ static int run_step(struct sweep *s, const struct anchor *at, struct dirty *plan
     return 0;
 }
 
-static int plan_oldest(struct sweep *s, const struct anchor *at, size_t batch, struct arena *arena,
-                       struct dirty *plan, struct sweep_report *ret, struct err *err)
+static int sweep_plan_oldest(struct sweep *s, const struct anchor *at, size_t batch,
+                             struct arena *arena, struct dirty *plan, struct sweep_report *ret,
+                             struct err *err)
 {
     struct store_stale *rows;
     size_t n;
-    drop_old_skips(s);
+    sweep_drop_old_skips(s);
     struct store_pick pick = {.want = batch,
                               .max_observed = at->number,
-                              .in_flight = skipped_wallets(s, arena),
+                              .in_flight = sweep_list_skips(s, arena),
                               .n_in_flight = s->n_skips};
-    if (store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &ret->lap,
-                          err) < 0)
+    if (store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n,
+                          &ret->pass_ended, err) < 0)
         return -1;
     /* The end of a lap: the next one begins in the same tick, which would else do nothing. */
     bool again;
-    if (n == 0 && ret->lap &&
+    if (n == 0 && ret->pass_ended &&
         store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &again,
                           err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        struct mark m = {.wallet = rows[i].wallet,
-                         .insert = rows[i].has_row ? INSERT_NEVER : INSERT_IF_LISTED};
+        struct affected m = {.wallet = rows[i].wallet,
+                             .insert = rows[i].has_row ? INSERT_NEVER : INSERT_IF_LISTED};
         dirty_add(plan, &m);
         if (rows[i].has_row && (ret->oldest_us == 0 || rows[i].updated_us < ret->oldest_us))
             ret->oldest_us = rows[i].updated_us > 0 ? rows[i].updated_us : 1;
@@ -141,8 +142,8 @@ static int plan_oldest(struct sweep *s, const struct anchor *at, size_t batch, s
 
 /* Quarantined wallets whose retry has come, one step of their own. Their failing again is expected;
  * a broken contract is not concluded from them. */
-static int retry_quarantined(struct sweep *s, const struct anchor *at, struct arena *arena,
-                             struct dirty *plan, struct sweep_report *ret, struct err *err)
+static int sweep_retry_quarantined(struct sweep *s, const struct anchor *at, struct arena *arena,
+                                   struct dirty *plan, struct sweep_report *ret, struct err *err)
 {
     address *due;
     size_t n;
@@ -153,11 +154,11 @@ static int retry_quarantined(struct sweep *s, const struct anchor *at, struct ar
         return 0;
     dirty_clear(plan);
     for (size_t i = 0; i < n; i++)
-        dirty_add(plan,
-                  &(struct mark){.wallet = due[i],
-                                 .insert = s->b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED
-                                                                                : INSERT_ALWAYS});
-    if (run_step(s, at, plan, &retry, err) < 0)
+        dirty_add(plan, &(struct affected){.wallet = due[i],
+                                           .insert = s->b->store.tracking == STORE_LISTED
+                                                         ? INSERT_IF_LISTED
+                                                         : INSERT_ALWAYS});
+    if (sweep_run_step(s, at, plan, &retry, err) < 0)
         return -1;
     ret->requested += n;
     ret->updated += retry.updated;
@@ -167,8 +168,9 @@ static int retry_quarantined(struct sweep *s, const struct anchor *at, struct ar
 
 /* Every row is due since a block that can be read at by now: the next rows in key order that were
  * observed before it. The note goes when the last one has been read. */
-static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, struct arena *arena,
-                        struct dirty *plan, struct sweep_report *ret, struct err *err)
+static int sweep_plan_full_refresh(struct sweep *s, const struct anchor *at, size_t batch,
+                                   struct arena *arena, struct dirty *plan,
+                                   struct sweep_report *ret, struct err *err)
 {
     struct store_stale *rows;
     size_t n;
@@ -184,7 +186,7 @@ static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, 
         return -1;
     for (size_t i = 0; i < n; i++)
         if (rows[i].unanchored || rows[i].observed_block < block)
-            dirty_add(plan, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+            dirty_add(plan, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
     ret->requested = plan->n;
     ret->hurry = n == batch;
     s->all_started = n > 0;
@@ -193,37 +195,37 @@ static int plan_all_due(struct sweep *s, const struct anchor *at, size_t batch, 
     return 0;
 }
 
-static int end_all_due(struct sweep *s, struct err *err)
+static int sweep_end_full_refresh(struct sweep *s, struct err *err)
 {
     uint64_t block = s->all_block;
     s->all_block = 0;
-    return all_due_clear(s->t, s->b, block, err);
+    return full_refresh_clear(s->t, s->b, block, err);
 }
 
-static int tick_in(struct sweep *s, size_t batch, struct arena *arena, struct dirty *plan,
-                   struct sweep_report *ret, struct err *err)
+static int sweep_run_tick(struct sweep *s, size_t batch, struct arena *arena, struct dirty *plan,
+                          struct sweep_report *ret, struct err *err)
 {
     struct anchor at;
     bool found;
-    if (sweep_anchor(s, &at, &found, err) < 0)
+    if (sweep_find_anchor(s, &at, &found, err) < 0)
         return -1;
     if (!found) {
         ret->end = SWEEP_WAITING;
         err_set(&ret->why, ERR_FAILED, "no block is synced yet");
         return 0;
     }
-    if (plan_all_due(s, &at, batch, arena, plan, ret, err) < 0)
+    if (sweep_plan_full_refresh(s, &at, batch, arena, plan, ret, err) < 0)
         return -1;
     bool all_due = s->all_block > 0;
-    if (!all_due && plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
+    if (!all_due && sweep_plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
         return -1;
-    if (plan->n > 0 && run_step(s, &at, plan, ret, err) < 0)
+    if (plan->n > 0 && sweep_run_step(s, &at, plan, ret, err) < 0)
         return -1;
     if (all_due && ret->end != SWEEP_DONE)
         s->all_block = 0; /* not read: the pass begins again */
-    if (all_due && ret->end == SWEEP_DONE && !ret->hurry && end_all_due(s, err) < 0)
+    if (all_due && ret->end == SWEEP_DONE && !ret->hurry && sweep_end_full_refresh(s, err) < 0)
         return -1;
-    if (ret->end == SWEEP_DONE && retry_quarantined(s, &at, arena, plan, ret, err) < 0)
+    if (ret->end == SWEEP_DONE && sweep_retry_quarantined(s, &at, arena, plan, ret, err) < 0)
         return -1;
     if (ret->end == SWEEP_DONE && ret->requested == 0)
         ret->end = SWEEP_EMPTY;
@@ -240,7 +242,7 @@ int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct e
     if (batch > BATCH_MOST)
         batch = BATCH_MOST;
     arena_init(&arena);
-    int rc = tick_in(s, batch, &arena, &plan, &report, err);
+    int rc = sweep_run_tick(s, batch, &arena, &plan, &report, err);
     if (rc < 0)
         s->all_block = 0; /* the rows just planned were not read: that pass begins again */
     arena_free(&arena);

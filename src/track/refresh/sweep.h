@@ -41,7 +41,7 @@ enum sweep_end {
 struct sweep_report {
     enum sweep_end end;
     size_t requested, updated, quarantined, drifted;
-    bool lap;          /* the order of updated_at was started over */
+    bool pass_ended;   /* the order of updated_at was started over */
     int64_t oldest_us; /* when the oldest row met was last read; 0: none was met */
     bool hurry;        /* every row is due: the next tick should follow at once */
     struct err why;

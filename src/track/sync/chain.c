@@ -56,7 +56,7 @@ int positions_save(struct tracker *t, const struct positions *p, struct err *err
     return rc;
 }
 
-static bool next_number(const char **s, uint64_t *ret)
+static bool chain_parse_number(const char **s, uint64_t *ret)
 {
     size_t n = strcspn(*s, " ");
     if (!parse_u64(*s, n, ret))
@@ -67,7 +67,7 @@ static bool next_number(const char **s, uint64_t *ret)
 }
 
 /* name=block, for as many as there are; a balance that is configured no more is passed over. */
-static void load_synced(const struct tracker *t, const char *s, struct positions *p)
+static void chain_parse_synced(const struct tracker *t, const char *s, struct positions *p)
 {
     while (*s) {
         size_t name = strcspn(s, "= "), n = strcspn(s, " ");
@@ -85,9 +85,9 @@ static struct positions positions_parse(const struct tracker *t, const char *tex
 {
     struct positions p = {0};
     if (text) {
-        p.known = next_number(&text, &p.head) && next_number(&text, &p.finalized) &&
-                  next_number(&text, &p.first);
-        load_synced(t, text, &p);
+        p.known = chain_parse_number(&text, &p.head) && chain_parse_number(&text, &p.finalized) &&
+                  chain_parse_number(&text, &p.first);
+        chain_parse_synced(t, text, &p);
     }
     return p;
 }
@@ -145,8 +145,8 @@ int chain_open(struct tracker *t, struct chain *ret, struct err *err)
 /* ---- finalized ---------------------------------------------------------------------------------
  */
 
-static int header_by_depth(struct tracker *t, const struct header *head, uint64_t depth,
-                           struct anchor *ret, struct err *err)
+static int chain_find_by_depth(struct tracker *t, const struct header *head, uint64_t depth,
+                               struct anchor *ret, struct err *err)
 {
     struct header h;
     bool found;
@@ -172,27 +172,27 @@ int chain_finalized_at(struct tracker *t, const struct header *head, struct anch
     bool found;
     *ret_stands_in = false;
     if (rule == FINALITY_DEPTH)
-        return header_by_depth(t, head, t->conf->chain.finality_depth, ret, err);
+        return chain_find_by_depth(t, head, t->conf->chain.finality_depth, ret, err);
     if (rpc_header_tag(t->node, rule == FINALITY_SAFE ? TAG_SAFE : TAG_FINALIZED, &h, &found, err) <
         0)
         return -1;
     *ret_stands_in = !found || h.at.number + CHAIN_STALE < head->at.number;
     if (*ret_stands_in)
-        return header_by_depth(t, head, CHAIN_DEPTH, ret, err);
+        return chain_find_by_depth(t, head, CHAIN_DEPTH, ret, err);
     /* Above the head: the tag's answer came from a node that is ahead. */
     *ret = h.at.number > head->at.number ? head->at : h.at;
     return 0;
 }
 
 /* Never goes back. */
-static int poll_finalized(struct tracker *t, struct chain *c, const struct header *head,
-                          struct err *err)
+static int chain_poll_finalized(struct tracker *t, struct chain *c, const struct header *head,
+                                struct err *err)
 {
     struct anchor finalized;
     bool stands_in;
     if (chain_finalized_at(t, head, &finalized, &stands_in, err) < 0)
         return -1;
-    c->reread_stands_in = stands_in;
+    c->depth_stands_in = stands_in;
     if (!c->finalized_known || finalized.number > c->finalized.number)
         c->finalized = finalized;
     c->finalized_known = true;
@@ -201,8 +201,8 @@ static int poll_finalized(struct tracker *t, struct chain *c, const struct heade
 
 /* ---- the break ------------------------------------------------------------------------------- */
 
-static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *ret, bool *ret_there,
-                         struct err *err)
+static int chain_compare_stored(struct tracker *t, const struct anchor *stored, bool *ret,
+                                bool *ret_there, struct err *err)
 {
     struct header h;
     if (rpc_header_number(t->node, stored->number, &h, ret_there, err) < 0)
@@ -216,8 +216,8 @@ static int same_on_chain(struct tracker *t, const struct anchor *stored, bool *r
  * while we were away the chain may have finalized above the last header we stored, on another
  * branch.
  */
-static int find_common(struct tracker *t, const struct chain *was, uint64_t head,
-                       uint64_t *ret_first_bad, struct err *err)
+static int chain_find_common(struct tracker *t, const struct chain *was, uint64_t head,
+                             uint64_t *ret_first_bad, struct err *err)
 {
     struct arena arena;
     struct anchor *list;
@@ -227,10 +227,11 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
     for (size_t i = 0; rc == 0; i++) {
         bool same, there;
         if (i == n) {
-            rc = chain_is_another(err, "none of the %zu headers stored is on the node's chain", n);
+            rc = tracker_err_other_chain(
+                err, "none of the %zu headers stored is on the node's chain", n);
             break;
         }
-        rc = same_on_chain(t, &list[i], &same, &there, err);
+        rc = chain_compare_stored(t, &list[i], &same, &there, err);
         if (rc < 0)
             break;
         if (same) {
@@ -244,8 +245,8 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
             break;
         }
         if (was->finalized_known && list[i].number <= was->finalized.number) {
-            rc = chain_is_another(err, "finalized block %" PRIu64 " has another hash than before",
-                                  list[i].number);
+            rc = tracker_err_other_chain(
+                err, "finalized block %" PRIu64 " has another hash than before", list[i].number);
             break;
         }
     }
@@ -255,7 +256,7 @@ static int find_common(struct tracker *t, const struct chain *was, uint64_t head
 
 /* ---- growing --------------------------------------------------------------------------------- */
 
-static void keep_near(struct chain *c, const struct header *h)
+static void chain_keep_near(struct chain *c, const struct header *h)
 {
     while (c->n_near > 0 && c->near[c->n_near - 1].at.number >= h->at.number)
         c->n_near--;
@@ -268,9 +269,9 @@ static void keep_near(struct chain *c, const struct header *h)
 
 /* Walks parents from the head down, by hash, to just above `below`; stops early where it meets the
  * stored top. The headers come out oldest first. *ret_linked: the lowest one's parent is `top`. */
-static int walk_down(struct tracker *t, const struct header *head, uint64_t below,
-                     const struct anchor *top, struct header *ret, size_t *ret_n, bool *ret_linked,
-                     struct err *err)
+static int chain_walk_down(struct tracker *t, const struct header *head, uint64_t below,
+                           const struct anchor *top, struct header *ret, size_t *ret_n,
+                           bool *ret_linked, struct err *err)
 {
     size_t n = 0;
     struct header *list = ret + CHAIN_NEAR; /* filled from the end */
@@ -296,8 +297,8 @@ static int walk_down(struct tracker *t, const struct header *head, uint64_t belo
 
 /* Far from what is stored, only the headers above finalized are walked: below, logs are asked for
  * by range. At the very first start the head alone will do, for nothing is synced before it. */
-static uint64_t far_below(const struct chain *c, const struct header *head,
-                          const struct anchor *top)
+static uint64_t chain_far_below(const struct chain *c, const struct header *head,
+                                const struct anchor *top)
 {
     uint64_t low = head->at.number > CHAIN_NEAR ? head->at.number - CHAIN_NEAR : 0;
     if (!top)
@@ -306,8 +307,8 @@ static uint64_t far_below(const struct chain *c, const struct header *head,
 }
 
 /* Durable before anything is read at them; the finalized one too, which may lie far below. */
-static int store_headers(struct tracker *t, struct chain *c, const struct header *list, size_t n,
-                         struct err *err)
+static int chain_store_headers(struct tracker *t, struct chain *c, const struct header *list,
+                               size_t n, struct err *err)
 {
     struct anchor anchors[CHAIN_NEAR + 2];
     size_t k = 0;
@@ -315,37 +316,37 @@ static int store_headers(struct tracker *t, struct chain *c, const struct header
         anchors[k++] = c->finalized;
     for (size_t i = 0; i < n; i++) {
         anchors[k++] = list[i].at;
-        keep_near(c, &list[i]);
+        chain_keep_near(c, &list[i]);
     }
     return store_headers_put(t->store, anchors, k, err);
 }
 
 /* Connects a head that is above the stored top. Near: every header between is walked. Far: the top
  * is compared with the chain by number, and only the newest headers are stored. */
-static int grow(struct tracker *t, struct chain *c, const struct chain *was,
-                const struct header *head, const struct anchor *top, enum chain_news *ret,
-                uint64_t *ret_first_bad, struct err *err)
+static int chain_grow_to(struct tracker *t, struct chain *c, const struct chain *was,
+                         const struct header *head, const struct anchor *top, enum chain_news *ret,
+                         uint64_t *ret_first_bad, struct err *err)
 {
     struct header list[CHAIN_NEAR + 1];
     size_t n;
     bool linked, near = top && head->at.number - top->number <= CHAIN_NEAR;
     if (top && !near) {
         bool same, there;
-        if (same_on_chain(t, top, &same, &there, err) < 0)
+        if (chain_compare_stored(t, top, &same, &there, err) < 0)
             return -1;
         if (!same) {
             *ret = CHAIN_BROKE;
-            return find_common(t, was, head->at.number, ret_first_bad, err);
+            return chain_find_common(t, was, head->at.number, ret_first_bad, err);
         }
     }
-    uint64_t below = near ? top->number : far_below(c, head, top);
-    if (walk_down(t, head, below, top, list, &n, &linked, err) < 0)
+    uint64_t below = near ? top->number : chain_far_below(c, head, top);
+    if (chain_walk_down(t, head, below, top, list, &n, &linked, err) < 0)
         return -1;
     if (near && !linked) {
         *ret = CHAIN_BROKE;
-        return find_common(t, was, head->at.number, ret_first_bad, err);
+        return chain_find_common(t, was, head->at.number, ret_first_bad, err);
     }
-    if (store_headers(t, c, list, n, err) < 0)
+    if (chain_store_headers(t, c, list, n, err) < 0)
         return -1;
     *ret = CHAIN_GREW;
     return 0;
@@ -361,7 +362,7 @@ static bool chain_is_low(const struct chain *c, uint64_t head)
  * for CHAIN_BEHIND_MS, one below finalized for CHAIN_AWAY_MS: a node that crashed may have lost
  * more than what was not finalized, and fetches it again. With each rise of the head it begins
  * anew. */
-static bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms)
+static bool chain_may_wait(struct chain *c, uint64_t head, int64_t now_ms)
 {
     int64_t patience = chain_is_low(c, head) ? CHAIN_AWAY_MS : CHAIN_BEHIND_MS;
     if (c->behind_since_ms == 0 || head > c->behind_at) {
@@ -372,7 +373,7 @@ static bool chain_waits(struct chain *c, uint64_t head, int64_t now_ms)
 }
 
 /* For a head so low that no header is stored there. */
-static int has_our_genesis(struct tracker *t, bool *ret, struct err *err)
+static int chain_has_our_genesis(struct tracker *t, bool *ret, struct err *err)
 {
     struct header h;
     bool found;
@@ -383,8 +384,8 @@ static int has_our_genesis(struct tracker *t, bool *ret, struct err *err)
 }
 
 /* A head at or below the stored top: the node lags, or the chain was cut or replaced. */
-static int not_above(struct tracker *t, struct chain *c, const struct header *head,
-                     enum chain_news *ret, uint64_t *ret_first_bad, struct err *err)
+static int chain_on_low_head(struct tracker *t, struct chain *c, const struct header *head,
+                             enum chain_news *ret, uint64_t *ret_first_bad, struct err *err)
 {
     struct anchor stored;
     bool found;
@@ -392,9 +393,9 @@ static int not_above(struct tracker *t, struct chain *c, const struct header *he
         return -1;
     bool ours = found && hash_equal(&stored.hash, &head->at.hash);
     bool low = chain_is_low(c, head->at.number);
-    if (!found && low && has_our_genesis(t, &ours, err) < 0)
+    if (!found && low && chain_has_our_genesis(t, &ours, err) < 0)
         return -1;
-    if (ours && chain_waits(c, head->at.number, clock_ms())) {
+    if (ours && chain_may_wait(c, head->at.number, clock_ms())) {
         *ret = CHAIN_BEHIND;
         return !low ? 0
                     : err_set(err, ERR_FAILED,
@@ -403,34 +404,36 @@ static int not_above(struct tracker *t, struct chain *c, const struct header *he
                               head->at.number, c->finalized.number);
     }
     if (low)
-        return chain_is_another(err,
-                                "the head is block %" PRIu64 ", below finalized block %" PRIu64,
-                                head->at.number, c->finalized.number);
+        return tracker_err_other_chain(
+            err, "the head is block %" PRIu64 ", below finalized block %" PRIu64, head->at.number,
+            c->finalized.number);
     if (ours) {
         *ret = CHAIN_BROKE;
         *ret_first_bad = head->at.number + 1;
         return 0;
     }
     *ret = CHAIN_BROKE;
-    return find_common(t, c, head->at.number, ret_first_bad, err);
+    return chain_find_common(t, c, head->at.number, ret_first_bad, err);
 }
 
-static bool keeps_up(const struct chain *c, const struct header *head, const struct anchor *top)
+static bool chain_keeps_up(const struct chain *c, const struct header *head,
+                           const struct anchor *top)
 {
     return c->known && c->finalized_known && top && head->at.number <= top->number + CHAIN_LIVE;
 }
 
-static int reread_at(struct tracker *t, struct chain *c, const struct header *head, struct err *err)
+static int chain_update_finalized(struct tracker *t, struct chain *c, const struct header *head,
+                                  struct err *err)
 {
-    if (poll_finalized(t, c, head, err) < 0)
+    if (chain_poll_finalized(t, c, head, err) < 0)
         return -1;
-    c->reread_due = false;
+    c->finality_due = false;
     return 0;
 }
 
 int chain_advance_finalized(struct tracker *t, struct chain *c, struct err *err)
 {
-    return c->reread_due && c->known ? reread_at(t, c, &c->head, err) : 0;
+    return c->finality_due && c->known ? chain_update_finalized(t, c, &c->head, err) : 0;
 }
 
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
@@ -453,16 +456,19 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
     int rc;
     if (have_top && head.at.number <= top.number &&
         !(head.at.number == top.number && hash_equal(&head.at.hash, &top.hash))) {
-        rc = not_above(t, c, &head, ret, ret_first_bad, err);
+        rc = chain_on_low_head(t, c, &head, ret, ret_first_bad, err);
     } else {
         struct chain before = *c;
-        c->reread_due = true;
-        rc = keeps_up(c, &head, have_top ? &top : NULL) ? 0 : reread_at(t, c, &head, err);
+        c->finality_due = true;
+        rc = chain_keeps_up(c, &head, have_top ? &top : NULL)
+                 ? 0
+                 : chain_update_finalized(t, c, &head, err);
         if (rc == 0 && have_top && head.at.number == top.number) {
-            keep_near(c, &head);
+            chain_keep_near(c, &head);
             *ret = CHAIN_GREW; /* the first look after a restart */
         } else if (rc == 0) {
-            rc = grow(t, c, &before, &head, have_top ? &top : NULL, ret, ret_first_bad, err);
+            rc = chain_grow_to(t, c, &before, &head, have_top ? &top : NULL, ret, ret_first_bad,
+                               err);
         }
         if (rc < 0 || *ret == CHAIN_BROKE)
             *c = before;

@@ -25,8 +25,8 @@ struct chain {
     struct header head;
     bool finalized_known;
     struct anchor finalized;            /* the block the chain will not take back */
-    bool reread_due;                    /* the chain grew since it was asked for */
-    bool reread_stands_in;              /* the depth is used because the tag is missing or stale */
+    bool finality_due;                  /* the chain grew since it was asked for */
+    bool depth_stands_in;               /* the depth is used because the tag is missing or stale */
     struct header near[CHAIN_NEAR + 1]; /* the newest headers with their blooms, oldest first */
     size_t n_near;
     int64_t behind_since_ms; /* monotonic, of its last rise; 0 when the node is not behind us */

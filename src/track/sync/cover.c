@@ -14,7 +14,7 @@ enum {
     FLUSH_MS = 5000,      /* a catch-up moves its checkpoint at least this often */
 };
 
-uint64_t cover_lowest(const struct follow *f)
+uint64_t sync_find_lowest(const struct follow *f)
 {
     uint64_t lowest = UINT64_MAX;
     for (size_t i = 0; i < f->t->n_balances; i++)
@@ -23,7 +23,7 @@ uint64_t cover_lowest(const struct follow *f)
     return lowest;
 }
 
-static void held(struct follow_report *ret, const struct err *why)
+static void sync_set_blocked(struct follow_report *ret, const struct err *why)
 {
     ret->end = FOLLOW_HELD;
     ret->why = *why;
@@ -31,20 +31,20 @@ static void held(struct follow_report *ret, const struct err *why)
 
 /* ---- what a window of blocks names ----------------------------------------------------------- */
 
-static void mark_all(struct follow *f, const struct logs *logs)
+static void sync_collect_all(struct follow *f, const struct logs *logs)
 {
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         size_t skip = 0;
         while (skip < logs->n && logs->list[skip].block <= fb->synced)
             skip++;
-        events_mark(fb->b, logs->list + skip, logs->n - skip, &fb->named);
+        events_collect(fb->b, logs->list + skip, logs->n - skip, &fb->affected);
     }
 }
 
 /* The window's last header, which came with its logs, where we know that block: an endpoint on
  * another branch would give us that branch's logs. */
-static bool is_our_branch(const struct chain *c, const struct header *to)
+static bool sync_is_our_branch(const struct chain *c, const struct header *to)
 {
     const struct header *near = chain_near(c, to->at.number);
     if (near)
@@ -53,29 +53,29 @@ static bool is_our_branch(const struct chain *c, const struct header *to)
 }
 
 /* Logs of one window below finalized, or wherever headers are not known. */
-static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
-                       struct follow_report *ret, bool *ret_ok, struct err *err)
+static int sync_read_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
+                           struct follow_report *ret, bool *ret_ok, struct err *err)
 {
     struct logs logs;
     struct err why = {0};
     *ret_ok = false;
     if (rpc_logs_range(f->t->node, &f->filter.filter, from, to, RPC_CATCHUP, arena, &logs, &why) ==
         0) {
-        if (!is_our_branch(&f->chain, &logs.to))
+        if (!sync_is_our_branch(&f->chain, &logs.to))
             return err_set(err, ERR_FAILED,
                            "the logs up to block %" PRIu64 " are of another branch", to);
-        range_answered(&f->range, to - from, logs.n);
-        answered_by(&f->answered, from, endpoint_name(logs.by));
-        mark_all(f, &logs);
+        range_on_answer(&f->range, to - from, logs.n);
+        log_source_set(&f->log_source, from, endpoint_name(logs.by));
+        sync_collect_all(f, &logs);
         *ret_ok = true;
         return 0;
     }
-    switch (range_refused(&f->range, to - from, &logs.fault)) {
+    switch (range_on_fault(&f->range, to - from, &logs.fault)) {
     case RANGE_AGAIN:
         ret->end = FOLLOW_AGAIN;
         return 0;
     case RANGE_WAIT:
-        held(ret, &why);
+        sync_set_blocked(ret, &why);
         return 0;
     case RANGE_GIVE_UP:
         break;
@@ -85,26 +85,26 @@ static int cover_range(struct follow *f, uint64_t from, uint64_t to, struct aren
 }
 
 /* Logs of one block above finalized, by hash. The bloom saves the question where it says no. */
-static int cover_block(struct follow *f, const struct header *h, struct arena *arena,
-                       struct err *err)
+static int sync_read_block(struct follow *f, const struct header *h, struct arena *arena,
+                           struct err *err)
 {
     struct logs logs;
     bool doubted;
     if (h->has_bloom && !filter_may_match(&f->filter.filter, h) &&
-        !pushed_any(&f->pushed, &h->at.hash)) {
-        pushed_answered(&f->pushed, h, NULL);
+        !ws_logs_has_block(&f->ws_logs, &h->at.hash)) {
+        ws_logs_on_answer(&f->ws_logs, h, NULL);
         return 0;
     }
     if (rpc_logs_block(f->t->node, &f->filter.filter, h, RPC_LIVE, arena, &logs, &doubted, err) < 0)
         return -1;
-    pushed_answered(&f->pushed, h, &logs);
-    answered_by(&f->answered, h->at.number, endpoint_name(logs.by));
-    mark_all(f, &logs);
+    ws_logs_on_answer(&f->ws_logs, h, &logs);
+    log_source_set(&f->log_source, h->at.number, endpoint_name(logs.by));
+    sync_collect_all(f, &logs);
     return 0;
 }
 
 /* How far a range from `from` may go: to finalized, or to where headers are known one by one. */
-static uint64_t range_end(const struct chain *c, uint64_t from)
+static uint64_t sync_find_range_end(const struct chain *c, uint64_t from)
 {
     uint64_t near = c->n_near > 0 ? c->near[0].at.number : c->head.at.number + 1;
     if (from <= c->finalized.number)
@@ -113,11 +113,11 @@ static uint64_t range_end(const struct chain *c, uint64_t from)
 }
 
 /* Marks what the next window names; *ret_to is the last block looked at. */
-static int cover_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
-                        struct follow_report *ret, bool *ret_ok, struct err *err)
+static int sync_read_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
+                            struct follow_report *ret, bool *ret_ok, struct err *err)
 {
     const struct header *h = from > f->chain.finalized.number ? chain_near(&f->chain, from) : NULL;
-    uint64_t limit = range_end(&f->chain, from);
+    uint64_t limit = sync_find_range_end(&f->chain, from);
     if (f->filter.filter.n_topics == 0) {
         *ret_to = f->chain.head.at.number;
         *ret_ok = true;
@@ -126,17 +126,17 @@ static int cover_window(struct follow *f, uint64_t from, struct arena *arena, ui
     if (h) {
         *ret_to = from;
         *ret_ok = true;
-        return cover_block(f, h, arena, err);
+        return sync_read_block(f, h, arena, err);
     }
     *ret_to = limit - from > f->range.width ? from + f->range.width : limit;
-    return cover_range(f, from, *ret_to, arena, ret, ret_ok, err);
+    return sync_read_range(f, from, *ret_to, arena, ret, ret_ok, err);
 }
 
 /* ---- reading and writing it ------------------------------------------------------------------ */
 
 /* The block at which wallets named up to `to` are read: `to` itself while it is near the head, else
  * the sweep's block, whose state a full node still has. Never below `to`. */
-static int read_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct err *err)
+static int sync_choose_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct err *err)
 {
     bool found;
     const struct header *h = chain_near(&f->chain, to);
@@ -155,51 +155,53 @@ static int read_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct
 
 /* From what the logs named to the wallets that are ours. The note that every row is due is durable
  * before the checkpoint passes its event. */
-static int reread_named(struct follow *f, struct follow_balance *fb, const struct anchor *at,
-                        struct follow_report *ret, struct err *err)
+static int sync_resolve_affected(struct follow *f, struct follow_balance *fb,
+                                 const struct anchor *at, struct follow_report *ret,
+                                 struct err *err)
 {
-    struct named *n = &fb->named;
+    struct affected_set *n = &fb->affected;
     size_t unanswered;
     uint64_t all = 0;
-    for (size_t i = 0; i < fb->touched.n; i++)
-        dirty_add(&n->dirty, &fb->touched.list[i]);
+    for (size_t i = 0; i < fb->reorg_affected.n; i++)
+        dirty_add(&n->dirty, &fb->reorg_affected.list[i]);
     if (fanout_overflows(&n->fanout, &all) && all > n->all_block)
         n->all_block = all;
-    if (n->all_block > 0 && all_due_set(f->t, fb->b, n->all_block, err) < 0)
+    if (n->all_block > 0 && full_refresh_set(f->t, fb->b, n->all_block, err) < 0)
         return -1;
-    if (fanout_resolve(f->t, &n->fanout, at, events_insert(fb->b), &n->dirty, &unanswered, err) < 0)
+    if (fanout_resolve(f->t, &n->fanout, at, events_insert_rule(fb->b), &n->dirty, &unanswered,
+                       err) < 0)
         return -1;
     ret->unanswered += unanswered;
     if (unanswered > 0) /* whom they would have named is not the endpoint's fault */
-        answered_by(&f->answered, fb->synced + 1, NULL);
+        log_source_set(&f->log_source, fb->synced + 1, NULL);
     return events_keep_tracked(f->t, fb->b, &n->dirty, err);
 }
 
 /* What another program passed over is synced again, but nothing was reorganised there. */
-static enum store_cause cause_of(const struct follow_balance *fb)
+static enum store_cause sync_choose_cause(const struct follow_balance *fb)
 {
     bool reorganised = fb->rescanning && fb->synced >= fb->passed;
-    return reorganised || fb->touched.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
+    return reorganised || fb->reorg_affected.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
 }
 
 /* Writes one balance's marks; the last step carries the checkpoint. False in *ret_ok: held. */
-static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
-                         const struct anchor *at, struct follow_report *ret, bool *ret_ok,
-                         struct err *err)
+static int sync_flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
+                              const struct anchor *at, struct follow_report *ret, bool *ret_ok,
+                              struct err *err)
 {
-    struct dirty *dirty = &fb->named.dirty;
+    struct dirty *dirty = &fb->affected.dirty;
     uint64_t checkpoint = reread_checkpoint(to, f->chain.finalized.number, fb->checkpoint);
     *ret_ok = false;
-    if (reread_named(f, fb, at, ret, err) < 0)
+    if (sync_resolve_affected(f, fb, at, ret, err) < 0)
         return -1;
     bool nothing = dirty->n == 0 && fb->stored && checkpoint == fb->checkpoint;
     size_t done = 0;
     while (!nothing) {
         size_t n = dirty->n - done < STEP_WALLETS ? dirty->n - done : STEP_WALLETS;
         struct step s = {.balance = fb->b,
-                         .cause = cause_of(fb),
+                         .cause = sync_choose_cause(fb),
                          .at = *at,
-                         .marks = n > 0 ? dirty->list + done : NULL,
+                         .affected = n > 0 ? dirty->list + done : NULL,
                          .n = n,
                          .lane = RPC_LIVE,
                          .has_checkpoint = done + n == dirty->n,
@@ -209,7 +211,7 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
         if (step_run(f->t, &s, &r, err) < 0)
             return -1;
         if (r.end != STEP_DONE) {
-            held(ret, &r.why);
+            sync_set_blocked(ret, &r.why);
             return 0;
         }
         done += n;
@@ -218,39 +220,38 @@ static int flush_balance(struct follow *f, struct follow_balance *fb, uint64_t t
     }
     fb->checkpoint = checkpoint;
     fb->stored = true;
-    named_clear(&fb->named);
-    dirty_clear(&fb->touched);
+    affected_set_clear(&fb->affected);
+    dirty_clear(&fb->reorg_affected);
     *ret_ok = true;
     return 0;
 }
 
 /* The durable rescan mark follows what is synced, and goes once it has caught up. */
-static int move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
+static int sync_move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     if (!fb->rescanning)
         return 0;
     fb->rescanning = fb->synced < fb->checkpoint;
-    return fb->rescanning ? rescan_set(f->t, fb->b, fb->synced, err)
-                          : rescan_over(f->t, fb->b, err);
+    return fb->rescanning ? rescan_set(f->t, fb->b, fb->synced, err) : rescan_end(f->t, fb->b, err);
 }
 
 /* A balance that is held (its contract is broken, say) does not hold the others. */
-static int flush(struct follow *f, uint64_t to, struct follow_report *ret, struct err *err)
+static int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, struct err *err)
 {
     struct anchor at;
-    if (read_anchor(f, to, &at, err) < 0)
+    if (sync_choose_anchor(f, to, &at, err) < 0)
         return -1;
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         bool ok;
-        if (fb->synced >= to && fb->touched.n == 0)
+        if (fb->synced >= to && fb->reorg_affected.n == 0)
             continue;
-        if (flush_balance(f, fb, to, &at, ret, &ok, err) < 0)
+        if (sync_flush_balance(f, fb, to, &at, ret, &ok, err) < 0)
             return -1;
         if (ok) {
             fb->synced = to;
             f->moved = true;
-            if (move_rescan(f, fb, err) < 0)
+            if (sync_move_rescan(f, fb, err) < 0)
                 return -1;
         }
     }
@@ -259,25 +260,25 @@ static int flush(struct follow *f, uint64_t to, struct follow_report *ret, struc
 
 /* ---- one turn -------------------------------------------------------------------------------- */
 
-static size_t named(const struct follow *f)
+static size_t sync_count_affected(const struct follow *f)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->t->n_balances; i++)
-        n += f->balances[i].named.dirty.n + f->balances[i].named.fanout.n;
+        n += f->balances[i].affected.dirty.n + f->balances[i].affected.fanout.n;
     return n;
 }
 
-static bool anybody_touched(const struct follow *f)
+static bool sync_has_reorg_affected(const struct follow *f)
 {
     for (size_t i = 0; i < f->t->n_balances; i++)
-        if (f->balances[i].touched.n > 0)
+        if (f->balances[i].reorg_affected.n > 0)
             return true;
     return false;
 }
 
-int cover(struct follow *f, struct follow_report *ret, struct err *err)
+int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number, at = cover_lowest(f);
+    uint64_t head = f->chain.head.at.number, at = sync_find_lowest(f);
     int64_t flush_at = clock_ms() + FLUSH_MS;
     struct arena arena;
     bool ok = true;
@@ -288,27 +289,28 @@ int cover(struct follow *f, struct follow_report *ret, struct err *err)
         ret->to = head;
     }
     for (size_t i = 0; i < f->t->n_balances; i++)
-        named_clear(&f->balances[i].named);
+        affected_set_clear(&f->balances[i].affected);
     arena_init(&arena);
-    while (rc == 0 && ok && at < head && named(f) < FLUSH_WALLETS && clock_ms() < flush_at) {
+    while (rc == 0 && ok && at < head && sync_count_affected(f) < FLUSH_WALLETS &&
+           clock_ms() < flush_at) {
         uint64_t to;
-        rc = cover_window(f, at + 1, &arena, &to, ret, &ok, err);
+        rc = sync_read_window(f, at + 1, &arena, &to, ret, &ok, err);
         if (rc == 0 && ok)
             at = to;
         arena_clear(&arena);
     }
     arena_free(&arena);
     /* What was marked before a window failed is still whole blocks: it may be written. */
-    if (at > cover_lowest(f) || anybody_touched(f)) {
+    if (at > sync_find_lowest(f) || sync_has_reorg_affected(f)) {
         struct err flush_err = {0};
-        if (flush(f, at, ret, &flush_err) < 0) {
+        if (sync_flush_all(f, at, ret, &flush_err) < 0) {
             *err = flush_err;
             rc = -1;
         }
     }
-    if (rc == 0 && ret->end == FOLLOW_IDLE && cover_lowest(f) < head)
+    if (rc == 0 && ret->end == FOLLOW_IDLE && sync_find_lowest(f) < head)
         ret->end = FOLLOW_AGAIN;
-    if (cover_lowest(f) >= head)
+    if (sync_find_lowest(f) >= head)
         f->announced = false;
     return rc;
 }

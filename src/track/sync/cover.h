@@ -9,11 +9,11 @@
 #include "track/sync/follow.h"
 
 /* The block up to which every balance is synced. */
-uint64_t cover_lowest(const struct follow *f);
+uint64_t sync_find_lowest(const struct follow *f);
 
 /* The next piece: until the head is reached, enough wallets are named, or it has taken a while. A
  * window that fails leaves the ones before it synced. ret->end and ret->why say whether there is
  * more to do, and what holds it. −1: a request or the store failed; what was written stays. */
-int cover(struct follow *f, struct follow_report *ret, struct err *err);
+int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err);
 
 #endif

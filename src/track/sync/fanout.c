@@ -17,7 +17,7 @@ void fanout_add(struct fanout *f, const struct fanout_ask *ask)
     f->list[f->n++] = *ask;
 }
 
-static int by_question(const struct fanout_ask *x, const struct fanout_ask *y)
+static int fanout_compare_questions(const struct fanout_ask *x, const struct fanout_ask *y)
 {
     int c = address_compare(&x->contract, &y->contract);
     if (c == 0)
@@ -25,10 +25,10 @@ static int by_question(const struct fanout_ask *x, const struct fanout_ask *y)
     return c == 0 ? address_compare(&x->argument, &y->argument) : c;
 }
 
-static int by_ask(const void *a, const void *b)
+static int fanout_compare_asks(const void *a, const void *b)
 {
     const struct fanout_ask *x = a, *y = b;
-    int c = by_question(x, y);
+    int c = fanout_compare_questions(x, y);
     if (c == 0)
         c = x->block < y->block ? -1 : x->block > y->block;
     return c;
@@ -39,9 +39,9 @@ void fanout_latest(struct fanout *f)
     size_t kept = 0;
     if (f->n < 2)
         return;
-    qsort(f->list, f->n, sizeof *f->list, by_ask);
+    qsort(f->list, f->n, sizeof *f->list, fanout_compare_asks);
     for (size_t i = 1; i < f->n; i++) {
-        if (by_question(&f->list[kept], &f->list[i]) != 0)
+        if (fanout_compare_questions(&f->list[kept], &f->list[i]) != 0)
             kept++;
         f->list[kept] = f->list[i];
     }
@@ -64,9 +64,9 @@ static void fanout_sort_unique(struct fanout *f)
 {
     size_t kept = 0;
     if (f->n > 1)
-        qsort(f->list, f->n, sizeof *f->list, by_ask);
+        qsort(f->list, f->n, sizeof *f->list, fanout_compare_asks);
     for (size_t i = 0; i < f->n; i++)
-        if (i == 0 || by_ask(&f->list[i], &f->list[kept - 1]) != 0)
+        if (i == 0 || fanout_compare_asks(&f->list[i], &f->list[kept - 1]) != 0)
             f->list[kept++] = f->list[i];
     f->n = kept;
 }
@@ -86,10 +86,10 @@ bool fanout_overflows(struct fanout *f, uint64_t *ret_block)
 
 struct marking {
     struct dirty *dirty;
-    struct mark like;
+    struct affected like;
 };
 
-static bool mark_address(void *ctx, const address *a)
+static bool fanout_add_address(void *ctx, const address *a)
 {
     struct marking *m = ctx;
     if (!address_is_zero(a)) {
@@ -100,8 +100,8 @@ static bool mark_address(void *ctx, const address *a)
 }
 
 /* The list at the event's block, else at `at`. *ret is NULL when the view itself fails. */
-static int ask_list(struct tracker *t, const struct fanout_ask *ask, const struct anchor *at,
-                    uint8_t **ret, size_t *ret_len, struct err *err)
+static int fanout_ask_list(struct tracker *t, const struct fanout_ask *ask, const struct anchor *at,
+                           uint8_t **ret, size_t *ret_len, struct err *err)
 {
     uint8_t call[ABI_VIEW_CALL];
     struct anchor then = {.number = ask->block, .hash = ask->block_hash};
@@ -129,11 +129,12 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
         const struct fanout_ask *ask = &f->list[i];
         uint8_t *reply;
         size_t len;
-        if (ask_list(t, ask, at, &reply, &len, err) < 0)
+        if (fanout_ask_list(t, ask, at, &reply, &len, err) < 0)
             return -1;
         struct marking m = {dirty,
                             {.has_event = true, .event_block = ask->block, .insert = insert}};
-        if (!reply || !abi_decode_addresses(reply, len, FANOUT_ADDRESSES_MOST, mark_address, &m))
+        if (!reply ||
+            !abi_decode_addresses(reply, len, FANOUT_ADDRESSES_MOST, fanout_add_address, &m))
             ++*ret_unanswered;
         mem_free(reply);
     }

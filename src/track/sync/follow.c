@@ -29,17 +29,17 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     return 0;
 }
 
-static void follow_balance_free(struct follow_balance *fb)
+static void follow_free_balance(struct follow_balance *fb)
 {
-    named_free(&fb->named);
-    dirty_free(&fb->touched);
+    affected_set_free(&fb->affected);
+    dirty_free(&fb->reorg_affected);
 }
 
 void follow_close(struct follow *f)
 {
     if (f->balances)
         for (size_t i = 0; i < f->t->n_balances; i++)
-            follow_balance_free(&f->balances[i]);
+            follow_free_balance(&f->balances[i]);
     mem_free(f->balances);
     f->balances = NULL;
 }
@@ -47,8 +47,8 @@ void follow_close(struct follow *f)
 /* ---- where each balance stands --------------------------------------------------------------- */
 
 /* The checkpoint as stored, and what is synced: less, while a rescan is under way. */
-static int load_synced(struct follow *f, struct follow_balance *fb, bool *ret_found,
-                       struct err *err)
+static int follow_load_synced(struct follow *f, struct follow_balance *fb, bool *ret_found,
+                              struct err *err)
 {
     struct store_position p;
     struct arena arena;
@@ -70,10 +70,10 @@ static int load_synced(struct follow *f, struct follow_balance *fb, bool *ret_fo
 
 /* Where syncing goes on: a rescan under way, the checkpoint, or for a first start --from or
  * the head. */
-static int start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
+static int follow_start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     bool found;
-    if (load_synced(f, fb, &found, err) < 0)
+    if (follow_load_synced(f, fb, &found, err) < 0)
         return -1;
     if (!found) {
         uint64_t head = f->chain.head.at.number;
@@ -89,16 +89,17 @@ static int start_balance(struct follow *f, struct follow_balance *fb, struct err
         fb->stored = fb->synced == head && !gone;
     }
     if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
-        return chain_is_another(err,
-                                "the head is block %" PRIu64 ", but the checkpoint of \"%s\" is "
-                                "%" PRIu64,
-                                f->chain.head.at.number, fb->b->conf->name, fb->checkpoint);
+        return tracker_err_other_chain(err,
+                                       "the head is block %" PRIu64
+                                       ", but the checkpoint of \"%s\" is "
+                                       "%" PRIu64,
+                                       f->chain.head.at.number, fb->b->conf->name, fb->checkpoint);
     fb->started = true;
     return 0;
 }
 
 /* At the end of a turn: nothing of it waits for this write. */
-static int save_positions(struct follow *f, struct err *err)
+static int follow_save_positions(struct follow *f, struct err *err)
 {
     if (!f->moved)
         return 0;
@@ -106,13 +107,13 @@ static int save_positions(struct follow *f, struct err *err)
         .head = f->chain.head.at.number, .finalized = f->chain.finalized.number, .first = f->first};
     for (size_t i = 0; i < f->t->n_balances; i++)
         p.synced[i] = f->balances[i].synced;
-    if (answered_save(f->t, &f->answered, err) < 0 || positions_save(f->t, &p, err) < 0)
+    if (log_source_save(f->t, &f->log_source, err) < 0 || positions_save(f->t, &p, err) < 0)
         return -1;
     f->moved = false;
     return 0;
 }
 
-static int prune(struct follow *f, struct err *err)
+static int follow_prune_headers(struct follow *f, struct err *err)
 {
     uint64_t head = f->chain.head.at.number, finalized = f->chain.finalized.number;
     if (head < f->pruned_at + PRUNE_EVERY)
@@ -126,27 +127,28 @@ static int prune(struct follow *f, struct err *err)
 
 /* What lies between where we left off and a checkpoint that another program moved was answered to
  * that program. */
-static void note_gap(struct follow *f, const struct follow_balance *fb, const struct positions *p)
+static void follow_note_gap(struct follow *f, const struct follow_balance *fb,
+                            const struct positions *p)
 {
     uint64_t seen = p->synced[fb->b - f->t->balances];
     if (fb->checkpoint > seen)
-        answered_by(&f->answered, seen + 1, NULL);
+        log_source_set(&f->log_source, seen + 1, NULL);
 }
 
-static int start(struct follow *f, struct err *err)
+static int follow_start_balances(struct follow *f, struct err *err)
 {
     struct positions p;
     if (!f->begun &&
-        (positions_load(f->t, &p, err) < 0 || answered_load(f->t, &f->answered, err) < 0))
+        (positions_load(f->t, &p, err) < 0 || log_source_load(f->t, &f->log_source, err) < 0))
         return -1;
     if (!f->begun)
         f->first = p.known ? p.first : f->chain.head.at.number;
     for (size_t i = 0; i < f->t->n_balances; i++) {
         bool started = f->balances[i].started;
-        if (!started && start_balance(f, &f->balances[i], err) < 0)
+        if (!started && follow_start_balance(f, &f->balances[i], err) < 0)
             return -1;
         if (!started && !f->begun)
-            note_gap(f, &f->balances[i], &p);
+            follow_note_gap(f, &f->balances[i], &p);
     }
     f->begun = true;
     return 0;
@@ -156,12 +158,12 @@ static int start(struct follow *f, struct err *err)
 
 /* What is synced above the common block is not. Where that is below the checkpoint it must be
  * remembered; above, a restart begins at the checkpoint anyway. */
-static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common,
-                       struct err *err)
+static int follow_mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t common,
+                              struct err *err)
 {
     bool found = true;
     /* Not started: a rescan that a crash cut short may be further back than this break. */
-    if (!fb->started && load_synced(f, fb, &found, err) < 0)
+    if (!fb->started && follow_load_synced(f, fb, &found, err) < 0)
         return -1;
     if (!found || fb->synced <= common)
         return 0;
@@ -172,25 +174,27 @@ static int mark_rescan(struct follow *f, struct follow_balance *fb, uint64_t com
     }
     fb->synced = common;
     f->moved = true;
-    named_clear(&fb->named);
+    affected_set_clear(&fb->affected);
     return 0;
 }
 
 /* The rescan mark is durable before the rewind: a crash between them finds the break again, a crash
  * after both goes on syncing. The other order could lose the adopted blocks' events. */
-static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, struct err *err)
+static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows,
+                            struct err *err)
 {
     uint64_t common = first_bad > 0 ? first_bad - 1 : 0;
     struct arena arena;
     for (size_t i = 0; i < f->t->n_balances; i++)
-        if (mark_rescan(f, &f->balances[i], common, err) < 0)
+        if (follow_mark_rescan(f, &f->balances[i], common, err) < 0)
             return -1;
     arena_init(&arena);
     int rc = store_rewind(f->t->store, tracker_store_balances(f->t, &arena), f->t->n_balances,
                           first_bad, ret_rows, err);
     arena_free(&arena);
     for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
-        rc = reread_touched(f->t, f->balances[i].b, first_bad, &f->balances[i].touched, err);
+        rc = reread_add_affected(f->t, f->balances[i].b, first_bad, &f->balances[i].reorg_affected,
+                                 err);
     if (rc == 0) {
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;
@@ -202,18 +206,18 @@ static int rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows, s
 
 /* ---- reading again what became final -------------------------------------------------------- */
 
-bool follow_lacks(const struct follow *f)
+bool follow_has_missing(const struct follow *f)
 {
-    return pushed_lacks(&f->pushed);
+    return ws_logs_has_missing(&f->ws_logs);
 }
 
-bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index)
+bool follow_add_ws_log(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index)
 {
-    pushed_heard(&f->pushed, block, hash, index);
-    return follow_lacks(f);
+    ws_logs_add(&f->ws_logs, block, hash, index);
+    return follow_has_missing(f);
 }
 
-static void count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
+static void follow_count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
 {
     for (size_t i = 0; i < rpc_endpoints(f->t->node); i++)
         for (size_t k = 0; k < n_logs && rpc_endpoint(f->t->node, i) == by; k++)
@@ -222,13 +226,14 @@ static void count_missed(struct follow *f, const struct endpoint *by, size_t n_l
 
 /* A block whose answer lacks pushed logs is synced again. In memory only: it is a second chance.
  */
-static void cover_again(struct follow *f, struct follow_report *ret)
+static void follow_retry_missing(struct follow *f, struct follow_report *ret)
 {
-    const struct pushed_block *b = pushed_missing(&f->pushed, &ret->missed, &ret->missed_again);
+    const struct ws_logs_block *b =
+        ws_logs_take_missing(&f->ws_logs, &ret->missed, &ret->missed_again);
     if (!b)
         return;
     ret->missed_at = b->number;
-    count_missed(f, b->by, ret->missed);
+    follow_count_missed(f, b->by, ret->missed);
     if (!ret->missed_again || !chain_near(&f->chain, b->number))
         return;
     for (size_t i = 0; i < f->t->n_balances; i++)
@@ -237,8 +242,8 @@ static void cover_again(struct follow *f, struct follow_report *ret)
 }
 
 /* The checkpoint follows what has finalized meanwhile, where no event carried it along. */
-static int advance(struct follow *f, struct follow_balance *fb, const struct anchor *at,
-                   struct err *err)
+static int follow_advance_checkpoint(struct follow *f, struct follow_balance *fb,
+                                     const struct anchor *at, struct err *err)
 {
     uint64_t to = reread_checkpoint(fb->synced, f->chain.finalized.number, fb->checkpoint);
     struct step s = {.balance = fb->b, .at = *at, .has_checkpoint = true, .checkpoint = to};
@@ -263,13 +268,13 @@ static int follow_reread_final(struct follow *f, struct follow_report *ret, stru
         f->reread_due = false;
         return 0;
     }
-    if (chain_anchor_below(f->t, chain_sweep_block(head, finalized, cover_lowest(f), f->first), &at,
-                           &found, err) < 0)
+    if (chain_anchor_below(f->t, chain_sweep_block(head, finalized, sync_find_lowest(f), f->first),
+                           &at, &found, err) < 0)
         return -1;
     bool put_off = !found || at.number < finalized, more = false;
     for (size_t i = 0; !put_off && i < f->t->n_balances; i++) {
         struct reread_report r;
-        if (advance(f, &f->balances[i], &at, err) < 0)
+        if (follow_advance_checkpoint(f, &f->balances[i], &at, err) < 0)
             return -1;
         if (reread_page(f->t, f->balances[i].b, &at, finalized, &r, err) < 0)
             return -1;
@@ -294,7 +299,7 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
     if (chain_poll(f->t, &f->chain, &news, &first_bad, err) < 0)
         return -1;
     if (news == CHAIN_BROKE) {
-        if (rewind_to(f, first_bad, &ret->reorg_rows, err) < 0)
+        if (follow_rewind_to(f, first_bad, &ret->reorg_rows, err) < 0)
             return -1;
         ret->reorg = true;
         ret->reorg_at = first_bad;
@@ -303,19 +308,19 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
     }
     if (!f->chain.known)
         return 0; /* behind, at the first look */
-    if (start(f, err) < 0)
+    if (follow_start_balances(f, err) < 0)
         return -1;
     if (news == CHAIN_GREW)
         f->moved = f->reread_due = true;
-    cover_again(f, ret);
-    int rc = cover(f, ret, err);
+    follow_retry_missing(f, ret);
+    int rc = sync_next_blocks(f, ret, err);
     struct err why = {0};
     if (rc == 0)
         rc = chain_advance_finalized(f->t, &f->chain, err);
-    if (save_positions(f, rc < 0 ? &why : err) < 0)
+    if (follow_save_positions(f, rc < 0 ? &why : err) < 0)
         return -1;
     if (rc == 0 && news == CHAIN_GREW)
-        rc = prune(f, err);
+        rc = follow_prune_headers(f, err);
     if (rc == 0 && ret->end == FOLLOW_IDLE && f->reread_due)
         rc = follow_reread_final(f, ret, err);
     return rc;

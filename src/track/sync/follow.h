@@ -22,18 +22,18 @@ struct follow {
     struct chain chain;
     struct range range;
     struct trigger_filter filter;
-    struct pushed pushed;
-    struct answered answered;
+    struct ws_logs ws_logs;
+    struct log_source log_source;
     struct follow_balance {
         struct tracked *b;
         bool started;
-        uint64_t synced;      /* every block up to here is answered for */
-        bool rescanning;      /* synced lies below the durable checkpoint, see rescan.h */
-        uint64_t passed;      /* … up to here because another program passed over it */
-        uint64_t checkpoint;  /* as stored */
-        bool stored;          /* a checkpoint is */
-        struct named named;   /* since synced */
-        struct dirty touched; /* by blocks that a reorg dropped: to be read again */
+        uint64_t synced;              /* every block up to here is answered for */
+        bool rescanning;              /* synced lies below the durable checkpoint, see rescan.h */
+        uint64_t passed;              /* … up to here because another program passed over it */
+        uint64_t checkpoint;          /* as stored */
+        bool stored;                  /* a checkpoint is */
+        struct affected_set affected; /* since synced */
+        struct dirty reorg_affected;  /* by blocks that a reorg dropped: to be read again */
     } * balances;
     uint64_t first; /* block at which this store began */
     bool has_from;  /* --from, for a first start */
@@ -73,9 +73,9 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
 void follow_close(struct follow *f);
 
 /* Was a block answered without logs that were pushed? Then another turn is due. */
-bool follow_lacks(const struct follow *f);
-/* A log was pushed: this one, of this block. Answers as follow_lacks(). */
-bool follow_heard(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index);
+bool follow_has_missing(const struct follow *f);
+/* A log was pushed: this one, of this block. Answers as follow_has_missing(). */
+bool follow_add_ws_log(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index);
 
 /* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later.
  */

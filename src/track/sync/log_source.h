@@ -8,23 +8,23 @@
 
 #include "track/tracker.h"
 
-enum { ANSWERED_RUNS = 32, ANSWERED_NAME = 81 };
+enum { LOG_SOURCE_RUNS = 32, LOG_SOURCE_NAME = 81 };
 
-struct answered {
-    struct answered_run {
+struct log_source {
+    struct log_source_run {
         uint64_t from; /* up to the next run's */
-        char name[ANSWERED_NAME];
-    } runs[ANSWERED_RUNS];
+        char name[LOG_SOURCE_NAME];
+    } runs[LOG_SOURCE_RUNS];
     size_t n;
     bool moved; /* since it was saved */
 };
 
-int answered_load(struct tracker *t, struct answered *ret, struct err *err);
-int answered_save(struct tracker *t, struct answered *a, struct err *err);
+int log_source_load(struct tracker *t, struct log_source *ret, struct err *err);
+int log_source_save(struct tracker *t, struct log_source *a, struct err *err);
 
 /* From this block on the answers are this endpoint's; NULL: nobody's that we know. */
-void answered_by(struct answered *a, uint64_t from, const char *endpoint);
+void log_source_set(struct log_source *a, uint64_t from, const char *endpoint);
 /* NULL when it is not known. Lives as long as a. */
-const char *answered_whose(const struct answered *a, uint64_t block);
+const char *log_source_get(const struct log_source *a, uint64_t block);
 
 #endif

@@ -12,22 +12,22 @@ void range_init(struct range *r)
     *r = (struct range){.width = RANGE_FIRST, .ceiling = RANGE_MOST};
 }
 
-static uint64_t at_most(uint64_t v, uint64_t limit)
+static uint64_t range_get_min(uint64_t v, uint64_t limit)
 {
     return v < limit ? v : limit;
 }
 
-static void halve(struct range *r, uint64_t width)
+static void range_halve_width(struct range *r, uint64_t width)
 {
-    r->width = at_most(r->width, width / 2);
+    r->width = range_get_min(r->width, width / 2);
 }
 
-void range_answered(struct range *r, uint64_t width, size_t n_logs)
+void range_on_answer(struct range *r, uint64_t width, size_t n_logs)
 {
     r->ill_in_row = 0;
     if (n_logs > MANY_LOGS) {
         uint64_t fitting = width / (n_logs / (MANY_LOGS / 2));
-        r->width = at_most(r->width, fitting);
+        r->width = range_get_min(r->width, fitting);
         return;
     }
     if (width < r->width || n_logs > FEW_LOGS)
@@ -37,46 +37,46 @@ void range_answered(struct range *r, uint64_t width, size_t n_logs)
         next = r->width + (r->too_wide - r->width) / 2;
     if (r->too_wide && next - r->width < r->width / 16 + 1)
         next = r->width; /* near enough to what was refused */
-    r->width = at_most(next, r->ceiling);
+    r->width = range_get_min(next, r->ceiling);
 }
 
 /* The server named a window that would work. Its place is not trusted (some are inverted, or lie
  * elsewhere); its width is, when it is narrower than what was asked. */
-static void take_suggestion(struct range *r, uint64_t width, const struct fault_info *f)
+static void range_take_suggestion(struct range *r, uint64_t width, const struct fault_info *f)
 {
     if (f->has_window && f->from <= f->to && f->to - f->from < width)
-        r->width = at_most(r->width, f->to - f->from);
+        r->width = range_get_min(r->width, f->to - f->from);
     else
-        halve(r, width);
+        range_halve_width(r, width);
 }
 
-static void take_ceiling(struct range *r, uint64_t width, const struct fault_info *f)
+static void range_take_ceiling(struct range *r, uint64_t width, const struct fault_info *f)
 {
     if (f->limit > 0 && f->limit < width) {
-        r->ceiling = at_most(r->ceiling, f->limit);
-        r->width = at_most(r->width, r->ceiling);
+        r->ceiling = range_get_min(r->ceiling, f->limit);
+        r->width = range_get_min(r->width, r->ceiling);
         return;
     }
     if (!r->too_wide || width < r->too_wide)
         r->too_wide = width;
-    halve(r, width);
+    range_halve_width(r, width);
 }
 
-enum range_advice range_refused(struct range *r, uint64_t width, const struct fault_info *f)
+enum range_advice range_on_fault(struct range *r, uint64_t width, const struct fault_info *f)
 {
     bool at_floor = width == 0, long_ill = ++r->ill_in_row > GIVE_UP_AFTER;
     switch (fault_policy(f->fault)->range) {
     case FAULT_RANGE_WINDOW:
-        take_suggestion(r, width, f);
+        range_take_suggestion(r, width, f);
         return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
     case FAULT_RANGE_CEILING:
-        take_ceiling(r, width, f);
+        range_take_ceiling(r, width, f);
         return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
     case FAULT_RANGE_HALVE:
-        halve(r, width);
+        range_halve_width(r, width);
         return at_floor ? RANGE_GIVE_UP : RANGE_AGAIN;
     case FAULT_RANGE_HALVE_WAIT:
-        halve(r, width);
+        range_halve_width(r, width);
         return at_floor && long_ill ? RANGE_GIVE_UP : RANGE_WAIT;
     case FAULT_RANGE_WAIT:
         return long_ill ? RANGE_GIVE_UP : RANGE_WAIT;

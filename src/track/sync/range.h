@@ -35,8 +35,8 @@ enum range_advice {
 
 void range_init(struct range *r);
 /* An answer of n logs over a window of this width came. */
-void range_answered(struct range *r, uint64_t width, size_t n_logs);
+void range_on_answer(struct range *r, uint64_t width, size_t n_logs);
 /* A fault came for a window of this width. */
-enum range_advice range_refused(struct range *r, uint64_t width, const struct fault_info *f);
+enum range_advice range_on_fault(struct range *r, uint64_t width, const struct fault_info *f);
 
 #endif

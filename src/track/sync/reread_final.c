@@ -10,18 +10,18 @@ uint64_t reread_checkpoint(uint64_t to, uint64_t finalized, uint64_t before)
     return at > before ? at : before;
 }
 
-static int read_again(struct tracker *t, struct tracked *b, const struct anchor *at,
-                      const struct store_dirty *marks, size_t n, struct step_report *ret,
-                      struct err *err)
+static int reread_read_wallets(struct tracker *t, struct tracked *b, const struct anchor *at,
+                               const struct store_dirty *marks, size_t n, struct step_report *ret,
+                               struct err *err)
 {
     struct dirty plan = {0};
     for (size_t i = 0; i < n; i++)
-        dirty_add(&plan, &(struct mark){.wallet = marks[i].wallet, .insert = INSERT_NEVER});
+        dirty_add(&plan, &(struct affected){.wallet = marks[i].wallet, .insert = INSERT_NEVER});
     dirty_sort_unique(&plan);
     struct step s = {.balance = b,
                      .cause = CAUSE_REREAD,
                      .at = *at,
-                     .marks = plan.list,
+                     .affected = plan.list,
                      .n = plan.n,
                      .lane = RPC_CATCHUP};
     int rc = step_files_drift(t, &s, err) < 0 ? -1 : step_run(t, &s, ret, err);
@@ -30,9 +30,9 @@ static int read_again(struct tracker *t, struct tracked *b, const struct anchor 
 }
 
 /* The value is written before its mark goes: a crash between them reads once too often. */
-static int reread_in(struct tracker *t, struct tracked *b, const struct anchor *at,
-                     uint64_t finalized, struct arena *arena, struct reread_report *ret,
-                     struct err *err)
+static int reread_run_page(struct tracker *t, struct tracked *b, const struct anchor *at,
+                           uint64_t finalized, struct arena *arena, struct reread_report *ret,
+                           struct err *err)
 {
     struct store_dirty *marks;
     struct step_report r;
@@ -42,7 +42,7 @@ static int reread_in(struct tracker *t, struct tracked *b, const struct anchor *
         return -1;
     if (n == 0)
         return 0;
-    if (read_again(t, b, at, marks, n, &r, err) < 0)
+    if (reread_read_wallets(t, b, at, marks, n, &r, err) < 0)
         return -1;
     if (r.end != STEP_DONE) {
         ret->put_off = true;
@@ -61,15 +61,15 @@ int reread_page(struct tracker *t, struct tracked *b, const struct anchor *at, u
     struct reread_report report = {0};
     struct arena arena;
     arena_init(&arena);
-    int rc = reread_in(t, b, at, finalized, &arena, &report, err);
+    int rc = reread_run_page(t, b, at, finalized, &arena, &report, err);
     arena_free(&arena);
     if (rc == 0)
         *ret = report;
     return rc;
 }
 
-int reread_touched(struct tracker *t, const struct tracked *b, uint64_t first_bad,
-                   struct dirty *touched, struct err *err)
+int reread_add_affected(struct tracker *t, const struct tracked *b, uint64_t first_bad,
+                        struct dirty *touched, struct err *err)
 {
     struct arena arena;
     struct store_dirty *marks;
@@ -78,7 +78,8 @@ int reread_touched(struct tracker *t, const struct tracked *b, uint64_t first_ba
     int rc = store_dirty_due(t->store, &b->store, INT64_MAX, TOUCHED_MOST, &arena, &marks, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         if (marks[i].number >= first_bad)
-            dirty_add(touched, &(struct mark){.wallet = marks[i].wallet, .insert = INSERT_NEVER});
+            dirty_add(touched,
+                      &(struct affected){.wallet = marks[i].wallet, .insert = INSERT_NEVER});
     arena_free(&arena);
     return rc;
 }

@@ -31,7 +31,7 @@ int reread_page(struct tracker *t, struct tracked *b, const struct anchor *at, u
 
 /* Adds whom blocks from first_bad on touched; a ceiling holds, beyond it the sweep finds them,
  * since a rewind makes their rows due. */
-int reread_touched(struct tracker *t, const struct tracked *b, uint64_t first_bad,
-                   struct dirty *touched, struct err *err);
+int reread_add_affected(struct tracker *t, const struct tracked *b, uint64_t first_bad,
+                        struct dirty *touched, struct err *err);
 
 #endif

@@ -10,11 +10,11 @@
 
 /* Syncing goes on after `synced`. */
 int rescan_set(struct tracker *t, const struct tracked *b, uint64_t synced, struct err *err);
-int rescan_over(struct tracker *t, const struct tracked *b, struct err *err);
+int rescan_end(struct tracker *t, const struct tracked *b, struct err *err);
 
 /* Before anything is synced: where another program moved a checkpoint forward, what it passed over
  * is not known to be answered for (the one we stand in for moves it even when it failed), so
  * syncing goes on from where we left it. */
-int rescan_what_others_passed(struct tracker *t, struct err *err);
+int rescan_check_others(struct tracker *t, struct err *err);
 
 #endif

@@ -11,29 +11,29 @@
 #include "eth/address.h"
 #include "rpc/logs.h"
 
-enum { PUSHED_BLOCKS = 32, PUSHED_INDEXES = 4096, PUSHED_TRIES = 3 };
+enum { WS_LOGS_BLOCKS = 32, WS_LOGS_INDEXES = 4096, WS_LOGS_TRIES = 3 };
 
-struct pushed {
-    struct pushed_block {
+struct ws_logs {
+    struct ws_logs_block {
         bool used,
             answered; /* its logs have been answered (or its bloom said that there are none) */
         uint64_t number;
         hash32 hash;
         struct endpoint *by; /* who answered; NULL: nobody was asked */
         unsigned tries;      /* how often it was made due again */
-        uint8_t heard[PUSHED_INDEXES / 8], given[PUSHED_INDEXES / 8];
-    } blocks[PUSHED_BLOCKS];
+        uint8_t heard[WS_LOGS_INDEXES / 8], given[WS_LOGS_INDEXES / 8];
+    } blocks[WS_LOGS_BLOCKS];
     size_t next; /* the one to give up for a new block */
 };
 
-void pushed_heard(struct pushed *p, uint64_t number, const hash32 *hash, uint64_t index);
+void ws_logs_add(struct ws_logs *p, uint64_t number, const hash32 *hash, uint64_t index);
 /* logs NULL: the bloom said that there are none. */
-void pushed_answered(struct pushed *p, const struct header *h, const struct logs *logs);
+void ws_logs_on_answer(struct ws_logs *p, const struct header *h, const struct logs *logs);
 /* Was any log of this block pushed? Then its bloom need not be asked. */
-bool pushed_any(const struct pushed *p, const hash32 *hash);
-bool pushed_lacks(const struct pushed *p); /* would pushed_missing() tell of one? */
+bool ws_logs_has_block(const struct ws_logs *p, const hash32 *hash);
+bool ws_logs_has_missing(const struct ws_logs *p); /* would ws_logs_take_missing() tell of one? */
 /* The lowest block whose answer lacks pushed logs, how many, and whether it is worth asking again;
  * each is told once an answer. NULL: there is none. */
-const struct pushed_block *pushed_missing(struct pushed *p, size_t *ret_n, bool *ret_again);
+const struct ws_logs_block *ws_logs_take_missing(struct ws_logs *p, size_t *ret_n, bool *ret_again);
 
 #endif

@@ -13,12 +13,12 @@
 
 enum { MARKS_MOST = 200000 };
 
-struct wallets {
+struct audit_wallets {
     address *list;
     size_t n, room;
 };
 
-struct run {
+struct audit_run {
     const struct audit *a;
     struct audit_report *ret;
     struct anchor at;
@@ -26,7 +26,7 @@ struct run {
     struct dirty
         marked; /* named by events above finalized: to be read again when that is finalized */
 
-    struct wallets todo; /* the round's; not by key */
+    struct audit_wallets todo; /* the round's; not by key */
     size_t next;
     bool by_key, started;
     address after;
@@ -35,7 +35,7 @@ struct run {
     bool sums;    /* on the way: the readings are those of the supply's term */
     bool whole;   /* and none was missing */
     u256 sum;
-    struct wallets suspects, later, wrong;
+    struct audit_wallets suspects, later, wrong;
     struct drifts drifts;
     struct store_row *rows; /* of a step */
     size_t rows_room;
@@ -44,7 +44,7 @@ struct run {
 
 /* ---- lists of wallets ------------------------------------------------------------------------ */
 
-static bool keep(struct wallets *w, const address *a)
+static bool audit_keep_wallet(struct audit_wallets *w, const address *a)
 {
     if (w->n == AUDIT_LIST)
         return false;
@@ -56,24 +56,27 @@ static bool keep(struct wallets *w, const address *a)
     return true;
 }
 
-static int by_wallet(const void *a, const void *b)
+static int audit_compare_affected(const void *a, const void *b)
 {
-    return address_compare(&((const struct mark *)a)->wallet, &((const struct mark *)b)->wallet);
+    return address_compare(&((const struct affected *)a)->wallet,
+                           &((const struct affected *)b)->wallet);
 }
 
 /* The row is of a block above finalized and has not been read again since. */
-static bool is_marked(const struct run *r, const address *wallet, const struct store_row *row)
+static bool audit_is_affected(const struct audit_run *r, const address *wallet,
+                              const struct store_row *row)
 {
-    struct mark key = {.wallet = *wallet};
-    const struct mark *m =
-        r->marked.n ? bsearch(&key, r->marked.list, r->marked.n, sizeof key, by_wallet) : NULL;
+    struct affected key = {.wallet = *wallet};
+    const struct affected *m =
+        r->marked.n ? bsearch(&key, r->marked.list, r->marked.n, sizeof key, audit_compare_affected)
+                    : NULL;
     return m && row->observed_block <= m->event_block;
 }
 
 /* The round's work becomes what is in `from`, which is empty then. */
-static void take_over(struct run *r, struct wallets *from)
+static void audit_take_wallets(struct audit_run *r, struct audit_wallets *from)
 {
-    struct wallets old = r->todo;
+    struct audit_wallets old = r->todo;
     r->todo = *from;
     *from = old;
     from->n = 0;
@@ -82,7 +85,7 @@ static void take_over(struct run *r, struct wallets *from)
     r->next = 0;
 }
 
-static int load_marked(struct run *r, struct err *err)
+static int audit_load_affected(struct audit_run *r, struct err *err)
 {
     struct arena arena;
     struct store_dirty *marks;
@@ -92,9 +95,9 @@ static int load_marked(struct run *r, struct err *err)
                              &n, err);
     dirty_clear(&r->marked);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(&r->marked, &(struct mark){.wallet = marks[i].wallet,
-                                             .has_event = true,
-                                             .event_block = marks[i].number});
+        dirty_add(&r->marked, &(struct affected){.wallet = marks[i].wallet,
+                                                 .has_event = true,
+                                                 .event_block = marks[i].number});
     dirty_sort_unique(&r->marked);
     arena_free(&arena);
     return rc;
@@ -102,7 +105,7 @@ static int load_marked(struct run *r, struct err *err)
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-static void difference(const struct store_row *row, const u256 *actual, u256 *ret)
+static void audit_set_difference(const struct store_row *row, const u256 *actual, u256 *ret)
 {
     if (u256_compare(&row->balance, actual) > 0)
         u256_sub(ret, &row->balance, actual);
@@ -110,7 +113,7 @@ static void difference(const struct store_row *row, const u256 *actual, u256 *re
         u256_sub(ret, actual, &row->balance);
 }
 
-static void note_worst(struct run *r, const struct audit_worst *w)
+static void audit_add_worst(struct audit_run *r, const struct audit_worst *w)
 {
     struct audit_report *ret = r->ret;
     size_t at = ret->n_worst;
@@ -123,7 +126,8 @@ static void note_worst(struct run *r, const struct audit_worst *w)
     ret->worst[at] = *w;
 }
 
-static void drifted(struct run *r, const struct reading *reading, const struct store_row *row)
+static void audit_on_drift(struct audit_run *r, const struct reading *reading,
+                           const struct store_row *row)
 {
     struct audit_worst w = {.wallet = reading->wallet,
                             .stored = row->balance,
@@ -131,8 +135,8 @@ static void drifted(struct run *r, const struct reading *reading, const struct s
                             .observed = row->observed_block,
                             .at = r->at.number,
                             .updated_us = row->updated_us};
-    difference(row, &reading->sum, &w.off);
-    note_worst(r, &w);
+    audit_set_difference(row, &reading->sum, &w.off);
+    audit_add_worst(r, &w);
     r->ret->drifted++;
     drifts_add(&r->drifts, &(struct drift){.wallet = reading->wallet,
                                            .observed = row->observed_block,
@@ -140,10 +144,11 @@ static void drifted(struct run *r, const struct reading *reading, const struct s
                                            .stored = row->balance,
                                            .has_blocknumber = row->has_blocknumber});
     if (r->a->fix)
-        keep(&r->wrong, &reading->wallet);
+        audit_keep_wallet(&r->wrong, &reading->wallet);
 }
 
-static void compare(struct run *r, const struct reading *reading, const struct store_row *row)
+static void audit_compare_row(struct audit_run *r, const struct reading *reading,
+                              const struct store_row *row)
 {
     struct audit_report *ret = r->ret;
     bool awaited = row->has_blocknumber && row->blocknumber > row->observed_block;
@@ -153,25 +158,25 @@ static void compare(struct run *r, const struct reading *reading, const struct s
     else if (!row->has_observed)
         ret->unanchored++;
     else if (row->observed_block > r->at.number)
-        ret->moving += !keep(&r->later, &reading->wallet);
+        ret->moving += !audit_keep_wallet(&r->later, &reading->wallet);
     else if (row->waiting || (!same && (awaited || row->observed_block < r->due_below ||
-                                        is_marked(r, &reading->wallet, row))))
+                                        audit_is_affected(r, &reading->wallet, row))))
         ret->pending++;
     else if (reading->status != READ_OK)
         ret->unread++;
     else if (!same && !r->believe)
-        ret->moving += !keep(&r->suspects, &reading->wallet);
+        ret->moving += !audit_keep_wallet(&r->suspects, &reading->wallet);
     else {
         ret->compared++;
         if (!same)
-            drifted(r, reading, row);
+            audit_on_drift(r, reading, row);
     }
 }
 
 /* The rows are looked up after the read: one that was written in between says at which block. */
-static int show(void *ctx, const struct step_work *w, struct err *err)
+static int audit_compare_step(void *ctx, const struct step_work *w, struct err *err)
 {
-    struct run *r = ctx;
+    struct audit_run *r = ctx;
     size_t n = w->step.n;
     struct arena arena;
     if (n > r->rows_room) {
@@ -181,10 +186,10 @@ static int show(void *ctx, const struct step_work *w, struct err *err)
     arena_init(&arena);
     address *wallets = arena_alloc(&arena, n * sizeof *wallets);
     for (size_t i = 0; i < n; i++)
-        wallets[i] = w->step.marks[i].wallet;
+        wallets[i] = w->step.affected[i].wallet;
     int rc = store_rows(r->a->t->store, &r->a->b->store, wallets, n, r->rows, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        compare(r, &w->readings[i], &r->rows[i]);
+        audit_compare_row(r, &w->readings[i], &r->rows[i]);
         if (r->sums && r->by_key)
             r->whole &= w->readings[i].status == READ_OK &&
                         !u256_add(&r->sum, &r->sum, &w->readings[i].sum);
@@ -195,8 +200,8 @@ static int show(void *ctx, const struct step_work *w, struct err *err)
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-static int plan_by_key(struct run *r, size_t want, struct dirty *ret, bool *ret_end,
-                       struct err *err)
+static int audit_plan_by_key(struct audit_run *r, size_t want, struct dirty *ret, bool *ret_end,
+                             struct err *err)
 {
     struct arena arena;
     struct store_stale *rows;
@@ -205,7 +210,7 @@ static int plan_by_key(struct run *r, size_t want, struct dirty *ret, bool *ret_
     int rc = store_next_by_key(r->a->t->store, &r->a->b->store, r->started ? &r->after : NULL, 0,
                                want, &arena, &rows, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+        dirty_add(ret, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
     if (rc == 0 && n > 0) {
         r->after = rows[n - 1].wallet;
         r->started = true;
@@ -215,46 +220,48 @@ static int plan_by_key(struct run *r, size_t want, struct dirty *ret, bool *ret_
     return rc;
 }
 
-static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+static int audit_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
+                           struct err *err)
 {
-    struct run *r = ctx;
+    struct audit_run *r = ctx;
     if (r->by_key)
-        return plan_by_key(r, want, ret, ret_end, err);
+        return audit_plan_by_key(r, want, ret, ret_end, err);
     for (size_t i = 0; i < want && r->next < r->todo.n; i++)
-        dirty_add(ret, &(struct mark){.wallet = r->todo.list[r->next++], .insert = INSERT_NEVER});
+        dirty_add(ret,
+                  &(struct affected){.wallet = r->todo.list[r->next++], .insert = INSERT_NEVER});
     *ret_end = r->next == r->todo.n;
     return 0;
 }
 
-static int anchor(void *ctx, struct anchor *ret, struct err *err)
+static int audit_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
 {
-    const struct run *r = ctx;
+    const struct audit_run *r = ctx;
     (void)err;
     *ret = r->at;
     return 0;
 }
 
-static void progress(void *ctx, const struct flights_progress *p)
+static void audit_on_progress(void *ctx, const struct pipeline_progress *p)
 {
-    struct run *r = ctx;
+    struct audit_run *r = ctx;
     if (r->a->progress)
         r->a->progress(r->a->ctx, r->done_before + p->rows, r->total,
                        r->ret->traffic.requests + p->requests);
 }
 
-static int fly(struct run *r, struct flights *f, struct err *err)
+static int audit_run_pipeline(struct audit_run *r, struct pipeline *f, struct err *err)
 {
-    struct flights_progress done = {0}, *sum = &r->ret->traffic;
+    struct pipeline_progress done = {0}, *sum = &r->ret->traffic;
     f->t = r->a->t;
     f->b = r->a->b;
     f->lane = RPC_SWEEP;
     f->who = "trueup audit";
     f->lease = r->a->lease;
     f->ctx = r;
-    f->plan = plan;
-    f->anchor = anchor;
-    f->progress = progress;
-    int rc = flights_run(f, &done, err);
+    f->plan = audit_plan_next;
+    f->anchor = audit_choose_anchor;
+    f->progress = audit_on_progress;
+    int rc = pipeline_run(f, &done, err);
     sum->rows += done.rows;
     sum->changed += done.changed;
     sum->requests += done.requests;
@@ -263,35 +270,35 @@ static int fly(struct run *r, struct flights *f, struct err *err)
     return rc;
 }
 
-static int look(struct run *r, bool believe, struct err *err)
+static int audit_read_wallets(struct audit_run *r, bool believe, struct err *err)
 {
-    struct flights f = {.cause = CAUSE_AUDIT, .fixed = true, .show = show};
+    struct pipeline f = {.cause = CAUSE_AUDIT, .fixed = true, .show = audit_compare_step};
     r->believe = believe;
-    return fly(r, &f, err);
+    return audit_run_pipeline(r, &f, err);
 }
 
 /* Everybody once, those that differ a second time. */
-static int round_at(struct run *r, bool first, struct err *err)
+static int audit_run_round(struct audit_run *r, bool first, struct err *err)
 {
     const struct audit *a = r->a;
-    if (command_synced_anchor(a->t, a->b, !first, &r->at, err) < 0 ||
-        all_due_get(a->t, a->b, &r->due_below, err) < 0 || load_marked(r, err) < 0 ||
-        look(r, false, err) < 0)
+    if (pass_find_synced_anchor(a->t, a->b, !first, &r->at, err) < 0 ||
+        full_refresh_get(a->t, a->b, &r->due_below, err) < 0 || audit_load_affected(r, err) < 0 ||
+        audit_read_wallets(r, false, err) < 0)
         return -1;
     if (first)
         r->ret->at = r->at;
-    take_over(r, &r->suspects);
+    audit_take_wallets(r, &r->suspects);
     r->done_before = r->total;
-    return r->todo.n ? look(r, true, err) : 0;
+    return r->todo.n ? audit_read_wallets(r, true, err) : 0;
 }
 
-static int compare_all(struct run *r, struct err *err)
+static int audit_compare_all(struct audit_run *r, struct err *err)
 {
-    if (round_at(r, true, err) < 0)
+    if (audit_run_round(r, true, err) < 0)
         return -1;
     for (int i = 1; i < AUDIT_ROUNDS && r->later.n > 0; i++) {
-        take_over(r, &r->later);
-        if (round_at(r, false, err) < 0)
+        audit_take_wallets(r, &r->later);
+        if (audit_run_round(r, false, err) < 0)
             return -1;
     }
     r->ret->moving += r->later.n;
@@ -300,7 +307,7 @@ static int compare_all(struct run *r, struct err *err)
 
 /* ---- causes and repair ----------------------------------------------------------------------- */
 
-static void name_worst(struct run *r)
+static void audit_set_worst_causes(struct audit_run *r)
 {
     for (size_t i = 0; i < r->ret->n_worst; i++)
         for (size_t k = 0; k < r->drifts.n; k++) {
@@ -315,20 +322,20 @@ static void name_worst(struct run *r)
         }
 }
 
-static int find_causes(struct run *r, struct err *err)
+static int audit_find_causes(struct audit_run *r, struct err *err)
 {
     struct arena arena;
     arena_init(&arena);
-    int rc = drift_judge(r->a->t, r->a->b, &r->drifts, &arena, err);
+    int rc = drift_search(r->a->t, r->a->b, &r->drifts, &arena, err);
     for (size_t i = 0; rc == 0 && i < r->drifts.n; i++)
         r->ret->causes[r->drifts.list[i].cause]++;
     if (rc == 0)
-        name_worst(r);
+        audit_set_worst_causes(r);
     arena_free(&arena);
     return rc;
 }
 
-static int is_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
+static int audit_may_file_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
 {
     (void)ctx;
     (void)at;
@@ -338,19 +345,19 @@ static int is_drift(void *ctx, const struct anchor *at, bool *ret, struct err *e
 }
 
 /* Through the spine; what it writes it also files. */
-static int repair(struct run *r, struct err *err)
+static int audit_repair_rows(struct audit_run *r, struct err *err)
 {
     uint64_t before = r->ret->traffic.changed;
-    struct flights f = {.cause = CAUSE_AUDIT, .finds_drift = is_drift};
-    take_over(r, &r->wrong);
+    struct pipeline f = {.cause = CAUSE_AUDIT, .finds_drift = audit_may_file_drift};
+    audit_take_wallets(r, &r->wrong);
     if (r->todo.n == 0)
         return 0;
-    int rc = fly(r, &f, err);
+    int rc = audit_run_pipeline(r, &f, err);
     r->ret->fixed = r->ret->traffic.changed - before;
     return rc;
 }
 
-static int prepare(struct run *r, struct err *err)
+static int audit_choose_wallets(struct audit_run *r, struct err *err)
 {
     struct arena arena;
     struct store_counts counts;
@@ -367,7 +374,7 @@ static int prepare(struct run *r, struct err *err)
     arena_init(&arena);
     int rc = store_sample(r->a->t->store, &r->a->b->store, r->a->sample, &arena, &drawn, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        keep(&r->todo, &drawn[i]);
+        audit_keep_wallet(&r->todo, &drawn[i]);
     r->total = r->todo.n;
     r->ret->whole = n < r->a->sample;
     arena_free(&arena);
@@ -377,17 +384,17 @@ static int prepare(struct run *r, struct err *err)
 int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
 {
     bool sums = a->sample == 0 && a->b->shape.n_terms == 1 && audit_supply_term(a->b) == 0;
-    struct run r = {.a = a, .ret = ret, .sums = sums, .whole = sums};
+    struct audit_run r = {.a = a, .ret = ret, .sums = sums, .whole = sums};
     *ret = (struct audit_report){.supply.end = SUPPLY_NOT_ASKED};
-    int rc = prepare(&r, err);
+    int rc = audit_choose_wallets(&r, err);
     if (rc == 0)
-        rc = compare_all(&r, err);
+        rc = audit_compare_all(&r, err);
     if (rc == 0)
-        rc = find_causes(&r, err);
+        rc = audit_find_causes(&r, err);
     if (rc == 0 && (a->supply || sums))
         rc = audit_supply_check(a, &ret->at, r.whole ? &r.sum : NULL, ret, err);
     if (rc == 0 && a->fix)
-        rc = repair(&r, err);
+        rc = audit_repair_rows(&r, err);
     mem_free(r.rows);
     mem_free(r.todo.list);
     dirty_free(&r.marked);

@@ -65,7 +65,7 @@ struct audit_report {
         u256 sum, supply, off;
         char why[160];
     } supply;
-    struct flights_progress traffic; /* requests and bytes of all rounds */
+    struct pipeline_progress traffic; /* requests and bytes of all rounds */
 };
 
 int audit_run(const struct audit *a, struct audit_report *ret, struct err *err);

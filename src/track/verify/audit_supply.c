@@ -17,7 +17,7 @@ int audit_supply_term(const struct tracked *b)
 
 /* ---- the sum --------------------------------------------------------------------------------- */
 
-struct summing {
+struct supply_sum {
     const struct audit *a;
     const struct anchor *at;
     u256 sum;
@@ -26,9 +26,10 @@ struct summing {
     uint64_t unread, total, requests_before;
 };
 
-static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+static int supply_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
+                            struct err *err)
 {
-    struct summing *s = ctx;
+    struct supply_sum *s = ctx;
     struct arena arena;
     struct store_stale *rows;
     size_t n;
@@ -36,7 +37,7 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     int rc = store_next_by_key(s->a->t->store, &s->a->b->store, s->started ? &s->after : NULL, 0,
                                want, &arena, &rows, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct mark){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+        dirty_add(ret, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
     if (rc == 0 && n > 0) {
         s->after = rows[n - 1].wallet;
         s->started = true;
@@ -46,17 +47,17 @@ static int plan(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct
     return rc;
 }
 
-static int anchor(void *ctx, struct anchor *ret, struct err *err)
+static int supply_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
 {
-    const struct summing *s = ctx;
+    const struct supply_sum *s = ctx;
     (void)err;
     *ret = *s->at;
     return 0;
 }
 
-static int add(void *ctx, const struct step_work *w, struct err *err)
+static int supply_add_readings(void *ctx, const struct step_work *w, struct err *err)
 {
-    struct summing *s = ctx;
+    struct supply_sum *s = ctx;
     (void)err;
     for (size_t i = 0; i < w->step.n; i++) {
         if (w->readings[i].status == READ_OK)
@@ -67,34 +68,35 @@ static int add(void *ctx, const struct step_work *w, struct err *err)
     return 0;
 }
 
-static void progress(void *ctx, const struct flights_progress *p)
+static void supply_on_progress(void *ctx, const struct pipeline_progress *p)
 {
-    const struct summing *s = ctx;
+    const struct supply_sum *s = ctx;
     if (s->a->progress)
         s->a->progress(s->a->ctx, p->rows, s->total, s->requests_before + p->requests);
 }
 
 /* The same balance with this term alone. */
-static int sum_term(struct summing *s, int term, struct audit_report *ret, struct err *err)
+static int supply_sum_term(struct supply_sum *s, int term, struct audit_report *ret,
+                           struct err *err)
 {
     struct tracked one = *s->a->b;
-    struct flights_progress done = {0};
+    struct pipeline_progress done = {0};
     one.shape.terms += term;
     one.shape.n_terms = 1;
-    struct flights f = {.t = s->a->t,
-                        .b = &one,
-                        .cause = CAUSE_AUDIT,
-                        .lane = RPC_SWEEP,
-                        .who = "trueup audit",
-                        .lease = s->a->lease,
-                        .ctx = s,
-                        .plan = plan,
-                        .anchor = anchor,
-                        .fixed = true,
-                        .show = add,
-                        .progress = progress};
+    struct pipeline f = {.t = s->a->t,
+                         .b = &one,
+                         .cause = CAUSE_AUDIT,
+                         .lane = RPC_SWEEP,
+                         .who = "trueup audit",
+                         .lease = s->a->lease,
+                         .ctx = s,
+                         .plan = supply_plan_next,
+                         .anchor = supply_choose_anchor,
+                         .fixed = true,
+                         .show = supply_add_readings,
+                         .progress = supply_on_progress};
     s->requests_before = ret->traffic.requests;
-    int rc = flights_run(&f, &done, err);
+    int rc = pipeline_run(&f, &done, err);
     ret->traffic.requests += done.requests;
     ret->traffic.bytes_in += done.bytes_in;
     ret->traffic.bytes_out += done.bytes_out;
@@ -103,8 +105,9 @@ static int sum_term(struct summing *s, int term, struct audit_report *ret, struc
 
 /* ---- the supply ------------------------------------------------------------------------------ */
 
-static int ask_supply(const struct audit *a, const struct conf_term *term, const struct anchor *at,
-                      u256 *ret, bool *ret_answered, struct err *err)
+static int supply_read_total(const struct audit *a, const struct conf_term *term,
+                             const struct anchor *at, u256 *ret, bool *ret_answered,
+                             struct err *err)
 {
     static const uint8_t total_supply[4] = {0x18, 0x16, 0x0d, 0xdd};
     struct fault_info fault;
@@ -119,7 +122,7 @@ static int ask_supply(const struct audit *a, const struct conf_term *term, const
     return rc < 0 && !fault_says(fault.fault, FAULT_SAYS_VIEW_REFUSED) ? -1 : 0;
 }
 
-static void judge(struct audit_report *ret, bool overflow)
+static void supply_compare(struct audit_report *ret, bool overflow)
 {
     int way = overflow ? 1 : u256_compare(&ret->supply.sum, &ret->supply.supply);
     ret->supply.end = way == 0 ? SUPPLY_EQUAL : way < 0 ? SUPPLY_SHORT : SUPPLY_OVER;
@@ -129,7 +132,7 @@ static void judge(struct audit_report *ret, bool overflow)
         u256_sub(&ret->supply.off, &ret->supply.sum, &ret->supply.supply);
 }
 
-static int silent(struct audit_report *ret, const char *why)
+static int supply_set_unknown(struct audit_report *ret, const char *why)
 {
     ret->supply.end = SUPPLY_SILENT;
     snprintf(ret->supply.why, sizeof ret->supply.why, "%s", why);
@@ -139,27 +142,27 @@ static int silent(struct audit_report *ret, const char *why)
 int audit_supply_check(const struct audit *a, const struct anchor *at, const u256 *sum,
                        struct audit_report *ret, struct err *err)
 {
-    struct summing s = {.a = a, .at = at};
+    struct supply_sum s = {.a = a, .at = at};
     struct store_counts counts;
     bool answered;
     int term = audit_supply_term(a->b);
     if (term < 0)
-        return silent(ret, "no term is a token's balanceOf(address)");
+        return supply_set_unknown(ret, "no term is a token's balanceOf(address)");
     const struct conf_term *which = &a->b->shape.terms[term];
     ret->supply.term = which->name;
     if (store_count(a->t->store, &a->b->store, &counts, err) < 0 ||
-        ask_supply(a, which, at, &ret->supply.supply, &answered, err) < 0)
+        supply_read_total(a, which, at, &ret->supply.supply, &answered, err) < 0)
         return -1;
     s.total = counts.rows;
     if (!answered)
-        return silent(ret, "the contract does not answer totalSupply()");
+        return supply_set_unknown(ret, "the contract does not answer totalSupply()");
     if (counts.quarantined > 0)
-        return silent(ret, "wallets in quarantine cannot be read");
-    if (!sum && sum_term(&s, term, ret, err) < 0)
+        return supply_set_unknown(ret, "wallets in quarantine cannot be read");
+    if (!sum && supply_sum_term(&s, term, ret, err) < 0)
         return -1;
     if (s.unread > 0)
-        return silent(ret, "some wallets cannot be read");
+        return supply_set_unknown(ret, "some wallets cannot be read");
     ret->supply.sum = sum ? *sum : s.sum;
-    judge(ret, s.overflow);
+    supply_compare(ret, s.overflow);
     return 0;
 }

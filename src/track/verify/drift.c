@@ -38,7 +38,7 @@ void drifts_add(struct drifts *d, const struct drift *one)
 }
 
 /* Keeps the memory. */
-static void drifts_clear(struct drifts *d)
+static void drift_clear_list(struct drifts *d)
 {
     d->n = 0;
 }
@@ -49,7 +49,7 @@ void drifts_free(struct drifts *d)
     *d = (struct drifts){0};
 }
 
-static int by_wallet(const void *a, const void *b)
+static int drift_compare(const void *a, const void *b)
 {
     return address_compare(&((const struct drift *)a)->wallet, &((const struct drift *)b)->wallet);
 }
@@ -63,7 +63,7 @@ struct inquiry {
     struct arena *arena;
     uint64_t from, to;
     struct anchor at; /* the header of `to` */
-    struct answered answered;
+    struct log_source log_source;
     struct endpoint *who;     /* is asked */
     size_t fanouts;           /* lists asked for */
     uint64_t doubtful_before; /* an unanswered list up to here: no silence can be told */
@@ -71,7 +71,7 @@ struct inquiry {
 };
 
 /* Where an argument stands among the topics; 0: it does not. */
-static int topic_of(const struct signature *event, int param)
+static int drift_find_topic(const struct signature *event, int param)
 {
     int topic = 0;
     for (int i = 0; i <= param; i++)
@@ -80,27 +80,28 @@ static int topic_of(const struct signature *event, int param)
 }
 
 /* Does the trigger name wallets at this topic; at 0: in any way that no topic can be asked for? */
-static bool names_at(const struct conf_trigger *g, int position)
+static bool drift_names_at(const struct conf_trigger *g, int position)
 {
     if (position == 0 && g->all)
         return true;
     for (size_t i = 0; i < g->n_sources; i++) {
         const struct conf_source *s = &g->sources[i];
-        if (position == (s->is_view ? 0 : topic_of(&g->event, s->param)))
+        if (position == (s->is_view ? 0 : drift_find_topic(&g->event, s->param)))
             return true;
     }
     return false;
 }
 
 /* The triggers that name wallets at this topic, all of them for −1. */
-static struct log_filter filter_for(struct inquiry *q, int position, const hash32 *words, size_t n)
+static struct log_filter drift_make_filter(struct inquiry *q, int position, const hash32 *words,
+                                           size_t n)
 {
     const struct conf_balance *conf = q->b->conf;
     address *contracts = arena_alloc(q->arena, conf->n_triggers * sizeof *contracts);
     hash32 *topics = arena_alloc(q->arena, conf->n_triggers * sizeof *topics);
     size_t found = 0;
     for (size_t i = 0; i < conf->n_triggers; i++) {
-        if (position >= 0 && !names_at(&conf->triggers[i], position))
+        if (position >= 0 && !drift_names_at(&conf->triggers[i], position))
             continue;
         contracts[found] = conf->triggers[i].contract;
         topics[found++] = conf->triggers[i].event.hash;
@@ -117,13 +118,13 @@ static struct log_filter filter_for(struct inquiry *q, int position, const hash3
 
 /* ---- what an event says ---------------------------------------------------------------------- */
 
-static struct drift *find(struct drifts *d, const address *wallet)
+static struct drift *drift_find_wallet(struct drifts *d, const address *wallet)
 {
     struct drift key = {.wallet = *wallet};
-    return d->n ? bsearch(&key, d->list, d->n, sizeof key, by_wallet) : NULL;
+    return d->n ? bsearch(&key, d->list, d->n, sizeof key, drift_compare) : NULL;
 }
 
-static bool explains(struct drift *one, uint64_t block)
+static bool drift_take_event(struct drift *one, uint64_t block)
 {
     if (!one || block <= one->observed || block > one->at)
         return false;
@@ -132,23 +133,23 @@ static bool explains(struct drift *one, uint64_t block)
     return true;
 }
 
-static void count_missed(struct inquiry *q, uint64_t block)
+static void drift_count_missed(struct inquiry *q, uint64_t block)
 {
-    const char *name = answered_whose(&q->answered, block);
+    const char *name = log_source_get(&q->log_source, block);
     for (size_t i = 0; name && i < rpc_endpoints(q->t->node); i++)
         if (strcmp(endpoint_name(rpc_endpoint(q->t->node, i)), name) == 0)
             counters_missed_log(i);
 }
 
-static int resolve_lists(struct inquiry *q, struct named *named, uint64_t block)
+static int drift_resolve_lists(struct inquiry *q, struct affected_set *affected, uint64_t block)
 {
     size_t unanswered;
-    if (named->fanout.n == 0)
+    if (affected->fanout.n == 0)
         return 0;
-    q->fanouts += named->fanout.n;
+    q->fanouts += affected->fanout.n;
     struct err why = {0};
-    if (q->fanouts > FANOUTS_MOST || fanout_resolve(q->t, &named->fanout, &q->at, INSERT_NEVER,
-                                                    &named->dirty, &unanswered, &why) < 0)
+    if (q->fanouts > FANOUTS_MOST || fanout_resolve(q->t, &affected->fanout, &q->at, INSERT_NEVER,
+                                                    &affected->dirty, &unanswered, &why) < 0)
         unanswered = 1;
     if (why.kind == ERR_STOPPED)
         return err_set(q->err, why.kind, "%s", why.text);
@@ -157,43 +158,45 @@ static int resolve_lists(struct inquiry *q, struct named *named, uint64_t block)
     return 0;
 }
 
-static int look_at(struct inquiry *q, const struct event_log *log, struct named *named)
+static int drift_take_log(struct inquiry *q, const struct event_log *log,
+                          struct affected_set *affected)
 {
     bool explained = false;
-    named_clear(named);
-    events_mark(q->b, log, 1, named);
-    if (resolve_lists(q, named, log->block) < 0)
+    affected_set_clear(affected);
+    events_collect(q->b, log, 1, affected);
+    if (drift_resolve_lists(q, affected, log->block) < 0)
         return -1;
-    for (size_t i = 0; i < named->dirty.n; i++)
-        explained |= explains(find(q->d, &named->dirty.list[i].wallet), log->block);
-    for (size_t i = 0; named->all_block > 0 && i < q->d->n; i++)
-        explained |= explains(&q->d->list[i], log->block);
+    for (size_t i = 0; i < affected->dirty.n; i++)
+        explained |=
+            drift_take_event(drift_find_wallet(q->d, &affected->dirty.list[i].wallet), log->block);
+    for (size_t i = 0; affected->all_block > 0 && i < q->d->n; i++)
+        explained |= drift_take_event(&q->d->list[i], log->block);
     if (explained)
-        count_missed(q, log->block);
+        drift_count_missed(q, log->block);
     return 0;
 }
 
 /* ---- asking again ---------------------------------------------------------------------------- */
 
 /* Not the endpoint that answered first, if there is another that keeps up. */
-static struct endpoint *somebody_else(struct inquiry *q)
+static struct endpoint *drift_choose_endpoint(struct inquiry *q)
 {
     struct rpc *n = q->t->node;
     struct endpoint *best = rpc_best(n), *other = rpc_other(n, best);
-    const char *first = answered_whose(&q->answered, q->to);
+    const char *first = log_source_get(&q->log_source, q->to);
     return other && first && strcmp(endpoint_name(best), first) == 0 ? other : best;
 }
 
 /* The logs of one window, of this branch, or false: they cannot be had. */
-static bool window(struct inquiry *q, const struct log_filter *f, struct range *range,
-                   uint64_t *from, struct logs *ret, struct err *why)
+static bool drift_read_window(struct inquiry *q, const struct log_filter *f, struct range *range,
+                              uint64_t *from, struct logs *ret, struct err *why)
 {
     uint64_t to = q->to - *from > range->width ? *from + range->width : q->to;
     if (rpc_logs_of(q->t->node, q->who, f, *from, to, RPC_SWEEP, q->arena, ret, why) < 0) {
         struct endpoint *best = rpc_best(q->t->node);
         if (why->kind == ERR_STOPPED)
             return false;
-        if (range_refused(range, to - *from, &ret->fault) == RANGE_AGAIN) {
+        if (range_on_fault(range, to - *from, &ret->fault) == RANGE_AGAIN) {
             *ret = (struct logs){0};
             return true;
         }
@@ -205,16 +208,16 @@ static bool window(struct inquiry *q, const struct log_filter *f, struct range *
     }
     if (to == q->to && !hash_equal(&ret->to.at.hash, &q->at.hash))
         return false;
-    range_answered(range, to - *from, ret->n);
+    range_on_answer(range, to - *from, ret->n);
     *from = to + 1;
     return true;
 }
 
 /* *ret_all: every window was answered. */
-static int ask(struct inquiry *q, const struct log_filter *f, bool *ret_all)
+static int drift_read_logs(struct inquiry *q, const struct log_filter *f, bool *ret_all)
 {
     struct range range;
-    struct named named = {0};
+    struct affected_set affected = {0};
     struct err why = {0};
     uint64_t from = q->from;
     int rc = 0;
@@ -222,16 +225,16 @@ static int ask(struct inquiry *q, const struct log_filter *f, bool *ret_all)
     *ret_all = true;
     for (size_t i = 0; rc == 0 && *ret_all && from <= q->to; i++) {
         struct logs logs;
-        *ret_all = i < WINDOWS_MOST && window(q, f, &range, &from, &logs, &why);
+        *ret_all = i < WINDOWS_MOST && drift_read_window(q, f, &range, &from, &logs, &why);
         for (size_t k = 0; *ret_all && rc == 0 && k < logs.n; k++)
-            rc = look_at(q, &logs.list[k], &named);
+            rc = drift_take_log(q, &logs.list[k], &affected);
     }
-    named_free(&named);
+    affected_set_free(&affected);
     return why.kind == ERR_STOPPED ? err_set(q->err, why.kind, "%s", why.text) : rc;
 }
 
 /* A few wallets are asked for by name, many by all that happened. */
-static int ask_all(struct inquiry *q, bool *ret_all)
+static int drift_read_all_logs(struct inquiry *q, bool *ret_all)
 {
     bool few = q->d->n <= FEW, all = true;
     hash32 *words = arena_zero(q->arena, few ? q->d->n : 0, sizeof *words);
@@ -239,8 +242,8 @@ static int ask_all(struct inquiry *q, bool *ret_all)
         memcpy(words[i].b + 12, q->d->list[i].wallet.b, 20);
     *ret_all = true;
     for (int position = few ? 0 : -1; position <= (few ? 3 : -1) && *ret_all; position++) {
-        struct log_filter f = filter_for(q, position, words, few ? q->d->n : 0);
-        if (f.n_topics > 0 && ask(q, &f, &all) < 0)
+        struct log_filter f = drift_make_filter(q, position, words, few ? q->d->n : 0);
+        if (f.n_topics > 0 && drift_read_logs(q, &f, &all) < 0)
             return -1;
         *ret_all &= all;
     }
@@ -251,7 +254,7 @@ static int ask_all(struct inquiry *q, bool *ret_all)
 
 /* Kept only since after the event: it was nobody's to answer. Where the row's age and the block's
  * do not tell, neither can be blamed. */
-static int kept_since(struct inquiry *q, struct drift *one)
+static int drift_check_row_age(struct inquiry *q, struct drift *one)
 {
     struct store_row row;
     struct header h;
@@ -267,14 +270,14 @@ static int kept_since(struct inquiry *q, struct drift *one)
     return 0;
 }
 
-static int explained(struct inquiry *q, struct drift *one)
+static int drift_set_event_cause(struct inquiry *q, struct drift *one)
 {
     bool replaced;
-    const char *name = answered_whose(&q->answered, one->event_block);
+    const char *name = log_source_get(&q->log_source, one->event_block);
     if (store_header_replaced(q->t->store, one->event_block, &replaced, q->err) < 0)
         return -1;
     one->cause = replaced ? DRIFT_REORG : name ? DRIFT_MISSED_LOG : DRIFT_UNKNOWN;
-    if (one->cause == DRIFT_MISSED_LOG && !one->has_blocknumber && kept_since(q, one) < 0)
+    if (one->cause == DRIFT_MISSED_LOG && !one->has_blocknumber && drift_check_row_age(q, one) < 0)
         return -1;
     if (one->cause == DRIFT_MISSED_LOG)
         one->endpoint = arena_strdup(q->arena, name);
@@ -284,7 +287,7 @@ static int explained(struct inquiry *q, struct drift *one)
 /* Was the value that we found put there by somebody else? What our last change wrote is what should
  * have stood there; where a record was filed, the newest change is the repair, and where none was,
  * it may be. */
-static int written_by_another(struct inquiry *q, const struct drift *one, bool *ret)
+static int drift_check_foreign_write(struct inquiry *q, const struct drift *one, bool *ret)
 {
     struct view_change *c;
     size_t n, last = one->id ? 1 : 0;
@@ -300,17 +303,17 @@ static int written_by_another(struct inquiry *q, const struct drift *one, bool *
     return 0;
 }
 
-static int give_verdicts(struct inquiry *q)
+static int drift_set_causes(struct inquiry *q)
 {
     for (size_t i = 0; i < q->d->n; i++) {
         struct drift *one = &q->d->list[i];
         bool another = false;
         if (one->event_block > 0) {
-            if (explained(q, one) < 0)
+            if (drift_set_event_cause(q, one) < 0)
                 return -1;
             continue;
         }
-        if (i < WRITERS_LOOKED_AT && written_by_another(q, one, &another) < 0)
+        if (i < WRITERS_LOOKED_AT && drift_check_foreign_write(q, one, &another) < 0)
             return -1;
         bool doubtful = one->observed < q->doubtful_before || one->observed >= one->at;
         one->cause = another || doubtful ? DRIFT_UNKNOWN : DRIFT_NO_EVENT;
@@ -319,7 +322,7 @@ static int give_verdicts(struct inquiry *q)
 }
 
 /* Those that were anchored so long ago that nobody asks again stay unknown; they are put last. */
-static void put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
+static void drift_put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
 {
     size_t near = 0;
     for (size_t i = 0; i < d->n; i++) {
@@ -332,21 +335,21 @@ static void put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
     *ret_near = near;
 }
 
-static int judge_near(struct inquiry *q)
+static int drift_search_near(struct inquiry *q)
 {
     bool found, all = true;
-    qsort(q->d->list, q->d->n, sizeof *q->d->list, by_wallet);
+    qsort(q->d->list, q->d->n, sizeof *q->d->list, drift_compare);
     if (store_header_at(q->t->store, q->to, &q->at, &found, q->err) < 0 ||
-        answered_load(q->t, &q->answered, q->err) < 0)
+        log_source_load(q->t, &q->log_source, q->err) < 0)
         return -1;
-    q->who = somebody_else(q);
-    if (!found || (q->from <= q->to && ask_all(q, &all) < 0))
+    q->who = drift_choose_endpoint(q);
+    if (!found || (q->from <= q->to && drift_read_all_logs(q, &all) < 0))
         return found ? -1 : 0;
-    return all ? give_verdicts(q) : 0;
+    return all ? drift_set_causes(q) : 0;
 }
 
-int drift_judge(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
-                struct err *err)
+int drift_search(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
+                 struct err *err)
 {
     struct inquiry q = {.t = t, .b = b, .arena = arena, .from = UINT64_MAX, .err = err};
     struct drifts near = *d;
@@ -355,18 +358,18 @@ int drift_judge(struct tracker *t, const struct tracked *b, struct drifts *d, st
         d->list[i].event_block = 0;
         q.to = d->list[i].at > q.to ? d->list[i].at : q.to;
     }
-    put_far_last(d, q.to, &near.n);
+    drift_put_far_last(d, q.to, &near.n);
     for (size_t i = 0; i < near.n; i++)
         q.from = d->list[i].observed + 1 < q.from ? d->list[i].observed + 1 : q.from;
     q.d = &near;
-    return near.n ? judge_near(&q) : 0;
+    return near.n ? drift_search_near(&q) : 0;
 }
 
 /* ---- the ledger ------------------------------------------------------------------------------ */
 
 /* All records of one cause and one endpoint, by one statement each. */
-static int tell_cause(struct tracker *t, struct drifts *d, uint64_t *ids, size_t from,
-                      struct err *err)
+static int drift_save_cause(struct tracker *t, struct drifts *d, uint64_t *ids, size_t from,
+                            struct err *err)
 {
     const struct drift *like = &d->list[from];
     size_t n = 0;
@@ -396,13 +399,13 @@ int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts 
         return 0;
     arena_init(&arena);
     uint64_t *ids = arena_alloc(&arena, d->n * sizeof *ids);
-    int rc = drift_judge(t, b, d, &arena, err);
+    int rc = drift_search(t, b, d, &arena, err);
     for (size_t i = 0; rc == 0 && i < d->n; i++)
         if (d->list[i].id && d->list[i].cause != DRIFT_UNKNOWN)
-            rc = tell_cause(t, d, ids, i, err);
+            rc = drift_save_cause(t, d, ids, i, err);
     if (rc == 0)
         rc = store_drift_prune(t->store, err);
-    drifts_clear(d);
+    drift_clear_list(d);
     arena_free(&arena);
     return rc;
 }

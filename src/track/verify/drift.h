@@ -38,7 +38,7 @@ struct drift {
     uint64_t at;       /* … and the read's */
     u256 stored;       /* what it held */
     bool has_blocknumber;
-    enum drift_cause cause; /* found by drift_judge() */
+    enum drift_cause cause; /* found by drift_search() */
     const char *endpoint;   /* of a missed log; in the arena */
     uint64_t event_block;   /* of a missed log or a reorg */
 };
@@ -53,8 +53,8 @@ void drifts_free(struct drifts *d);
 
 /* Finds the causes; asks the node, so no read may be under way. Sorts the list by wallet. −1 only
  * when asked to stop or the store failed: what cannot be found out is DRIFT_UNKNOWN. */
-int drift_judge(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
-                struct err *err);
+int drift_search(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
+                 struct err *err);
 
 /* The same, and then tells the ledger, prunes it, and empties the list. */
 int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d,

@@ -9,7 +9,8 @@ enum { MARKS_MOST = 200000 };
 
 /* ---- from the store -------------------------------------------------------------------------- */
 
-static int count_marks(struct tracker *t, const struct tracked *b, struct story *s, struct err *err)
+static int explain_count_affected(struct tracker *t, const struct tracked *b, struct explain *s,
+                                  struct err *err)
 {
     struct arena arena;
     struct store_dirty *marks;
@@ -19,27 +20,28 @@ static int count_marks(struct tracker *t, const struct tracked *b, struct story 
     for (size_t i = 0; rc == 0 && i < n; i++) {
         if (!address_equal(&marks[i].wallet, &s->wallet))
             continue;
-        s->n_marks++;
-        s->mark_block = marks[i].number > s->mark_block ? marks[i].number : s->mark_block;
+        s->n_affected++;
+        s->affected_block =
+            marks[i].number > s->affected_block ? marks[i].number : s->affected_block;
     }
     arena_free(&arena);
     return rc;
 }
 
-static int ask_store(struct tracker *t, const struct tracked *b, struct arena *arena,
-                     struct story *s, struct err *err)
+static int explain_read_store(struct tracker *t, const struct tracked *b, struct arena *arena,
+                              struct explain *s, struct err *err)
 {
     struct balance_position p;
     struct store *store = t->store;
     const struct store_balance *sb = &b->store;
     if (store_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
-        count_marks(t, b, s, err) < 0 || positions_load_balance(t, b, &p, err) < 0 ||
-        view_changes_latest(store, sb, &s->wallet, STORY_CHANGES, arena, &s->changes, &s->n_changes,
-                            err) < 0 ||
-        view_drift_of(store, sb, &s->wallet, STORY_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
+        explain_count_affected(t, b, s, err) < 0 || positions_load_balance(t, b, &p, err) < 0 ||
+        view_changes_latest(store, sb, &s->wallet, EXPLAIN_CHANGES, arena, &s->changes,
+                            &s->n_changes, err) < 0 ||
+        view_drift_of(store, sb, &s->wallet, EXPLAIN_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
         return -1;
-    s->all_due = p.all_due;
+    s->full_refresh = p.all_due;
     s->has_synced = p.has_synced;
     s->synced = p.synced;
     s->tracked = s->row.found;
@@ -50,7 +52,7 @@ static int ask_store(struct tracker *t, const struct tracked *b, struct arena *a
 
 /* The last block that is synced, so that what differs there is told from what is on its way; the
  * head where syncing is far behind, or has not begun. */
-static int find_block(struct tracker *t, struct story *s, struct err *err)
+static int explain_choose_block(struct tracker *t, struct explain *s, struct err *err)
 {
     struct header h;
     bool found;
@@ -67,8 +69,8 @@ static int find_block(struct tracker *t, struct story *s, struct err *err)
     return 0;
 }
 
-static int read_one(struct tracker *t, const struct read_shape *shape, const struct story *s,
-                    struct reading *ret, struct err *err)
+static int explain_read_one(struct tracker *t, const struct read_shape *shape,
+                            const struct explain *s, struct reading *ret, struct err *err)
 {
     struct read_report report;
     struct read_ask ask = {.shape = shape,
@@ -85,16 +87,17 @@ static int read_one(struct tracker *t, const struct read_shape *shape, const str
     return -1;
 }
 
-static int ask_chain(struct tracker *t, const struct tracked *b, struct story *s, struct err *err)
+static int explain_read_chain(struct tracker *t, const struct tracked *b, struct explain *s,
+                              struct err *err)
 {
-    if (find_block(t, s, err) < 0 || read_one(t, &b->shape, s, &s->sum, err) < 0)
+    if (explain_choose_block(t, s, err) < 0 || explain_read_one(t, &b->shape, s, &s->sum, err) < 0)
         return -1;
     s->n_terms = b->shape.n_terms;
     for (size_t i = 0; i < s->n_terms; i++) {
         struct read_shape one = b->shape;
         one.terms += i;
         one.n_terms = 1;
-        if (read_one(t, &one, s, &s->terms[i], err) < 0)
+        if (explain_read_one(t, &one, s, &s->terms[i], err) < 0)
             return -1;
     }
     return 0;
@@ -102,39 +105,40 @@ static int ask_chain(struct tracker *t, const struct tracked *b, struct story *s
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
 
-static bool is_pending(const struct story *s)
+static bool explain_is_pending(const struct explain *s)
 {
     const struct store_row *r = &s->row;
     return (r->has_blocknumber && r->blocknumber > r->observed_block) ||
-           (s->n_marks > 0 && s->mark_block >= r->observed_block) || r->observed_block < s->all_due;
+           (s->n_affected > 0 && s->affected_block >= r->observed_block) ||
+           r->observed_block < s->full_refresh;
 }
 
-static enum story_verdict verdict_of(const struct story *s)
+static enum explain_verdict explain_choose_verdict(const struct explain *s)
 {
     const struct store_row *r = &s->row;
     if (s->quarantined)
-        return STORY_QUARANTINED;
+        return EXPLAIN_QUARANTINED;
     if (!r->found)
-        return s->tracked ? STORY_NEW : STORY_NO_ROW;
+        return s->tracked ? EXPLAIN_NEW : EXPLAIN_NO_ROW;
     if (s->sum.status != READ_OK)
-        return STORY_UNREADABLE;
+        return EXPLAIN_UNREADABLE;
     if (!r->has_observed)
-        return STORY_UNANCHORED;
+        return EXPLAIN_UNANCHORED;
     if (r->observed_block > s->at.number || (!r->odd && u256_equal(&r->balance, &s->sum.sum)))
-        return STORY_RIGHT;
-    if (is_pending(s))
-        return STORY_PENDING;
-    return s->has_synced && s->at.number <= s->synced ? STORY_DRIFTED : STORY_BEHIND;
+        return EXPLAIN_RIGHT;
+    if (explain_is_pending(s))
+        return EXPLAIN_PENDING;
+    return s->has_synced && s->at.number <= s->synced ? EXPLAIN_DRIFTED : EXPLAIN_BEHIND;
 }
 
 /* The row is looked up before the chain is asked: one that is written in between was observed later
  * or holds the same. */
-int story_gather(struct tracker *t, struct tracked *b, const address *wallet, struct arena *arena,
-                 struct story *ret, struct err *err)
+int explain_gather(struct tracker *t, struct tracked *b, const address *wallet, struct arena *arena,
+                   struct explain *ret, struct err *err)
 {
-    *ret = (struct story){.wallet = *wallet};
-    if (ask_store(t, b, arena, ret, err) < 0 || ask_chain(t, b, ret, err) < 0)
+    *ret = (struct explain){.wallet = *wallet};
+    if (explain_read_store(t, b, arena, ret, err) < 0 || explain_read_chain(t, b, ret, err) < 0)
         return -1;
-    ret->verdict = verdict_of(ret);
+    ret->verdict = explain_choose_verdict(ret);
     return 0;
 }

@@ -9,29 +9,31 @@
 #include "store/audit.h"
 #include "track/tracker.h"
 
-enum { STORY_CHANGES = 20, STORY_DRIFT = 20 };
+enum { EXPLAIN_CHANGES = 20, EXPLAIN_DRIFT = 20 };
 
-enum story_verdict {
-    STORY_RIGHT,       /* the row holds what the chain says at that block, or proved it later */
-    STORY_NO_ROW,      /* there is none, and none is due */
-    STORY_NEW,         /* there is none yet: the sweep reads the wallet first */
-    STORY_UNANCHORED,  /* the row is a placeholder, adopted, or of a block that a reorg took back */
-    STORY_QUARANTINED, /* it cannot be read; the row keeps what it had */
-    STORY_UNREADABLE,  /* it cannot be read just now, and is not in quarantine yet */
-    STORY_PENDING,     /* differs, and is about to be read: an event, a block becoming final */
-    STORY_BEHIND,      /* differs, at a block that is not synced yet */
-    STORY_DRIFTED,     /* differs, and no event says why */
+enum explain_verdict {
+    EXPLAIN_RIGHT,       /* the row holds what the chain says at that block, or proved it later */
+    EXPLAIN_NO_ROW,      /* there is none, and none is due */
+    EXPLAIN_NEW,         /* there is none yet: the sweep reads the wallet first */
+    EXPLAIN_UNANCHORED,  /* the row is a placeholder, adopted, or of a block that a reorg took back
+                          */
+    EXPLAIN_QUARANTINED, /* it cannot be read; the row keeps what it had */
+    EXPLAIN_UNREADABLE,  /* it cannot be read just now, and is not in quarantine yet */
+    EXPLAIN_PENDING,     /* differs, and is about to be read: an event, a block becoming final */
+    EXPLAIN_BEHIND,      /* differs, at a block that is not synced yet */
+    EXPLAIN_DRIFTED,     /* differs, and no event says why */
 };
 
-struct story {
+struct explain {
     address wallet;
     bool tracked; /* by the balance's rule, its list or by having a row */
     struct store_row row;
     bool quarantined;
     struct view_quarantine quarantine;
-    size_t n_marks; /* read above finalized, to be read again: marks, and the newest one's block */
-    uint64_t mark_block;
-    uint64_t all_due; /* every row observed before this block is due; 0: none */
+    size_t
+        n_affected; /* read above finalized, to be read again: marks, and the newest one's block */
+    uint64_t affected_block;
+    uint64_t full_refresh; /* every row observed before this block is due; 0: none */
     bool has_synced;
     uint64_t synced;
 
@@ -43,10 +45,10 @@ struct story {
     size_t n_changes;
     struct view_drift *drift; /* the same */
     size_t n_drift;
-    enum story_verdict verdict;
+    enum explain_verdict verdict;
 };
 
-int story_gather(struct tracker *t, struct tracked *b, const address *wallet, struct arena *arena,
-                 struct story *ret, struct err *err);
+int explain_gather(struct tracker *t, struct tracked *b, const address *wallet, struct arena *arena,
+                   struct explain *ret, struct err *err);
 
 #endif
