@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "rpc/price.h"
-#include "track/refresh/pass.h"
+#include "track/refresh/read_block.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static int backfill_choose_blocks(struct backfill *f, struct err *err)
     struct anchor at;
     uint64_t reach;
     struct history_scan *h = &f->history;
-    if (pass_find_reach(f->t, f->b, &reach, &at, err) < 0)
+    if (read_block_find_reach(f->t, f->b, &reach, &at, err) < 0)
         return -1;
     h->from = f->has_from ? f->from : 0;
     h->to = f->has_to ? f->to : reach;
@@ -221,7 +221,6 @@ struct backfill_read {
     struct backfill *f;
     bool started;
     address after;
-    uint64_t total;
 };
 
 static int backfill_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
@@ -250,42 +249,24 @@ static int backfill_plan_next(void *ctx, size_t want, struct dirty *ret, bool *r
     return rc;
 }
 
-/* Not below the last event: a value read there would not answer it. */
-static int backfill_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
-{
-    const struct backfill_read *r = ctx;
-    struct backfill *f = r->f;
-    if (pass_find_anchor(f->t, f->b, ret, err) < 0)
-        return -1;
-    if (ret->number < f->history.to)
-        return err_set(err, ERR_FAILED,
-                       "the node is at block %" PRIu64 ", the events reach to block %" PRIu64,
-                       ret->number, f->history.to);
-    return 0;
-}
-
-static void backfill_on_progress(void *ctx, const struct pipeline_progress *p)
-{
-    const struct backfill_read *r = ctx;
-    if (r->f->read)
-        r->f->read(r->f->ctx, p, r->total);
-}
-
 static int backfill_read_holders(struct backfill *f, struct pipeline_progress *ret, struct err *err)
 {
     struct backfill_read r = {.f = f};
+    uint64_t total;
+    if (store_holders_count(f->t->store, &f->b->store, &total, err) < 0)
+        return -1;
+    /* Not below the last event: a value read there would not answer it. */
     struct pipeline pipeline = {.t = f->t,
                                 .b = f->b,
                                 .cause = CAUSE_BACKFILL,
-                                .lane = RPC_SWEEP,
                                 .who = "trueup backfill",
                                 .lease = f->lease,
-                                .ctx = &r,
                                 .plan = backfill_plan_next,
-                                .anchor = backfill_choose_anchor,
-                                .progress = backfill_on_progress};
-    if (store_holders_count(f->t->store, &f->b->store, &r.total, err) < 0)
-        return -1;
+                                .ctx = &r,
+                                .not_below = f->history.to,
+                                .progress = f->read,
+                                .progress_ctx = f->ctx,
+                                .total = total};
     return pipeline_run(&pipeline, ret, err);
 }
 

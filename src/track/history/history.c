@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proc/stop.h"
-#include "track/refresh/pass.h"
+#include "track/refresh/read_block.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,7 +95,7 @@ static int history_resolve_lists(struct history_walk *w, struct err *err)
     struct fanout *all = &w->affected.fanout;
     struct anchor at;
     size_t unanswered;
-    if (pass_find_anchor(h->t, h->b, &at, err) < 0)
+    if (read_block_find(h->t, h->b, &at, err) < 0)
         return -1;
     for (size_t i = 0; i < all->n; i += FANOUT_ASKS_MOST) {
         size_t left = all->n - i;

@@ -1,45 +1,14 @@
 #include "track/history/snapshot.h"
 #include "base/mem.h"
 #include "eth/abi.h"
-#include "store/holders.h"
 
 #include <inttypes.h>
 
 struct snapshot_walk {
+    struct pipeline_rows rows; /* first: it is the plan's */
     const struct snapshot *s;
-    bool started;
-    address after;
-    uint64_t total, failed;
+    uint64_t failed;
 };
-
-static int snapshot_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
-                              struct err *err)
-{
-    struct snapshot_walk *w = ctx;
-    struct arena arena;
-    address *page;
-    size_t n;
-    arena_init(&arena);
-    int rc = store_keys(w->s->t->store, &w->s->b->store, w->started ? &w->after : NULL, want,
-                        &arena, &page, &n, err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct affected){.wallet = page[i], .insert = INSERT_NEVER});
-    if (rc == 0 && n > 0) {
-        w->after = page[n - 1];
-        w->started = true;
-    }
-    *ret_end = rc == 0 && n < want;
-    arena_free(&arena);
-    return rc;
-}
-
-static int snapshot_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
-{
-    const struct snapshot_walk *w = ctx;
-    (void)err;
-    *ret = w->s->at;
-    return 0;
-}
 
 static int snapshot_give_rows(void *ctx, const struct step_work *work, struct err *err)
 {
@@ -55,13 +24,6 @@ static int snapshot_give_rows(void *ctx, const struct step_work *work, struct er
     }
     arena_free(&arena);
     return rc;
-}
-
-static void snapshot_on_progress(void *ctx, const struct pipeline_progress *p)
-{
-    const struct snapshot_walk *w = ctx;
-    if (w->s->progress)
-        w->s->progress(w->s->ctx, p, w->total);
 }
 
 /* One plain question first, whose answer says clearly whether the block's state is there at all. A
@@ -86,25 +48,24 @@ static int snapshot_check_state(const struct snapshot *s, struct err *err)
 
 int snapshot_run(const struct snapshot *s, struct pipeline_progress *ret, struct err *err)
 {
-    struct snapshot_walk w = {.s = s};
+    struct snapshot_walk w = {.rows = {.t = s->t, .b = s->b, .quarantined = true}, .s = s};
     struct store_counts counts;
-    struct pipeline pipeline = {.t = s->t,
-                                .b = s->b,
-                                .cause = CAUSE_SWEEP, /* nothing is written */
-                                .lane = RPC_SWEEP,
-                                .who = "trueup snapshot",
-                                .ctx = &w,
-                                .plan = snapshot_plan_next,
-                                .anchor = snapshot_choose_anchor,
-                                .fixed = true,
-                                .show = snapshot_give_rows,
-                                .progress = snapshot_on_progress};
     *ret = (struct pipeline_progress){0};
     if (snapshot_check_state(s, err) < 0)
         return err_wrap(err, "balances at block %" PRIu64, s->at.number);
     if (store_count(s->t->store, &s->b->store, &counts, err) < 0)
         return -1;
-    w.total = counts.rows;
+    struct pipeline pipeline = {.t = s->t,
+                                .b = s->b,
+                                .cause = CAUSE_SWEEP, /* nothing is written */
+                                .who = "trueup snapshot",
+                                .plan = pipeline_plan_rows,
+                                .show = snapshot_give_rows,
+                                .ctx = &w,
+                                .fixed = &s->at,
+                                .progress = s->progress,
+                                .progress_ctx = s->ctx,
+                                .total = counts.rows};
     int rc = pipeline_run(&pipeline, ret, err);
     ret->failed = w.failed;
     return rc < 0 && err->kind != ERR_STOPPED

@@ -1,9 +1,11 @@
-/* See flights.h. A flight is planned, being read, ready, being written. Several are in each of
- * these at once; who is slower, node or database, is never kept waiting by the other. */
+/* A batch is planned, being read, ready, being written. Several batches are in each state at once,
+ * so that neither the node nor the database waits for the other one. */
 #include "track/refresh/pipeline.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/holders.h"
 #include "track/refresh/learned.h"
+#include "track/refresh/read_block.h"
 #include "track/writer.h"
 
 #include <inttypes.h>
@@ -102,6 +104,29 @@ static int pipeline_retry_batch(struct pipeline_run *r, struct batch *f, struct 
 
 /* ---- plan and read --------------------------------------------------------------------------- */
 
+int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+{
+    struct pipeline_rows *w = ctx;
+    const address *after = w->started ? &w->after : NULL;
+    struct arena arena;
+    struct store_stale *rows = NULL;
+    address *keys = NULL;
+    size_t n;
+    arena_init(&arena);
+    int rc = w->quarantined
+                 ? store_keys(w->t->store, &w->b->store, after, want, &arena, &keys, &n, err)
+                 : store_next_by_key(w->t->store, &w->b->store, after, w->before_us, want, &arena,
+                                     &rows, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        w->after = keys ? keys[i] : rows[i].wallet;
+        w->started = true;
+        dirty_add(ret, &(struct affected){.wallet = w->after, .insert = INSERT_NEVER});
+    }
+    *ret_end = rc == 0 && n < want;
+    arena_free(&arena);
+    return rc;
+}
+
 /* As many as one request carries, so that a step is a request and nothing is left over. */
 static size_t pipeline_choose_size(const struct pipeline_run *r)
 {
@@ -130,7 +155,7 @@ static int pipeline_begin_read(struct pipeline_run *r, struct batch *f, struct e
                         .at = r->at,
                         .affected = f->plan.list,
                         .n = f->plan.n,
-                        .lane = r->p->lane};
+                        .lane = RPC_SWEEP};
     if (r->finds_drift && step_files_drift(r->p->t, &step, err) < 0)
         return -1;
     if (f->open)
@@ -145,6 +170,21 @@ static int pipeline_begin_read(struct pipeline_run *r, struct batch *f, struct e
     return 0;
 }
 
+static int pipeline_choose_anchor(const struct pipeline *p, struct anchor *ret, struct err *err)
+{
+    if (p->fixed) {
+        *ret = *p->fixed;
+        return 0;
+    }
+    if (read_block_find(p->t, p->b, ret, err) < 0)
+        return -1;
+    return ret->number >= p->not_below
+               ? 0
+               : err_set(err, ERR_FAILED,
+                         "the node is at block %" PRIu64 ", the events reach to block %" PRIu64,
+                         ret->number, p->not_below);
+}
+
 /* Choosing a block to read at takes blocking questions, which wait for the reads under way. */
 static int pipeline_ensure_anchor(struct pipeline_run *r, bool *ret_has, struct err *err)
 {
@@ -152,8 +192,12 @@ static int pipeline_ensure_anchor(struct pipeline_run *r, bool *ret_has, struct 
     if (*ret_has || r->count[BATCH_READING] > 0)
         return 0;
     r->finds_drift = false;
-    if (r->p->anchor(r->p->ctx, &r->at, err) < 0 ||
-        (r->p->finds_drift && r->p->finds_drift(r->p->ctx, &r->at, &r->finds_drift, err) < 0))
+    if (pipeline_choose_anchor(r->p, &r->at, err) < 0)
+        return -1;
+    if (r->p->fixed)
+        r->finds_drift = r->p->files_drift;
+    else if (r->p->files_drift &&
+             read_block_may_file_drift(r->p->t, r->p->b, &r->at, &r->finds_drift, err) < 0)
         return -1;
     r->anchored_ms = clock_ms();
     r->has_anchor = *ret_has = true;
@@ -327,7 +371,7 @@ static void pipeline_report_progress(struct pipeline_run *r,
     r->progress.bytes_in = at_start->bytes_in;
     pipeline_count_traffic(r->p->t, &r->progress, false);
     if (r->p->progress)
-        r->p->progress(r->p->ctx, &r->progress);
+        r->p->progress(r->p->progress_ctx, &r->progress, r->p->total);
 }
 
 /* One turn: everything that can be begun is, then a wait for whoever is slower. When the database

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "store/audit.h"
 #include "track/refresh/full_refresh.h"
-#include "track/refresh/pass.h"
+#include "track/refresh/read_block.h"
 #include "track/verify/audit_supply.h"
 
 #include <inttypes.h>
@@ -28,8 +28,8 @@ struct audit_run {
 
     struct audit_wallets todo; /* the round's; not by key */
     size_t next;
-    bool by_key, started;
-    address after;
+    bool by_key;
+    struct pipeline_rows rows_by_key;
 
     bool believe; /* a second look: a difference counts */
     bool sums;    /* on the way: the readings are those of the supply's term */
@@ -200,32 +200,12 @@ static int audit_compare_step(void *ctx, const struct step_work *w, struct err *
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-static int audit_plan_by_key(struct audit_run *r, size_t want, struct dirty *ret, bool *ret_end,
-                             struct err *err)
-{
-    struct arena arena;
-    struct store_stale *rows;
-    size_t n;
-    arena_init(&arena);
-    int rc = store_next_by_key(r->a->t->store, &r->a->b->store, r->started ? &r->after : NULL, 0,
-                               want, &arena, &rows, &n, err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
-    if (rc == 0 && n > 0) {
-        r->after = rows[n - 1].wallet;
-        r->started = true;
-    }
-    *ret_end = rc == 0 && n < want;
-    arena_free(&arena);
-    return rc;
-}
-
 static int audit_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
                            struct err *err)
 {
     struct audit_run *r = ctx;
     if (r->by_key)
-        return audit_plan_by_key(r, want, ret, ret_end, err);
+        return pipeline_plan_rows(&r->rows_by_key, want, ret, ret_end, err);
     for (size_t i = 0; i < want && r->next < r->todo.n; i++)
         dirty_add(ret,
                   &(struct affected){.wallet = r->todo.list[r->next++], .insert = INSERT_NEVER});
@@ -233,35 +213,32 @@ static int audit_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_
     return 0;
 }
 
-static int audit_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
-{
-    const struct audit_run *r = ctx;
-    (void)err;
-    *ret = r->at;
-    return 0;
-}
-
-static void audit_on_progress(void *ctx, const struct pipeline_progress *p)
+static void audit_on_progress(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     struct audit_run *r = ctx;
     if (r->a->progress)
-        r->a->progress(r->a->ctx, r->done_before + p->rows, r->total,
+        r->a->progress(r->a->ctx, r->done_before + p->rows, total,
                        r->ret->traffic.requests + p->requests);
 }
 
-static int audit_run_pipeline(struct audit_run *r, struct pipeline *f, struct err *err)
+/* Either looks at each step, or writes it and files what it writes as drift. */
+static int audit_run_pipeline(struct audit_run *r, bool repair, struct err *err)
 {
     struct pipeline_progress done = {0}, *sum = &r->ret->traffic;
-    f->t = r->a->t;
-    f->b = r->a->b;
-    f->lane = RPC_SWEEP;
-    f->who = "trueup audit";
-    f->lease = r->a->lease;
-    f->ctx = r;
-    f->plan = audit_plan_next;
-    f->anchor = audit_choose_anchor;
-    f->progress = audit_on_progress;
-    int rc = pipeline_run(f, &done, err);
+    struct pipeline f = {.t = r->a->t,
+                         .b = r->a->b,
+                         .cause = CAUSE_AUDIT,
+                         .who = "trueup audit",
+                         .lease = r->a->lease,
+                         .plan = audit_plan_next,
+                         .show = repair ? NULL : audit_compare_step,
+                         .ctx = r,
+                         .fixed = &r->at,
+                         .files_drift = repair,
+                         .progress = audit_on_progress,
+                         .progress_ctx = r,
+                         .total = r->total};
+    int rc = pipeline_run(&f, &done, err);
     sum->rows += done.rows;
     sum->changed += done.changed;
     sum->requests += done.requests;
@@ -272,16 +249,15 @@ static int audit_run_pipeline(struct audit_run *r, struct pipeline *f, struct er
 
 static int audit_read_wallets(struct audit_run *r, bool believe, struct err *err)
 {
-    struct pipeline f = {.cause = CAUSE_AUDIT, .fixed = true, .show = audit_compare_step};
     r->believe = believe;
-    return audit_run_pipeline(r, &f, err);
+    return audit_run_pipeline(r, false, err);
 }
 
 /* Everybody once, those that differ a second time. */
 static int audit_run_round(struct audit_run *r, bool first, struct err *err)
 {
     const struct audit *a = r->a;
-    if (pass_find_synced_anchor(a->t, a->b, !first, &r->at, err) < 0 ||
+    if (read_block_find_synced(a->t, a->b, !first, &r->at, err) < 0 ||
         full_refresh_get(a->t, a->b, &r->due_below, err) < 0 || audit_load_affected(r, err) < 0 ||
         audit_read_wallets(r, false, err) < 0)
         return -1;
@@ -335,24 +311,12 @@ static int audit_find_causes(struct audit_run *r, struct err *err)
     return rc;
 }
 
-static int audit_may_file_drift(void *ctx, const struct anchor *at, bool *ret, struct err *err)
-{
-    (void)ctx;
-    (void)at;
-    (void)err;
-    *ret = true;
-    return 0;
-}
-
-/* Through the spine; what it writes it also files. */
+/* Through the pipeline, which also files what it writes as drift. */
 static int audit_repair_rows(struct audit_run *r, struct err *err)
 {
     uint64_t before = r->ret->traffic.changed;
-    struct pipeline f = {.cause = CAUSE_AUDIT, .finds_drift = audit_may_file_drift};
     audit_take_wallets(r, &r->wrong);
-    if (r->todo.n == 0)
-        return 0;
-    int rc = audit_run_pipeline(r, &f, err);
+    int rc = r->todo.n ? audit_run_pipeline(r, true, err) : 0;
     r->ret->fixed = r->ret->traffic.changed - before;
     return rc;
 }
@@ -384,7 +348,8 @@ static int audit_choose_wallets(struct audit_run *r, struct err *err)
 int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
 {
     bool sums = a->sample == 0 && a->b->shape.n_terms == 1 && audit_supply_term(a->b) == 0;
-    struct audit_run r = {.a = a, .ret = ret, .sums = sums, .whole = sums};
+    struct audit_run r = {
+        .a = a, .ret = ret, .sums = sums, .whole = sums, .rows_by_key = {.t = a->t, .b = a->b}};
     *ret = (struct audit_report){.supply.end = SUPPLY_NOT_ASKED};
     int rc = audit_choose_wallets(&r, err);
     if (rc == 0)

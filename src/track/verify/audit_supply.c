@@ -18,42 +18,13 @@ int audit_supply_term(const struct tracked *b)
 /* ---- the sum --------------------------------------------------------------------------------- */
 
 struct supply_sum {
+    struct pipeline_rows rows; /* first: it is the plan's */
     const struct audit *a;
     const struct anchor *at;
     u256 sum;
-    bool overflow, started;
-    address after;
+    bool overflow;
     uint64_t unread, total, requests_before;
 };
-
-static int supply_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
-                            struct err *err)
-{
-    struct supply_sum *s = ctx;
-    struct arena arena;
-    struct store_stale *rows;
-    size_t n;
-    arena_init(&arena);
-    int rc = store_next_by_key(s->a->t->store, &s->a->b->store, s->started ? &s->after : NULL, 0,
-                               want, &arena, &rows, &n, err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(ret, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
-    if (rc == 0 && n > 0) {
-        s->after = rows[n - 1].wallet;
-        s->started = true;
-    }
-    *ret_end = rc == 0 && n < want;
-    arena_free(&arena);
-    return rc;
-}
-
-static int supply_choose_anchor(void *ctx, struct anchor *ret, struct err *err)
-{
-    const struct supply_sum *s = ctx;
-    (void)err;
-    *ret = *s->at;
-    return 0;
-}
 
 static int supply_add_readings(void *ctx, const struct step_work *w, struct err *err)
 {
@@ -68,11 +39,11 @@ static int supply_add_readings(void *ctx, const struct step_work *w, struct err 
     return 0;
 }
 
-static void supply_on_progress(void *ctx, const struct pipeline_progress *p)
+static void supply_on_progress(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     const struct supply_sum *s = ctx;
     if (s->a->progress)
-        s->a->progress(s->a->ctx, p->rows, s->total, s->requests_before + p->requests);
+        s->a->progress(s->a->ctx, p->rows, total, s->requests_before + p->requests);
 }
 
 /* The same balance with this term alone. */
@@ -86,15 +57,15 @@ static int supply_sum_term(struct supply_sum *s, int term, struct audit_report *
     struct pipeline f = {.t = s->a->t,
                          .b = &one,
                          .cause = CAUSE_AUDIT,
-                         .lane = RPC_SWEEP,
                          .who = "trueup audit",
                          .lease = s->a->lease,
-                         .ctx = s,
-                         .plan = supply_plan_next,
-                         .anchor = supply_choose_anchor,
-                         .fixed = true,
+                         .plan = pipeline_plan_rows,
                          .show = supply_add_readings,
-                         .progress = supply_on_progress};
+                         .ctx = s,
+                         .fixed = s->at,
+                         .progress = supply_on_progress,
+                         .progress_ctx = s,
+                         .total = s->total};
     s->requests_before = ret->traffic.requests;
     int rc = pipeline_run(&f, &done, err);
     ret->traffic.requests += done.requests;
@@ -142,7 +113,7 @@ static int supply_set_unknown(struct audit_report *ret, const char *why)
 int audit_supply_check(const struct audit *a, const struct anchor *at, const u256 *sum,
                        struct audit_report *ret, struct err *err)
 {
-    struct supply_sum s = {.a = a, .at = at};
+    struct supply_sum s = {.rows = {.t = a->t, .b = a->b}, .a = a, .at = at};
     struct store_counts counts;
     bool answered;
     int term = audit_supply_term(a->b);
