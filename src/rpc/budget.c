@@ -44,7 +44,7 @@ static int64_t level_at(const struct bucket *b, int64_t now)
     return level < room(b) ? level : room(b);
 }
 
-void bucket_rate(struct bucket *b, uint64_t per_second, int64_t now)
+static void bucket_rate(struct bucket *b, uint64_t per_second, int64_t now)
 {
     bool fresh = b->per_second == 0;
     int64_t level = fresh ? 0 : level_at(b, now);
@@ -53,7 +53,7 @@ void bucket_rate(struct bucket *b, uint64_t per_second, int64_t now)
     b->level = fresh || level > room(b) ? room(b) : level;
 }
 
-void bucket_take(struct bucket *b, uint64_t units, int64_t now)
+static void bucket_take(struct bucket *b, uint64_t units, int64_t now)
 {
     if (b->per_second == 0)
         return;

@@ -24,8 +24,6 @@ struct bucket {
     int64_t at_ms;
 };
 
-void bucket_rate(struct bucket *b, uint64_t per_second, int64_t now);
-void bucket_take(struct bucket *b, uint64_t units, int64_t now);
 /* How long until a request of this lane may go; 0: now. */
 int64_t bucket_wait(const struct bucket *b, enum rpc_lane lane, int64_t now);
 

@@ -52,7 +52,7 @@ static enum err_kind sq_kind_of(int code)
     }
 }
 
-int sq_fail(struct sq *s, struct err *err, const char *doing)
+static int sq_fail(struct sq *s, struct err *err, const char *doing)
 {
     int code = s->db ? sqlite3_extended_errcode(s->db) : SQLITE_CANTOPEN;
     if (code == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
@@ -113,7 +113,7 @@ int sq_run(struct sq *s, sqlite3_stmt *st, struct err *err)
     return rc;
 }
 
-int sq_exec(struct store *store, const char *sql, struct err *err)
+static int sq_exec(struct store *store, const char *sql, struct err *err)
 {
     struct sq *s = sq_of(store);
     if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)

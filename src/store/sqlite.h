@@ -37,8 +37,6 @@ sqlite3_stmt *sq_prepare(struct sq *s, const char *sql, struct err *err);
 int sq_step(struct sq *s, sqlite3_stmt *st, struct err *err);
 /* To the end, then reset. */
 int sq_run(struct sq *s, sqlite3_stmt *st, struct err *err);
-int sq_exec(struct store *s, const char *sql, struct err *err);
-int sq_fail(struct sq *s, struct err *err, const char *doing);
 
 int64_t sq_now_us(void);
 

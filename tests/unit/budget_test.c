@@ -1,7 +1,7 @@
 /* Buckets, paces and the day's account, on a clock of our own. */
 #include "base/mem.h"
 #include "base/random.h"
-#include "rpc/budget.h"
+#include "rpc/budget.c"
 
 #include <inttypes.h>
 #include <setjmp.h>
