@@ -34,19 +34,17 @@ static int ask_symbol(const struct conf *conf, const address *token, char ret[SY
     static const uint8_t symbol_selector[4] = {0x95, 0xd8, 0x9b, 0x41};
     struct rpc *node;
     struct header head;
-    struct fault_info fault;
-    uint8_t *reply = NULL;
-    size_t n = 0;
+    struct rpc_view_answer a;
     bool found = false;
     ret[0] = '\0';
     if (rpc_open(conf, &node, err) < 0)
         return -1;
     rpc_patience(node, CLI_PATIENCE_MS);
     int rc = rpc_header_tag(node, TAG_LATEST, &head, &found, err);
-    if (rc == 0 && found &&
-        rpc_view(node, token, symbol_selector, 4, &head.at, &reply, &n, &fault, NULL) == 0) {
-        decode_symbol(reply, n, ret);
-        mem_free(reply);
+    struct rpc_view view = {.to = token, .data = symbol_selector, .data_len = 4, .at = &head.at};
+    if (rc == 0 && found && rpc_view(node, &view, &a, NULL) == 0) {
+        decode_symbol(a.data, a.len, ret);
+        mem_free(a.data);
     }
     rpc_close(node);
     return rc;

@@ -9,15 +9,14 @@ int term_is_silent(struct rpc *node, const address *contract, const uint8_t sele
 {
     enum { WORD = 32 };
     uint8_t data[4 + WORD] = {0};
-    uint8_t *reply = NULL;
-    size_t n = 0;
-    struct fault_info fault;
     memcpy(data, selector, 4);
     data[4 + WORD - 1] = 1; /* some tokens refuse the zero address */
-    int rc = rpc_view(node, contract, data, sizeof data, NULL, &reply, &n, &fault, err);
-    if (rc < 0 && fault.fault != FAULT_REVERT)
+    struct rpc_view view = {.to = contract, .data = data, .data_len = sizeof data};
+    struct rpc_view_answer a;
+    int rc = rpc_view(node, &view, &a, err);
+    if (rc < 0 && a.fault.fault != FAULT_REVERT)
         return -1;
-    *ret_silent = rc < 0 || n != WORD;
-    mem_free(reply);
+    *ret_silent = rc < 0 || a.len != WORD;
+    mem_free(a.data);
     return 0;
 }

@@ -46,6 +46,11 @@ struct fault_info {
     uint64_t per_second;    /* a rate the text names; 0 if none */
 };
 
+static inline struct fault_info fault_make(enum fault fault, const char *rule)
+{
+    return (struct fault_info){.fault = fault, .rule = rule, .retry_after_ms = -1};
+}
+
 enum fault_method { FAULT_ANY, FAULT_GETLOGS, FAULT_CALL };
 
 /* http_status 0 when there was none (WebSocket, transport failure). text need not be

@@ -188,11 +188,11 @@ static void block_param(const struct chunk *c, const struct endpoint *e, struct 
  * now, another one may (read_answer.c). */
 static uint32_t straight(const struct chunk *c)
 {
-    uint32_t faults = RPC_STRAIGHT(FAULT_BEHIND);
+    uint32_t faults = RPC_NO_RETRY(FAULT_BEHIND);
     if (c->kind == CHUNK_CANARY)
-        faults |= RPC_STRAIGHT(FAULT_UNKNOWN);
+        faults |= RPC_NO_RETRY(FAULT_UNKNOWN);
     if (rpc_endpoints(c->read->engine->node) > 1)
-        faults |= RPC_STRAIGHT(FAULT_DOWN) | RPC_STRAIGHT(FAULT_RATE) | RPC_STRAIGHT(FAULT_BILLING);
+        faults |= RPC_NO_RETRY(FAULT_DOWN) | RPC_NO_RETRY(FAULT_RATE) | RPC_NO_RETRY(FAULT_BILLING);
     return faults;
 }
 
@@ -209,7 +209,7 @@ static int submit(struct chunk *c, const struct buf *params, struct err *err)
         .only = c->learnt->endpoint,
         .bytes = true,
         .reverts = c->learnt->reader->by_revert,
-        .straight = straight(c),
+        .no_retry = straight(c),
         .user = c,
     };
     if (rpc_submit(read->engine->node, &q, err) < 0)

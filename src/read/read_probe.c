@@ -194,24 +194,22 @@ static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
                                    const struct read_shape *shape, struct read_learnt *ret,
                                    struct err *err)
 {
-    uint8_t *code = NULL;
-    size_t n = 0;
-    struct fault_info fault;
+    struct rpc_view_answer a;
     if (shape->anchor == ANCHOR_ARBSYS) {
         err_set(err, ERR_FAILED, "it tells the EVM's block number, not the chain's");
         return DOES_NOT;
     }
     static const uint8_t chain_id_selector[4] = {0x34, 0x08, 0xe4, 0x70};
-    int rc =
-        rpc_view(r->node, &shape->multicall, chain_id_selector, 4, NULL, &code, &n, &fault, err);
-    mem_free(code);
+    struct rpc_view view = {.to = &shape->multicall, .data = chain_id_selector, .data_len = 4};
+    int rc = rpc_view(r->node, &view, &a, err);
+    mem_free(a.data);
     /* A node that refuses this much gas for a view grants less: how much is asked next. */
-    if (rc < 0 && fault.fault != FAULT_GAS)
+    if (rc < 0 && a.fault.fault != FAULT_GAS)
         return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
-                       fault_says(fault.fault, NOT_THE_READER)
+                       fault_says(a.fault.fault, NOT_THE_READER)
                    ? NOBODY_ANSWERED
                    : DOES_NOT;
-    if (rc == 0 && n != 32) {
+    if (rc == 0 && a.len != 32) {
         char text[ADDRESS_TEXT];
         address_checksum(&shape->multicall, text);
         err_set(err, ERR_FAILED, "no Multicall3 at %s", text);

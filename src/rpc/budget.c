@@ -73,7 +73,7 @@ int64_t bucket_wait(const struct bucket *b, enum rpc_lane lane, int64_t now)
 
 /* ---- pace ------------------------------------------------------------------------------------ */
 
-void pace_took(struct pace *p, uint64_t units, int64_t now)
+void pace_took(struct endpoint_pace *p, uint64_t units, int64_t now)
 {
     if (now - p->since_ms >= MILLI) {
         p->last_units = p->units;
@@ -92,13 +92,13 @@ static uint64_t most(uint64_t a, uint64_t b)
 }
 
 /* What a request costs on average, at least 1: a method may be free and counts as something. */
-static uint64_t each(const struct pace *p)
+static uint64_t each(const struct endpoint_pace *p)
 {
     uint64_t n = p->requests + p->last_requests;
     return most(n ? (p->units + p->last_units) / n : 0, 1);
 }
 
-void pace_refused(struct pace *p, uint64_t per_second, int64_t now)
+void pace_refused(struct endpoint_pace *p, uint64_t per_second, int64_t now)
 {
     uint64_t sending = most(p->units, p->last_units);
     uint64_t rate = p->bucket.per_second ? p->bucket.per_second : most(sending, each(p));
@@ -111,7 +111,7 @@ void pace_refused(struct pace *p, uint64_t per_second, int64_t now)
     bucket_rate(&p->bucket, most(rate, least), now);
 }
 
-void pace_content(struct pace *p, int64_t now)
+void pace_on_success(struct endpoint_pace *p, int64_t now)
 {
     uint64_t rate = p->bucket.per_second;
     if (rate == 0 || now - p->grown_ms < MILLI)
@@ -168,12 +168,12 @@ int64_t budget_wait(const struct budget *b, enum rpc_lane lane, int64_t now, int
     return bucket_wait(&b->bucket, lane, now);
 }
 
-void budget_elsewhere(struct budget *b, uint64_t units, int64_t now)
+void budget_others(struct budget *b, uint64_t units, int64_t now)
 {
-    if (b->known_elsewhere && units > b->elsewhere)
-        bucket_take(&b->bucket, units - b->elsewhere, now);
-    b->known_elsewhere = true;
-    b->elsewhere = units;
+    if (b->knows_sent_by_others && units > b->sent_by_others)
+        bucket_take(&b->bucket, units - b->sent_by_others, now);
+    b->knows_sent_by_others = true;
+    b->sent_by_others = units;
 }
 
 const char *const budget_spenders[BUDGET_SPENDERS] = {"follow", "sweep", "command"};

@@ -29,7 +29,7 @@ int64_t bucket_wait(const struct bucket *b, enum rpc_lane lane, int64_t now);
 
 /* ---- one endpoint's pace --------------------------------------------------------------------- */
 
-struct pace {
+struct endpoint_pace {
     struct bucket bucket;
     uint64_t units, requests;           /* sent in the second that began at since_ms */
     uint64_t last_units, last_requests; /* in the last second in which anything was sent */
@@ -38,21 +38,21 @@ struct pace {
     int64_t told_ms, grown_ms;
 };
 
-void pace_took(struct pace *p, uint64_t units, int64_t now);
+void pace_took(struct endpoint_pace *p, uint64_t units, int64_t now);
 /* "Too many requests". per_second: the requests a second that its words name; 0: none. */
-void pace_refused(struct pace *p, uint64_t per_second, int64_t now);
-void pace_content(struct pace *p, int64_t now);
+void pace_refused(struct endpoint_pace *p, uint64_t per_second, int64_t now);
+void pace_on_success(struct endpoint_pace *p, int64_t now);
 
 /* ---- the user's budget ----------------------------------------------------------------------- */
 
 struct budget {
     struct bucket bucket;
     uint64_t per_day;
-    uint64_t day;       /* since 1970, UTC: the one that spent and others are of */
-    uint64_t spent;     /* today, by this process */
-    uint64_t others;    /* today, by the other processes, as far as known */
-    uint64_t elsewhere; /* what other processes have sent, last told by budget_elsewhere() */
-    bool known_elsewhere;
+    uint64_t day;            /* since 1970, UTC: the one that spent and others are of */
+    uint64_t spent;          /* today, by this process */
+    uint64_t others;         /* today, by the other processes, as far as known */
+    uint64_t sent_by_others; /* what other processes have sent, last told by budget_others() */
+    bool knows_sent_by_others;
 };
 
 void budget_init(struct budget *b, uint64_t per_second, uint64_t per_day, int64_t now,
@@ -63,7 +63,7 @@ int64_t budget_wait(const struct budget *b, enum rpc_lane lane, int64_t now, int
                     bool *ret_day);
 /* All units that other processes have sent so far, a number that only grows: what it grew by is
  * taken from the bucket. */
-void budget_elsewhere(struct budget *b, uint64_t units, int64_t now);
+void budget_others(struct budget *b, uint64_t units, int64_t now);
 
 /* The account as a short text for trueup_state, "DAY UNITS", and back. A text of another day, or
  * one that is none, counts as nothing spent. mine: this process' own from before a restart; else

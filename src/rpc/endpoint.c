@@ -25,12 +25,12 @@ enum {
     DOWN_CEILING_MS = 5000, /* a node that restarts is found again within this */
     RATE_FLOOR_MS = 250,
     RATE_CEILING_MS = 15 * 1000,
-    LIE_FLOOR_MS = 5 * 1000,
-    LIE_CEILING_MS = 5 * 60 * 1000,
-    LIE_FORGET_MS = 10 * 60 * 1000,
+    WRONG_FLOOR_MS = 5 * 1000,
+    WRONG_CEILING_MS = 5 * 60 * 1000,
+    WRONG_FORGET_MS = 10 * 60 * 1000,
     BILLING_MS = 5 * 60 * 1000,
-    CHECK_FLOOR_MS = 250,
-    CHECK_CEILING_MS = 5 * 1000,
+    IDENTITY_FLOOR_MS = 250,
+    IDENTITY_CEILING_MS = 5 * 1000,
     RETRY_AFTER_MAX_MS = 5 * 60 * 1000,
     GOOD_TO_GROW = 16,
     SCRUB_MAX = 4096,
@@ -40,29 +40,25 @@ enum {
 void endpoint_init(struct endpoint *e, struct rpc *n, const struct conf_endpoint *conf,
                    uint64_t seed)
 {
-    *e = (struct endpoint){.node = n, .conf = conf, .in_flight_max = ENDPOINT_IN_FLIGHT};
-    backoff_init(&e->down_wait, DOWN_FLOOR_MS, DOWN_CEILING_MS, seed);
-    backoff_init(&e->rate_wait, RATE_FLOOR_MS, RATE_CEILING_MS, seed + 1);
-    backoff_init(&e->lie_wait, LIE_FLOOR_MS, LIE_CEILING_MS, seed + 2);
-    backoff_init(&e->check_wait, CHECK_FLOOR_MS, CHECK_CEILING_MS, seed + 3);
+    *e = (struct endpoint){.rpc = n, .conf = conf, .load.most = ENDPOINT_IN_FLIGHT};
+    backoff_init(&e->circuit.down_wait, DOWN_FLOOR_MS, DOWN_CEILING_MS, seed);
+    backoff_init(&e->circuit.rate_wait, RATE_FLOOR_MS, RATE_CEILING_MS, seed + 1);
+    backoff_init(&e->circuit.wrong_wait, WRONG_FLOOR_MS, WRONG_CEILING_MS, seed + 2);
+    backoff_init(&e->identity.wait, IDENTITY_FLOOR_MS, IDENTITY_CEILING_MS, seed + 3);
 }
 
 size_t endpoint_number(const struct endpoint *e)
 {
-    return (size_t)(e - e->node->endpoints);
+    return (size_t)(e - e->rpc->endpoints);
 }
 
 bool endpoint_usable(const struct endpoint *e, int64_t now)
 {
-    if (now < e->not_before_ms || (e->node->identified && !e->sure))
+    if (now < e->circuit.not_before_ms || (e->rpc->chain.identified && !e->identity.confirmed))
         return false;
     /* One that was away shows with one question that it is back. */
-    return e->breaker == BREAKER_CLOSED || (e->breaker == BREAKER_HALF_OPEN && e->in_flight == 0);
-}
-
-bool endpoint_has_place(const struct endpoint *e)
-{
-    return e->in_flight < e->in_flight_max;
+    return e->circuit.state == BREAKER_CLOSED ||
+           (e->circuit.state == BREAKER_HALF_OPEN && e->load.in_flight == 0);
 }
 
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room)
@@ -76,13 +72,14 @@ void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_
             *c = ' ';
 }
 
-static void count_pause(const struct endpoint *e, enum health_event event)
+static void endpoint_count_pause(const struct endpoint *e, enum health_event event)
 {
     static const enum counters_pause why[HEALTH_EVENTS] = {[HEALTH_FAILED] = PAUSE_SILENT,
-                                                           [HEALTH_TOLD] = PAUSE_TOLD,
-                                                           [HEALTH_LIED] = PAUSE_WRONG,
-                                                           [HEALTH_FOREIGN] = PAUSE_FOREIGN};
-    if (e->breaker == BREAKER_RESTING || e->breaker == BREAKER_OPEN || e->breaker == BREAKER_ASIDE)
+                                                           [HEALTH_THROTTLED] = PAUSE_TOLD,
+                                                           [HEALTH_WRONG_BLOCK] = PAUSE_WRONG,
+                                                           [HEALTH_WRONG_CHAIN] = PAUSE_FOREIGN};
+    if (e->circuit.state == BREAKER_THROTTLED || e->circuit.state == BREAKER_OPEN ||
+        e->circuit.state == BREAKER_WRONG_CHAIN)
         counters_endpoint_pause(endpoint_number(e), why[event]);
 }
 
@@ -91,84 +88,88 @@ static void count_pause(const struct endpoint *e, enum health_event event)
 void endpoint_event(struct endpoint *e, enum health_event event, const char *why)
 {
     const char *words;
-    enum breaker before = e->breaker;
-    e->breaker = breaker_next(before, event, &words);
-    if (e->breaker == before)
+    enum breaker before = e->circuit.state;
+    e->circuit.state = breaker_next(before, event, &words);
+    if (e->circuit.state == before)
         return;
-    count_pause(e, event);
-    if (e->breaker == BREAKER_ASIDE)
-        rpc_notify(e->node, e, "endpoint set aside, it is on another chain", why);
-    else if (e->breaker == BREAKER_OPEN && before != BREAKER_HALF_OPEN)
-        rpc_notify(e->node, e, "endpoint left alone for a while", why);
-    else if (e->breaker == BREAKER_CLOSED && before != BREAKER_RESTING)
-        rpc_notify(e->node, e, "endpoint is used again", words);
+    endpoint_count_pause(e, event);
+    if (e->circuit.state == BREAKER_WRONG_CHAIN)
+        rpc_notify(e->rpc, e, "endpoint set aside, it is on another chain", why);
+    else if (e->circuit.state == BREAKER_OPEN && before != BREAKER_HALF_OPEN)
+        rpc_notify(e->rpc, e, "endpoint circuit opened", why);
+    else if (e->circuit.state == BREAKER_CLOSED && before != BREAKER_THROTTLED)
+        rpc_notify(e->rpc, e, "endpoint is used again", words);
     /* Who comes back from elsewhere may be somebody else. */
-    if (e->breaker == BREAKER_OPEN || e->breaker == BREAKER_ASIDE)
-        e->sure = false;
+    if (e->circuit.state == BREAKER_OPEN || e->circuit.state == BREAKER_WRONG_CHAIN)
+        e->identity.confirmed = false;
 }
 
 void endpoint_tick(struct endpoint *e, int64_t now)
 {
-    if (now >= e->not_before_ms && (e->breaker == BREAKER_RESTING || e->breaker == BREAKER_OPEN))
+    if (now >= e->circuit.not_before_ms &&
+        (e->circuit.state == BREAKER_THROTTLED || e->circuit.state == BREAKER_OPEN))
         endpoint_event(e, HEALTH_WAITED, "");
 }
 
-static void pause_for(struct endpoint *e, enum fault why, const char *text, int64_t ms, int64_t now)
+static void endpoint_pause(struct endpoint *e, enum fault why, const char *text, int64_t ms,
+                           int64_t now)
 {
-    if (e->not_before_ms < now + ms) {
-        e->not_before_ms = now + ms;
-        e->pause = why;
-        snprintf(e->pause_text, sizeof e->pause_text, "%s", text);
+    if (e->circuit.not_before_ms < now + ms) {
+        e->circuit.not_before_ms = now + ms;
+        e->circuit.fault = why;
+        snprintf(e->circuit.text, sizeof e->circuit.text, "%.255s", text);
     }
-    e->judged_ms = now;
+    e->circuit.judged_ms = now;
 }
 
-static void slow_down(struct endpoint *e, const struct fault_info *fault, const char *text,
-                      bool news, int64_t now)
+static void endpoint_throttle(struct endpoint *e, const struct fault_info *fault, const char *text,
+                              bool news, int64_t now)
 {
     int64_t ms = fault->retry_after_ms;
     if (ms < 0 && !news)
         return;
     if (ms < 0)
-        ms = backoff_next(&e->rate_wait);
+        ms = backoff_next(&e->circuit.rate_wait);
     if (news) {
-        e->in_flight_max = e->in_flight_max > 1 ? e->in_flight_max / 2 : 1;
-        e->good = 0;
-        pace_refused(&e->pace, fault->per_second, now);
+        e->load.most = e->load.most > 1 ? e->load.most / 2 : 1;
+        e->load.good = 0;
+        pace_refused(&e->load.pace, fault->per_second, now);
     }
-    pause_for(e, fault->fault, text, ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS, now);
-    endpoint_event(e, HEALTH_TOLD, text);
+    endpoint_pause(e, fault->fault, text, ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS, now);
+    endpoint_event(e, HEALTH_THROTTLED, text);
 }
 
-static void failed(struct endpoint *e, const char *text, bool news, int64_t now)
+static void endpoint_on_failure(struct endpoint *e, const char *text, bool news, int64_t now)
 {
     if (!news)
         return;
-    e->failures++;
-    if (e->failures < FAILURES_TO_PAUSE && e->breaker != BREAKER_HALF_OPEN)
+    e->circuit.failures++;
+    if (e->circuit.failures < FAILURES_TO_PAUSE && e->circuit.state != BREAKER_HALF_OPEN)
         return;
-    pause_for(e, FAULT_DOWN, text, backoff_next(&e->down_wait), now);
+    endpoint_pause(e, FAULT_DOWN, text, backoff_next(&e->circuit.down_wait), now);
     endpoint_event(e, HEALTH_FAILED, text);
 }
 
-static void good(struct endpoint *e, int64_t now)
+static void endpoint_on_success(struct endpoint *e, int64_t now)
 {
-    backoff_reset(&e->rate_wait);
-    pace_content(&e->pace, now);
-    if (e->in_flight_max < ENDPOINT_IN_FLIGHT && ++e->good >= GOOD_TO_GROW) {
-        e->in_flight_max++;
-        e->good = 0;
+    backoff_reset(&e->circuit.rate_wait);
+    pace_on_success(&e->load.pace, now);
+    if (e->load.most < ENDPOINT_IN_FLIGHT && ++e->load.good >= GOOD_TO_GROW) {
+        e->load.most++;
+        e->load.good = 0;
     }
     /* Where the chain is known, being the right node is what ends an absence: check.c. */
-    if (!e->node->identified)
+    if (!e->rpc->chain.identified)
         endpoint_event(e, HEALTH_GOOD, "");
 }
 
-void endpoint_on_result(struct endpoint *e, const struct fault_info *fault, bool reached,
-                        const char *text, int64_t sent_ms, int64_t now)
+void endpoint_on_result(struct endpoint *e, const struct rpc_answer *a, bool reached,
+                        int64_t sent_ms, int64_t now)
 {
+    const struct fault_info *fault = &a->fault;
+    const char *text = a->text;
     /* Ten requests in flight that fail together are one piece of news, not ten. */
-    bool news = sent_ms >= e->judged_ms;
+    bool news = sent_ms >= e->circuit.judged_ms;
     if (fault->fault != FAULT_NONE) {
         e->counters.faults++;
         e->counters.by_fault[fault->fault]++;
@@ -176,19 +177,19 @@ void endpoint_on_result(struct endpoint *e, const struct fault_info *fault, bool
     enum fault_endpoint means =
         reached ? fault_policy(fault->fault)->endpoint : FAULT_ENDPOINT_FAILS;
     if (means == FAULT_ENDPOINT_FAILS) {
-        failed(e, text, news, now);
+        endpoint_on_failure(e, text, news, now);
         return;
     }
-    e->failures = 0;
-    e->silent_ms = 0;
-    backoff_reset(&e->down_wait);
+    e->circuit.failures = 0;
+    e->circuit.silent_ms = 0;
+    backoff_reset(&e->circuit.down_wait);
     if (means == FAULT_ENDPOINT_THROTTLE) {
-        slow_down(e, fault, text, news, now);
+        endpoint_throttle(e, fault, text, news, now);
     } else if (means == FAULT_ENDPOINT_SUSPEND) {
-        pause_for(e, fault->fault, text, BILLING_MS, now);
-        endpoint_event(e, HEALTH_TOLD, text);
+        endpoint_pause(e, fault->fault, text, BILLING_MS, now);
+        endpoint_event(e, HEALTH_THROTTLED, text);
     } else if (fault->fault == FAULT_NONE) {
-        good(e, now);
+        endpoint_on_success(e, now);
     }
 }
 
@@ -197,27 +198,28 @@ void endpoint_on_result(struct endpoint *e, const struct fault_info *fault, bool
 void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now)
 {
     e->counters.beaten++;
-    if (e->silent_ms > 0 && now - e->silent_ms >= SILENT_MS)
-        failed(e, "does not answer in time", sent_ms >= e->judged_ms, now);
+    if (e->circuit.silent_ms > 0 && now - e->circuit.silent_ms >= SILENT_MS)
+        endpoint_on_failure(e, "does not answer in time", sent_ms >= e->circuit.judged_ms, now);
 }
 
 /* Alone, it is all there is: a pause would help nobody beyond giving it time to come right. */
 void endpoint_report_wrong_block(struct endpoint *e, const char *why)
 {
-    char text[sizeof e->pause_text];
+    char text[sizeof e->circuit.text];
     int64_t now = clock_ms();
     e->counters.blamed++;
     endpoint_scrub(e, why, text, sizeof text);
-    if (!rpc_other(e->node, e)) {
-        failed(e, text, true, now);
+    if (!rpc_other(e->rpc, e)) {
+        endpoint_on_failure(e, text, true, now);
         return;
     }
-    if (now - e->lied_ms > LIE_FORGET_MS)
-        backoff_reset(&e->lie_wait);
-    e->lied_ms = now;
-    pause_for(e, FAULT_DOWN, text, LIE_FLOOR_MS / 2 + backoff_next(&e->lie_wait), now);
-    endpoint_event(e, HEALTH_LIED, text);
-    counters_endpoint_paused(endpoint_number(e), wall_ms() + e->not_before_ms - now, text);
+    if (now - e->circuit.wrong_ms > WRONG_FORGET_MS)
+        backoff_reset(&e->circuit.wrong_wait);
+    e->circuit.wrong_ms = now;
+    endpoint_pause(e, FAULT_DOWN, text, WRONG_FLOOR_MS / 2 + backoff_next(&e->circuit.wrong_wait),
+                   now);
+    endpoint_event(e, HEALTH_WRONG_BLOCK, text);
+    counters_endpoint_paused(endpoint_number(e), wall_ms() + e->circuit.not_before_ms - now, text);
 }
 
 const char *endpoint_name(const struct endpoint *e)

@@ -11,25 +11,25 @@ static const struct {
     const char *why;
 } changes[] = {
     {BREAKER_CLOSED, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
-    {BREAKER_CLOSED, HEALTH_TOLD, BREAKER_RESTING, "said to slow down"},
-    {BREAKER_CLOSED, HEALTH_LIED, BREAKER_OPEN, "gave a wrong answer"},
-    {BREAKER_CLOSED, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+    {BREAKER_CLOSED, HEALTH_THROTTLED, BREAKER_THROTTLED, "said to slow down"},
+    {BREAKER_CLOSED, HEALTH_WRONG_BLOCK, BREAKER_OPEN, "gave a wrong answer"},
+    {BREAKER_CLOSED, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
 
-    {BREAKER_RESTING, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
-    {BREAKER_RESTING, HEALTH_LIED, BREAKER_OPEN, "gave a wrong answer"},
-    {BREAKER_RESTING, HEALTH_WAITED, BREAKER_CLOSED, "has rested"},
-    {BREAKER_RESTING, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+    {BREAKER_THROTTLED, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
+    {BREAKER_THROTTLED, HEALTH_WRONG_BLOCK, BREAKER_OPEN, "gave a wrong answer"},
+    {BREAKER_THROTTLED, HEALTH_WAITED, BREAKER_CLOSED, "has rested"},
+    {BREAKER_THROTTLED, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
 
     {BREAKER_OPEN, HEALTH_WAITED, BREAKER_HALF_OPEN, "is tried again"},
-    {BREAKER_OPEN, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+    {BREAKER_OPEN, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
 
     {BREAKER_HALF_OPEN, HEALTH_GOOD, BREAKER_CLOSED, "answers again"},
     {BREAKER_HALF_OPEN, HEALTH_FAILED, BREAKER_OPEN, "still does not answer"},
-    {BREAKER_HALF_OPEN, HEALTH_TOLD, BREAKER_RESTING, "said to slow down"},
-    {BREAKER_HALF_OPEN, HEALTH_LIED, BREAKER_OPEN, "gave a wrong answer again"},
-    {BREAKER_HALF_OPEN, HEALTH_FOREIGN, BREAKER_ASIDE, "is on another chain"},
+    {BREAKER_HALF_OPEN, HEALTH_THROTTLED, BREAKER_THROTTLED, "said to slow down"},
+    {BREAKER_HALF_OPEN, HEALTH_WRONG_BLOCK, BREAKER_OPEN, "gave a wrong answer again"},
+    {BREAKER_HALF_OPEN, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
 
-    {BREAKER_ASIDE, HEALTH_OURS, BREAKER_CLOSED, "is on our chain again"},
+    {BREAKER_WRONG_CHAIN, HEALTH_RIGHT_CHAIN, BREAKER_CLOSED, "is on our chain again"},
 };
 
 enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why)
@@ -73,13 +73,13 @@ int64_t latency_p95(const struct latency *l)
 
 /* ---- the head -------------------------------------------------------------------------------- */
 
-bool head_comparable(const struct head_seen *mine, const struct head_seen *other, int64_t fresh_ms)
+bool head_comparable(const struct rpc_head *mine, const struct rpc_head *other, int64_t fresh_ms)
 {
     return mine->known && other->known && other->asked_ms <= mine->asked_ms &&
            mine->asked_ms - other->asked_ms <= fresh_ms;
 }
 
-uint64_t head_lag(const struct head_seen *mine, const struct head_seen *other)
+uint64_t head_lag(const struct rpc_head *mine, const struct rpc_head *other)
 {
     if (other->number < mine->number + LAG_BLOCKS ||
         other->timestamp < mine->timestamp + LAG_SECONDS)

@@ -1,11 +1,11 @@
 /*
  * How an endpoint is doing: a circuit breaker, its latency, its head against the others'.
  *
- *     closed      asked as it comes
- *     resting     it said "slow down" or "pay": left alone for as long as it said, then asked again
- *     open        it does not answer, or lied: left alone for a while
- *     half open   that while is over: one question at a time, until one is answered well
- *     aside       it is on another chain: asked nothing but who it is, now and then
+ *     closed        asked as it comes
+ *     throttled     it said "slow down" or "pay": paused for as long as it said, then asked again
+ *     open          it does not answer, or answered from a wrong block: paused for a while
+ *     half open     that while is over: one question at a time, until one is answered well
+ *     wrong chain   it is on another chain: asked nothing but its identity, now and then
  *
  * Every change of state is a row of one table, with its reason in words. Lag is no state: an
  * endpoint that lags is right, only late, so it is asked after those that do not.
@@ -23,23 +23,23 @@
 
 enum breaker {
     BREAKER_CLOSED,
-    BREAKER_RESTING,
+    BREAKER_THROTTLED,
     BREAKER_OPEN,
     BREAKER_HALF_OPEN,
-    BREAKER_ASIDE,
+    BREAKER_WRONG_CHAIN,
 };
-enum { BREAKERS = BREAKER_ASIDE + 1 };
+enum { BREAKERS = BREAKER_WRONG_CHAIN + 1 };
 
 enum health_event {
-    HEALTH_GOOD,    /* a good answer to what was asked since the last change */
-    HEALTH_FAILED,  /* no answer, broken, garbled, often enough */
-    HEALTH_TOLD,    /* "too many requests", "payment required" */
-    HEALTH_LIED,    /* answered from another block than asked, and that was confirmed */
-    HEALTH_WAITED,  /* the time it is left alone is over */
-    HEALTH_FOREIGN, /* it says that it is on another chain than ours */
-    HEALTH_OURS,    /* it says that it is on ours */
+    HEALTH_GOOD,        /* a good answer to what was asked since the last change */
+    HEALTH_FAILED,      /* no answer, broken, garbled, often enough */
+    HEALTH_THROTTLED,   /* "too many requests", "payment required" */
+    HEALTH_WRONG_BLOCK, /* answered from another block than asked, and that was confirmed */
+    HEALTH_WAITED,      /* the time it is left alone is over */
+    HEALTH_WRONG_CHAIN, /* it says that it is on another chain than ours */
+    HEALTH_RIGHT_CHAIN, /* it says that it is on ours */
 };
-enum { HEALTH_EVENTS = HEALTH_OURS + 1 };
+enum { HEALTH_EVENTS = HEALTH_RIGHT_CHAIN + 1 };
 
 /* The state after it; the same where the table has no row. *ret_why: the row's words, or NULL. */
 enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why);
@@ -62,7 +62,7 @@ int64_t latency_p95(const struct latency *l);
 
 enum { LAG_BLOCKS = 3, LAG_SECONDS = 2 };
 
-struct head_seen {
+struct rpc_head {
     bool known;
     uint64_t number, timestamp;
     int64_t asked_ms, at_ms;
@@ -70,9 +70,9 @@ struct head_seen {
 
 /* May the two be compared: was the other asked no later than mine, and lately? Both at once is as
  * near as it gets, and a block between them is less than what counts as lag. */
-bool head_comparable(const struct head_seen *mine, const struct head_seen *other, int64_t fresh_ms);
+bool head_comparable(const struct rpc_head *mine, const struct rpc_head *other, int64_t fresh_ms);
 /* How far mine is behind the other; 0 when it does not lag. A chain of fast blocks lags by many of
  * them in a moment: so it takes both, blocks and seconds. */
-uint64_t head_lag(const struct head_seen *mine, const struct head_seen *other);
+uint64_t head_lag(const struct rpc_head *mine, const struct rpc_head *other);
 
 #endif

@@ -3,8 +3,8 @@
  * first good answer wins. Only where the answer does not depend on who gives it.
  *
  * "Slow" is twice what 95 of 100 such requests took there lately, and at least 250 ms: so one in
- * twenty at most is asked twice. The hedge is a request of its own, tied to its twin; whatever
- * comes of it becomes of the twin, and the caller sees one request.
+ * twenty at most is asked twice. The hedge is an entry of its own, tied to the caller's; whatever
+ * comes of it becomes the caller's answer, and the caller sees one request.
  */
 #include "base/mem.h"
 #include "rpc/rpc_internal.h"
@@ -16,100 +16,110 @@ enum {
     UNKNOWN_MS = 1000, /* while too little is known of an endpoint */
 };
 
-static int64_t patience(const struct request *r)
+static int64_t rpc_hedge_patience(const struct rpc_entry *r)
 {
-    int64_t p95 = latency_p95(&r->at->latency[r->method]);
+    int64_t p95 = latency_p95(&r->attempt.at->latency[r->payload.kind]);
     if (p95 < 0)
         return UNKNOWN_MS;
     return p95 * 2 > LEAST_MS ? p95 * 2 : LEAST_MS;
 }
 
-int64_t rpc_hedge_at(const struct rpc *n, const struct request *r)
+static struct rpc_hedge *rpc_hedge_free(struct rpc *n)
 {
-    if (n->n_endpoints < 2 || r->state != REQUEST_SENT || r->lane != RPC_LIVE ||
-        r->check != CHECK_NONE || r->is_hedge || r->hedged || (r->only && !r->second) ||
-        n->hedges == HEDGES_MAX)
+    for (size_t i = 0; i < HEDGES_MAX; i++)
+        if (n->hedges[i].entry.state == ENTRY_FREE)
+            return &n->hedges[i];
+    return NULL;
+}
+
+static bool rpc_hedge_may(const struct rpc_caller *c)
+{
+    return c->entry.state == ENTRY_SENT && c->entry.lane == RPC_LIVE && !c->hedged &&
+           (!c->entry.only || c->second);
+}
+
+int64_t rpc_hedge_at(const struct rpc *n, const struct rpc_entry *r)
+{
+    if (n->n_endpoints < 2 || r->owner != OWNER_CALLER || !rpc_hedge_may((const void *)r))
         return INT64_MAX;
-    return r->sent_ms + patience(r);
+    return r->attempt.sent_ms + rpc_hedge_patience(r);
 }
 
-static struct endpoint *whom(struct rpc *n, const struct request *r, int64_t now)
+static struct endpoint *rpc_hedge_choose(struct rpc *n, const struct rpc_caller *c, int64_t now)
 {
-    struct endpoint *e = r->second;
+    const struct endpoint *at = c->entry.attempt.at;
+    struct endpoint *e = c->second;
     if (!e)
-        e = rpc_schedule_choose(n, NULL, r->at, now);
-    else if (e == r->at || !endpoint_usable(e, now))
+        e = rpc_schedule_choose(n, NULL, at, now);
+    else if (e == at || !endpoint_usable(e, now))
         e = NULL;
-    return e && e->lag == 0 ? e : NULL;
+    return e && e->head.lag == 0 ? e : NULL;
 }
 
-static void hedge(struct rpc *n, struct request *r, struct endpoint *e, int64_t now)
+static void rpc_hedge_open(struct rpc *n, struct rpc_hedge *h, struct rpc_caller *c,
+                           struct endpoint *e, int64_t now)
 {
-    struct rpc_request q = {.method = r->method_name,
-                            .lane = r->lane,
-                            .deadline_ms = r->deadline_ms,
-                            .reply_max = r->reply_max,
-                            .bytes = r->bytes,
-                            .logs = r->logs,
-                            .once = true,
+    const struct rpc_payload *p = &c->entry.payload;
+    struct rpc_request q = {.method = p->method,
+                            .lane = c->entry.lane,
+                            .deadline_ms = c->entry.deadline_ms,
+                            .reply_max = p->reply_max,
+                            .bytes = p->bytes,
+                            .logs = p->logs,
                             .only = e};
-    struct request *h = request_new(n, &q, now);
-    if (!h)
-        return;
-    buf_clear(&h->body);
-    buf_add(&h->body, r->body.data, r->body.len);
-    h->id = r->id; /* as in the body */
-    h->asks_head = r->asks_head;
-    h->is_hedge = r->hedged = true;
-    h->twin = r;
-    r->twin = h;
-    n->hedges++;
+    rpc_entry_open(n, &h->entry, &q, now);
+    struct buf *body = &h->entry.payload.body;
+    buf_clear(body);
+    buf_add(body, p->body.data, p->body.len);
+    h->entry.id = c->entry.id; /* as in the body */
+    h->entry.payload.newest = p->newest;
+    h->of = c;
+    c->hedge = h;
+    c->hedged = true;
     e->counters.hedges++;
 }
 
 void rpc_hedge_submit(struct rpc *n, int64_t now)
 {
-    for (size_t i = 0; i < SLOTS; i++) {
-        struct request *r = &n->requests[i];
-        if (r->state != REQUEST_SENT || rpc_hedge_at(n, r) > now)
+    for (size_t i = 0; i < RPC_IN_FLIGHT_MAX; i++) {
+        struct rpc_caller *c = &n->callers[i];
+        if (rpc_hedge_at(n, &c->entry) > now)
             continue;
-        struct endpoint *e = whom(n, r, now);
-        if (e)
-            hedge(n, r, e, now);
+        struct endpoint *e = rpc_hedge_choose(n, c, now);
+        struct rpc_hedge *h = e ? rpc_hedge_free(n) : NULL;
+        if (h)
+            rpc_hedge_open(n, h, c, e, now);
     }
 }
 
-static bool is_good(const struct rpc_answer *a)
+static bool rpc_answer_is_good(const struct rpc_answer *a)
 {
     return a->fault.fault == FAULT_NONE &&
            (a->bytes || a->has_logs || (a->result && !json_is_null(a->result)));
 }
 
-static void win(struct rpc *n, struct request *r, struct request *h, int64_t now)
+static void rpc_hedge_win(struct rpc *n, struct rpc_caller *c, struct rpc_hedge *h, int64_t now)
 {
+    struct rpc_entry *r = &c->entry;
     void *user = r->answer.user;
-    if (r->state == REQUEST_SENT) {
-        endpoint_hedge_won(r->at, r->sent_ms, now);
-        request_recall(n, r);
+    if (r->state == ENTRY_SENT) {
+        endpoint_hedge_won(r->attempt.at, r->attempt.sent_ms, now);
+        rpc_entry_recall(n, r);
     }
     rpc_answer_free(&r->answer);
-    r->answer = h->answer;
+    r->answer = h->entry.answer;
     r->answer.user = user;
-    h->answer.doc = NULL; /* r's now */
-    h->answer.bytes = NULL;
-    h->answer.arena = (struct arena){0};
-    request_finish(n, r, now);
+    h->entry.answer = (struct rpc_answer){0}; /* what it owned is r's now */
+    rpc_entry_finish(n, r, now);
 }
 
-void rpc_hedge_on_reply(struct rpc *n, struct request *h, int64_t now)
+void rpc_hedge_on_reply(struct rpc *n, struct rpc_hedge *h, int64_t now)
 {
-    struct request *r = h->twin;
-    h->twin = NULL;
-    if (!r)
-        return;
-    r->twin = NULL;
-    if (is_good(&h->answer))
-        win(n, r, h, now);
-    else if (r->parked)
-        request_finish(n, r, now);
+    struct rpc_caller *c = h->of;
+    h->of = NULL;
+    c->hedge = NULL;
+    if (rpc_answer_is_good(&h->entry.answer))
+        rpc_hedge_win(n, c, h, now);
+    else if (c->parked)
+        rpc_entry_finish(n, &c->entry, now);
 }

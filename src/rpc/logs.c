@@ -147,7 +147,7 @@ static int take_logs(struct rpc_answer *a, struct arena *arena, struct logs *ret
     ret->by = a->endpoint;
     ret->fault = a->fault;
     if (a->fault.fault != FAULT_NONE)
-        return answer_err("eth_getLogs", a, err);
+        return rpc_answer_err("eth_getLogs", a, err);
     if (a->has_logs) {
         arena_take(arena, &a->arena);
         ret->list = a->logs;
@@ -166,7 +166,7 @@ static int take_header(struct rpc_answer *a, uint64_t to, struct logs *ret, stru
     bool found = false;
     if (a->fault.fault != FAULT_NONE) {
         ret->fault = a->fault;
-        return answer_err("header of the last block", a, err);
+        return rpc_answer_err("header of the last block", a, err);
     }
     if (header_from_json(a->result, &ret->to, &found, err) < 0)
         return -1;
@@ -296,7 +296,7 @@ static bool ask_another(struct logs_window *w)
     struct endpoint *other =
         w->logs.n == 0 && w->to - w->from >= EMPTY_BLOCKS ? rpc_other(w->n, w->logs.by) : NULL;
     struct err ignored;
-    if (!other || other->lag > 0)
+    if (!other || other->head.lag > 0)
         return false;
     w->first = w->logs;
     w->second = true;
@@ -410,7 +410,7 @@ static int ask_block(struct rpc *n, struct endpoint *only, const struct log_filt
                             .logs = true,
                             .user = ret,
                             /* It may be reorged away: no waiting for it. */
-                            .straight = RPC_STRAIGHT(FAULT_BEHIND)};
+                            .no_retry = RPC_NO_RETRY(FAULT_BEHIND)};
     rc = rpc_submit(n, &q, err);
     while (rc == 0 && got == 0) {
         got = rpc_next(n, 1000, &a, err);

@@ -29,7 +29,7 @@ static int call_at(struct rpc *n, struct endpoint *e, const hash32 *at, uint32_t
     struct rpc_request q = {.method = "eth_call",
                             .params = params,
                             .params_len = (size_t)len,
-                            .straight = straight,
+                            .no_retry = straight,
                             .only = e};
     struct json *doc = NULL;
     const struct json *result = NULL;
@@ -68,7 +68,7 @@ static int call_nowhere(struct rpc *n, struct endpoint *e, struct fault_info *re
 {
     hash32 at;
     rng_fill(&n->rng, at.b, sizeof at.b);
-    return call_at(n, e, &at, RPC_STRAIGHT(FAULT_BEHIND) | RPC_STRAIGHT(FAULT_UNKNOWN), ret_fault,
+    return call_at(n, e, &at, RPC_NO_RETRY(FAULT_BEHIND) | RPC_NO_RETRY(FAULT_UNKNOWN), ret_fault,
                    ret_null, err);
 }
 

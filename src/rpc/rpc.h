@@ -56,14 +56,13 @@ struct rpc_request {
                  */
     bool logs;  /* the result is an array of logs and wanted as such, where it can be */
     bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
-    bool once;    /* no retry of anything but a refused connection */
     struct endpoint *only;   /* NULL: the node chooses */
     struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for
                                 word, when `only` is slow. NULL: nobody */
-    uint32_t straight;       /* faults not to retry, each as RPC_STRAIGHT(fault), or-ed */
+    uint32_t no_retry;       /* faults not to retry, each as RPC_NO_RETRY(fault), or-ed */
     void *user;              /* comes back in the answer */
 };
-#define RPC_STRAIGHT(fault) (UINT32_C(1) << (fault))
+#define RPC_NO_RETRY(fault) (UINT32_C(1) << (fault))
 
 struct rpc_answer {
     void *user;
@@ -131,15 +130,20 @@ int rpc_header_number(struct rpc *n, uint64_t number, struct header *ret, bool *
                       struct err *err);
 int rpc_header_hash(struct rpc *n, const hash32 *hash, struct header *ret, bool *ret_found,
                     struct err *err);
-/* eth_call to one contract at a block hash or, where hashes are not honoured, its number; at NULL:
- * latest. *ret is the caller's to mem_free(); `0x` is success with length 0. */
-int rpc_view(struct rpc *n, const address *to, const uint8_t *data, size_t data_len,
-             const struct anchor *at, uint8_t **ret, size_t *ret_len, struct fault_info *ret_fault,
-             struct err *err);
-/* The same, but a block that the node does not know is not waited for: it may have been dropped. */
-int rpc_view_now(struct rpc *n, const address *to, const uint8_t *data, size_t data_len,
-                 const struct anchor *at, uint8_t **ret, size_t *ret_len,
-                 struct fault_info *ret_fault, struct err *err);
+/* eth_call to one contract. */
+struct rpc_view {
+    const address *to;
+    const uint8_t *data;
+    size_t data_len;
+    const struct anchor *at; /* by hash or, where hashes are not honoured, number; NULL: latest */
+    bool now; /* a block that the node does not know is not waited for: it may have been dropped */
+};
+struct rpc_view_answer {
+    uint8_t *data; /* the caller's to mem_free(); `0x` is success with length 0 */
+    size_t len;
+    struct fault_info fault;
+};
+int rpc_view(struct rpc *n, const struct rpc_view *v, struct rpc_view_answer *ret, struct err *err);
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
@@ -178,7 +182,7 @@ void endpoint_report_wrong_block(struct endpoint *e, const char *why);
 /* A read answered from another block than asked, or so it seems: `believed` is the header we hold
  * to be the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
  * there is no other, it counts at once. why is kept by pointer: a literal. */
-void endpoint_accuse(struct endpoint *e, const struct anchor *believed, const char *why);
+void endpoint_confirm_header(struct endpoint *e, const struct anchor *believed, const char *why);
 
 /* ---- notices: what a person should be told once ---------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /*
- * What the files of node/ share: the node, its requests, its endpoints.
+ * What the files of rpc/ share: the queue of requests and the endpoints they go to.
  *
- * A request is a slot in a fixed array, so that nothing is allocated per request but the answer's
- * document. Its way is QUEUED → SENT → (QUEUED again, to retry) → DONE → FREE, changed only in
- * node.c. Three kinds of requests share the slots: the caller's; the node's own questions
- * (check.c), whose answers nobody is handed; and hedges (hedge.c), second tries of a caller's
- * request that is slow. Only the caller's count as in flight.
+ * An entry of the queue is what all requests have in common. Its way is QUEUED → SENT → (QUEUED
+ * again, to retry) → DONE → FREE, changed only in queue.c. Each entry is a part of its owner, which
+ * has what only its kind needs: a caller's request, a hedge (hedge.c), a question about an endpoint
+ * (identity.c), a header to confirm (identity.c). Nothing is allocated for a request but the
+ * answer's document.
  */
 #ifndef RPC_RPC_INTERNAL_H
 #define RPC_RPC_INTERNAL_H
@@ -21,79 +21,155 @@ enum {
     ENDPOINT_IN_FLIGHT = 8,
     ENDPOINTS_MAX = 8,
     HEDGES_MAX = 8,
-    ACCUSED_MAX = 4,
-    /* Two own questions about identity and one about the head, for each endpoint. */
-    SLOTS = RPC_IN_FLIGHT_MAX + 3 * ENDPOINTS_MAX + HEDGES_MAX + ACCUSED_MAX,
+    CONFIRMS_MAX = 4,
+    ENDPOINT_QUESTIONS = 3,
+    QUEUE_MAX = RPC_IN_FLIGHT_MAX + HEDGES_MAX + CONFIRMS_MAX + ENDPOINT_QUESTIONS * ENDPOINTS_MAX,
     METHOD_TEXT = 48,
     NOTICES = 16,
 };
 
-enum request_state { REQUEST_FREE, REQUEST_QUEUED, REQUEST_SENT, REQUEST_DONE };
+enum rpc_entry_state { ENTRY_FREE, ENTRY_QUEUED, ENTRY_SENT, ENTRY_DONE };
 
-enum check { CHECK_NONE, CHECK_CHAIN, CHECK_GENESIS, CHECK_HEAD, CHECK_CONFIRM };
+enum rpc_owner {
+    OWNER_CALLER,   /* struct rpc_caller */
+    OWNER_HEDGE,    /* struct rpc_hedge */
+    OWNER_CHAIN_ID, /* the endpoint `only`: identity.chain_id_entry … */
+    OWNER_GENESIS,  /* … identity.genesis_entry … */
+    OWNER_HEAD,     /* … head.entry */
+    OWNER_CONFIRM,  /* struct rpc_confirm */
+};
 
-struct request {
-    enum request_state state;
-    uint64_t id;     /* JSON-RPC id; grows, so it is the order of submission too */
-    struct buf body; /* memory stays with the slot */
-    enum fault_method method;
-    char method_name[METHOD_TEXT];
+/* What is asked, and how its answer is wanted. */
+struct rpc_payload {
+    struct buf body; /* its memory stays with the entry */
+    char method[METHOD_TEXT];
+    enum fault_method kind;
     size_t counted; /* the method, as the counters number it */
-    enum rpc_lane lane;
-    bool once, bytes, logs, reverts;
-    bool asks_head; /* the answer is the newest header */
-    uint32_t straight;
+    bool bytes, logs, reverts;
+    bool newest; /* the answer is the newest header */
     size_t reply_max;
-    int64_t submitted_ms, deadline_ms, not_before_ms, sent_ms;
-    unsigned tries, failures_of; /* attempts made; those that ended in answer.fault in a row */
+};
+
+struct rpc_retry {
+    uint32_t no_retry;
+    unsigned failures; /* attempts in a row that ended in answer.fault */
     struct backoff wait;
-    struct endpoint *only, *second;
-    struct endpoint *at;    /* while SENT */
-    struct endpoint *avoid; /* who failed it last */
-    struct http_transfer *transfer;
-    uint64_t done_order;
-    enum check check;         /* the node's own question; NONE: a caller's, or a hedge */
-    bool is_hedge;            /* of twin */
-    bool hedged;              /* had one */
-    bool parked;              /* failed for good, and waits for what its hedge brings */
-    struct request *twin;     /* each other's, while both are there */
-    struct endpoint *accused; /* CHECK_CONFIRM: of having answered from another block than … */
-    struct anchor believed;
-    const char *accusation;
+    int64_t not_before_ms;
+    struct endpoint *avoid; /* it failed last */
+};
+
+struct rpc_attempt {
+    unsigned n; /* made so far */
+    int64_t sent_ms;
+    struct endpoint *at;            /* while SENT */
+    struct http_transfer *transfer; /* while SENT */
+};
+
+struct rpc_entry {
+    enum rpc_owner owner;
+    enum rpc_entry_state state;
+    uint64_t id; /* JSON-RPC id; grows, so it is the order of submission too */
+    struct rpc_payload payload;
+    enum rpc_lane lane;
+    int64_t deadline_ms;
+    struct endpoint *only; /* NULL: any */
+    struct rpc_retry retry;
+    struct rpc_attempt attempt;
     struct rpc_answer answer; /* while retrying: the last fault */
 };
 
-struct endpoint {
-    struct rpc *node;
-    const struct conf_endpoint *conf;
-    unsigned in_flight, in_flight_max; /* the latter halves when told to slow down, then regrows */
-    unsigned good;                     /* answers since in_flight_max last changed */
-    unsigned failures;                 /* in a row: not reached, broken, garbled */
-    int64_t silent_ms; /* when the first request was sent that nothing has been heard since; 0 */
-    struct backoff down_wait, rate_wait, lie_wait;
-    enum breaker breaker;
-    int64_t not_before_ms; /* nothing is sent here until then */
+/* The owners' entry comes first: a pointer to the one is a pointer to the other. */
+struct rpc_caller {
+    struct rpc_entry entry;
+    int64_t submitted_ms;
+    uint64_t done_order;
+    struct endpoint *second;
+    struct rpc_hedge *hedge; /* while there is one */
+    bool hedged;             /* had one */
+    bool parked;             /* failed for good, and waits for what its hedge brings */
+};
+
+struct rpc_hedge {
+    struct rpc_entry entry;
+    struct rpc_caller *of;
+};
+
+/* A read of `suspect` seemed to be of another block than `header`: another endpoint is asked. */
+struct rpc_confirm {
+    struct rpc_entry entry;
+    struct endpoint *suspect;
+    struct anchor header;
+    const char *why;
+};
+
+struct endpoint_circuit {
+    enum breaker state;
+    int64_t not_before_ms; /* nothing is sent until then */
     int64_t judged_ms;     /* when that was last set: older requests' failures tell nothing new */
-    int64_t lied_ms;
-    enum fault pause; /* why, and in whose words */
-    char pause_text[256];
-    struct latency latency[FAULT_CALL + 1]; /* per kind of method: live requests alone */
-    struct head_seen head;
-    uint64_t lag;              /* blocks behind another endpoint; 0: none */
-    int64_t grew_ms, usual_ms; /* when the head last rose; how long a block usually takes */
-    struct pace pace;
-    enum capability pins_hash;
-    bool identified;
+    int64_t silent_ms; /* when the first request was sent that nothing has been heard since; 0 */
+    int64_t wrong_ms;  /* when it last answered from a wrong block */
+    unsigned failures; /* in a row: not reached, broken, garbled */
+    struct backoff down_wait, rate_wait, wrong_wait;
+    enum fault fault; /* why it is paused, and in whose words */
+    char text[256];
+};
+
+struct endpoint_identity {
+    bool known;     /* chain_id and genesis are as it last said */
+    bool confirmed; /* known since it was last away */
+    bool failed;    /* one of the two questions */
     uint64_t chain_id;
     hash32 genesis;
-    /* check.c */
-    bool sure;         /* identified since it was last away */
-    unsigned checking; /* own questions about its identity under way */
-    bool asking_head, check_failed;
-    uint64_t told_chain_id;
-    int64_t check_at_ms;
-    struct backoff check_wait;
+    int64_t ask_at_ms;
+    struct backoff wait;
+    struct rpc_entry chain_id_entry, genesis_entry;
+};
+
+struct endpoint_head {
+    struct rpc_head seen;
+    uint64_t lag;     /* blocks behind another endpoint; 0: none */
+    int64_t grew_ms;  /* when it last rose … */
+    int64_t usual_ms; /* … and how long a block usually takes */
+    struct rpc_entry entry;
+};
+
+struct endpoint_load {
+    unsigned in_flight, most; /* the latter halves when told to slow down, then regrows */
+    unsigned good;            /* answers since `most` last changed */
+    struct endpoint_pace pace;
+};
+
+struct endpoint {
+    struct rpc *rpc;
+    const struct conf_endpoint *conf;
+    struct endpoint_circuit circuit;
+    struct endpoint_identity identity;
+    struct endpoint_head head;
+    struct endpoint_load load;
+    struct latency latency[FAULT_CALL + 1]; /* per kind of method: live requests alone */
+    enum capability pins_hash;
     struct endpoint_counters counters;
+};
+
+struct rpc_chain {
+    bool identified;
+    bool expects_id, expects_genesis; /* as configured or stored */
+    uint64_t id;
+    hash32 genesis;
+};
+
+/* When the heads of the endpoints are compared. */
+struct rpc_heads {
+    int64_t wanted_ms; /* when a caller last asked for the head */
+    int64_t compared_ms, every_ms;
+};
+
+struct rpc_spending {
+    struct budget budget;
+    uint64_t units;    /* sent by this process, to all */
+    int64_t others_ms; /* when the other processes' were last looked at */
+    int64_t wake_ms;   /* when there are units for what waits for them; 0: nothing waits */
+    bool day_noticed[LANES];
 };
 
 struct rpc {
@@ -102,39 +178,42 @@ struct rpc {
     int64_t patience_ms; /* for requests without a deadline of their own */
     int stop_fd;         /* −1: none */
     bool stop_asked;
-    bool identified;
-    bool expects_id, expects_genesis; /* as configured or stored; chain_id and genesis hold them */
-    uint64_t chain_id;
-    hash32 genesis;
-    size_t n_endpoints, in_use, hedges;
-    uint64_t last_id, last_done;
-    int64_t wake_ms; /* when units will be there for what could not be sent; 0: nothing waits so */
-    int64_t live_ms; /* when a caller last asked for the head */
-    int64_t heads_ms, heads_every_ms; /* comparing heads: when last, how often */
-    uint64_t units;                   /* sent by this node, to all */
-    int64_t elsewhere_ms;
-    struct budget budget;
-    bool day_told[LANES];
+    struct rng rng;
+    struct rpc_chain chain;
+    struct rpc_heads heads;
+    struct rpc_spending spending;
     struct rpc_notice notices[NOTICES];
     size_t n_notices;
-    struct rng rng;
+    size_t n_endpoints;
     struct endpoint endpoints[ENDPOINTS_MAX];
-    struct request requests[SLOTS];
+    size_t in_use; /* callers */
+    uint64_t last_id, last_done;
+    struct rpc_caller callers[RPC_IN_FLIGHT_MAX];
+    struct rpc_hedge hedges[HEDGES_MAX];
+    struct rpc_confirm confirms[CONFIRMS_MAX];
+    struct rpc_entry *queue[QUEUE_MAX]; /* the entries of all of these */
 };
 
-/* ---- node.c ---------------------------------------------------------------------------------- */
-
-/* A free slot made a request of; NULL when there is none. method and params as in rpc_request. */
-struct request *request_new(struct rpc *n, const struct rpc_request *q, int64_t now);
-void request_finish(struct rpc *n, struct request *r, int64_t now);
-void request_fault(struct rpc *n, struct request *r, enum fault fault, const char *rule,
-                   const char *text, int64_t now);
-/* Takes r's transfer off the wire; r is QUEUED then. */
-void request_recall(struct rpc *n, struct request *r);
 /* Something a person wants to know once: the oldest unread is lost when nobody reads them. */
 void rpc_notify(struct rpc *n, const struct endpoint *e, const char *message, const char *why);
 
-/* ---- place.c: what goes where, and when ------------------------------------------------------ */
+/* ---- queue.c --------------------------------------------------------------------------------- */
+
+void rpc_queue_init(struct rpc *n);
+void rpc_queue_free(struct rpc *n);
+/* Queues a request in a free entry. method and params as in rpc_request. */
+void rpc_entry_open(struct rpc *n, struct rpc_entry *r, const struct rpc_request *q, int64_t now);
+void rpc_entry_finish(struct rpc *n, struct rpc_entry *r, int64_t now);
+void rpc_entry_fail(struct rpc *n, struct rpc_entry *r, enum fault fault, const char *rule,
+                    const char *text, int64_t now);
+/* Takes r's transfer off the wire; r is QUEUED then. */
+void rpc_entry_recall(struct rpc *n, struct rpc_entry *r);
+
+/* ---- rpc_verbs.c ----------------------------------------------------------------------------- */
+
+int rpc_wait_answer(struct rpc *n, struct rpc_answer *ret, struct err *err);
+
+/* ---- schedule.c: what goes where, and when --------------------------------------------------- */
 
 bool rpc_schedule_dispatch(struct rpc *n, int64_t now); /* true: something was sent */
 void rpc_schedule_expire(struct rpc *n, int64_t now);
@@ -142,28 +221,35 @@ void rpc_schedule_expire(struct rpc *n, int64_t now);
 int64_t rpc_schedule_next_change(const struct rpc *n, int64_t now);
 /* The best endpoint for r, or for anything (NULL), that may be asked now; not `not`. NULL if none.
  */
-struct endpoint *rpc_schedule_choose(struct rpc *n, const struct request *r,
+struct endpoint *rpc_schedule_choose(struct rpc *n, const struct rpc_entry *r,
                                      const struct endpoint * not, int64_t now);
 
-/* ---- check.c: the node's own questions ------------------------------------------------------- */
+/* ---- identity.c, heads.c: questions about the endpoints -------------------------------------- */
 
-/* The chain is known now: who is elsewhere is set aside, who was not there is asked when it comes.
- */
+/* Asks e itself; the entry is free. */
+void rpc_question_open(struct endpoint *e, struct rpc_entry *r, const char *method,
+                       const char *params, int64_t deadline_ms);
+/* The header in a good answer; false when there is none. */
+bool rpc_answer_header(const struct rpc_answer *a, struct header *ret);
+/* The chain is known now: an endpoint on another one is not used, one that did not answer is asked
+ * again. */
 void rpc_identity_begin(struct rpc *n, int64_t now);
 void rpc_identity_submit(struct rpc *n, int64_t now);
-void rpc_identity_on_reply(struct rpc *n, struct request *r, int64_t now);
+void rpc_identity_on_reply(struct rpc_entry *r, int64_t now);
+void rpc_confirm_on_reply(struct rpc_confirm *c);
+
+void rpc_heads_submit(struct rpc *n, int64_t now);
 /* Something looks late: the heads are compared soon. */
 void rpc_heads_compare_soon(struct rpc *n, int64_t now);
 /* A header that answers "the newest" came from e. */
-void head_told(struct rpc *n, struct endpoint *e, uint64_t number, uint64_t timestamp,
-               int64_t asked_ms, int64_t now);
+void rpc_heads_on_header(struct endpoint *e, const struct header *h, int64_t asked_ms, int64_t now);
 
 /* ---- hedge.c --------------------------------------------------------------------------------- */
 
 void rpc_hedge_submit(struct rpc *n, int64_t now);
-int64_t rpc_hedge_at(const struct rpc *n, const struct request *r); /* INT64_MAX: never */
-/* A hedge has ended, well or not: what that means for its twin. It is released. */
-void rpc_hedge_on_reply(struct rpc *n, struct request *hedge, int64_t now);
+int64_t rpc_hedge_at(const struct rpc *n, const struct rpc_entry *r); /* INT64_MAX: never */
+/* A hedge has ended, well or not: what that means for its caller. It is released afterwards. */
+void rpc_hedge_on_reply(struct rpc *n, struct rpc_hedge *h, int64_t now);
 
 /* ---- endpoint.c: health ---------------------------------------------------------------------- */
 
@@ -172,11 +258,10 @@ void endpoint_init(struct endpoint *e, struct rpc *n, const struct conf_endpoint
 void endpoint_tick(struct endpoint *e, int64_t now); /* a pause that is over ends */
 /* May it be asked what a caller wants to know? */
 bool endpoint_usable(const struct endpoint *e, int64_t now);
-bool endpoint_has_place(const struct endpoint *e);
 void endpoint_event(struct endpoint *e, enum health_event event, const char *why);
 /* What an attempt says about the endpoint. reached: it answered as a node at all. */
-void endpoint_on_result(struct endpoint *e, const struct fault_info *fault, bool reached,
-                        const char *text, int64_t sent_ms, int64_t now);
+void endpoint_on_result(struct endpoint *e, const struct rpc_answer *a, bool reached,
+                        int64_t sent_ms, int64_t now);
 /* It let a question wait so long that another was asked, and answered first. */
 void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now);
 size_t endpoint_number(const struct endpoint *e);
@@ -185,18 +270,19 @@ void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_
 
 /* ---- answer.c: what came back, in our terms -------------------------------------------------- */
 
-struct verdict {
+struct transport_result {
     bool reached;   /* the endpoint answered, whatever it said */
     bool refused;   /* the request was not even sent */
     bool permanent; /* the same again cannot help: a certificate, a redirect */
 };
 
-/* Fills fault, doc, result and text of a. */
-void answer_read(const struct request *r, const struct endpoint *e, const struct http_reply *reply,
-                 struct rpc_answer *a, struct verdict *ret);
-
+/* Fills fault, doc, result and text of r's answer. */
+void rpc_answer_read(struct rpc_entry *r, const struct endpoint *e, const struct http_reply *reply,
+                     struct transport_result *ret);
+/* Does the status say that the endpoint serves us nothing? Mostly a URL without its key. */
+bool rpc_answer_turned_away(const struct rpc_answer *a);
 /* An answer's fault as an error: the kind is about who spoke (an endpoint that says no has been
  * reached), or that nobody on our chain is left. Always −1. */
-int answer_err(const char *what, const struct rpc_answer *a, struct err *err);
+int rpc_answer_err(const char *what, const struct rpc_answer *a, struct err *err);
 
 #endif

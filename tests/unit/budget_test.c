@@ -83,7 +83,7 @@ static void live_goes_before_catching_up_before_the_sweep(void **state)
 
 /* ---- pace ------------------------------------------------------------------------------------ */
 
-static void send(struct pace *p, unsigned n, uint64_t units, int64_t now)
+static void send(struct endpoint_pace *p, unsigned n, uint64_t units, int64_t now)
 {
     for (unsigned i = 0; i < n; i++)
         pace_took(p, units, now);
@@ -91,7 +91,7 @@ static void send(struct pace *p, unsigned n, uint64_t units, int64_t now)
 
 static void refused_halves_and_grows_back(void **state)
 {
-    struct pace p = {0};
+    struct endpoint_pace p = {0};
     (void)state;
     send(&p, 40, 26, 10000);
     assert_int_equal(bucket_wait(&p.bucket, RPC_SWEEP, 10000), 0);
@@ -101,28 +101,28 @@ static void refused_halves_and_grows_back(void **state)
     assert_int_equal(p.bucket.per_second, 40 * 26 / 4);
     /* Content for a second: a little more; twice in the same second is once. */
     uint64_t before = p.bucket.per_second;
-    pace_content(&p, 11700);
+    pace_on_success(&p, 11700);
     uint64_t after = p.bucket.per_second;
     assert_in_range(after, before + 1, before + before / 10 + 26);
-    pace_content(&p, 11701);
+    pace_on_success(&p, 11701);
     assert_int_equal(p.bucket.per_second, after);
     /* In the end the limit is forgotten: it was a guess. */
     int64_t now = 11700;
     for (int i = 0; i < 1000 && p.bucket.per_second; i++)
-        pace_content(&p, now += 1000);
+        pace_on_success(&p, now += 1000);
     assert_int_equal(p.bucket.per_second, 0);
     assert_true(now - 10600 >= 60000);
 }
 
 static void it_never_stops_altogether(void **state)
 {
-    struct pace p = {0};
+    struct endpoint_pace p = {0};
     (void)state;
     send(&p, 1, 255, 0);
     for (int i = 0; i < 50; i++)
         pace_refused(&p, 0, i);
     assert_true(p.bucket.per_second >= 255);
-    struct pace idle = {0};
+    struct endpoint_pace idle = {0};
     pace_refused(&idle, 0, 0);
     assert_true(idle.bucket.per_second >= 1);
 }
@@ -130,7 +130,7 @@ static void it_never_stops_altogether(void **state)
 /* "50/second request limit reached": fifty requests, whatever they cost. */
 static void a_named_rate_is_taken(void **state)
 {
-    struct pace p = {0};
+    struct endpoint_pace p = {0};
     (void)state;
     send(&p, 400, 20, 0);
     pace_refused(&p, 50, 100);
@@ -208,9 +208,9 @@ static void what_others_send_counts(void **state)
     bool day;
     (void)state;
     budget_init(&b, 100, 0, 0, 0);
-    budget_elsewhere(&b, 5000, 0); /* before we came */
+    budget_others(&b, 5000, 0); /* before we came */
     assert_int_equal(wait_of(&b, RPC_SWEEP, 0, &day), 0);
-    budget_elsewhere(&b, 5060, 0);
+    budget_others(&b, 5060, 0);
     assert_true(wait_of(&b, RPC_SWEEP, 0, &day) > 0);
     assert_int_equal(wait_of(&b, RPC_LIVE, 0, &day), 0);
     assert_false(day);

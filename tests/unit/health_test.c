@@ -23,8 +23,8 @@ static void an_absence_and_a_return(void **state)
     assert_int_equal(after(BREAKER_HALF_OPEN, HEALTH_FAILED), BREAKER_OPEN);
     assert_int_equal(after(BREAKER_HALF_OPEN, HEALTH_GOOD), BREAKER_CLOSED);
     /* Told to slow down, it is asked again as soon as it allows. */
-    assert_int_equal(after(BREAKER_CLOSED, HEALTH_TOLD), BREAKER_RESTING);
-    assert_int_equal(after(BREAKER_RESTING, HEALTH_WAITED), BREAKER_CLOSED);
+    assert_int_equal(after(BREAKER_CLOSED, HEALTH_THROTTLED), BREAKER_THROTTLED);
+    assert_int_equal(after(BREAKER_THROTTLED, HEALTH_WAITED), BREAKER_CLOSED);
 }
 
 static void every_way_out_of_every_state(void **state)
@@ -36,11 +36,11 @@ static void every_way_out_of_every_state(void **state)
             enum breaker next = breaker_next((enum breaker)b, (enum health_event)e, &why);
             assert_true((next == (enum breaker)b) == (why == NULL)); /* a change has its words */
             /* Only one thing brings back who is on another chain, and it always leads there. */
-            if (b == BREAKER_ASIDE && e != HEALTH_OURS)
-                assert_int_equal(next, BREAKER_ASIDE);
-            if (e == HEALTH_FOREIGN)
-                assert_int_equal(next, BREAKER_ASIDE);
-            if (e == HEALTH_LIED && b != BREAKER_ASIDE)
+            if (b == BREAKER_WRONG_CHAIN && e != HEALTH_RIGHT_CHAIN)
+                assert_int_equal(next, BREAKER_WRONG_CHAIN);
+            if (e == HEALTH_WRONG_CHAIN)
+                assert_int_equal(next, BREAKER_WRONG_CHAIN);
+            if (e == HEALTH_WRONG_BLOCK && b != BREAKER_WRONG_CHAIN)
                 assert_int_equal(next, BREAKER_OPEN);
         }
     }
@@ -67,7 +67,7 @@ static void the_slow_twentieth(void **state)
 
 static uint64_t lag(uint64_t number, uint64_t timestamp, uint64_t other, uint64_t others_time)
 {
-    struct head_seen mine = {true, number, timestamp, 0, 0}, o = {true, other, others_time, 0, 0};
+    struct rpc_head mine = {true, number, timestamp, 0, 0}, o = {true, other, others_time, 0, 0};
     return head_lag(&mine, &o);
 }
 
@@ -83,7 +83,7 @@ static void lag_takes_blocks_and_seconds(void **state)
 /* Who is asked later has later news. */
 static void only_like_is_compared(void **state)
 {
-    struct head_seen mine = {true, 95, 940, 5050, 5060}, other = {true, 100, 1000, 5050, 5090};
+    struct rpc_head mine = {true, 95, 940, 5050, 5060}, other = {true, 100, 1000, 5050, 5090};
     (void)state;
     assert_true(head_comparable(&mine, &other, 60000));
     other.asked_ms = 5051;

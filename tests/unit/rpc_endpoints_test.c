@@ -73,11 +73,11 @@ static void one_that_is_always_beaten_is_left_alone(void **state) /* 19 */
 {
     struct setup *s = *state;
     provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':60}}");
-    for (int i = 0; i < 12 && first(s)->breaker != BREAKER_OPEN; i++) {
+    for (int i = 0; i < 12 && first(s)->circuit.state != BREAKER_OPEN; i++) {
         struct rpc_answer a = ask(s, "eth_chainId", "[]", 8000);
         assert_result(&a, "0x1");
     }
-    assert_int_equal(first(s)->breaker, BREAKER_OPEN);
+    assert_int_equal(first(s)->circuit.state, BREAKER_OPEN);
     struct rpc_answer a = ASK(s, "eth_chainId");
     assert_true(a.took_ms < 1000);
     assert_result(&a, "0x1");
@@ -131,7 +131,7 @@ static void the_wrong_one_is_set_aside(void **state) /* 31 */
     rpc_expect(s->node, &id, NULL);
     OK(rpc_identify(s->node, &id, &genesis, &err));
     assert_int_equal(id, 1);
-    assert_int_equal(first(s)->breaker, BREAKER_ASIDE);
+    assert_int_equal(first(s)->circuit.state, BREAKER_WRONG_CHAIN);
     assert_notice(s, "set aside", "is on chain 5, not 1");
     struct rpc_answer a = ASK(s, "eth_blockNumber");
     assert_ptr_equal(a.endpoint, second(s));
@@ -178,21 +178,21 @@ static void an_accusation_is_looked_into(void **state)
     /* We are wrong ourselves: nothing comes of it. */
     struct anchor wrong = h.at;
     wrong.hash.b[0] ^= 1;
-    endpoint_accuse(first(s), &wrong, "answered from another block than asked");
+    endpoint_confirm_header(first(s), &wrong, "answered from another block than asked");
     for (int i = 0; i < 5; i++) {
         struct rpc_answer a = ASK(s, "eth_chainId");
         assert_result(&a, "0x1");
     }
-    assert_int_equal(first(s)->breaker, BREAKER_CLOSED);
+    assert_int_equal(first(s)->circuit.state, BREAKER_CLOSED);
     assert_int_equal(endpoint_counters(first(s))->blamed, 0);
-    endpoint_accuse(first(s), &h.at, "answered from another block than asked");
+    endpoint_confirm_header(first(s), &h.at, "answered from another block than asked");
     for (int i = 0; i < 50 && endpoint_counters(first(s))->blamed == 0; i++) {
         struct rpc_answer a = ASK(s, "eth_chainId");
         assert_result(&a, "0x1");
     }
-    assert_int_equal(first(s)->breaker, BREAKER_OPEN);
+    assert_int_equal(first(s)->circuit.state, BREAKER_OPEN);
     assert_ptr_equal(rpc_best(s->node), second(s));
-    assert_notice(s, "left alone", "answered from another block than asked");
+    assert_notice(s, "circuit opened", "answered from another block than asked");
 }
 
 static void alone_it_is_blamed_at_once_and_still_asked(void **state)
@@ -200,7 +200,7 @@ static void alone_it_is_blamed_at_once_and_still_asked(void **state)
     struct setup *s = *state;
     struct header h;
     header_of(s, 50, &h);
-    endpoint_accuse(first(s), &h.at, "answered from another block than asked");
+    endpoint_confirm_header(first(s), &h.at, "answered from another block than asked");
     assert_int_equal(endpoint_counters(first(s))->blamed, 1);
     struct rpc_answer a = ASK(s, "eth_chainId");
     assert_true(a.took_ms < 1000);
@@ -268,7 +268,7 @@ static void a_named_rate_is_kept_to(void **state) /* 2 */
         assert_int_equal(rpc_next(s->node, 20000, &a, &err), 1);
         assert_result(&a, "0x1");
     }
-    uint64_t pace = first(s)->pace.bucket.per_second;
+    uint64_t pace = first(s)->load.pace.bucket.per_second;
     assert_true(pace > 0 && pace <= 30);
     assert_true(clock_ms() - start >= 700);
 }

@@ -136,12 +136,12 @@ static void error_under_http_500(void **state) /* 5 */
     assert_int_equal(a.status, 500);
 }
 
-static void behind_goes_straight_when_told(void **state) /* 5 */
+static void behind_is_not_retried_when_told(void **state) /* 5 */
 {
     provider_rules("{'fault':'error-500'}");
     struct rpc_answer a =
         ask_with(*state, (struct rpc_request){.method = "eth_chainId",
-                                              .straight = RPC_STRAIGHT(FAULT_BEHIND)});
+                                              .no_retry = RPC_NO_RETRY(FAULT_BEHIND)});
     assert_fault(&a, FAULT_BEHIND);
     assert_int_equal(provider_requests(), 1);
 }
@@ -177,11 +177,12 @@ static void faults_of_the_question(void **state) /* 6 */
     }
 }
 
-static void once_is_once(void **state) /* 4 */
+static void no_retry_is_once(void **state) /* 4 */
 {
     provider_rules("{'fault':'http-503','times':1}");
     struct rpc_answer a =
-        ask_with(*state, (struct rpc_request){.method = "eth_chainId", .once = true});
+        ask_with(*state, (struct rpc_request){.method = "eth_chainId",
+                                              .no_retry = RPC_NO_RETRY(FAULT_DOWN)});
     assert_fault(&a, FAULT_DOWN);
     assert_int_equal(provider_requests(), 1);
 }
@@ -412,10 +413,8 @@ static void nobody_listens(void **state)
     struct err err = {0};
     snprintf(url, sizeof url, "http://127.0.0.1:%d/v2/" KEY, closed_port());
     reopen(s, list, 1);
-    struct rpc_answer a =
-        ask_with(s, (struct rpc_request){.method = "eth_chainId",
-                                         .once = true, /* a refused connection is no attempt */
-                                         .deadline_ms = clock_ms() + 1200});
+    struct rpc_answer a = ask_with(
+        s, (struct rpc_request){.method = "eth_chainId", .deadline_ms = clock_ms() + 1200});
     assert_fault(&a, FAULT_DOWN);
     assert_null(a.endpoint);
     assert_true(endpoint_counters(rpc_endpoint(s->node, 0))->requests >= 3);
@@ -508,9 +507,9 @@ int main(void)
         TEST(unavailable_is_asked_again),
         TEST(unavailable_until_the_deadline),
         TEST(error_under_http_500),
-        TEST(behind_goes_straight_when_told),
+        TEST(behind_is_not_retried_when_told),
         TEST(faults_of_the_question),
-        TEST(once_is_once),
+        TEST(no_retry_is_once),
         TEST(unknown_words_are_tried_three_times),
         TEST(keys_are_masked_in_the_nodes_words),
         TEST(redirect_is_an_error),

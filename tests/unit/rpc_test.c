@@ -163,13 +163,12 @@ static uint64_t word_number(const uint8_t *word, size_t len)
 static uint64_t view_number(struct setup *s, const struct anchor *at)
 {
     struct err err = {0};
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-    struct fault_info fault;
     uint8_t data[4] = {0x70, 0xa0, 0x82, 0x31};
-    OK(rpc_view(s->node, &(address){{1}}, data, sizeof data, at, &bytes, &len, &fault, &err));
-    uint64_t v = word_number(bytes, len);
-    mem_free(bytes);
+    struct rpc_view view = {.to = &(address){{1}}, .data = data, .data_len = sizeof data, .at = at};
+    struct rpc_view_answer a;
+    OK(rpc_view(s->node, &view, &a, &err));
+    uint64_t v = word_number(a.data, a.len);
+    mem_free(a.data);
     return v;
 }
 
@@ -201,26 +200,22 @@ static void views_that_fail(void **state)
 {
     struct setup *s = *state;
     struct err err = {0};
-    uint8_t *bytes = NULL;
-    size_t len = 77;
-    struct fault_info fault;
-    address to = {{1}};
-    OK(rpc_view(s->node, &to, NULL, 0, NULL, &bytes, &len, &fault, &err)); /* "0x" */
-    assert_int_equal(len, 0);
-    mem_free(bytes);
-    bytes = NULL;
-    len = 77;
+    struct rpc_view view = {.to = &(address){{1}}};
+    struct rpc_view_answer a;
+    OK(rpc_view(s->node, &view, &a, &err)); /* "0x" */
+    assert_int_equal(a.len, 0);
+    mem_free(a.data);
     provider_rules("{'fault':'error','args':{'text':'execution reverted: no'}}");
-    assert_int_equal(rpc_view(s->node, &to, NULL, 0, NULL, &bytes, &len, &fault, &err), -1);
-    assert_int_equal(fault.fault, FAULT_REVERT);
+    assert_int_equal(rpc_view(s->node, &view, &a, &err), -1);
+    assert_int_equal(a.fault.fault, FAULT_REVERT);
     assert_int_equal(err.kind, ERR_FAILED);
     provider_rules("{'fault':'null-result'}");
-    assert_int_equal(rpc_view(s->node, &to, NULL, 0, NULL, &bytes, &len, &fault, &err), -1);
-    assert_int_equal(fault.fault, FAULT_BEHIND);
+    assert_int_equal(rpc_view(s->node, &view, &a, &err), -1);
+    assert_int_equal(a.fault.fault, FAULT_BEHIND);
     provider_rules("{'fault':'result','args':{'result':'0xabc'}}");
-    assert_int_equal(rpc_view(s->node, &to, NULL, 0, NULL, &bytes, &len, &fault, &err), -1);
-    assert_int_equal(fault.fault, FAULT_GARBLED);
-    assert_true(bytes == NULL && len == 77);
+    assert_int_equal(rpc_view(s->node, &view, &a, &err), -1);
+    assert_int_equal(a.fault.fault, FAULT_GARBLED);
+    assert_true(a.data == NULL && a.len == 0);
 }
 
 /* ---- the probe ------------------------------------------------------------------------------- */

@@ -32,16 +32,16 @@ static int snapshot_check_state(const struct snapshot *s, struct err *err)
 {
     static const address nobody;
     const struct conf_term *term = &s->b->shape.terms[0];
-    uint8_t call[ABI_VIEW_CALL], *reply = NULL;
-    size_t n;
-    struct fault_info fault;
+    uint8_t call[ABI_VIEW_CALL];
+    struct rpc_view view = {
+        .to = &term->contract, .data = call, .data_len = sizeof call, .at = &s->at};
+    struct rpc_view_answer a;
     abi_encode_view(term->view.selector, &nobody, call);
-    int rc =
-        rpc_view(s->t->node, &term->contract, call, sizeof call, &s->at, &reply, &n, &fault, err);
-    mem_free(reply);
-    if (rc == 0 || fault.fault == FAULT_REVERT)
+    int rc = rpc_view(s->t->node, &view, &a, err);
+    mem_free(a.data);
+    if (rc == 0 || a.fault.fault == FAULT_REVERT)
         return 0;
-    if (fault.fault == FAULT_PRUNED)
+    if (a.fault.fault == FAULT_PRUNED)
         err_hint(err, "the node has thrown the state of old blocks away; an archive node has it");
     return -1;
 }

@@ -99,22 +99,20 @@ static bool fanout_add_address(void *ctx, const address *a)
     return true;
 }
 
-/* The list at the event's block, else at `at`. *ret is NULL when the view itself fails. */
+/* The list at the event's block, else at `at`. ret->data is NULL when the view itself fails. */
 static int fanout_ask_list(struct tracker *t, const struct fanout_ask *ask, const struct anchor *at,
-                           uint8_t **ret, size_t *ret_len, struct err *err)
+                           struct rpc_view_answer *ret, struct err *err)
 {
     uint8_t call[ABI_VIEW_CALL];
     struct anchor then = {.number = ask->block, .hash = ask->block_hash};
-    struct fault_info fault;
+    struct rpc_view view = {
+        .to = &ask->contract, .data = call, .data_len = sizeof call, .at = &then, .now = true};
     abi_encode_view(ask->selector, &ask->argument, call);
-    *ret = NULL;
-    if (rpc_view_now(t->node, &ask->contract, call, sizeof call, &then, ret, ret_len, &fault,
-                     err) == 0)
-        return 0;
-    if (fault.fault == FAULT_PRUNED && rpc_view_now(t->node, &ask->contract, call, sizeof call, at,
-                                                    ret, ret_len, &fault, err) == 0)
-        return 0;
-    if (fault_says(fault.fault, FAULT_SAYS_VIEW_REFUSED | FAULT_SAYS_VIEW_NO_GAS))
+    int rc = rpc_view(t->node, &view, ret, err);
+    view.at = at;
+    if (rc < 0 && ret->fault.fault == FAULT_PRUNED)
+        rc = rpc_view(t->node, &view, ret, err);
+    if (rc == 0 || fault_says(ret->fault.fault, FAULT_SAYS_VIEW_REFUSED | FAULT_SAYS_VIEW_NO_GAS))
         return 0;
     return err_wrap(err, "wallets of an event in block %" PRIu64, ask->block);
 }
@@ -127,16 +125,15 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
     fanout_sort_unique(f);
     for (size_t i = 0; i < f->n; i++) {
         const struct fanout_ask *ask = &f->list[i];
-        uint8_t *reply;
-        size_t len;
-        if (fanout_ask_list(t, ask, at, &reply, &len, err) < 0)
+        struct rpc_view_answer a;
+        if (fanout_ask_list(t, ask, at, &a, err) < 0)
             return -1;
         struct marking m = {dirty,
                             {.has_event = true, .event_block = ask->block, .insert = insert}};
-        if (!reply ||
-            !abi_decode_addresses(reply, len, FANOUT_ADDRESSES_MOST, fanout_add_address, &m))
+        if (!a.data ||
+            !abi_decode_addresses(a.data, a.len, FANOUT_ADDRESSES_MOST, fanout_add_address, &m))
             ++*ret_unanswered;
-        mem_free(reply);
+        mem_free(a.data);
     }
     return 0;
 }

@@ -81,16 +81,15 @@ static int supply_read_total(const struct audit *a, const struct conf_term *term
                              struct err *err)
 {
     static const uint8_t total_supply[4] = {0x18, 0x16, 0x0d, 0xdd};
-    struct fault_info fault;
-    uint8_t *reply = NULL;
-    size_t len = 0;
-    int rc = rpc_view(a->t->node, &term->contract, total_supply, sizeof total_supply, at, &reply,
-                      &len, &fault, err);
-    *ret_answered = rc == 0 && len == 32;
+    struct rpc_view view = {
+        .to = &term->contract, .data = total_supply, .data_len = sizeof total_supply, .at = at};
+    struct rpc_view_answer answer;
+    int rc = rpc_view(a->t->node, &view, &answer, err);
+    *ret_answered = rc == 0 && answer.len == 32;
     if (*ret_answered)
-        u256_from_be32(ret, reply);
-    mem_free(reply);
-    return rc < 0 && !fault_says(fault.fault, FAULT_SAYS_VIEW_REFUSED) ? -1 : 0;
+        u256_from_be32(ret, answer.data);
+    mem_free(answer.data);
+    return rc < 0 && !fault_says(answer.fault.fault, FAULT_SAYS_VIEW_REFUSED) ? -1 : 0;
 }
 
 static void supply_compare(struct audit_report *ret, bool overflow)
