@@ -184,6 +184,10 @@ def test_status_and_metrics_say_the_same(chain, store, trueup, filled):
     metrics = filled.metrics()
     assert metrics["trueup_head_block"] == metrics["trueup_synced_block"] == head
     assert metrics[f'trueup_rows{{balance="{BALANCE}"}}'] == len(rows)
+    labels = f'{{balance="{BALANCE}"}}'
+    for new, old in (("synced_block", "covered_block"), ("finalized_block", "settled_block"),
+                     (f"unanchored_rows{labels}", f"unproven_rows{labels}")):
+        assert metrics[f"trueup_{new}"] == metrics[f"trueup_{old}"], "the name of the last edition"
     assert metrics[f'trueup_checkpoint_block{{balance="{BALANCE}"}}'] == store.checkpoint(CHECKPOINT)
     assert metrics['trueup_endpoint_up{endpoint="local"}'] == 1
     assert metrics['trueup_rpc_requests_total{endpoint="local",method="eth_call",outcome="ok"}'] > 0
