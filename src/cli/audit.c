@@ -29,7 +29,7 @@ const struct cli_option audit_options[] = {
 static const double one_sided = 0.05, two_sided = 0.025;
 
 /* Two digits that matter: "0.3 %", "0.062 %", "12 %". */
-static const char *percent(double share, char out[32])
+static const char *audit_percent_text(double share, char out[32])
 {
     double p = share * 100, size = p > 0 ? floor(log10(p)) : 0;
     snprintf(out, 32, "%.*f %%", size >= 1 ? 0 : (int)(1 - size), p);
@@ -55,13 +55,15 @@ static void print_rate(const struct audit *a, const struct audit_report *r)
                r->compared, r->at.number);
     else if (r->drifted == 0)
         printf("%s: 0 of %" PRIu64 " wrong at block %" PRIu64 ": at most %s of rows, 95 %%\n", name,
-               r->compared, r->at.number, percent(interval_upper(0, r->compared, one_sided), high));
+               r->compared, r->at.number,
+               audit_percent_text(interval_upper(0, r->compared, one_sided), high));
     else
         printf("%s: %" PRIu64 " of %" PRIu64 " wrong at block %" PRIu64
                ": %s, between %s and %s of rows, 95 %%\n",
-               name, r->drifted, r->compared, r->at.number, percent((double)r->drifted / n, share),
-               percent(interval_lower(r->drifted, r->compared, two_sided), low),
-               percent(interval_upper(r->drifted, r->compared, two_sided), high));
+               name, r->drifted, r->compared, r->at.number,
+               audit_percent_text((double)r->drifted / n, share),
+               audit_percent_text(interval_lower(r->drifted, r->compared, two_sided), low),
+               audit_percent_text(interval_upper(r->drifted, r->compared, two_sided), high));
 }
 
 static void print_left_out(const struct audit_report *r)
@@ -224,7 +226,7 @@ static void print_json(const struct audit *a, const struct audit_report *r, int6
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void show(void *ctx, uint64_t done, uint64_t total, uint64_t requests)
+static void audit_show_progress(void *ctx, uint64_t done, uint64_t total, uint64_t requests)
 {
     progress_show(ctx, done, total, requests);
 }
@@ -237,7 +239,7 @@ static int audit_balance(const struct cli *cli, struct audit *a, bool *drifted, 
     int64_t started = clock_ms();
     snprintf(what, sizeof what, "audit %s", a->b->conf->name);
     progress_start(&progress, what);
-    a->progress = show;
+    a->progress = audit_show_progress;
     a->ctx = &progress;
     int rc = audit_run(a, &report, err);
     progress_end(&progress);

@@ -20,7 +20,7 @@ const struct cli_option backfill_options[] = {
 
 /* "18,000,000" */
 enum { GROUPED_TEXT = 32 };
-static const char *grouped(uint64_t v, char out[GROUPED_TEXT])
+static const char *backfill_group_digits(uint64_t v, char out[GROUPED_TEXT])
 {
     char digits[24];
     int n = snprintf(digits, sizeof digits, "%" PRIu64, v), at = 0;
@@ -41,23 +41,24 @@ static void print_forecast(const struct backfill *f, const struct backfill_forec
         fprintf(stderr,
                 "%s: holders from blocks %s to %s are found; about %s requests to read up to "
                 "%s wallets\n",
-                name, grouped(p->from, n[0]), grouped(p->to, n[1]), grouped(p->requests, n[2]),
-                grouped(p->wallets, n[3]));
+                name, backfill_group_digits(p->from, n[0]), backfill_group_digits(p->to, n[1]),
+                backfill_group_digits(p->requests, n[2]), backfill_group_digits(p->wallets, n[3]));
     else
         fprintf(stderr, "%s: %s blocks %s to %s: about %s requests, %s units", name,
-                p->next > p->from ? "going on:" : "events of", grouped(p->next, n[0]),
-                grouped(p->to, n[1]), grouped(p->requests, n[2]), grouped(p->units, n[3]));
+                p->next > p->from ? "going on:" : "events of", backfill_group_digits(p->next, n[0]),
+                backfill_group_digits(p->to, n[1]), backfill_group_digits(p->requests, n[2]),
+                backfill_group_digits(p->units, n[3]));
     if (p->sampled) {
         duration_text(took, p->ms);
-        fprintf(stderr, ", %s for about %s logs and up to %s wallets", took, grouped(p->logs, n[4]),
-                grouped(p->wallets, n[5]));
+        fprintf(stderr, ", %s for about %s logs and up to %s wallets", took,
+                backfill_group_digits(p->logs, n[4]), backfill_group_digits(p->wallets, n[5]));
     }
     if (p->next <= p->to)
         fputc('\n', stderr);
 }
 
 /* A person is asked; a script has to have said so. */
-static int confirm(const struct cli *cli, struct err *err)
+static int backfill_confirm_cost(const struct cli *cli, struct err *err)
 {
     char answer[16] = "";
     if (cli_has(cli, "yes"))
@@ -82,7 +83,7 @@ struct shown {
     bool reads;
 };
 
-static void looked(void *ctx, const struct history_progress *p)
+static void backfill_show_progress(void *ctx, const struct history_progress *p)
 {
     struct shown *s = ctx;
     const struct history_scan *h = &s->f->history;
@@ -134,8 +135,8 @@ static void hint_resume(const struct backfill *f, struct err *err)
         err_hint(err, "run it again: all events were looked at, it goes on reading");
 }
 
-static int fill(struct cli *cli, struct tracker *t, struct tracked *b, struct lease *lease,
-                struct err *err)
+static int backfill_fill_table(struct cli *cli, struct tracker *t, struct tracked *b,
+                               struct lease *lease, struct err *err)
 {
     struct shown s = {0};
     struct backfill_forecast forecast;
@@ -145,14 +146,14 @@ static int fill(struct cli *cli, struct tracker *t, struct tracked *b, struct le
                          .lease = lease,
                          .has_from = cli_has(cli, "from"),
                          .has_to = cli_has(cli, "to"),
-                         .looked = looked,
+                         .looked = backfill_show_progress,
                          .read = read_some,
                          .ctx = &s};
     if (cli_number(cli, "from", &f.from, err) < 0 || cli_number(cli, "to", &f.to, err) < 0 ||
         backfill_plan(&f, &forecast, err) < 0)
         return -1;
     print_forecast(&f, &forecast);
-    if (confirm(cli, err) < 0)
+    if (backfill_confirm_cost(cli, err) < 0)
         return -1;
     s.f = &f;
     s.first = forecast.next;
@@ -201,7 +202,7 @@ int command_backfill(struct cli *cli)
     if (rc == 0)
         rc = lease_take(&lease, &t, "backfill", &err);
     for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = fill(cli, &t, &t.balances[i], &lease, &err);
+        rc = backfill_fill_table(cli, &t, &t.balances[i], &lease, &err);
     if (begun)
         learned_save(&t, &learned, true, &ignored);
     lease_release(&lease);

@@ -205,7 +205,7 @@ static int parse_options(struct cli *cli, int argc, char **argv)
     return 0;
 }
 
-static int run(struct cli *cli, int argc, char **argv)
+static int cli_run_command(struct cli *cli, int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return command_help(cli);
@@ -234,7 +234,7 @@ int cli_main(int argc, char **argv)
 {
     struct cli cli = {0};
     net_memory_init();
-    int status = run(&cli, argc, argv);
+    int status = cli_run_command(&cli, argc, argv);
     for (size_t i = 0; i < cli.n_flags; i++) {
         mem_free((char *)(uintptr_t)cli.flags[i].value);
         mem_free((char *)(uintptr_t)cli.flags[i].flag);

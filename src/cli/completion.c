@@ -45,7 +45,8 @@ static bool takes_file(const struct cli_option *o)
 }
 
 /* With a backslash before each of `special`, and quotes closed around a quote where that is how. */
-static void escaped(const char *s, const char *special, const char *quote, struct buf *out)
+static void completion_escape_text(const char *s, const char *special, const char *quote,
+                                   struct buf *out)
 {
     for (; *s; s++) {
         if (*s == '\'') {
@@ -105,7 +106,7 @@ static void bash_after(struct buf *out)
     buf_free(&others);
 }
 
-static void bash(struct buf *out)
+static void completion_write_bash(struct buf *out)
 {
     buf_adds(out,
              "# bash completion for trueup, made from its own table of commands.\n"
@@ -137,7 +138,7 @@ static void zsh_options(const struct cli_option *o, struct buf *out)
 {
     for (; o->name; o++) {
         buf_addf(out, "            '--%s[", o->name);
-        escaped(o->help, "[]:\\", "'\\''", out);
+        completion_escape_text(o->help, "[]:\\", "'\\''", out);
         buf_addc(out, ']');
         if (words_of(o))
             buf_addf(out, ":%s:(%s)", o->value, words_of(o));
@@ -147,7 +148,7 @@ static void zsh_options(const struct cli_option *o, struct buf *out)
     }
 }
 
-static void zsh(struct buf *out)
+static void completion_write_zsh(struct buf *out)
 {
     buf_adds(out, "#compdef trueup\n"
                   "# zsh completion for trueup, made from its own table of commands.\n"
@@ -157,7 +158,7 @@ static void zsh(struct buf *out)
                   "        commands=(\n");
     for (const struct command *c = NULL; (c = next_shown(c));) {
         buf_addf(out, "            '%s:", c->name);
-        escaped(c->summary, ":\\", "'\\''", out);
+        completion_escape_text(c->summary, ":\\", "'\\''", out);
         buf_adds(out, "'\n");
     }
     buf_adds(out, "        )\n"
@@ -197,12 +198,12 @@ static void fish_options(const char *command, const struct cli_option *o, struct
         else if (o->value)
             buf_adds(out, takes_file(o) ? " -r -F" : " -x");
         buf_adds(out, " -d '");
-        escaped(o->help, "\\", "\\'", out);
+        completion_escape_text(o->help, "\\", "\\'", out);
         buf_adds(out, "'\n");
     }
 }
 
-static void fish(struct buf *out)
+static void completion_write_fish(struct buf *out)
 {
     buf_adds(out, "# fish completion for trueup, made from its own table of commands.\n"
                   "complete -c trueup -f\n"
@@ -210,7 +211,7 @@ static void fish(struct buf *out)
     fish_options(NULL, cli_common, out);
     for (const struct command *c = NULL; (c = next_shown(c));) {
         buf_addf(out, "complete -c trueup -n __fish_use_subcommand -a %s -d '", c->name);
-        escaped(c->summary, "\\", "\\'", out);
+        completion_escape_text(c->summary, "\\", "\\'", out);
         buf_adds(out, "'\n");
         if (has_choices(c)) {
             buf_addf(out, "complete -c trueup -n '__fish_seen_subcommand_from %s' -a '", c->name);
@@ -221,12 +222,14 @@ static void fish(struct buf *out)
     }
 }
 
-bool completion(const char *shell, struct buf *out)
+bool completion_write_shell(const char *shell, struct buf *out)
 {
     static const struct {
         const char *name;
         void (*write)(struct buf *out);
-    } shells[] = {{"bash", bash}, {"zsh", zsh}, {"fish", fish}};
+    } shells[] = {{"bash", completion_write_bash},
+                  {"zsh", completion_write_zsh},
+                  {"fish", completion_write_fish}};
     for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
         if (strcmp(shells[i].name, shell) == 0) {
             shells[i].write(out);

@@ -20,7 +20,7 @@ const struct cli_option config_options[] = {
 };
 
 /* To standard output, or -1 with the error. */
-static int print(const struct buf *text, struct err *err)
+static int config_print_text(const struct buf *text, struct err *err)
 {
     if (fwrite(buf_str(text), 1, text->len, stdout) == text->len && fflush(stdout) == 0)
         return 0;
@@ -34,7 +34,7 @@ static int config_check(struct cli *cli, struct err *err)
         return 2;
     struct buf out = BUF_INIT(TEXT_MAX);
     buf_addf(&out, "%s: ok\n", conf_file(conf) ? conf_file(conf) : "no file");
-    int rc = print(&out, err);
+    int rc = config_print_text(&out, err);
     buf_free(&out);
     conf_free(conf);
     return rc;
@@ -47,7 +47,7 @@ static int config_show(struct cli *cli, struct err *err)
         return 2;
     struct buf out = BUF_INIT(TEXT_MAX);
     conf_write(conf, CONF_FOR_USER, &out);
-    int rc = print(&out, err);
+    int rc = config_print_text(&out, err);
     buf_free(&out);
     conf_free(conf);
     return rc;
@@ -89,7 +89,7 @@ static int config_init(struct cli *cli, struct err *err)
                      (cli->n_args == 2 && strcmp(cli->args[1], "-") == 0);
     struct buf text = BUF_INIT(TEXT_MAX);
     conf_write_starter(&text);
-    int rc = to_stdout ? print(&text, err) : write_new(name, &text, err);
+    int rc = to_stdout ? config_print_text(&text, err) : write_new(name, &text, err);
     buf_free(&text);
     if (rc == 0 && !to_stdout)
         printf("%s written: fill it in, then `trueup config check`\n", name);

@@ -15,7 +15,7 @@ enum { WS_MS = 3000, LAG_BLOCKS = 5, QUESTIONS = 3 };
 
 /* ---- meeting it ------------------------------------------------------------------------------ */
 
-static void identify(struct patient *p)
+static void doctor_identify_endpoint(struct patient *p)
 {
     uint64_t id = 0;
     bool found = false;
@@ -43,7 +43,7 @@ void doctor_meet(const struct conf *conf, size_t i, struct patient *p)
     reads_stop_when(p->t.reads, stop_asked);
     rpc_stop_on(p->t.node, stop_fd());
     p->endpoint = rpc_endpoint(p->t.node, 0);
-    identify(p);
+    doctor_identify_endpoint(p);
 }
 
 void doctor_ask_head(struct patient *p)

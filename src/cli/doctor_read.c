@@ -49,7 +49,7 @@ static bool reads_by(const struct patient *p, const struct conf_endpoint *e, enu
 }
 
 /* "endpoint … bears no reader (create: WHY)": all but WHY is said already. */
-static const char *reason(struct err *err, const char *reader)
+static const char *doctor_read_reason(struct err *err, const char *reader)
 {
     char begin[32];
     snprintf(begin, sizeof begin, "(%s: ", reader);
@@ -79,7 +79,7 @@ void doctor_readers(struct findings *f, struct patient *p, const struct conf_end
             doctor_say(f, p->name, FINE, "reader %s works (%s)", kinds[i].name, kinds[i].what);
         else
             doctor_say(f, p->name, NOTE, "reader %s does not work (%s): %.300s", kinds[i].name,
-                       kinds[i].what, reason(&err, kinds[i].name));
+                       kinds[i].what, doctor_read_reason(&err, kinds[i].name));
     }
     if (good == 0)
         doctor_advise(
@@ -94,7 +94,7 @@ struct cost { /* of one read */
 };
 
 /* What a full pass would take, from one read of made-up wallets at the head. */
-static void forecast(struct findings *f, const struct patient *p, const struct cost *c)
+static void doctor_forecast_cost(struct findings *f, const struct patient *p, const struct cost *c)
 {
     char bytes[32], took[CLOCK_TEXT], wal[32];
     size_t batch = reads_batch_size(p->t.reads, &p->t.balances[0].shape);
@@ -142,7 +142,7 @@ static void tell_reading(struct findings *f, struct patient *p, const struct rea
                "the largest batch is %zu wallets a request (reader %s, %" PRIu64
                " gas); %zu of %zu wallets read in %" PRId64 " ms",
                size.wallets, size.reader, size.gas, ok, cost->wallets, cost->ms);
-    forecast(f, p, cost);
+    doctor_forecast_cost(f, p, cost);
 }
 
 /* One read of n wallets; false with the reason in err. */

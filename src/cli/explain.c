@@ -14,7 +14,7 @@ const struct cli_option explain_options[] = {{0}};
 
 enum { WHEN_TEXT = 32, EXPLAIN_MOST = 100 };
 
-static const char *when(int64_t us, char out[WHEN_TEXT])
+static const char *explain_time_text(int64_t us, char out[WHEN_TEXT])
 {
     time_t seconds = (time_t)(us / 1000000);
     struct tm tm;
@@ -23,14 +23,14 @@ static const char *when(int64_t us, char out[WHEN_TEXT])
     return out;
 }
 
-static const char *ago(int64_t us, char out[CLOCK_TEXT])
+static const char *explain_age_text(int64_t us, char out[CLOCK_TEXT])
 {
     int64_t ms = wall_ms() - us / 1000;
     duration_text(out, ms > 0 ? ms : 0);
     return out;
 }
 
-static const char *number(const u256 *v, char out[U256_DEC_ROOM])
+static const char *explain_number_text(const u256 *v, char out[U256_DEC_ROOM])
 {
     u256_to_dec(v, out);
     return out;
@@ -62,10 +62,11 @@ static void tell_row(const struct explain *s)
         puts("The table has no row for it.");
         return;
     }
-    printf("The row holds %s, ", r->odd ? "what is no balance" : number(&r->balance, dec));
+    printf("The row holds %s, ",
+           r->odd ? "what is no balance" : explain_number_text(&r->balance, dec));
     if (r->has_observed)
         printf("read from the chain at block %" PRIu64 ", %s ago.\n", r->observed_block,
-               ago(r->updated_us, then));
+               explain_age_text(r->updated_us, then));
     else
         puts("which is not anchored: nobody has read it from the chain yet, or the block it was "
              "read "
@@ -83,7 +84,8 @@ static void tell_row(const struct explain *s)
 static void tell_reading(const struct reading *r)
 {
     char dec[U256_DEC_ROOM];
-    fputs(r->status == READ_OK ? number(&r->sum, dec) : reading_status_name(r->status), stdout);
+    fputs(r->status == READ_OK ? explain_number_text(&r->sum, dec) : reading_status_name(r->status),
+          stdout);
 }
 
 static void tell_chain(const struct tracked *b, const struct explain *s)
@@ -106,7 +108,7 @@ static void tell_quarantine(const struct explain *s)
     printf("It is in quarantine: %s, %" PRIu64
            " times in a row; tried again at %s UTC. The row keeps "
            "what it had.\n",
-           q->reason, q->failures, when(q->retry_us, then));
+           q->reason, q->failures, explain_time_text(q->retry_us, then));
     if (q->has_event)
         printf("An event of block %" PRIu64 " waits to be answered until then.\n", q->event_block);
 }
@@ -202,7 +204,7 @@ static void tell_changes(const struct explain *s)
     for (size_t i = 0; i < s->n_changes; i++) {
         const struct view_change *c = &s->changes[i];
         const struct view_drift *d = drift_of(s, c);
-        printf("  %s  block %" PRIu64 "  ", when(c->at_us, then), c->block);
+        printf("  %s  block %" PRIu64 "  ", explain_time_text(c->at_us, then), c->block);
         if (c->old)
             printf("%s -> %s  (%s)\n", c->old, c->new_, c->cause);
         else
@@ -212,7 +214,7 @@ static void tell_changes(const struct explain *s)
     }
 }
 
-static void tell(const struct tracked *b, const struct explain *s)
+static void explain_print_text(const struct tracked *b, const struct explain *s)
 {
     char wallet[ADDRESS_TEXT];
     address_text(&s->wallet, wallet);
@@ -246,7 +248,7 @@ static void add_reading(struct buf *out, const struct reading *r)
 {
     char dec[U256_DEC_ROOM];
     if (r->status == READ_OK)
-        buf_addf(out, "\"%s\"", number(&r->sum, dec));
+        buf_addf(out, "\"%s\"", explain_number_text(&r->sum, dec));
     else
         buf_adds(out, "null");
 }
@@ -260,8 +262,8 @@ static void add_row(struct buf *out, const struct explain *s)
         return;
     }
     buf_adds(out, ",\"row\":{\"balance\":");
-    buf_addf(out, r->odd ? "null" : "\"%s\"", number(&r->balance, dec));
-    buf_addf(out, ",\"updated_at\":\"%s\"", when(r->updated_us, then));
+    buf_addf(out, r->odd ? "null" : "\"%s\"", explain_number_text(&r->balance, dec));
+    buf_addf(out, ",\"updated_at\":\"%s\"", explain_time_text(r->updated_us, then));
     if (r->has_observed)
         buf_addf(out, ",\"observed_block\":%" PRIu64, r->observed_block);
     if (r->has_blocknumber)
@@ -289,7 +291,7 @@ static void add_waiting(struct buf *out, const struct explain *s)
     char then[WHEN_TEXT];
     if (s->quarantined) {
         buf_addf(out, ",\"quarantine\":{\"failures\":%" PRIu64 ",\"retry_at\":\"%s\"",
-                 s->quarantine.failures, when(s->quarantine.retry_us, then));
+                 s->quarantine.failures, explain_time_text(s->quarantine.retry_us, then));
         add_text(out, "reason", s->quarantine.reason);
         if (s->quarantine.has_event)
             buf_addf(out, ",\"event_block\":%" PRIu64, s->quarantine.event_block);
@@ -308,7 +310,7 @@ static void add_past(struct buf *out, const struct explain *s)
     for (size_t i = 0; i < s->n_changes; i++) {
         const struct view_change *c = &s->changes[i];
         buf_addf(out, "%s{\"block\":%" PRIu64 ",\"at\":\"%s\"", i ? "," : "", c->block,
-                 when(c->at_us, then));
+                 explain_time_text(c->at_us, then));
         add_text(out, "old", c->old);
         add_text(out, "new", c->new_);
         add_text(out, "cause", c->cause);
@@ -318,7 +320,7 @@ static void add_past(struct buf *out, const struct explain *s)
     for (size_t i = 0; i < s->n_drift; i++) {
         const struct view_drift *d = &s->drift[i];
         buf_addf(out, "%s{\"block\":%" PRIu64 ",\"found_at\":\"%s\"", i ? "," : "", d->block,
-                 when(d->found_us, then));
+                 explain_time_text(d->found_us, then));
         add_text(out, "stored", d->stored);
         add_text(out, "actual", d->actual);
         add_text(out, "cause", d->cause);
@@ -358,7 +360,7 @@ static int explain_one(const struct cli *cli, struct tracker *t, struct tracked 
     if (rc == 0 && cli_has(cli, "json"))
         print_json(b, &s);
     else if (rc == 0)
-        tell(b, &s);
+        explain_print_text(b, &s);
     arena_free(&arena);
     return rc;
 }

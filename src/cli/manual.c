@@ -7,7 +7,7 @@
 
 /* A line of text: nothing in it is a request or an escape. An ellipsis is three dots, since some
  * terminals lack it. */
-static void text(const char *s, struct buf *out)
+static void manual_add_text(const char *s, struct buf *out)
 {
     static const char ellipsis[] = "…";
     if (*s == '.' || *s == '\'')
@@ -24,18 +24,18 @@ static void text(const char *s, struct buf *out)
     }
 }
 
-static void line(const char *s, struct buf *out)
+static void manual_add_line(const char *s, struct buf *out)
 {
-    text(s, out);
+    manual_add_text(s, out);
     buf_addc(out, '\n');
 }
 
-static void option(const struct cli_option *o, struct buf *out)
+static void manual_add_option(const struct cli_option *o, struct buf *out)
 {
     buf_addf(out, "Fl -%s", o->name);
     if (o->value) {
         buf_adds(out, " Ar ");
-        text(o->value, out);
+        manual_add_text(o->value, out);
     }
     buf_addc(out, '\n');
 }
@@ -43,23 +43,23 @@ static void option(const struct cli_option *o, struct buf *out)
 void manual_head(const struct command *c, struct buf *out)
 {
     buf_addf(out, ".Sh NAME\n.Nm trueup-%s\n.Nd ", c->name);
-    line(c->summary, out);
+    manual_add_line(c->summary, out);
     buf_addf(out, ".Sh SYNOPSIS\n.Nm trueup %s\n", c->name);
     for (const struct cli_option *o = c->options; o->name; o++) {
         buf_adds(out, ".Op ");
-        option(o, out);
+        manual_add_option(o, out);
     }
     buf_adds(out, ".Op Ar options\n");
     if (c->args[0])
-        line(c->args, out);
+        manual_add_line(c->args, out);
 }
 
-static void items(const struct cli_option *o, struct buf *out)
+static void manual_add_options(const struct cli_option *o, struct buf *out)
 {
     for (; o->name; o++) {
         buf_adds(out, ".It ");
-        option(o, out);
-        line(o->help, out);
+        manual_add_option(o, out);
+        manual_add_line(o->help, out);
     }
 }
 
@@ -70,7 +70,7 @@ void manual_options(const struct command *c, struct buf *out)
         return;
     }
     buf_adds(out, ".Bl -tag -width Ds\n");
-    items(c->options, out);
+    manual_add_options(c->options, out);
     buf_adds(out, ".El\n");
 }
 
@@ -78,7 +78,7 @@ void manual_common(struct buf *out)
 {
     buf_adds(out, ".Bl -tag -width Ds\n.It Fl c Ar FILE\n"
                   "settings (default ./trueup.yaml, then /etc/trueup/trueup.yaml)\n");
-    items(cli_common, out);
+    manual_add_options(cli_common, out);
     buf_adds(out, ".El\n");
 }
 
@@ -91,10 +91,10 @@ void manual_commands(struct buf *out)
         buf_addf(out, ".It Cm %s", c->name);
         if (c->args[0]) {
             buf_adds(out, " No ");
-            text(c->args, out);
+            manual_add_text(c->args, out);
         }
         buf_addc(out, '\n');
-        line(c->summary, out);
+        manual_add_line(c->summary, out);
     }
     buf_adds(out, ".El\n");
 }
@@ -138,9 +138,9 @@ void manual_settings(struct buf *out)
             continue;
         row->kind->expected(row, &expected);
         buf_addf(out, ".It Ic %s\n", row->path);
-        text(row->help, out);
+        manual_add_text(row->help, out);
         buf_adds(out, ".\nA value is ");
-        text(buf_str(&expected), out);
+        manual_add_text(buf_str(&expected), out);
         buf_adds(out, ".\n");
         setting_default(row, out);
         setting_names(row, out);

@@ -9,7 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static int trouble(struct err *err, const char *what, const char *name)
+static int outfile_set_error(struct err *err, const char *what, const char *name)
 {
     return err_set(err, ERR_FAILED, "%s \"%s\": %s", what, name[0] ? name : "-", strerror(errno));
 }
@@ -27,12 +27,12 @@ int outfile_open(struct outfile *o, const char *name, struct err *err)
     snprintf(o->part, sizeof o->part, "%s.part", name);
     int fd = open(o->part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
-        return trouble(err, "cannot write", o->part);
+        return outfile_set_error(err, "cannot write", o->part);
     /* Only its holder may empty it: another one may be half through. */
     if (flock(fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(fd, 0) < 0) {
         int rc = errno == EWOULDBLOCK
                      ? err_set(err, ERR_FAILED, "another process is writing \"%s\"", name)
-                     : trouble(err, "cannot write", o->part);
+                     : outfile_set_error(err, "cannot write", o->part);
         close(fd);
         return rc;
     }
@@ -46,7 +46,7 @@ int outfile_printf(struct outfile *o, struct err *err, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vfprintf(o->f, fmt, ap);
     va_end(ap);
-    return n < 0 ? trouble(err, "cannot write", o->part) : 0;
+    return n < 0 ? outfile_set_error(err, "cannot write", o->part) : 0;
 }
 
 /* The rename is durable when the folder is. */
@@ -65,11 +65,11 @@ static int sync_folder(const char *name)
 int outfile_keep(struct outfile *o, struct err *err)
 {
     if (fflush(o->f) != 0)
-        return trouble(err, "cannot write", o->part);
+        return outfile_set_error(err, "cannot write", o->part);
     if (!o->name[0])
         return 0;
     if (fsync(fileno(o->f)) < 0 || rename(o->part, o->name) < 0 || sync_folder(o->name) < 0)
-        return trouble(err, "cannot write", o->name);
+        return outfile_set_error(err, "cannot write", o->name);
     fclose(o->f);
     o->f = NULL;
     return 0;

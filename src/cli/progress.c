@@ -24,7 +24,7 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
 
-static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t requests)
+static void progress_draw_line(struct progress *p, uint64_t done, uint64_t total, uint64_t requests)
 {
     char line[256], bar[BAR_MAX + 1] = "", eta[CLOCK_TEXT] = "?";
     int64_t spent = clock_ms() - p->started_ms;
@@ -52,7 +52,7 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total, uint64_t r
     if (clock_ms() - p->drawn_ms < (p->terminal ? REDRAW_MS : LINE_MS))
         return;
     p->drawn_ms = clock_ms();
-    draw(p, done, total, requests);
+    progress_draw_line(p, done, total, requests);
 }
 
 void progress_end(struct progress *p)

@@ -60,18 +60,26 @@ static int find_block(struct tracker *t, const struct cli *cli, struct anchor *r
     return 0;
 }
 
+struct read_task { /* what the command line asked for */
+    const struct cli *cli;
+    struct tracker *t;
+    struct anchor at;
+    address *wallets;
+    size_t n, unread;
+};
+
 /* Reads with the given shape; an end other than DONE is an error in words. */
-static int read_all(struct tracker *t, const struct read_shape *shape, const struct anchor *at,
-                    const address *wallets, size_t n, struct reading *readings, struct err *err)
+static int read_all(const struct read_task *c, const struct read_shape *shape,
+                    struct reading *readings, struct err *err)
 {
     struct read_ask ask = {.shape = shape,
-                           .at = *at,
-                           .chain_id = t->chain_id,
-                           .wallets = wallets,
-                           .n = n,
+                           .at = c->at,
+                           .chain_id = c->t->chain_id,
+                           .wallets = c->wallets,
+                           .n = c->n,
                            .lane = RPC_LIVE};
     struct read_report report;
-    if (reads_run(t->reads, &ask, readings, &report, err) < 0)
+    if (reads_run(c->t->reads, &ask, readings, &report, err) < 0)
         return -1;
     if (report.end == READ_END_DONE)
         return 0;
@@ -117,23 +125,22 @@ static void print_wallet(const struct tracked *b, const struct anchor *at,
     puts(json ? "}" : "");
 }
 
-static int read_balance(struct tracker *t, const struct tracked *b, const struct anchor *at,
-                        const address *wallets, size_t n, const struct cli *cli, size_t *unread,
-                        struct err *err)
+static int read_balance(struct read_task *c, const struct tracked *b, struct err *err)
 {
-    struct reading *sum = mem_alloc(n * sizeof *sum);
+    struct reading *sum = mem_alloc(c->n * sizeof *sum);
     struct reading *terms[READ_TERMS_MAX] = {0};
-    int rc = read_all(t, &b->shape, at, wallets, n, sum, err);
-    for (size_t i = 0; rc == 0 && cli_has(cli, "terms") && i < b->shape.n_terms; i++) {
+    bool by_term = cli_has(c->cli, "terms");
+    int rc = read_all(c, &b->shape, sum, err);
+    for (size_t i = 0; rc == 0 && by_term && i < b->shape.n_terms; i++) {
         struct read_shape one = b->shape;
         one.terms += i;
         one.n_terms = 1;
-        terms[i] = mem_alloc(n * sizeof *sum);
-        rc = read_all(t, &one, at, wallets, n, terms[i], err);
+        terms[i] = mem_alloc(c->n * sizeof *sum);
+        rc = read_all(c, &one, terms[i], err);
     }
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        print_wallet(b, at, sum, cli_has(cli, "terms") ? terms : NULL, i, cli_has(cli, "json"));
-        *unread += sum[i].status != READ_OK;
+    for (size_t i = 0; rc == 0 && i < c->n; i++) {
+        print_wallet(b, &c->at, sum, by_term ? terms : NULL, i, cli_has(c->cli, "json"));
+        c->unread += sum[i].status != READ_OK;
     }
     for (size_t i = 0; i < READ_TERMS_MAX; i++)
         mem_free(terms[i]);
@@ -146,25 +153,23 @@ int command_read(struct cli *cli)
     struct tracker t;
     struct conf *conf;
     struct err err = {0};
-    struct anchor at;
-    address *wallets = NULL;
-    size_t n = 0, unread = 0;
-    if (parse_wallets(cli, &wallets, &n, &err) < 0)
+    struct read_task c = {.cli = cli, .t = &t};
+    if (parse_wallets(cli, &c.wallets, &c.n, &err) < 0)
         return cli_fail(&err);
     int status = cli_open(cli, NEEDS_NODE, &t, &conf);
     if (status) {
-        mem_free(wallets);
+        mem_free(c.wallets);
         return status;
     }
     int rc = tracker_identify(&t, &err);
     if (rc == 0)
-        rc = find_block(&t, cli, &at, &err);
+        rc = find_block(&t, cli, &c.at, &err);
     for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = read_balance(&t, &t.balances[i], &at, wallets, n, cli, &unread, &err);
-    if (rc == 0 && unread > 0)
-        rc = err_set(&err, ERR_FAILED, "%zu of %zu balances could not be read", unread,
-                     n * t.n_balances);
-    mem_free(wallets);
+        rc = read_balance(&c, &t.balances[i], &err);
+    if (rc == 0 && c.unread > 0)
+        rc = err_set(&err, ERR_FAILED, "%zu of %zu balances could not be read", c.unread,
+                     c.n * t.n_balances);
+    mem_free(c.wallets);
     cli_close(&t, conf);
     return rc < 0 ? cli_fail(&err) : 0;
 }

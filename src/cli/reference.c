@@ -37,7 +37,7 @@ static bool write_kind(const char *what, const char *name, struct buf *out)
 {
     const struct command *c = name ? command_find(name) : NULL;
     if (strcmp(what, "completion") == 0)
-        return name && completion(name, out);
+        return name && completion_write_shell(name, out);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(kinds[i].name, what) != 0 || (kinds[i].write_of != NULL) != (c != NULL))
             continue;

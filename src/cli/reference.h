@@ -18,6 +18,6 @@ void manual_commands(struct buf *out);
 void manual_settings(struct buf *out);
 
 /* bash, zsh or fish; false for another word. */
-bool completion(const char *shell, struct buf *out);
+bool completion_write_shell(const char *shell, struct buf *out);
 
 #endif

@@ -52,7 +52,7 @@ void reload_ask(const struct cli *cli, const struct conf *conf, struct buf *out)
 
 /* ---- the helper ------------------------------------------------------------------------------ */
 
-struct question {
+struct reload_request {
     struct arena texts;
     struct conf_source_set from;
     struct conf_flag flags[CLI_FLAGS];
@@ -62,14 +62,14 @@ struct question {
     struct conf *old;
 };
 
-static void take_variable(struct question *q, char *entry)
+static void take_variable(struct reload_request *q, char *entry)
 {
     q->environment = mem_grow(q->environment, q->n_environment + 2, sizeof *q->environment);
     q->environment[q->n_environment++] = entry;
     q->environment[q->n_environment] = NULL;
 }
 
-static void take_part(struct question *q, const char *name, const char *text, size_t n)
+static void take_part(struct reload_request *q, const char *name, const char *text, size_t n)
 {
     struct conf_problems problems = {0};
     char *copy = arena_printf(&q->texts, "%.*s", (int)n, text);
@@ -96,7 +96,7 @@ static void take_part(struct question *q, const char *name, const char *text, si
     }
 }
 
-static int read_question(struct question *q)
+static int read_question(struct reload_request *q)
 {
     struct reload r = {.answer = BUF_INIT(CHILD_TEXT_MAX)};
     struct err err = {0};
@@ -123,7 +123,7 @@ static bool write_all(const struct buf *out)
     return !out->overflow;
 }
 
-static bool answer(const struct conf *conf, const char *from)
+static bool reload_write_answer(const struct conf *conf, const char *from)
 {
     struct service services[SERVICES];
     struct buf out = BUF_INIT(SERVICES * CHILD_TEXT_MAX);
@@ -152,7 +152,7 @@ static bool same_endpoints(const struct conf *a, const struct conf *b)
     return same;
 }
 
-static int identify(struct conf *conf, int needs, struct err *err)
+static int reload_identify_endpoints(struct conf *conf, int needs, struct err *err)
 {
     struct tracker t;
     if (tracker_open(conf, "trueup reload", needs, &t, err) < 0)
@@ -167,18 +167,18 @@ static int identify(struct conf *conf, int needs, struct err *err)
  * then, and nobody can vouch for the new ones. */
 static bool on_our_chain(struct conf *conf, struct err *err)
 {
-    if (identify(conf, NEEDS_NODE | NEEDS_STORE, err) == 0)
+    if (reload_identify_endpoints(conf, NEEDS_NODE | NEEDS_STORE, err) == 0)
         return true;
     if (!conf->chain.has_id || (err->kind != ERR_STORE && err->kind != ERR_STORE_LOST))
         return false;
     *err = (struct err){0};
-    return identify(conf, NEEDS_NODE, err) == 0;
+    return reload_identify_endpoints(conf, NEEDS_NODE, err) == 0;
 }
 
 /* ---- its work -------------------------------------------------------------------------------- */
 
 /* Its exit status. */
-static int read_again(struct question *q)
+static int read_again(struct reload_request *q)
 {
     struct conf_problems problems = {0};
     struct buf kept = BUF_INIT(1024);
@@ -193,7 +193,7 @@ static int read_again(struct question *q)
                       "this setting cannot change while the daemon runs, the old value stays",
                       "setting", buf_str(&kept));
         if (same_endpoints(conf, q->old) || on_our_chain(conf, &err))
-            status = answer(conf, q->start_block) ? 0 : 1;
+            status = reload_write_answer(conf, q->start_block) ? 0 : 1;
         else
             log_error("settings refused", LOG_STR("problem", err.text),
                       LOG_STR("hint", "none of the new endpoints shows that it is on our chain"));
@@ -206,7 +206,7 @@ static int read_again(struct question *q)
 
 int reload_work(void)
 {
-    struct question q = {0};
+    struct reload_request q = {0};
     prctl(PR_SET_DUMPABLE, 0); /* it holds all of the environment: no core of it */
     arena_init(&q.texts);
     int status = read_question(&q);

@@ -99,7 +99,7 @@ static void stop_child(pid_t pid)
 
 /* Runs `trueup worker prepare` to its end; its exit status, 0 with conf completed. *ret_stopped: we
  * were asked to stop meanwhile. */
-static int prepare(struct conf *conf, bool *ret_stopped, struct err *err)
+static int run_prepare_store(struct conf *conf, bool *ret_stopped, struct err *err)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
     char result[RESULT_MAX], words[80];
@@ -158,7 +158,7 @@ static int run_workers(struct conf *conf, const struct cli *cli, struct err *err
 }
 
 /* A deployment without a URL stays up and says why, as its predecessor did. */
-static int idle(struct conf *conf, const struct cli *cli)
+static int run_without_endpoints(struct conf *conf, const struct cli *cli)
 {
     struct err err = {0};
     log_error("no endpoint is configured: nothing is followed",
@@ -166,7 +166,7 @@ static int idle(struct conf *conf, const struct cli *cli)
     return run_workers(conf, cli, &err);
 }
 
-static void announce(const struct conf *conf)
+static void run_announce_start(const struct conf *conf)
 {
     char store[URL_TEXT], url[URL_TEXT];
     url_masked(store, conf->store);
@@ -203,11 +203,11 @@ int command_run(struct cli *cli)
     if (lock_sqlite(conf->store, &err) < 0) {
         status = cli_fail(&err);
     } else if (conf->chain.n_endpoints == 0) {
-        status = idle(conf, cli);
+        status = run_without_endpoints(conf, cli);
     } else {
-        announce(conf);
+        run_announce_start(conf);
         bool stopped = false;
-        status = prepare(conf, &stopped, &err);
+        status = run_prepare_store(conf, &stopped, &err);
         if (status == 0 && !stopped)
             status = run_workers(conf, cli, &err);
         if (err.kind != ERR_NONE)

@@ -18,7 +18,7 @@ static int64_t from_environment(const char *name, int64_t otherwise)
     return text && parse_u64(text, strlen(text), &n) && n <= INT32_MAX ? (int64_t)n : otherwise;
 }
 
-static struct service_limits limits(void)
+static struct service_limits services_set_limits(void)
 {
     return (struct service_limits){
         .deaths = (size_t)from_environment("TRUEUP_PARK_AFTER", PARK_AFTER),
@@ -49,7 +49,7 @@ void services_choose(const struct conf *conf, const char *from, struct service r
                          {"web", CONF_FOR_WEB, conf->http.listen != NULL}};
     for (size_t i = 0; i < SERVICES; i++) {
         struct service *s = &ret[i];
-        *s = (struct service){.name = kinds[i].name, .limits = limits()};
+        *s = (struct service){.name = kinds[i].name, .limits = services_set_limits()};
         buf_init(&s->settings, CHILD_TEXT_MAX);
         if (kinds[i].wanted && kinds[i].who == CONF_FOR_FOLLOW && from)
             buf_addf(&s->settings, "# from %s\n", from);

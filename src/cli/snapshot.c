@@ -71,7 +71,7 @@ static int write_row(void *ctx, const struct reading *r, const char *reason, str
                           wallet, dec);
 }
 
-static void show(void *ctx, const struct pipeline_progress *p, uint64_t total)
+static void snapshot_show_progress(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     struct out *o = ctx;
     progress_show(&o->progress, p->rows, total, p->requests);
@@ -100,8 +100,12 @@ static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
                      struct pipeline_progress *ret, struct err *err)
 {
     char what[80];
-    struct snapshot s = {
-        .t = o->t, .b = b, .at = *at, .row = write_row, .progress = show, .ctx = o};
+    struct snapshot s = {.t = o->t,
+                         .b = b,
+                         .at = *at,
+                         .row = write_row,
+                         .progress = snapshot_show_progress,
+                         .ctx = o};
     snprintf(what, sizeof what, "snapshot %s", b->conf->name);
     progress_start(&o->progress, what);
     int rc = write_header(o, b, at, err);
@@ -111,7 +115,8 @@ static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
     return rc;
 }
 
-static int take(struct tracker *t, const struct cli *cli, uint64_t number, struct err *err)
+static int snapshot_write_all(struct tracker *t, const struct cli *cli, uint64_t number,
+                              struct err *err)
 {
     const char *name = cli_value(cli, "out");
     struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || cli_has(cli, "json")};
@@ -159,7 +164,7 @@ int command_snapshot(struct cli *cli)
     int rc = store_check(t.store, tracker_store_balances(&t, &arena), t.n_balances, &err);
     arena_free(&arena);
     if (rc == 0)
-        rc = take(&t, cli, at, &err);
+        rc = snapshot_write_all(&t, cli, at, &err);
     cli_close(&t, conf);
     return rc < 0 ? cli_fail(&err) : 0;
 }

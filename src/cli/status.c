@@ -33,7 +33,7 @@ enum { WATCH_MS = 2000, ASK_MS = 3000 };
 /* ---- asking the daemon ----------------------------------------------------------------------- */
 
 /* Where to reach what listens there: a wildcard is this machine. */
-static bool split(const char *listen, char host[256], const char **port)
+static bool status_split_listen(const char *listen, char host[256], const char **port)
 {
     const char *colon = strrchr(listen, ':');
     size_t n = colon ? (size_t)(colon - listen) : 256;
@@ -53,7 +53,7 @@ static bool split(const char *listen, char host[256], const char **port)
     return true;
 }
 
-static bool ready(int fd, short events, int64_t deadline)
+static bool status_wait_ready(int fd, short events, int64_t deadline)
 {
     struct pollfd p = {.fd = fd, .events = events};
     int left;
@@ -72,7 +72,7 @@ static int connect_to(const char *listen, int64_t deadline, struct err *err)
     char host[256];
     const char *port;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    if (!split(listen, host, &port) || getaddrinfo(host, port, &hints, &found) != 0)
+    if (!status_split_listen(listen, host, &port) || getaddrinfo(host, port, &hints, &found) != 0)
         return err_set(err, ERR_FAILED, "\"%s\" is no address", listen);
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int why = 0;
@@ -81,7 +81,7 @@ static int connect_to(const char *listen, int64_t deadline, struct err *err)
         why = errno;
         if (why == EINPROGRESS) {
             why = ETIMEDOUT;
-            if (ready(fd, POLLOUT, deadline))
+            if (status_wait_ready(fd, POLLOUT, deadline))
                 getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n);
         }
     }
@@ -94,17 +94,18 @@ static int connect_to(const char *listen, int64_t deadline, struct err *err)
 }
 
 /* The whole reply, head and body, until the daemon hangs up. */
-static int exchange(int fd, const struct conf *conf, int64_t deadline, struct buf *reply,
-                    struct err *err)
+static int status_exchange_http(int fd, const struct conf *conf, int64_t deadline,
+                                struct buf *reply, struct err *err)
 {
     struct buf ask = BUF_INIT(4096);
     buf_addf(&ask, "GET /v1/status HTTP/1.1\r\nHost: trueup\r\nConnection: close\r\n");
     if (conf->http.token)
         buf_addf(&ask, "Authorization: Bearer %s\r\n", conf->http.token);
     buf_adds(&ask, "\r\n");
-    bool sent = ready(fd, POLLOUT, deadline) && write(fd, ask.data, ask.len) == (ssize_t)ask.len;
+    bool sent = status_wait_ready(fd, POLLOUT, deadline) &&
+                write(fd, ask.data, ask.len) == (ssize_t)ask.len;
     buf_free(&ask);
-    while (sent && ready(fd, POLLIN, deadline)) {
+    while (sent && status_wait_ready(fd, POLLIN, deadline)) {
         char *to = buf_reserve(reply, 16384);
         ssize_t n = to ? read(fd, to, 16384) : 0;
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -126,7 +127,7 @@ static int ask_daemon(const struct conf *conf, struct buf *ret, struct err *err)
     int fd = connect_to(conf->http.listen, deadline, err);
     if (fd < 0)
         return -1;
-    int rc = exchange(fd, conf, deadline, &reply, err);
+    int rc = status_exchange_http(fd, conf, deadline, &reply, err);
     close(fd);
     const char *body = strstr(buf_str(&reply), "\r\n\r\n");
     if (rc == 0 && strncmp(buf_str(&reply), "HTTP/1.1 401", 12) == 0)
@@ -143,7 +144,7 @@ static int ask_daemon(const struct conf *conf, struct buf *ret, struct err *err)
 
 static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
 {
-    static struct knowledge k; /* large */
+    static struct facts_store k; /* large */
     static struct health h;
     struct store *s;
     const char *file = strncmp(conf->store, "sqlite:", 7) == 0 ? conf->store + 7 : NULL;
@@ -156,10 +157,10 @@ static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
         return err_set(err, ERR_STORE, "\"%s\": %s", file, strerror(errno));
     if (name_balances(conf, err) < 0 || store_open(conf->store, "trueup status", &s, err) < 0)
         return -1;
-    knowledge_init(&k, conf);
-    int64_t looked = knowledge_look(&k, s);
+    facts_init(&k, conf);
+    int64_t looked = facts_look(&k, s);
     if (looked >= 0)
-        knowledge_scan(&k, s);
+        facts_scan(&k, s);
     store_close(s);
     if (looked < 0)
         return err_set(err, ERR_STORE, "%s", k.now.store_error);
@@ -168,7 +169,7 @@ static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
     return 0;
 }
 
-static int ask(struct conf *conf, struct buf *ret, struct err *err)
+static int status_ask_any(struct conf *conf, struct buf *ret, struct err *err)
 {
     struct err unheard = {0};
     buf_clear(ret);
@@ -190,7 +191,7 @@ static size_t lines_of_terminal(void)
 
 /* In place: one write, each line wiped behind its end and none wrapped, no more of them than there
  * is room for: so nothing scrolls and nothing flickers. */
-static void redraw(const struct buf *text)
+static void status_redraw_screen(const struct buf *text)
 {
     struct buf out = BUF_INIT(STATUS_MAX * 2);
     size_t room = lines_of_terminal() - 1;
@@ -207,11 +208,11 @@ static void redraw(const struct buf *text)
     buf_free(&out);
 }
 
-static int once(struct conf *conf, bool json, bool watch, struct err *err)
+static int status_print_once(struct conf *conf, bool json, bool watch, struct err *err)
 {
     bool terminal = isatty(STDOUT_FILENO) && !json;
     struct buf text = BUF_INIT(STATUS_MAX), screen = BUF_INIT(STATUS_MAX);
-    int rc = ask(conf, &text, err);
+    int rc = status_ask_any(conf, &text, err);
     if (rc == 0 && !json) {
         struct json *doc = json_parse(buf_str(&text), text.len, STATUS_MAX, err);
         rc = doc ? 0 : -1;
@@ -220,7 +221,7 @@ static int once(struct conf *conf, bool json, bool watch, struct err *err)
         json_free(doc);
     }
     if (rc == 0 && watch && terminal)
-        redraw(&screen);
+        status_redraw_screen(&screen);
     else if (rc == 0)
         fputs(buf_str(json ? &text : &screen), stdout);
     fflush(stdout);
@@ -241,7 +242,7 @@ int command_status(struct cli *cli)
         fputs("\033[2J", stdout);
     int rc;
     do
-        rc = once(conf, json, watch, &err);
+        rc = status_print_once(conf, json, watch, &err);
     while (rc == 0 && watch && !stop_wait(WATCH_MS));
     conf_free(conf);
     return rc < 0 ? cli_fail(&err) : 0;

@@ -17,7 +17,7 @@ struct screen {
 
 /* ---- small things ---------------------------------------------------------------------------- */
 
-static const char *paint(const struct screen *s, const char *state)
+static const char *screen_paint_text(const struct screen *s, const char *state)
 {
     if (!s->colour)
         return "";
@@ -83,13 +83,13 @@ static void add_bytes(struct screen *s, int64_t n)
 
 static void add_pair(struct screen *s, const char *name, int64_t n)
 {
-    buf_addf(s->out, "  %s%s%s ", paint(s, "dim"), name, paint(s, "plain"));
+    buf_addf(s->out, "  %s%s%s ", screen_paint_text(s, "dim"), name, screen_paint_text(s, "plain"));
     add_number(s, n);
 }
 
 static void add_name(struct screen *s, const char *name)
 {
-    buf_addf(s->out, "%s%-11s%s", paint(s, "dim"), name, paint(s, "plain"));
+    buf_addf(s->out, "%s%-11s%s", screen_paint_text(s, "dim"), name, screen_paint_text(s, "plain"));
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
@@ -99,23 +99,23 @@ static void draw_verdict(struct screen *s, const struct json *doc)
     const struct json *v = json_get(doc, "verdict"), *chain = json_get(doc, "chain");
     const char *state = text_of(v, "state");
     int64_t id = number_of(chain, "id");
-    buf_addf(s->out, "%strueup %s%s  chain ", paint(s, "bold"), text_of(doc, "version"),
-             paint(s, "plain"));
+    buf_addf(s->out, "%strueup %s%s  chain ", screen_paint_text(s, "bold"), text_of(doc, "version"),
+             screen_paint_text(s, "plain"));
     if (id < 0)
         buf_adds(s->out, "not known yet");
     else
         buf_addf(s->out, "%" PRId64, id);
     buf_addf(s->out, ", %s, %s\n\n%s%s%s  %s\n", text_of(json_get(doc, "store"), "kind"),
-             text_of(chain, "mode"), paint(s, state),
+             text_of(chain, "mode"), screen_paint_text(s, state),
              strcmp(state, "green") == 0   ? "CAN BE TRUSTED"
              : strcmp(state, "amber") == 0 ? "CATCHING UP"
                                            : "NOT TO BE TRUSTED",
-             paint(s, "plain"), text_of(v, "text"));
+             screen_paint_text(s, "plain"), text_of(v, "text"));
     for (const struct json *r = json_first(json_get(v, "reasons")); r; r = json_next(r))
         buf_addf(s->out, "  - %s\n", text_of(r, "text"));
     for (const struct json *n = json_first(json_get(v, "notes")); n; n = json_next(n))
-        buf_addf(s->out, "  %s. %s%s\n", paint(s, "dim"), json_str(n) ? json_str(n) : "",
-                 paint(s, "plain"));
+        buf_addf(s->out, "  %s. %s%s\n", screen_paint_text(s, "dim"),
+                 json_str(n) ? json_str(n) : "", screen_paint_text(s, "plain"));
     buf_addc(s->out, '\n');
 }
 
@@ -163,7 +163,7 @@ static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
     add_name(s, "a full pass");
     add_pair(s, "requests", number_of(lap, "full_pass_requests"));
     add_pair(s, "units", number_of(lap, "full_pass_units"));
-    buf_addf(s->out, "  %straffic%s ", paint(s, "dim"), paint(s, "plain"));
+    buf_addf(s->out, "  %straffic%s ", screen_paint_text(s, "dim"), screen_paint_text(s, "plain"));
     add_bytes(s, number_of(lap, "full_pass_bytes"));
     buf_addc(s->out, '\n');
 }
@@ -171,8 +171,8 @@ static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
 static void draw_balance(struct screen *s, const struct json *b)
 {
     int64_t rows = number_of(b, "rows");
-    buf_addf(s->out, "%s%s%s (table %s)\n  ", paint(s, "bold"), text_of(b, "name"),
-             paint(s, "plain"), text_of(b, "table"));
+    buf_addf(s->out, "%s%s%s (table %s)\n  ", screen_paint_text(s, "bold"), text_of(b, "name"),
+             screen_paint_text(s, "plain"), text_of(b, "table"));
     add_name(s, "checkpoint");
     add_number(s, number_of(b, "checkpoint"));
     add_pair(s, "rows", rows);
@@ -258,10 +258,11 @@ static void draw_endpoint(struct screen *s, const struct json *e)
     if (text_of(e, "answered_at")[0])
         snprintf(latency, sizeof latency, "%" PRId64 " ms", number_of(e, "latency_ms"));
     buf_addf(s->out, "%-16.16s %s%-15s%s %9s %9" PRId64 "  %s", text_of(e, "name"),
-             paint(s, up                                ? "green"
-                      : strcmp(state, "set aside") == 0 ? "amber"
-                                                        : "red"),
-             state, paint(s, "plain"), latency, number_of(e, "requests"), text_of(e, "reader"));
+             screen_paint_text(s, up                                ? "green"
+                                  : strcmp(state, "set aside") == 0 ? "amber"
+                                                                    : "red"),
+             state, screen_paint_text(s, "plain"), latency, number_of(e, "requests"),
+             text_of(e, "reader"));
     if (batch > 0)
         buf_addf(s->out, ", %" PRId64 " wallets a request", batch);
     buf_addc(s->out, '\n');
@@ -279,11 +280,12 @@ static void draw_worker(struct screen *s, const struct json *w)
     bool parked = json_bool(json_get(w, "parked"), false);
     const char *words = text_of(w, "last_words");
     buf_addf(s->out, "%-16.16s %s%-15s%s %9" PRId64 "  %.90s\n", text_of(w, "name"),
-             paint(s, runs && !parked ? "green" : "red"),
+             screen_paint_text(s, runs && !parked ? "green" : "red"),
              parked ? (runs ? "on trial" : "is parked")
              : runs ? "runs"
                     : "is down",
-             paint(s, "plain"), number_of(w, "restarts"), words[0] ? words : text_of(w, "died_of"));
+             screen_paint_text(s, "plain"), number_of(w, "restarts"),
+             words[0] ? words : text_of(w, "died_of"));
 }
 
 static void draw_machinery(struct screen *s, const struct json *doc)
@@ -291,13 +293,13 @@ static void draw_machinery(struct screen *s, const struct json *doc)
     const struct json *e = json_first(json_get(doc, "endpoints"));
     const struct json *w = json_first(json_get(doc, "workers"));
     if (e)
-        buf_addf(s->out, "%s%-16s %-15s %9s %9s  %s%s\n", paint(s, "dim"), "endpoint", "state",
-                 "latency", "requests", "reader", paint(s, "plain"));
+        buf_addf(s->out, "%s%-16s %-15s %9s %9s  %s%s\n", screen_paint_text(s, "dim"), "endpoint",
+                 "state", "latency", "requests", "reader", screen_paint_text(s, "plain"));
     for (; e; e = json_next(e))
         draw_endpoint(s, e);
     if (w)
-        buf_addf(s->out, "\n%s%-16s %-15s %9s  %s%s\n", paint(s, "dim"), "worker", "state",
-                 "restarts", "last words", paint(s, "plain"));
+        buf_addf(s->out, "\n%s%-16s %-15s %9s  %s%s\n", screen_paint_text(s, "dim"), "worker",
+                 "state", "restarts", "last words", screen_paint_text(s, "plain"));
     for (; w; w = json_next(w))
         draw_worker(s, w);
 }

@@ -16,7 +16,7 @@ const struct cli_option sweep_options[] = {
     {0},
 };
 
-static void show(void *ctx, const struct pipeline_progress *p, uint64_t total)
+static void sweep_show_progress(void *ctx, const struct pipeline_progress *p, uint64_t total)
 {
     progress_show(ctx, p->rows, total, p->requests);
 }
@@ -56,7 +56,7 @@ static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lea
                         .b = b,
                         .lease = lease,
                         .max_age_ms = max_age_ms,
-                        .progress = show,
+                        .progress = sweep_show_progress,
                         .ctx = &progress};
     int rc = pass_run(&pass, &done, err);
     progress_end(&progress);

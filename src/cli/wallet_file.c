@@ -23,7 +23,7 @@ void wallet_list_add(struct wallet_list *l, const address *wallets, size_t n)
     l->n += n;
 }
 
-static int compare(const void *a, const void *b)
+static int wallet_file_compare(const void *a, const void *b)
 {
     return address_compare(a, b);
 }
@@ -33,7 +33,7 @@ void wallet_list_sort_unique(struct wallet_list *l)
     size_t kept = 0;
     if (l->n < 2)
         return;
-    qsort(l->list, l->n, sizeof *l->list, compare);
+    qsort(l->list, l->n, sizeof *l->list, wallet_file_compare);
     for (size_t i = 1; i < l->n; i++)
         if (!address_equal(&l->list[kept], &l->list[i]))
             l->list[++kept] = l->list[i];
@@ -48,7 +48,7 @@ void wallet_list_free(struct wallet_list *l)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-struct field {
+struct wallet_field {
     const char *at;
     size_t n;
 };
@@ -58,7 +58,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static struct field trimmed(const char *at, size_t n)
+static struct wallet_field wallet_file_trim(const char *at, size_t n)
 {
     while (n > 0 && is_blank(*at)) {
         at++;
@@ -70,12 +70,12 @@ static struct field trimmed(const char *at, size_t n)
         at++;
         n -= 2;
     }
-    return (struct field){at, n};
+    return (struct wallet_field){at, n};
 }
 
 /* The column of a line of CSV; separators are , ; and tab. A quoted field in front of it may hold
  * none of them: wallets stand first, or in files that have no prose. */
-static bool field_at(const char *line, size_t column, struct field *ret)
+static bool field_at(const char *line, size_t column, struct wallet_field *ret)
 {
     for (; column > 0; column--) {
         line += strcspn(line, ",;\t");
@@ -83,14 +83,14 @@ static bool field_at(const char *line, size_t column, struct field *ret)
             return false;
         line++;
     }
-    *ret = trimmed(line, strcspn(line, ",;\t"));
+    *ret = wallet_file_trim(line, strcspn(line, ",;\t"));
     return true;
 }
 
 /* The first line may name the columns. */
 static bool is_header(const char *line, size_t *ret_column)
 {
-    struct field f;
+    struct wallet_field f;
     for (size_t i = 0; field_at(line, i, &f); i++)
         if ((f.n == 6 && strncasecmp(f.at, "wallet", f.n) == 0) ||
             (f.n == 7 && strncasecmp(f.at, "address", f.n) == 0)) {
@@ -118,7 +118,7 @@ static bool next_line(FILE *f, char line[LINE_MAX_BYTES], bool *ret_odd)
 static void take_line(struct wallet_list *l, const char *line, size_t column,
                       void (*bad)(void *ctx, uint64_t line, const char *why), void *ctx)
 {
-    struct field f;
+    struct wallet_field f;
     address wallet;
     struct err why = {0};
     if (!field_at(line, column, &f))
@@ -140,7 +140,7 @@ int wallet_file_read(FILE *f, struct wallet_list *ret,
     bool begun = false, odd;
     while (next_line(f, line, &odd)) {
         ret->lines++;
-        struct field all = trimmed(line, strlen(line));
+        struct wallet_field all = wallet_file_trim(line, strlen(line));
         if (!odd && (all.n == 0 || all.at[0] == '#'))
             continue;
         if (odd) {

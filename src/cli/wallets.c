@@ -35,7 +35,7 @@ static int parse_rest(const struct cli *cli, address **ret, size_t *ret_n, struc
     return 0;
 }
 
-static int change(struct tracker *t, const struct cli *cli, bool add, struct err *err)
+static int wallets_change_list(struct tracker *t, const struct cli *cli, bool add, struct err *err)
 {
     address *list;
     size_t n, done;
@@ -91,12 +91,12 @@ static int count_one(struct tracker *t, const struct store_balance *b, bool json
     return 0;
 }
 
-static int dispatch(struct tracker *t, const struct cli *cli, struct err *err)
+static int wallets_run_verb(struct tracker *t, const struct cli *cli, struct err *err)
 {
     const char *verb = cli->args[0];
     bool json = cli_has(cli, "json");
     if (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0)
-        return change(t, cli, verb[0] == 'a', err);
+        return wallets_change_list(t, cli, verb[0] == 'a', err);
     if (strcmp(verb, "import") == 0)
         return wallets_import(t, cli, err);
     if (strcmp(verb, "sync") == 0)
@@ -126,7 +126,7 @@ int command_wallets(struct cli *cli)
         return status;
     int rc = tracker_migrate(&t, &adopted, &err);
     if (rc == 0)
-        rc = dispatch(&t, cli, &err);
+        rc = wallets_run_verb(&t, cli, &err);
     cli_close(&t, conf);
     return rc < 0 ? cli_fail(&err) : 0;
 }

@@ -30,7 +30,7 @@ struct adding {
     size_t added;
 };
 
-static int stopped(const struct tracker *t, struct err *err)
+static int wallets_set_stopped(const struct tracker *t, struct err *err)
 {
     if (!t->stop || !t->stop())
         return 0;
@@ -56,7 +56,7 @@ static int keep_without_row(const struct adding *a, address *page, size_t *n, st
 static int add_page(struct adding *a, address *page, size_t n, struct err *err)
 {
     size_t added = 0;
-    if (lease_renew(a->lease, err) < 0 || stopped(a->t, err) < 0)
+    if (lease_renew(a->lease, err) < 0 || wallets_set_stopped(a->t, err) < 0)
         return -1;
     if (a->only_without_row && keep_without_row(a, page, &n, err) < 0)
         return -1;
@@ -77,8 +77,8 @@ static int add_all(struct adding *a, struct wallet_list *l, struct err *err)
     return rc;
 }
 
-static void begin(struct adding *a, struct tracker *t, const struct store_balance *b,
-                  struct lease *lease, const char *what)
+static void wallets_begin_adding(struct adding *a, struct tracker *t, const struct store_balance *b,
+                                 struct lease *lease, const char *what)
 {
     *a = (struct adding){.t = t, .b = b, .lease = lease};
     progress_start(&a->progress, what);
@@ -152,7 +152,7 @@ int wallets_import(struct tracker *t, const struct cli *cli, struct err *err)
         struct adding a;
         char what[80];
         snprintf(what, sizeof what, "import %s", t->balances[i].store.name);
-        begin(&a, t, &t->balances[i].store, &lease, what);
+        wallets_begin_adding(&a, t, &t->balances[i].store, &lease, what);
         rc = add_all(&a, &l, err);
         progress_end(&a.progress);
         if (rc == 0)
@@ -211,7 +211,7 @@ static int sync_one(struct tracker *t, const struct store_balance *b, struct lea
     char what[80];
     uint64_t odd = 0;
     snprintf(what, sizeof what, "sync %s", b->name);
-    begin(&a, t, b, lease, what);
+    wallets_begin_adding(&a, t, b, lease, what);
     a.only_without_row = true;
     int rc = store_walk_query(t->store, b, take_page, &l, &odd, err);
     wallet_list_sort_unique(&l);

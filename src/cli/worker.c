@@ -40,7 +40,8 @@ static void take_from(const struct buf *text, struct worker_options *options)
 
 /* NULL: *ret_status is what to exit with. That the pipe cannot be read, or holds nothing, is an
  * accident: only what was read and refused is 2, which ends the daemon. */
-static struct conf *load(struct cli *cli, struct worker_options *options, int *ret_status)
+static struct conf *worker_load_conf(struct cli *cli, struct worker_options *options,
+                                     int *ret_status)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
     struct conf_problems problems = {0};
@@ -113,7 +114,7 @@ static void warn_of_silent_terms(struct tracker *t, const struct conf_balance *b
     }
 }
 
-static int prepare(struct conf *conf)
+static int worker_prepare_store(struct conf *conf)
 {
     struct tracker t;
     struct err err = {0};
@@ -140,7 +141,7 @@ static int prepare(struct conf *conf)
     return rc < 0 ? cli_fail(&err) : 0;
 }
 
-static int ended(int status, const struct err *err)
+static int worker_report_end(int status, const struct err *err)
 {
     return status ? cli_fail(err) : 0;
 }
@@ -158,7 +159,7 @@ int command_worker(struct cli *cli)
         return cli_fail(&err);
     options.has_from = cli_has(cli, "from");
     int status;
-    struct conf *conf = load(cli, &options, &status);
+    struct conf *conf = worker_load_conf(cli, &options, &status);
     if (!conf)
         return status;
     log_setup((enum log_level)conf->log.level, conf->log.json, role);
@@ -169,15 +170,15 @@ int command_worker(struct cli *cli)
     if (supervised)
         signal(SIGHUP, SIG_IGN); /* is for the supervisor, whoever else it is sent to */
     if (strcmp(role, "prepare") == 0)
-        status = prepare(conf);
+        status = worker_prepare_store(conf);
     else if (name_balances(conf, &err) < 0)
         status = cli_fail(&err);
     else if (strcmp(role, "follow") == 0)
-        status = ended(worker_follow(conf, &options, &err), &err);
+        status = worker_report_end(worker_follow(conf, &options, &err), &err);
     else if (strcmp(role, "listen") == 0)
-        status = ended(worker_listen(conf, &options, &err), &err);
+        status = worker_report_end(worker_listen(conf, &options, &err), &err);
     else if (strcmp(role, "sweep") == 0)
-        status = ended(worker_sweep(conf, &options, &err), &err);
+        status = worker_report_end(worker_sweep(conf, &options, &err), &err);
     else if (strcmp(role, "web") == 0)
         status = web_run(conf, &err) < 0 ? cli_fail(&err) : 0;
     else

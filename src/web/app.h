@@ -1,19 +1,19 @@
 /*
- * What the files of the web process share: the server, two clerks, what is known, and the answers
- * that are still owed. All of it belongs to the server's thread, but for what a clerk's job
- * carries.
+ * What the files of the web process share: the server, two database threads, what is known, and the
+ * answers that are still pending. All of it belongs to the server's thread, but for what a
+ * database thread's job carries.
  */
 #ifndef WEB_APP_H
 #define WEB_APP_H
 
-#include "web/clerk.h"
-#include "web/known.h"
+#include "web/db_thread.h"
+#include "web/facts.h"
 #include "web/server.h"
 #include "web/status.h"
 
 enum { TOP_MOST = 1000, MANY_MOST = 1000, SQL_MS = 5000, LATEST_MOST = 1000 };
 
-struct owed {          /* an exchange that waits for a clerk */
+struct pending {       /* an exchange that waits for a database thread */
     uint64_t exchange; /* 0: free */
     int64_t deadline_ms;
     bool top; /* waits for the largest of this balance */
@@ -35,13 +35,13 @@ struct stream {
 
 struct app {
     const struct conf *conf;
-    struct knowledge knowledge;
+    struct facts_store facts;
     struct server *server;
-    struct clerk *desk;    /* short questions */
-    struct clerk *scanner; /* those that pass over whole tables */
-    struct history history;
-    struct owed owed[SERVER_CONNECTIONS];
-    struct top tops[KNOWN_BALANCES];
+    struct db_thread *quick_db; /* short questions */
+    struct db_thread *scan_db;  /* those that pass over whole tables */
+    struct refresh_history history;
+    struct pending pending[SERVER_CONNECTIONS];
+    struct top tops[FACTS_BALANCES];
     struct stream streams[SERVER_STREAMS];
     bool feed_asked;
     int64_t feed_at_ms, tell_at_ms;
@@ -54,13 +54,13 @@ void answer_error(struct exchange *x, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The exchange waits from now on; false (and answered) when too many do. */
-bool owe(struct app *a, struct exchange *x, struct owed *ret_details);
+bool pending_add(struct app *a, struct exchange *x, struct pending *ret_details);
 /* It does not wait any more; NULL when it is gone, or was answered without. */
-struct exchange *pay(struct app *a, uint64_t exchange);
+struct exchange *pending_take(struct app *a, uint64_t exchange);
 
 /* ---- routes.c -------------------------------------------------------------------------------- */
 
-void route(void *app, struct exchange *x);
+void routes_answer_request(void *app, struct exchange *x);
 
 /* ---- lookup.c: balances ---------------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
 enum { ROUND_MS = 150, CHANGES_A_ROUND = 500, RECENT_MOST = 200, EVENT_MAX = 1024 * 1024 };
 
 struct look {
-    struct clerk_job job;
+    struct db_thread_job job;
     struct app *app;
     uint64_t exchange; /* a stream that begins; 0: a round */
     uint64_t after;
@@ -27,7 +27,7 @@ struct look {
     bool full;
 };
 
-static int find_changes(struct store *s, struct clerk_job *job, struct err *err)
+static int find_changes(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct look *l = (struct look *)(void *)job;
     int rc = view_changes_after(s, l->after, CHANGES_A_ROUND, &l->arena, &l->changes, &l->n, err);
@@ -37,7 +37,7 @@ static int find_changes(struct store *s, struct clerk_job *job, struct err *err)
 
 /* Where a new stream begins: what it named, unless that lies ahead of all there is; else the
  * newest, or a few before it. */
-static int find_start(struct store *s, struct clerk_job *job, struct err *err)
+static int find_start(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct look *l = (struct look *)(void *)job;
     size_t want = l->recent ? l->recent + 1 : 1;
@@ -70,7 +70,7 @@ static void free_look(struct look *l)
     mem_free(l);
 }
 
-static void round_done(struct clerk_job *job)
+static void round_done(struct db_thread_job *job)
 {
     struct look *l = (struct look *)(void *)job;
     struct app *a = l->app;
@@ -82,11 +82,11 @@ static void round_done(struct clerk_job *job)
     free_look(l);
 }
 
-static void start_done(struct clerk_job *job)
+static void start_done(struct db_thread_job *job)
 {
     struct look *l = (struct look *)(void *)job;
     struct app *a = l->app;
-    struct exchange *x = pay(a, l->exchange);
+    struct exchange *x = pending_take(a, l->exchange);
     if (x && job->rc < 0) {
         answer_error(x, 503, "the database does not answer: %s", job->err.text);
     } else if (x && exchange_stream(x)) {
@@ -111,7 +111,7 @@ static struct look *new_look(struct app *a)
 
 void changes_route(struct app *a, struct exchange *x)
 {
-    struct owed details = {0};
+    struct pending details = {0};
     struct look *l = new_look(a);
     char text[32];
     uint64_t recent = 0;
@@ -132,10 +132,10 @@ void changes_route(struct app *a, struct exchange *x)
         return;
     }
     l->recent = (size_t)recent;
-    if (!owe(a, x, &details)) {
+    if (!pending_add(a, x, &details)) {
         free_look(l);
-    } else if (!clerk_submit(a->desk, &l->job)) {
-        pay(a, l->exchange);
+    } else if (!db_thread_submit(a->quick_db, &l->job)) {
+        pending_take(a, l->exchange);
         answer_error(x, 503, "too many requests wait for the database");
         free_look(l);
     }
@@ -157,7 +157,7 @@ void feed_tick(struct app *a)
     l->after = least;
     l->job.work = find_changes;
     l->job.done = round_done;
-    a->feed_asked = clerk_submit(a->desk, &l->job);
+    a->feed_asked = db_thread_submit(a->quick_db, &l->job);
     if (!a->feed_asked)
         free_look(l);
 }

@@ -21,8 +21,8 @@ const char *colour_name(enum colour c)
     return names[c];
 }
 
-__attribute__((format(printf, 3, 4))) static void add(struct reasons *r, enum colour colour,
-                                                      const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void reasons_add(struct reasons *r, enum colour colour,
+                                                              const char *fmt, ...)
 {
     va_list ap;
     if (r->n == REASONS)
@@ -64,23 +64,23 @@ static void judge_connection(struct health *h)
     }
 }
 
-void health_take(struct health *h, struct knowledge *k, bool has_daemon)
+void health_take(struct health *h, struct facts_store *k, bool has_daemon)
 {
     *h = (struct health){.has_daemon = has_daemon, .now_ms = wall_ms()};
-    knowledge_copy(k, &h->known);
+    facts_copy(k, &h->facts);
     h->max_age_ms = k->conf->sweep.max_age_ms;
     h->configured = !has_daemon || counters_get(PART_SUPERVISOR, CELL_ENDPOINTS) > 0;
     h->head = counters_get(PART_FOLLOW, CELL_HEAD);
     h->head_time = counters_get(PART_FOLLOW, CELL_HEAD_TIME);
     h->synced = counters_get(PART_FOLLOW, CELL_SYNCED);
     h->finalized = counters_get(PART_FOLLOW, CELL_FINALIZED);
-    if (h->head == 0 && h->known.has_positions) {
-        h->head = h->known.head;
-        h->finalized = h->known.finalized;
+    if (h->head == 0 && h->facts.has_positions) {
+        h->head = h->facts.head;
+        h->finalized = h->facts.finalized;
     }
-    for (size_t i = 0; !has_daemon && i < h->known.n_balances; i++)
-        if (h->synced == 0 || h->known.balances[i].synced < h->synced)
-            h->synced = h->known.balances[i].synced;
+    for (size_t i = 0; !has_daemon && i < h->facts.n_balances; i++)
+        if (h->synced == 0 || h->facts.balances[i].synced < h->synced)
+            h->synced = h->facts.balances[i].synced;
     if (has_daemon)
         judge_connection(h);
 }
@@ -103,41 +103,41 @@ const char *endpoint_words(const struct counters_endpoint_view *e, const struct 
 
 bool health_store_up(const struct health *h)
 {
-    return h->known.store_ok && clock_ms() - h->known.store_at_ms <= STORE_MS;
+    return h->facts.store_ok && clock_ms() - h->facts.store_at_ms <= STORE_MS;
 }
 
 void health_store(const struct health *h, struct reasons *r)
 {
-    const struct known *k = &h->known;
+    const struct facts *k = &h->facts;
     int64_t silent = clock_ms() - k->store_at_ms;
     char since[CLOCK_TEXT];
     duration_text(since, silent);
     if (!k->store_ok)
-        add(r, RED, "the database does not answer: %.200s", k->store_error);
+        reasons_add(r, RED, "the database does not answer: %.200s", k->store_error);
     else if (silent > STORE_MS)
-        add(r, RED, "the database has not answered for %s", since);
+        reasons_add(r, RED, "the database has not answered for %s", since);
 }
 
 void health_following(const struct health *h, struct reasons *r)
 {
     char since[CLOCK_TEXT];
     if (!h->configured) {
-        add(r, RED, "no endpoint is configured: nothing is followed");
+        reasons_add(r, RED, "no endpoint is configured: nothing is followed");
         return;
     }
     if (!h->connected)
-        add(r, RED, "%s", h->disconnected);
+        reasons_add(r, RED, "%s", h->disconnected);
     int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
     int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 2 + STALL_MS;
     duration_text(since, h->now_ms - polled);
     if (h->connected && polled > 0 && h->now_ms - polled > patience)
-        add(r, RED, "following has made no progress for %s", since);
+        reasons_add(r, RED, "following has made no progress for %s", since);
     if (counters_get(PART_FOLLOW, CELL_HEAD) == 0 && h->connected)
-        add(r, AMBER, "the head of the chain is not known yet");
+        reasons_add(r, AMBER, "the head of the chain is not known yet");
     if (counters_get(PART_FOLLOW, CELL_RESCANNING) > 0)
-        add(r, AMBER, "the chain was reorganised, its events are being read again");
+        reasons_add(r, AMBER, "the chain was reorganised, its events are being read again");
     if (counters_get(PART_FOLLOW, CELL_HELD) > 0)
-        add(r, AMBER, "syncing is held: something fails for everybody; the log says what");
+        reasons_add(r, AMBER, "syncing is held: something fails for everybody; the log says what");
 }
 
 /* A worker that died too often: it waits, or runs on trial. */
@@ -151,11 +151,11 @@ static void judge_parked(const struct health *h, struct reasons *r)
         int64_t left = (int64_t)w.parked_until * 1000 - h->now_ms;
         duration_text(until, left > 0 ? left : 0);
         if (w.pid)
-            add(r, AMBER, "worker %.20s died too often and runs on trial; last: %.140s", w.name,
-                w.exit_reason);
+            reasons_add(r, AMBER, "worker %.20s died too often and runs on trial; last: %.140s",
+                        w.name, w.exit_reason);
         else
-            add(r, RED, "worker %.20s died too often, next try in %.20s; last: %.140s", w.name,
-                until, w.exit_reason);
+            reasons_add(r, RED, "worker %.20s died too often, next try in %.20s; last: %.140s",
+                        w.name, until, w.exit_reason);
     }
 }
 
@@ -165,41 +165,42 @@ void health_ready(const struct health *h, struct reasons *ret)
     judge_parked(h, ret);
     health_following(h, ret);
     if (h->head > 0 && h->synced < h->head)
-        add(ret, h->head - h->synced > BEHIND_BLOCKS ? AMBER : GREEN,
-            "events are synced up to block %" PRIu64 ", %" PRIu64 " behind the head", h->synced,
-            h->head - h->synced);
+        reasons_add(ret, h->head - h->synced > BEHIND_BLOCKS ? AMBER : GREEN,
+                    "events are synced up to block %" PRIu64 ", %" PRIu64 " behind the head",
+                    h->synced, h->head - h->synced);
 }
 
 static void judge_sweep(struct reasons *r)
 {
     if (counters_get(PART_SWEEP, CELL_BROKEN) > 0)
-        add(r, AMBER,
+        reasons_add(
+            r, AMBER,
             "the sweep cannot read: a term fails for everybody, so nothing is refreshed; the log "
             "says what");
 }
 
-static void judge_rows(const struct health *h, const struct known_balance *b, struct reasons *r)
+static void judge_rows(const struct health *h, const struct facts_balance *b, struct reasons *r)
 {
     const struct view_ages *a = &b->ages;
     char age[CLOCK_TEXT];
     if (!b->has_ages) {
-        add(r, AMBER, "%s: the rows were not looked at yet", b->name);
+        reasons_add(r, AMBER, "%s: the rows were not looked at yet", b->name);
         return;
     }
     if (a->unanchored > a->excused_unanchored)
-        add(r, AMBER, "%s: %" PRIu64 " of %" PRIu64 " rows are not anchored yet", b->name,
-            a->unanchored - a->excused_unanchored, a->rows);
+        reasons_add(r, AMBER, "%s: %" PRIu64 " of %" PRIu64 " rows are not anchored yet", b->name,
+                    a->unanchored - a->excused_unanchored, a->rows);
     duration_text(age, h->max_age_ms);
     if (h->max_age_ms > 0 && a->old > a->excused_old)
-        add(r, AMBER, "%s: %" PRIu64 " rows are older than the promised %s", b->name,
-            a->old - a->excused_old, age);
+        reasons_add(r, AMBER, "%s: %" PRIu64 " rows are older than the promised %s", b->name,
+                    a->old - a->excused_old, age);
 }
 
 void health_fresh(const struct health *h, struct reasons *ret)
 {
     health_store(h, ret);
-    for (size_t i = 0; i < h->known.n_balances; i++)
-        judge_rows(h, &h->known.balances[i], ret);
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        judge_rows(h, &h->facts.balances[i], ret);
 }
 
 /* What is no reason to distrust the rows, but should be known. */
@@ -208,7 +209,7 @@ static void judge_workers(struct reasons *r)
     struct counters_worker_view w;
     for (size_t i = 0; i < COUNTERS_WORKERS; i++)
         if (counters_worker_get(i, &w) && w.pid == 0 && w.parked_until == 0)
-            add(r, AMBER, "worker %.20s is down: %.120s", w.name, w.exit_reason);
+            reasons_add(r, AMBER, "worker %.20s is down: %.120s", w.name, w.exit_reason);
 }
 
 enum colour health_verdict(const struct health *h, struct reasons *ret)
@@ -218,12 +219,12 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
     if (h->has_daemon)
         health_ready(h, &all);
     else
-        add(&all, RED, "no daemon is running here: the rows stand still");
-    if (h->known.scan_error[0] && h->known.store_ok)
-        add(&all, AMBER, "the rows could not be looked at: %.200s", h->known.scan_error);
-    for (size_t i = 0; i < h->known.n_balances; i++)
-        if (h->known.store_seen)
-            judge_rows(h, &h->known.balances[i], &all);
+        reasons_add(&all, RED, "no daemon is running here: the rows stand still");
+    if (h->facts.scan_error[0] && h->facts.store_ok)
+        reasons_add(&all, AMBER, "the rows could not be looked at: %.200s", h->facts.scan_error);
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        if (h->facts.store_seen)
+            judge_rows(h, &h->facts.balances[i], &all);
     if (h->has_daemon) {
         judge_sweep(&all);
         judge_workers(&all);
@@ -241,17 +242,18 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
 void health_notes(const struct health *h, struct reasons *r)
 {
     struct counters_endpoint_view e;
-    for (size_t i = 0; i < h->known.n_balances; i++) {
-        const struct known_balance *b = &h->known.balances[i];
+    for (size_t i = 0; i < h->facts.n_balances; i++) {
+        const struct facts_balance *b = &h->facts.balances[i];
         uint64_t n = b->has_ages ? b->ages.quarantined : 0;
         if (n > 0)
-            add(r, GREEN, "%s: %" PRIu64 " wallet%s cannot be read and wait%s in quarantine",
-                b->name, n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+            reasons_add(r, GREEN,
+                        "%s: %" PRIu64 " wallet%s cannot be read and wait%s in quarantine", b->name,
+                        n, n == 1 ? "" : "s", n == 1 ? "s" : "");
     }
     for (size_t i = 0; h->has_daemon && h->connected && i < COUNTERS_ENDPOINTS; i++)
         if (counters_endpoint_get(i, &e) && !endpoint_is_up(&e, h))
-            add(r, GREEN, "endpoint %.60s does not serve, others do%s%.150s", e.name,
-                e.paused_why[0] ? ": " : "", e.paused_why);
+            reasons_add(r, GREEN, "endpoint %.60s does not serve, others do%s%.150s", e.name,
+                        e.paused_why[0] ? ": " : "", e.paused_why);
 }
 
 static void good_sentence(const struct health *h, char ret[REASON_TEXT])
@@ -259,8 +261,8 @@ static void good_sentence(const struct health *h, char ret[REASON_TEXT])
     uint64_t rows = 0, excused = 0;
     int64_t oldest_us = 0;
     char age[CLOCK_TEXT], oldest[CLOCK_TEXT + 32] = "";
-    for (size_t i = 0; i < h->known.n_balances; i++) {
-        const struct view_ages *a = &h->known.balances[i].ages;
+    for (size_t i = 0; i < h->facts.n_balances; i++) {
+        const struct view_ages *a = &h->facts.balances[i].ages;
         rows += a->rows - a->excused_unanchored; /* those in quarantine are told of apart */
         excused += a->quarantined;
         if (a->rows > 0 && a->now_us - a->oldest_us > oldest_us)

@@ -6,7 +6,7 @@
 #define WEB_HEALTH_H
 
 #include "proc/counters.h"
-#include "web/known.h"
+#include "web/facts.h"
 
 enum { REASONS = 16, REASON_TEXT = 256 };
 
@@ -22,7 +22,7 @@ struct reasons {
 
 /* Everything known at one moment. */
 struct health {
-    struct known known;
+    struct facts facts;
     bool has_daemon; /* the counters are a daemon's: else only the store speaks */
     bool configured; /* there are endpoints */
     bool connected;
@@ -32,7 +32,7 @@ struct health {
     int64_t max_age_ms; /* sweep.max_age, 0: off */
 };
 
-void health_take(struct health *h, struct knowledge *k, bool has_daemon);
+void health_take(struct health *h, struct facts_store *k, bool has_daemon);
 
 bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h);
 /* "answers", "set aside" (it answers, but not as it should) or "does not answer". */

@@ -1,7 +1,7 @@
 /*
  * Rows, one wallet or many, the largest, and drift: what asks the database for each request. The
- * answer is written on the clerk's thread; what takes longer than five seconds is answered with
- * 503.
+ * answer is written on the database thread's thread; what takes longer than five seconds is
+ * answered with 503.
  */
 #include "base/clock.h"
 #include "base/json.h"
@@ -16,10 +16,10 @@
 enum { HISTORY_MOST = 200, TOP_KEPT_MS = 60000, BODY_MAX = 4 * 1024 * 1024 };
 
 struct lookup {
-    struct clerk_job job;
+    struct db_thread_job job;
     struct app *app;
     uint64_t exchange;
-    const struct store_balance *balance; /* the knowledge's: unchanged */
+    const struct store_balance *balance; /* of the facts: unchanged */
     size_t index, limit;
     bool one, history;
     address *wallets;
@@ -71,7 +71,8 @@ void write_change(struct buf *out, const struct view_change *c)
     buf_addc(out, '}');
 }
 
-/* ---- on the clerk's thread ------------------------------------------------------------------- */
+/* ---- on the database thread's thread
+ * ------------------------------------------------------------------- */
 
 static int add_history(struct store *s, struct lookup *l, struct arena *arena, struct err *err)
 {
@@ -139,7 +140,7 @@ static void answer_many(struct lookup *l, const struct view_row *rows, size_t n)
     buf_adds(&l->body, "]}\n");
 }
 
-static int find_rows(struct store *s, struct clerk_job *job, struct err *err)
+static int find_rows(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct lookup *l = (struct lookup *)(void *)job;
     struct arena arena;
@@ -157,7 +158,7 @@ static int find_rows(struct store *s, struct clerk_job *job, struct err *err)
     return rc;
 }
 
-static int find_drift(struct store *s, struct clerk_job *job, struct err *err)
+static int find_drift(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct lookup *l = (struct lookup *)(void *)job;
     struct arena arena;
@@ -190,7 +191,7 @@ static int find_drift(struct store *s, struct clerk_job *job, struct err *err)
     return rc;
 }
 
-static int find_top(struct store *s, struct clerk_job *job, struct err *err)
+static int find_top(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct lookup *l = (struct lookup *)(void *)job;
     struct arena arena;
@@ -218,10 +219,10 @@ static void free_lookup(struct lookup *l)
     mem_free(l);
 }
 
-static void done(struct clerk_job *job)
+static void lookup_answer_job(struct db_thread_job *job)
 {
     struct lookup *l = (struct lookup *)(void *)job;
-    struct exchange *x = pay(l->app, l->exchange);
+    struct exchange *x = pending_take(l->app, l->exchange);
     if (x && job->rc < 0)
         answer_error(x, 503, "the database does not answer: %s", job->err.text);
     else if (x)
@@ -249,7 +250,7 @@ static void answer_top(const struct top *t, struct exchange *x, size_t limit)
     answer_json(x, 200, &body);
 }
 
-static void top_done(struct clerk_job *job)
+static void top_done(struct db_thread_job *job)
 {
     struct lookup *l = (struct lookup *)(void *)job;
     struct app *a = l->app;
@@ -264,10 +265,10 @@ static void top_done(struct clerk_job *job)
         l->rows = NULL;
     }
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
-        struct owed o = a->owed[i];
+        struct pending o = a->pending[i];
         if (!o.exchange || !o.top || o.balance != l->index)
             continue;
-        struct exchange *x = pay(a, o.exchange);
+        struct exchange *x = pending_take(a, o.exchange);
         if (x && job->rc < 0)
             answer_error(x, 503, "the database does not answer: %s", job->err.text);
         else if (x)
@@ -284,21 +285,21 @@ static struct lookup *new_lookup(struct app *a, struct exchange *x, int index)
     l->app = a;
     l->exchange = x ? exchange_number(x) : 0;
     l->index = index < 0 ? 0 : (size_t)index;
-    l->balance = &a->knowledge.balances[l->index];
+    l->balance = &a->facts.balances[l->index];
     l->status = 200;
     l->job.work = find_rows;
-    l->job.done = done;
+    l->job.done = lookup_answer_job;
     buf_init(&l->body, BODY_MAX);
     return l;
 }
 
-static void submit(struct app *a, struct exchange *x, struct lookup *l)
+static void lookup_submit_job(struct app *a, struct exchange *x, struct lookup *l)
 {
-    struct owed details = {0};
-    if (!owe(a, x, &details)) {
+    struct pending details = {0};
+    if (!pending_add(a, x, &details)) {
         free_lookup(l);
-    } else if (!clerk_submit(a->desk, &l->job)) {
-        pay(a, l->exchange);
+    } else if (!db_thread_submit(a->quick_db, &l->job)) {
+        pending_take(a, l->exchange);
         answer_error(x, 503, "too many requests wait for the database");
         free_lookup(l);
     }
@@ -326,7 +327,7 @@ void drift_route(struct app *a, struct exchange *x)
     struct lookup *l = new_lookup(a, x, -1);
     l->limit = limit;
     l->job.work = find_drift;
-    submit(a, x, l);
+    lookup_submit_job(a, x, l);
 }
 
 static void top_route(struct app *a, struct exchange *x, int index)
@@ -345,13 +346,13 @@ static void top_route(struct app *a, struct exchange *x, int index)
         answer_top(t, x, limit);
         return;
     }
-    struct owed details = {.top = true, .balance = (size_t)index, .limit = limit};
-    if (!owe(a, x, &details) || t->asked)
+    struct pending details = {.top = true, .balance = (size_t)index, .limit = limit};
+    if (!pending_add(a, x, &details) || t->asked)
         return;
     struct lookup *l = new_lookup(a, NULL, index);
     l->job.work = find_top;
     l->job.done = top_done;
-    t->asked = clerk_submit(a->scanner, &l->job);
+    t->asked = db_thread_submit(a->scan_db, &l->job);
     if (!t->asked)
         free_lookup(l); /* the deadline answers */
 }
@@ -376,7 +377,7 @@ static void one_route(struct app *a, struct exchange *x, int index, const char *
     l->wallets = mem_alloc(sizeof found);
     l->wallets[0] = found;
     l->n = 1;
-    submit(a, x, l);
+    lookup_submit_job(a, x, l);
 }
 
 /* {"wallets":[…]} into the lookup; false with the reason. */
@@ -413,7 +414,7 @@ static void many_route(struct app *a, struct exchange *x, int index)
     struct json *doc = json_parse(buf_str(body), body->len, SERVER_BODY_MAX, &err);
     struct lookup *l = new_lookup(a, x, index);
     if (doc && take_wallets(doc, l, &err)) {
-        submit(a, x, l);
+        lookup_submit_job(a, x, l);
     } else {
         answer_error(x, 400, "%s", err.text);
         free_lookup(l);
@@ -424,7 +425,7 @@ static void many_route(struct app *a, struct exchange *x, int index)
 void balances_route(struct app *a, struct exchange *x, const char *rest)
 {
     size_t n = strcspn(rest, "/");
-    int index = knowledge_balance(&a->knowledge, rest, n);
+    int index = facts_balance(&a->facts, rest, n);
     bool get = exchange_is(x, "GET");
     if (index < 0)
         answer_error(x, 404, "there is no balance \"%.*s\"", (int)(n < 60 ? n : 60), rest);

@@ -18,7 +18,7 @@ struct metric {
 
 /* ---- one sample ------------------------------------------------------------------------------ */
 
-static void label(struct buf *out, const char *name, const char *value, bool first)
+static void metric_add_label(struct buf *out, const char *name, const char *value, bool first)
 {
     buf_addf(out, "%s%s=\"", first ? "{" : ",", name);
     for (const char *s = value; *s; s++)
@@ -31,7 +31,7 @@ static void label(struct buf *out, const char *name, const char *value, bool fir
     buf_addc(out, '"');
 }
 
-static void plain(const struct metric *m, uint64_t v, struct buf *out)
+static void metric_add_plain(const struct metric *m, uint64_t v, struct buf *out)
 {
     buf_addf(out, "%s %" PRIu64 "\n", m->name, v);
 }
@@ -40,7 +40,7 @@ static void one_label(const struct metric *m, const char *name, const char *valu
                       struct buf *out)
 {
     buf_adds(out, m->name);
-    label(out, name, value, true);
+    metric_add_label(out, name, value, true);
     buf_addf(out, "} %" PRIu64 "\n", v);
 }
 
@@ -49,62 +49,62 @@ static void one_label(const struct metric *m, const char *name, const char *valu
 static void write_head(const struct metric *m, const struct health *h, struct buf *out)
 {
     if (h->head)
-        plain(m, h->head, out);
+        metric_add_plain(m, h->head, out);
 }
 
 static void write_synced(const struct metric *m, const struct health *h, struct buf *out)
 {
     if (h->head)
-        plain(m, h->synced, out);
+        metric_add_plain(m, h->synced, out);
 }
 
 static void write_finalized(const struct metric *m, const struct health *h, struct buf *out)
 {
     if (h->head)
-        plain(m, h->finalized, out);
+        metric_add_plain(m, h->finalized, out);
 }
 
 static void write_checkpoint(const struct metric *m, const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < h->known.n_balances; i++)
-        if (h->known.balances[i].has_checkpoint)
-            one_label(m, "balance", h->known.balances[i].name, h->known.balances[i].checkpoint,
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        if (h->facts.balances[i].has_checkpoint)
+            one_label(m, "balance", h->facts.balances[i].name, h->facts.balances[i].checkpoint,
                       out);
 }
 
 static void write_rows(const struct metric *m, const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < h->known.n_balances; i++)
-        if (h->known.balances[i].has_ages)
-            one_label(m, "balance", h->known.balances[i].name, h->known.balances[i].ages.rows, out);
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        if (h->facts.balances[i].has_ages)
+            one_label(m, "balance", h->facts.balances[i].name, h->facts.balances[i].ages.rows, out);
 }
 
 static void write_unanchored(const struct metric *m, const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < h->known.n_balances; i++)
-        if (h->known.balances[i].has_ages)
-            one_label(m, "balance", h->known.balances[i].name, h->known.balances[i].ages.unanchored,
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        if (h->facts.balances[i].has_ages)
+            one_label(m, "balance", h->facts.balances[i].name, h->facts.balances[i].ages.unanchored,
                       out);
 }
 
 static void write_quarantined(const struct metric *m, const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < h->known.n_balances; i++)
-        if (h->known.balances[i].has_ages)
-            one_label(m, "balance", h->known.balances[i].name,
-                      h->known.balances[i].ages.quarantined, out);
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        if (h->facts.balances[i].has_ages)
+            one_label(m, "balance", h->facts.balances[i].name,
+                      h->facts.balances[i].ages.quarantined, out);
 }
 
 static void write_oldest(const struct metric *m, const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < h->known.n_balances; i++) {
-        const struct known_balance *b = &h->known.balances[i];
+    for (size_t i = 0; i < h->facts.n_balances; i++) {
+        const struct facts_balance *b = &h->facts.balances[i];
         /* It ages on between two looks at the rows. */
         int64_t us = b->ages.now_us - b->ages.oldest_us;
         if (!b->has_ages || b->ages.rows == 0)
             continue;
         buf_adds(out, m->name);
-        label(out, "balance", b->name, true);
+        metric_add_label(out, "balance", b->name, true);
         buf_addf(out, "} %.3f\n", us > 0 ? (double)us / 1e6 : 0);
     }
 }
@@ -115,18 +115,18 @@ static void write_age(const struct metric *m, const struct health *h, struct buf
         const char *name;
         double share;
     } shares[] = {{"0.5", 0.5}, {"0.9", 0.9}, {"0.99", 0.99}, {"1", 1}};
-    for (size_t i = 0; i < h->known.n_balances; i++) {
-        const struct known_balance *b = &h->known.balances[i];
+    for (size_t i = 0; i < h->facts.n_balances; i++) {
+        const struct facts_balance *b = &h->facts.balances[i];
         for (size_t q = 0; b->has_ages && b->ages.rows && q < 4; q++) {
             buf_adds(out, m->name);
-            label(out, "balance", b->name, true);
-            label(out, "quantile", shares[q].name, false);
-            buf_addf(out, "} %.3f\n", known_quantile(&b->ages, shares[q].share));
+            metric_add_label(out, "balance", b->name, true);
+            metric_add_label(out, "quantile", shares[q].name, false);
+            buf_addf(out, "} %.3f\n", facts_quantile(&b->ages, shares[q].share));
         }
         if (!b->has_ages)
             continue;
         buf_addf(out, "%s_count", m->name);
-        label(out, "balance", b->name, true);
+        metric_add_label(out, "balance", b->name, true);
         buf_addf(out, "} %" PRIu64 "\n", b->ages.rows);
     }
 }
@@ -140,11 +140,11 @@ static void write_refreshed(const struct metric *m, const struct health *h, stru
 
 static void write_drift(const struct metric *m, const struct health *h, struct buf *out)
 {
-    for (size_t i = 0; i < h->known.n_drift; i++) {
+    for (size_t i = 0; i < h->facts.n_drift; i++) {
         buf_adds(out, m->name);
-        label(out, "balance", h->known.drift[i].balance, true);
-        label(out, "cause", h->known.drift[i].cause, false);
-        buf_addf(out, "} %" PRIu64 "\n", h->known.drift[i].n);
+        metric_add_label(out, "balance", h->facts.drift[i].balance, true);
+        metric_add_label(out, "cause", h->facts.drift[i].cause, false);
+        buf_addf(out, "} %" PRIu64 "\n", h->facts.drift[i].n);
     }
 }
 
@@ -162,7 +162,7 @@ static void write_event_to_row(const struct metric *m, const struct health *h, s
 static void write_cell(const struct metric *m, const struct health *h, struct buf *out)
 {
     (void)h;
-    plain(m, counters_sum(m->cell), out);
+    metric_add_plain(m, counters_sum(m->cell), out);
 }
 
 static void write_missed(const struct metric *m, const struct health *h, struct buf *out)
@@ -186,9 +186,9 @@ static void write_requests(const struct metric *m, const struct health *h, struc
             if (e.requests[method][outcome] == 0)
                 continue;
             buf_adds(out, m->name);
-            label(out, "endpoint", e.name, true);
-            label(out, "method", counters_methods[method], false);
-            label(out, "outcome", counters_outcome_name(outcome), false);
+            metric_add_label(out, "endpoint", e.name, true);
+            metric_add_label(out, "method", counters_methods[method], false);
+            metric_add_label(out, "outcome", counters_outcome_name(outcome), false);
             buf_addf(out, "} %" PRIu64 "\n", e.requests[method][outcome]);
         }
     }
@@ -202,8 +202,8 @@ static void write_bytes(const struct metric *m, const struct health *h, struct b
         if (!counters_endpoint_get(i / 2, &e))
             continue;
         buf_adds(out, m->name);
-        label(out, "endpoint", e.name, true);
-        label(out, "direction", i % 2 ? "out" : "in", false);
+        metric_add_label(out, "endpoint", e.name, true);
+        metric_add_label(out, "direction", i % 2 ? "out" : "in", false);
         buf_addf(out, "} %" PRIu64 "\n", i % 2 ? e.bytes_out : e.bytes_in);
     }
 }
@@ -216,8 +216,8 @@ static void write_pauses(const struct metric *m, const struct health *h, struct 
         if (!counters_endpoint_get(i / PAUSES, &e))
             continue;
         buf_adds(out, m->name);
-        label(out, "endpoint", e.name, true);
-        label(out, "reason", counters_pause_names[i % PAUSES], false);
+        metric_add_label(out, "endpoint", e.name, true);
+        metric_add_label(out, "reason", counters_pause_names[i % PAUSES], false);
         buf_addf(out, "} %" PRIu64 "\n", e.pauses[i % PAUSES]);
     }
 }
@@ -246,8 +246,8 @@ static void write_restarts(const struct metric *m, const struct health *h, struc
     for (size_t i = 0; i < COUNTERS_WORKERS; i++)
         for (int d = 0; counters_worker_get(i, &w) && d < DEATHS; d++) {
             buf_adds(out, m->name);
-            label(out, "worker", w.name, true);
-            label(out, "reason", counters_death_names[d], false);
+            metric_add_label(out, "worker", w.name, true);
+            metric_add_label(out, "reason", counters_death_names[d], false);
             buf_addf(out, "} %" PRIu64 "\n", w.deaths[d]);
         }
 }
@@ -262,12 +262,12 @@ static void write_ticks(const struct metric *m, const struct health *h, struct b
 
 static void write_connected(const struct metric *m, const struct health *h, struct buf *out)
 {
-    plain(m, h->connected, out);
+    metric_add_plain(m, h->connected, out);
 }
 
 static void write_store_up(const struct metric *m, const struct health *h, struct buf *out)
 {
-    plain(m, health_store_up(h), out);
+    metric_add_plain(m, health_store_up(h), out);
 }
 
 static void write_build(const struct metric *m, const struct health *h, struct buf *out)

@@ -36,24 +36,24 @@ void answer_error(struct exchange *x, int status, const char *fmt, ...)
                     &body);
 }
 
-bool owe(struct app *a, struct exchange *x, struct owed *details)
+bool pending_add(struct app *a, struct exchange *x, struct pending *details)
 {
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
-        if (a->owed[i].exchange == 0) {
-            a->owed[i] = *details;
-            a->owed[i].exchange = exchange_number(x);
-            a->owed[i].deadline_ms = clock_ms() + SQL_MS;
+        if (a->pending[i].exchange == 0) {
+            a->pending[i] = *details;
+            a->pending[i].exchange = exchange_number(x);
+            a->pending[i].deadline_ms = clock_ms() + SQL_MS;
             return true;
         }
     answer_error(x, 503, "too many requests wait for the database");
     return false;
 }
 
-struct exchange *pay(struct app *a, uint64_t exchange)
+struct exchange *pending_take(struct app *a, uint64_t exchange)
 {
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
-        if (a->owed[i].exchange == exchange) {
-            a->owed[i].exchange = 0;
+        if (a->pending[i].exchange == exchange) {
+            a->pending[i].exchange = 0;
             return server_exchange(a->server, exchange);
         }
     return NULL;
@@ -71,27 +71,27 @@ static void answer_reasons(struct exchange *x, const struct reasons *r)
     exchange_answer(x, r->n ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
 }
 
-static void livez(struct app *a, struct exchange *x)
+static void route_answer_livez(struct app *a, struct exchange *x)
 {
     struct reasons none = {0};
     (void)a;
     answer_reasons(x, &none);
 }
 
-static void readyz(struct app *a, struct exchange *x)
+static void route_answer_readyz(struct app *a, struct exchange *x)
 {
     struct health h;
     struct reasons r = {0};
-    health_take(&h, &a->knowledge, true);
+    health_take(&h, &a->facts, true);
     health_ready(&h, &r);
     answer_reasons(x, &r);
 }
 
-static void freshz(struct app *a, struct exchange *x)
+static void route_answer_freshz(struct app *a, struct exchange *x)
 {
     struct health h;
     struct reasons r = {0};
-    health_take(&h, &a->knowledge, true);
+    health_take(&h, &a->facts, true);
     health_fresh(&h, &r);
     answer_reasons(x, &r);
 }
@@ -121,7 +121,7 @@ static void write_eth_health(const struct health *h, const struct reasons *r, st
              "%s\"data\":{\"connected\":%s,\"rpc_configured\":%s,\"last_block_seen\":%" PRIu64
              ",\"checkpoint_block\":%" PRIu64 ",\"last_event_at\":",
              errors ? "]," : "", h->connected ? "true" : "false", h->configured ? "true" : "false",
-             h->head, h->known.n_balances ? h->known.balances[0].checkpoint : 0);
+             h->head, h->facts.n_balances ? h->facts.balances[0].checkpoint : 0);
     if (event)
         json_write_time(out, (int64_t)event * 1000000);
     else
@@ -141,7 +141,7 @@ static void eth_health(struct app *a, struct exchange *x)
         answer_error(x, 400, "max_event_lag_secs: \"%s\" is not a number of seconds", lag);
         return;
     }
-    health_take(&h, &a->knowledge, true);
+    health_take(&h, &a->facts, true);
     if (h.configured)
         health_store(&h, &r);
     if (r.n > 0) {
@@ -159,27 +159,27 @@ static void eth_health(struct app *a, struct exchange *x)
 
 /* ---- the rest that needs no SQL -------------------------------------------------------------- */
 
-static void metrics(struct app *a, struct exchange *x)
+static void route_answer_metrics(struct app *a, struct exchange *x)
 {
     struct health h;
     struct buf body = BUF_INIT(METRICS_MAX);
-    health_take(&h, &a->knowledge, true);
+    health_take(&h, &a->facts, true);
     metrics_write(&h, &body);
     exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, &body);
 }
 
-static void status(struct app *a, struct exchange *x)
+static void route_answer_status(struct app *a, struct exchange *x)
 {
     struct health h;
     char text[8];
     struct buf body = BUF_INIT(STATUS_MAX);
     const char *history = exchange_parameter(x, "history", text, sizeof text);
-    health_take(&h, &a->knowledge, true);
+    health_take(&h, &a->facts, true);
     status_write(&h, a->conf, &a->history, history && strcmp(history, "1") == 0, &body);
     answer_json(x, 200, &body);
 }
 
-static void page(struct exchange *x, const struct page_file *f)
+static void route_answer_page(struct exchange *x, const struct page_file *f)
 {
     struct buf body = BUF_INIT(f->n + 1);
     buf_add(&body, f->data, f->n);
@@ -197,10 +197,10 @@ static const struct {
     bool health; /* open without the token, unless http.protect_health */
     void (*answer)(struct app *a, struct exchange *x);
 } table[] = {
-    {"/livez", true, livez},           {"/readyz", true, readyz},
-    {"/eth/health", true, eth_health}, {"/freshz", false, freshz},
-    {"/metrics", false, metrics},      {"/v1/status", false, status},
-    {"/v1/drift", false, drift_route}, {"/v1/changes", false, changes_route},
+    {"/livez", true, route_answer_livez},      {"/readyz", true, route_answer_readyz},
+    {"/eth/health", true, eth_health},         {"/freshz", false, route_answer_freshz},
+    {"/metrics", false, route_answer_metrics}, {"/v1/status", false, route_answer_status},
+    {"/v1/drift", false, drift_route},         {"/v1/changes", false, changes_route},
 };
 
 /* In the same time whatever differs. */
@@ -221,7 +221,7 @@ static bool may_ask(const struct app *a, const struct exchange *x)
     return strncmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, a->conf->http.token);
 }
 
-static bool allowed(struct app *a, struct exchange *x, bool health)
+static bool route_is_allowed(struct app *a, struct exchange *x, bool health)
 {
     if ((health && !a->conf->http.protect_health) || may_ask(a, x))
         return true;
@@ -237,7 +237,7 @@ static bool is_get(struct exchange *x)
     return false;
 }
 
-void route(void *app, struct exchange *x)
+void routes_answer_request(void *app, struct exchange *x)
 {
     struct app *a = app;
     const char *path = exchange_path(x);
@@ -245,16 +245,16 @@ void route(void *app, struct exchange *x)
     for (const struct page_file *f = page_files; f->path; f++)
         if (strcmp(path, f->path) == 0) {
             if (is_get(x))
-                page(x, f);
+                route_answer_page(x, f);
             return;
         }
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (strcmp(path, table[i].path) == 0) {
-            if (is_get(x) && allowed(a, x, table[i].health))
+            if (is_get(x) && route_is_allowed(a, x, table[i].health))
                 table[i].answer(a, x);
             return;
         }
-    if (!allowed(a, x, false))
+    if (!route_is_allowed(a, x, false))
         return;
     if (strncmp(path, balances, sizeof balances - 1) == 0)
         balances_route(a, x, path + sizeof balances - 1);

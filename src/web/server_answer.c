@@ -54,7 +54,7 @@ static int send_head(struct exchange *x)
     return 0;
 }
 
-static int finish(struct exchange *x)
+static int answer_finish_stream(struct exchange *x)
 {
     /* After trouble the rest of a body would be read as the next request. */
     bool end = x->status == 413 || x->status == 411 || x->status == 414;
@@ -94,12 +94,12 @@ int answer_writeable(struct exchange *x)
         if (send_head(x) < 0)
             return -1;
         if (x->state == ANSWERING && (x->is_head || x->out.len == 0))
-            return finish(x);
+            return answer_finish_stream(x);
     } else if (x->sent < x->out.len) {
         if (send_some(x) < 0)
             return -1;
         if (x->state == ANSWERING && x->sent == x->out.len)
-            return finish(x);
+            return answer_finish_stream(x);
     }
     if (x->sent < x->out.len)
         lws_callback_on_writable(x->wsi);

@@ -5,7 +5,7 @@
  *
  *   server.c         the loop, and libwebsockets' callbacks
  *   server_listen.c  the address
- *   server_places.c  who may stay, and who goes
+ *   server_exchanges.c  who may stay, and who goes
  *   server_answer.c  what goes out
  */
 #ifndef WEB_SERVER_INTERNAL_H
@@ -58,7 +58,8 @@ struct server {
 
 int listen_on(const char *listen, struct err *err);
 
-/* ---- server_places.c ------------------------------------------------------------------------- */
+/* ---- server_exchanges.c -------------------------------------------------------------------------
+ */
 
 /* Its place; NULL: none. wsi NULL: a free one. */
 struct exchange *exchange_find(struct server *s, const struct lws *wsi);

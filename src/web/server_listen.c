@@ -12,7 +12,7 @@
 enum { BACKLOG = 512 };
 
 /* "[::1]:80" or "127.0.0.1:80" or ":80" into host ("" for any) and port. */
-static bool split(const char *listen, char *host, size_t room, const char **port)
+static bool listen_split_address(const char *listen, char *host, size_t room, const char **port)
 {
     const char *colon = strrchr(listen, ':');
     size_t n = colon ? (size_t)(colon - listen) : 0;
@@ -32,7 +32,7 @@ bool server_is_local(const char *listen)
 {
     char host[256];
     const char *port;
-    return split(listen, host, sizeof host, &port) &&
+    return listen_split_address(listen, host, sizeof host, &port) &&
            (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
             strcmp(host, "localhost") == 0);
 }
@@ -59,7 +59,7 @@ int listen_on(const char *listen, struct err *err)
     char host[256];
     const char *port;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    if (!split(listen, host, sizeof host, &port))
+    if (!listen_split_address(listen, host, sizeof host, &port))
         return err_set(err, ERR_USAGE, "http.listen: \"%s\" is no address and port", listen);
     int rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     if (rc != 0)

@@ -14,12 +14,12 @@ const char *const path_names[COUNTERS_PATHS] = {"event", "sweep", "settle",
 
 /* ---- history --------------------------------------------------------------------------------- */
 
-void history_sample(struct history *h, int64_t now_ms)
+void history_sample(struct refresh_history *h, int64_t now_ms)
 {
-    struct sample *last = h->n ? &h->samples[(h->next + SAMPLES - 1) % SAMPLES] : NULL;
+    struct refresh_sample *last = h->n ? &h->samples[(h->next + SAMPLES - 1) % SAMPLES] : NULL;
     if (last && now_ms - last->at_ms < SAMPLE_MS)
         return;
-    struct sample *s = &h->samples[h->next];
+    struct refresh_sample *s = &h->samples[h->next];
     s->at_ms = now_ms;
     for (int i = 0; i < COUNTERS_PATHS; i++)
         s->refreshed[i] = counters_sum(CELL_REFRESHED + i);
@@ -28,22 +28,22 @@ void history_sample(struct history *h, int64_t now_ms)
 }
 
 /* Rows a second by the sweep lately; 0 when nothing is known. */
-static double history_sweep_rate(const struct history *h, int64_t now_ms)
+static double history_sweep_rate(const struct refresh_history *h, int64_t now_ms)
 {
     size_t back = h->n < RATE_SAMPLES ? h->n : RATE_SAMPLES;
     if (back == 0)
         return 0;
-    const struct sample *old = &h->samples[(h->next + SAMPLES - back) % SAMPLES];
+    const struct refresh_sample *old = &h->samples[(h->next + SAMPLES - back) % SAMPLES];
     double seconds = (double)(now_ms - old->at_ms) / 1000;
     uint64_t rows = counters_sum(CELL_REFRESHED + 1) - old->refreshed[1];
     return seconds >= 1 ? (double)rows / seconds : 0;
 }
 
-static void write_history(const struct history *h, struct buf *out)
+static void write_history(const struct refresh_history *h, struct buf *out)
 {
     buf_adds(out, ",\"history\":[");
     for (size_t i = 0; i < h->n; i++) {
-        const struct sample *s = &h->samples[(h->next + SAMPLES - h->n + i) % SAMPLES];
+        const struct refresh_sample *s = &h->samples[(h->next + SAMPLES - h->n + i) % SAMPLES];
         buf_addf(out, "%s[%" PRId64, i ? "," : "", s->at_ms);
         for (int p = 0; p < COUNTERS_PATHS; p++)
             buf_addf(out, ",%" PRIu64, s->refreshed[p]);
@@ -123,7 +123,7 @@ static void write_chain(const struct health *h, struct buf *out)
 {
     uint64_t event = counters_get(PART_FOLLOW, CELL_EVENT_AT);
     buf_adds(out, ",\"chain\":{");
-    write_number(out, "id", h->known.chain_id > 0, h->known.chain_id);
+    write_number(out, "id", h->facts.chain_id > 0, h->facts.chain_id);
     buf_addc(out, ',');
     write_number(out, "head", h->head > 0, h->head);
     buf_addc(out, ',');
@@ -140,7 +140,7 @@ static void write_chain(const struct health *h, struct buf *out)
     buf_addc(out, '}');
 }
 
-static void write_ages(const struct known_balance *b, struct buf *out)
+static void write_ages(const struct facts_balance *b, struct buf *out)
 {
     const struct view_ages *a = &b->ages;
     double oldest = a->now_us > a->oldest_us ? (double)(a->now_us - a->oldest_us) / 1e6 : 0;
@@ -155,10 +155,10 @@ static void write_ages(const struct known_balance *b, struct buf *out)
     buf_addf(out,
              ",\"age_quantiles\":{\"0.5\":%.1f,\"0.9\":%.1f,\"0.99\":%.1f},"
              "\"ages\":[",
-             known_quantile(a, 0.5), known_quantile(a, 0.9), known_quantile(a, 0.99));
-    for (size_t i = 0; i <= KNOWN_LIMITS; i++)
-        if (i < KNOWN_LIMITS)
-            buf_addf(out, "%s[%" PRIu32 ",%" PRIu64 "]", i ? "," : "", known_limits[i],
+             facts_quantile(a, 0.5), facts_quantile(a, 0.9), facts_quantile(a, 0.99));
+    for (size_t i = 0; i <= FACTS_LIMITS; i++)
+        if (i < FACTS_LIMITS)
+            buf_addf(out, "%s[%" PRIu32 ",%" PRIu64 "]", i ? "," : "", facts_limits[i],
                      a->buckets[i]);
         else
             buf_addf(out, ",[null,%" PRIu64 "]", a->buckets[i]);
@@ -200,17 +200,17 @@ static void write_forecast(uint64_t rows, struct buf *out)
 }
 
 /* How far the lap is, and when at this rate every row will have been read once. */
-static void write_lap(const struct health *h, size_t i, const struct history *history,
+static void write_lap(const struct health *h, size_t i, const struct refresh_history *history,
                       struct buf *out)
 {
-    const struct view_ages *a = &h->known.balances[i].ages;
+    const struct view_ages *a = &h->facts.balances[i].ages;
     struct counters_lap_view lap;
     counters_lap_get(i, &lap);
     double rate = history ? history_sweep_rate(history, h->now_ms) : 0;
     /* Several balances share the sweep by their rows. */
     uint64_t all = 0;
-    for (size_t k = 0; k < h->known.n_balances; k++)
-        all += h->known.balances[k].ages.rows;
+    for (size_t k = 0; k < h->facts.n_balances; k++)
+        all += h->facts.balances[k].ages.rows;
     buf_addf(out, ",\"lap\":{\"number\":%" PRIu64 ",\"rows\":%" PRIu64 ",", lap.laps + 1, lap.rows);
     write_wall(out, "started", lap.started);
     if (rate > 0 && all > 0)
@@ -221,11 +221,12 @@ static void write_lap(const struct health *h, size_t i, const struct history *hi
     buf_addc(out, '}');
 }
 
-static void write_balances(const struct health *h, const struct history *history, struct buf *out)
+static void write_balances(const struct health *h, const struct refresh_history *history,
+                           struct buf *out)
 {
     buf_adds(out, ",\"balances\":[");
-    for (size_t i = 0; i < h->known.n_balances; i++) {
-        const struct known_balance *b = &h->known.balances[i];
+    for (size_t i = 0; i < h->facts.n_balances; i++) {
+        const struct facts_balance *b = &h->facts.balances[i];
         buf_adds(out, i ? ",{\"name\":" : "{\"name\":");
         json_write_text(out, b->name);
         buf_adds(out, ",\"table\":");
@@ -242,7 +243,7 @@ static void write_balances(const struct health *h, const struct history *history
 }
 
 static void write_sweep(const struct health *h, const struct conf *conf,
-                        const struct history *history, struct buf *out)
+                        const struct refresh_history *history, struct buf *out)
 {
     buf_addf(out,
              ",\"sweep\":{\"interval_ms\":%" PRId64 ",\"max_age_ms\":%" PRId64 ",\"done\":%" PRIu64
@@ -274,7 +275,7 @@ static void write_budget(const struct health *h, const struct conf *conf, struct
              conf->budget.per_second, conf->budget.per_day, spent);
     /* The account is written down once a minute only. */
     bool all_today = counters_started() / DAY_S == (uint64_t)h->now_ms / 1000 / DAY_S;
-    uint64_t today = h->known.spent_today;
+    uint64_t today = h->facts.spent_today;
     write_number(out, "spent_today", conf->budget.per_day > 0,
                  all_today && spent > today ? spent : today);
     buf_addc(out, '}');
@@ -283,15 +284,15 @@ static void write_budget(const struct health *h, const struct conf *conf, struct
 static void write_drift(const struct health *h, struct buf *out)
 {
     uint64_t total = 0;
-    for (size_t i = 0; i < h->known.n_drift; i++)
-        total += h->known.drift[i].n;
+    for (size_t i = 0; i < h->facts.n_drift; i++)
+        total += h->facts.drift[i].n;
     buf_addf(out, ",\"drift\":{\"total\":%" PRIu64 ",\"causes\":[", total);
-    for (size_t i = 0; i < h->known.n_drift; i++) {
+    for (size_t i = 0; i < h->facts.n_drift; i++) {
         buf_adds(out, i ? ",{\"balance\":" : "{\"balance\":");
-        json_write_text(out, h->known.drift[i].balance);
+        json_write_text(out, h->facts.drift[i].balance);
         buf_adds(out, ",\"cause\":");
-        json_write_text(out, h->known.drift[i].cause);
-        buf_addf(out, ",\"rows\":%" PRIu64 "}", h->known.drift[i].n);
+        json_write_text(out, h->facts.drift[i].cause);
+        buf_addf(out, ",\"rows\":%" PRIu64 "}", h->facts.drift[i].n);
     }
     buf_adds(out, "]}");
 }
@@ -376,7 +377,7 @@ static void write_workers(struct buf *out)
 }
 
 void status_write(const struct health *health, const struct conf *conf,
-                  const struct history *history, bool with_history, struct buf *out)
+                  const struct refresh_history *history, bool with_history, struct buf *out)
 {
     uint64_t started = counters_started();
     bool sqlite = strncmp(conf->store, "sqlite:", 7) == 0, up = health_store_up(health);
@@ -391,7 +392,7 @@ void status_write(const struct health *health, const struct conf *conf,
     buf_addf(out,
              ",\"store\":{\"kind\":\"%s\",\"ok\":%s,\"error\":", sqlite ? "sqlite" : "postgres",
              up ? "true" : "false");
-    json_write_text(out, health->known.store_error[0] ? health->known.store_error
+    json_write_text(out, health->facts.store_error[0] ? health->facts.store_error
                          : up                         ? NULL
                                                       : "it has not answered lately");
     buf_addc(out, '}');

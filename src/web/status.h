@@ -9,21 +9,21 @@ enum { STATUS_MAX = 512 * 1024, SAMPLE_MS = 10000, SAMPLES = 360, RATE_SAMPLES =
 
 /* Rows refreshed by path over the last hour: for the chart, and for the rate behind the forecast.
  */
-struct history {
+struct refresh_history {
     size_t n, next; /* a ring */
-    struct sample {
+    struct refresh_sample {
         int64_t at_ms; /* wall */
         uint64_t refreshed[COUNTERS_PATHS];
     } samples[SAMPLES];
 };
 
-void history_sample(struct history *h, int64_t now_ms);
+void history_sample(struct refresh_history *h, int64_t now_ms);
 
 extern const char *const path_names[COUNTERS_PATHS]; /* "event", "sweep" … */
 
 /* conf: for names of settings shown. h may be NULL: without history. */
-void status_write(const struct health *health, const struct conf *conf, const struct history *h,
-                  bool with_history, struct buf *out);
+void status_write(const struct health *health, const struct conf *conf,
+                  const struct refresh_history *h, bool with_history, struct buf *out);
 
 /* "2026-11-22T10:29:35.123456Z" in quotes, or null for 0. */
 void json_write_time(struct buf *out, int64_t us);

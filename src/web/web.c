@@ -10,27 +10,27 @@
 
 enum { TELL_MS = 1000 };
 
-/* Whoever waited too long for a clerk is answered without. */
+/* Whoever waited too long for a database thread is answered without. */
 static void answer_overdue(struct app *a)
 {
     int64_t now = clock_ms();
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
-        if (a->owed[i].exchange == 0 || now < a->owed[i].deadline_ms)
+        if (a->pending[i].exchange == 0 || now < a->pending[i].deadline_ms)
             continue;
-        struct exchange *x = pay(a, a->owed[i].exchange);
+        struct exchange *x = pending_take(a, a->pending[i].exchange);
         if (x)
             answer_error(x, 503, "the database does not answer in time");
     }
 }
 
-/* The clerks do not log: they have threads of their own. */
+/* The database threads do not log: they have threads of their own. */
 static void tell_troubles(struct app *a)
 {
-    struct known now;
+    struct facts now;
     if (clock_ms() < a->tell_at_ms)
         return;
     a->tell_at_ms = clock_ms() + TELL_MS;
-    knowledge_copy(&a->knowledge, &now);
+    facts_copy(&a->facts, &now);
     if (!now.store_ok && now.store_seen)
         log_warn("the database does not answer", LOG_STR("error", now.store_error));
     else if (now.scan_error[0])
@@ -49,10 +49,10 @@ static void on_tick(void *ctx)
 static void on_woken(void *ctx)
 {
     struct app *a = ctx;
-    if (a->desk)
-        clerk_collect(a->desk);
-    if (a->scanner)
-        clerk_collect(a->scanner);
+    if (a->quick_db)
+        db_thread_collect(a->quick_db);
+    if (a->scan_db)
+        db_thread_collect(a->scan_db);
 }
 
 static void wake_server(void *ctx)
@@ -63,25 +63,25 @@ static void wake_server(void *ctx)
 
 static int open_all(struct app *a, struct err *err)
 {
-    struct server_hooks hooks = {a, route, on_woken, on_tick};
-    struct clerk_round look = {&a->knowledge, knowledge_look, knowledge_failed};
-    struct clerk_round scan = {&a->knowledge, knowledge_scan, knowledge_scan_failed};
+    struct server_hooks hooks = {a, routes_answer_request, on_woken, on_tick};
+    struct db_thread_round look = {&a->facts, facts_look, facts_failed};
+    struct db_thread_round scan = {&a->facts, facts_scan, facts_scan_failed};
     const struct conf *conf = a->conf;
     if (server_open(conf->http.listen, stop_fd(), &hooks, &a->server, err) < 0)
         return -1;
-    /* The server lives longer than the clerks: they wake it. */
-    return clerk_open(conf->store, "trueup web", &look, wake_server, a, &a->desk, err) < 0 ||
-                   clerk_open(conf->store, "trueup web statistics", &scan, wake_server, a,
-                              &a->scanner, err) < 0
-               ? -1
-               : 0;
+    /* The server lives longer than the database threads: they wake it. */
+    struct db_thread_owner quick_db = {conf->store, "trueup web", wake_server, a};
+    struct db_thread_owner scan_db = {conf->store, "trueup web statistics", wake_server, a};
+    if (db_thread_open(&quick_db, &look, &a->quick_db, err) < 0)
+        return -1;
+    return db_thread_open(&scan_db, &scan, &a->scan_db, err);
 }
 
 int web_run(const struct conf *conf, struct err *err)
 {
     struct app *a = mem_zero(1, sizeof *a);
     a->conf = conf;
-    knowledge_init(&a->knowledge, conf);
+    facts_init(&a->facts, conf);
     int rc = open_all(a, err);
     if (rc == 0) {
         log_info("serving HTTP", LOG_STR("listen", conf->http.listen),
@@ -91,12 +91,14 @@ int web_run(const struct conf *conf, struct err *err)
                      LOG_STR("listen", conf->http.listen), LOG_STR("hint", "set http.token"));
         server_run(a->server);
     }
-    bool tidy = clerk_close(a->desk);
-    tidy &= clerk_close(a->scanner);
+    bool tidy = db_thread_close(a->quick_db);
+    tidy &= db_thread_close(a->scan_db);
     if (!tidy)
-        _exit(rc < 0); /* a clerk still hangs in the database: nothing of ours is left to save */
+        _exit(
+            rc <
+            0); /* a database thread still hangs in the database: nothing of ours is left to save */
     server_close(a->server);
-    for (size_t i = 0; i < KNOWN_BALANCES; i++)
+    for (size_t i = 0; i < FACTS_BALANCES; i++)
         mem_free(a->tops[i].rows);
     mem_free(a);
     return rc;

@@ -2,7 +2,7 @@
  * Worker web: the HTTP server beside the other processes. It reads the store and the counters,
  * knows no node, and writes nothing.
  *
- * Three threads: the server, which never waits for SQL, and two clerks who do.
+ * Three threads: the server, which never waits for SQL, and two database threads who do.
  */
 #ifndef WEB_WEB_H
 #define WEB_WEB_H

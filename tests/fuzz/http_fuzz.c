@@ -1,7 +1,7 @@
 /*
  * Requests as our own part of the server sees them, behind the protocol: the path, two headers, the
  * query and the body, each on a line of its own, the body being the rest. The first byte chooses
- * the method (two bits), whether the clerk takes the work (one), and whether a token is set (one).
+ * the method (two bits), whether the db_thread takes the work (one), and whether a token is set (one).
  * Every request is answered exactly once, and without the token only what is open is.
  */
 #include "base/mem.h"
@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* The server and the clerk, as the routes see them. */
+/* The server and the db_thread, as the routes see them. */
 struct exchange {
     const char *method, *path, *authorization, *last, *query;
     struct buf body;
@@ -20,7 +20,7 @@ struct exchange {
 };
 
 static struct exchange now;
-static struct clerk_job *taken;
+static struct db_thread_job *taken;
 static bool takes;
 
 bool exchange_is(const struct exchange *x, const char *method)
@@ -82,7 +82,7 @@ void exchange_send(struct exchange *x, const char *text, size_t n)
     touch((const uint8_t *)text, n);
 }
 
-bool clerk_submit(struct clerk *c, struct clerk_job *job)
+bool db_thread_submit(struct db_thread *c, struct db_thread_job *job)
 {
     (void)c;
     if (takes)
@@ -108,7 +108,7 @@ static struct app *open_app(bool token)
     HOLDS(c);
     conf_problems_free(&problems);
     c->http.token = token ? (char *)(uintptr_t) "SECRET" : NULL;
-    knowledge_init(&a->knowledge, c);
+    facts_init(&a->knowledge, c);
     a->conf = c;
     return a;
 }
@@ -146,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         taken = NULL;
     } else if (now.path[0] == '/' && !now.body.overflow && now.answers == 0) {
         /* waits for the largest rows: the deadline answers */
-        HOLDS(pay(a, 7) == &now);
+        HOLDS(pending_take(a, 7) == &now);
         now.answers = 1;
     }
     HOLDS(now.path[0] != '/' || now.body.overflow || now.answers == 1);

@@ -1,4 +1,4 @@
-#include "web/known.h"
+#include "web/facts.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
@@ -16,17 +16,17 @@ enum {
     SMALL_ROWS = 10000,
 };
 
-const uint32_t known_limits[KNOWN_LIMITS] = {
+const uint32_t facts_limits[FACTS_LIMITS] = {
     1,      2,       5,       10,      20,      30,      60,       120,     300,    600,
     900,    1800,    3600,    7200,    14400,   21600,   43200,    86400,   172800, 345600,
     604800, 1209600, 1814400, 2592000, 5184000, 7776000, 15552000, 31536000};
 
-void knowledge_init(struct knowledge *k, const struct conf *conf)
+void facts_init(struct facts_store *k, const struct conf *conf)
 {
-    *k = (struct knowledge){.conf = conf, .n_balances = conf->n_balances};
+    *k = (struct facts_store){.conf = conf, .n_balances = conf->n_balances};
     pthread_mutex_init(&k->lock, NULL);
-    if (k->n_balances > KNOWN_BALANCES)
-        k->n_balances = KNOWN_BALANCES;
+    if (k->n_balances > FACTS_BALANCES)
+        k->n_balances = FACTS_BALANCES;
     k->now.n_balances = k->n_balances;
     snprintf(k->now.store_error, sizeof k->now.store_error, "the store was not asked yet");
     for (size_t i = 0; i < k->n_balances; i++) {
@@ -43,14 +43,14 @@ void knowledge_init(struct knowledge *k, const struct conf *conf)
     }
 }
 
-void knowledge_copy(struct knowledge *k, struct known *ret)
+void facts_copy(struct facts_store *k, struct facts *ret)
 {
     pthread_mutex_lock(&k->lock);
     *ret = k->now;
     pthread_mutex_unlock(&k->lock);
 }
 
-int knowledge_balance(const struct knowledge *k, const char *name, size_t n)
+int facts_balance(const struct facts_store *k, const char *name, size_t n)
 {
     for (size_t i = 0; i < k->n_balances; i++)
         if (strlen(k->balances[i].name) == n && strncmp(k->balances[i].name, name, n) == 0)
@@ -60,7 +60,7 @@ int knowledge_balance(const struct knowledge *k, const char *name, size_t n)
 
 /* ---- positions ------------------------------------------------------------------------------- */
 
-static int look_at_positions(struct knowledge *k, struct store *s, struct known *ret,
+static int look_at_positions(struct facts_store *k, struct store *s, struct facts *ret,
                              struct arena *arena, struct err *err)
 {
     struct tracker t = {.store = s, .balances = k->tracked, .n_balances = k->n_balances};
@@ -78,7 +78,7 @@ static int look_at_positions(struct knowledge *k, struct store *s, struct known 
     return 0;
 }
 
-static int look_at_budget(const struct conf *conf, struct store *s, struct known *ret,
+static int look_at_budget(const struct conf *conf, struct store *s, struct facts *ret,
                           struct arena *arena, struct err *err)
 {
     struct budget account;
@@ -95,7 +95,7 @@ static int look_at_budget(const struct conf *conf, struct store *s, struct known
     return 0;
 }
 
-static int look_at_balance(struct store *s, const struct store_balance *b, struct known_balance *k,
+static int look_at_balance(struct store *s, const struct store_balance *b, struct facts_balance *k,
                            struct arena *arena, struct err *err)
 {
     const char *rescan;
@@ -107,7 +107,8 @@ static int look_at_balance(struct store *s, const struct store_balance *b, struc
     return 0;
 }
 
-static int look(struct knowledge *k, struct store *s, struct known *ret, struct err *err)
+static int facts_load_all(struct facts_store *k, struct store *s, struct facts *ret,
+                          struct err *err)
 {
     struct arena arena;
     arena_init(&arena);
@@ -120,26 +121,26 @@ static int look(struct knowledge *k, struct store *s, struct known *ret, struct 
     return rc;
 }
 
-void knowledge_failed(void *ctx, const struct err *err)
+void facts_failed(void *ctx, const struct err *err)
 {
-    struct knowledge *k = ctx;
+    struct facts_store *k = ctx;
     pthread_mutex_lock(&k->lock);
     k->now.store_ok = false;
     snprintf(k->now.store_error, sizeof k->now.store_error, "%.255s", err->text);
     pthread_mutex_unlock(&k->lock);
 }
 
-int64_t knowledge_look(void *ctx, struct store *s)
+int64_t facts_look(void *ctx, struct store *s)
 {
-    struct knowledge *k = ctx;
-    struct known fresh = {0};
+    struct facts_store *k = ctx;
+    struct facts fresh = {0};
     struct err err = {0};
-    if (look(k, s, &fresh, &err) < 0) {
-        knowledge_failed(k, &err);
+    if (facts_load_all(k, s, &fresh, &err) < 0) {
+        facts_failed(k, &err);
         return -1;
     }
     pthread_mutex_lock(&k->lock);
-    struct known *now = &k->now;
+    struct facts *now = &k->now;
     now->store_ok = now->store_seen = true;
     now->store_error[0] = '\0';
     now->store_at_ms = clock_ms();
@@ -160,15 +161,15 @@ int64_t knowledge_look(void *ctx, struct store *s)
 
 /* ---- figures over all rows ------------------------------------------------------------------- */
 
-void knowledge_scan_failed(void *ctx, const struct err *err)
+void facts_scan_failed(void *ctx, const struct err *err)
 {
-    struct knowledge *k = ctx;
+    struct facts_store *k = ctx;
     pthread_mutex_lock(&k->lock);
     snprintf(k->now.scan_error, sizeof k->now.scan_error, "%.255s", err->text);
     pthread_mutex_unlock(&k->lock);
 }
 
-static int scan_drift(struct knowledge *k, struct store *s, struct err *err)
+static int scan_drift(struct facts_store *k, struct store *s, struct err *err)
 {
     struct arena arena;
     struct view_cause *causes;
@@ -177,7 +178,7 @@ static int scan_drift(struct knowledge *k, struct store *s, struct err *err)
     int rc = view_drift_causes(s, &arena, &causes, &n, err);
     pthread_mutex_lock(&k->lock);
     if (rc == 0)
-        k->now.n_drift = n < KNOWN_CAUSES ? n : KNOWN_CAUSES;
+        k->now.n_drift = n < FACTS_CAUSES ? n : FACTS_CAUSES;
     for (size_t i = 0; rc == 0 && i < k->now.n_drift; i++) {
         snprintf(k->now.drift[i].balance, sizeof k->now.drift[i].balance, "%s", causes[i].balance);
         snprintf(k->now.drift[i].cause, sizeof k->now.drift[i].cause, "%s", causes[i].cause);
@@ -188,17 +189,17 @@ static int scan_drift(struct knowledge *k, struct store *s, struct err *err)
     return rc;
 }
 
-int64_t knowledge_scan(void *ctx, struct store *s)
+int64_t facts_scan(void *ctx, struct store *s)
 {
-    struct knowledge *k = ctx;
+    struct facts_store *k = ctx;
     struct err err = {0};
     int64_t started = clock_us();
     uint64_t rows = 0;
     for (size_t i = 0; i < k->n_balances; i++) {
         struct view_ages ages;
-        if (view_ages(s, &k->balances[i], known_limits, KNOWN_LIMITS, k->conf->sweep.max_age_ms,
+        if (view_ages(s, &k->balances[i], facts_limits, FACTS_LIMITS, k->conf->sweep.max_age_ms,
                       &ages, &err) < 0) {
-            knowledge_scan_failed(k, &err);
+            facts_scan_failed(k, &err);
             return -1;
         }
         rows += ages.rows;
@@ -209,7 +210,7 @@ int64_t knowledge_scan(void *ctx, struct store *s)
         pthread_mutex_unlock(&k->lock);
     }
     if (scan_drift(k, s, &err) < 0) {
-        knowledge_scan_failed(k, &err);
+        facts_scan_failed(k, &err);
         return -1;
     }
     pthread_mutex_lock(&k->lock);
@@ -221,13 +222,13 @@ int64_t knowledge_scan(void *ctx, struct store *s)
     return took_ms * SCAN_SHARE > SCAN_MS ? took_ms * SCAN_SHARE : SCAN_MS;
 }
 
-double known_quantile(const struct view_ages *a, double share)
+double facts_quantile(const struct view_ages *a, double share)
 {
     double wanted = share * (double)a->rows, below = 0;
     double oldest = a->now_us > a->oldest_us ? (double)(a->now_us - a->oldest_us) / 1e6 : 0;
-    for (size_t i = 0; i <= KNOWN_LIMITS && a->rows > 0; i++) {
-        double n = (double)a->buckets[i], from = i ? known_limits[i - 1] : 0;
-        double to = i < KNOWN_LIMITS && known_limits[i] < oldest ? known_limits[i] : oldest;
+    for (size_t i = 0; i <= FACTS_LIMITS && a->rows > 0; i++) {
+        double n = (double)a->buckets[i], from = i ? facts_limits[i - 1] : 0;
+        double to = i < FACTS_LIMITS && facts_limits[i] < oldest ? facts_limits[i] : oldest;
         if (n > 0 && below + n >= wanted)
             return to > from ? from + (to - from) * (wanted - below) / n : from;
         below += n;

@@ -66,7 +66,7 @@ struct waiting {
     bool unread; /* it has said something that was not read yet */
 };
 
-static int older(const void *a, const void *b)
+static int exchange_is_older(const void *a, const void *b)
 {
     int64_t x = ((const struct waiting *)a)->x->since_ms,
             y = ((const struct waiting *)b)->x->since_ms;
@@ -92,7 +92,7 @@ static size_t list_waiting(struct server *s, struct waiting *list, size_t *ret_s
     bool heard = poll(p, n, 0) > 0;
     for (size_t i = 0; i < n; i++)
         list[i].unread = heard && (p[i].revents & POLLIN);
-    qsort(list, n, sizeof *list, older);
+    qsort(list, n, sizeof *list, exchange_is_older);
     return n;
 }
 
@@ -127,7 +127,7 @@ static size_t free_places(const struct server *s, size_t *ret_going)
 
 /* ---- coming in ------------------------------------------------------------------------------- */
 
-static void enter(struct server *s, int fd)
+static void exchange_enter(struct server *s, int fd)
 {
     struct exchange *x = exchange_find(s, NULL);
     int one = 1, patience = UNACKNOWLEDGED_MS;
@@ -156,7 +156,7 @@ void accept_all(struct server *s)
         int fd = accept4(s->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             break;
-        enter(s, fd);
+        exchange_enter(s, fd);
     }
     make_room(s);
 }

@@ -1,4 +1,4 @@
-#include "web/clerk.h"
+#include "web/db_thread.h"
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -10,18 +10,18 @@
 
 enum { CLOSE_MS = 800, RETRY_FLOOR_MS = 200, RETRY_CEILING_MS = 5000, AT_ONCE_MS = 500 };
 
-struct clerk {
+struct db_thread {
     char *url, *who;
-    struct clerk_round round;
+    struct db_thread_round round;
     void (*wake)(void *ctx);
     void *ctx;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t news;
     bool stop;
-    struct clerk_job *waiting[CLERK_QUEUE]; /* a ring */
+    struct db_thread_job *waiting[DB_THREAD_QUEUE]; /* a ring */
     size_t first, n;
-    struct clerk_job *finished[CLERK_QUEUE * 2];
+    struct db_thread_job *finished[DB_THREAD_QUEUE * 2];
     size_t n_finished;
     /* the thread's own */
     struct store *store;
@@ -32,7 +32,7 @@ struct clerk {
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static bool reach(struct clerk *c)
+static bool db_thread_connect(struct db_thread *c)
 {
     if (c->store)
         return true;
@@ -49,16 +49,16 @@ static bool reach(struct clerk *c)
 }
 
 /* The next one is opened at once: only what cannot be opened is waited for. */
-static void drop_connection(struct clerk *c)
+static void drop_connection(struct db_thread *c)
 {
     store_close(c->store);
     c->store = NULL;
 }
 
-static void try_job(struct clerk *c, struct clerk_job *job)
+static void try_job(struct db_thread *c, struct db_thread_job *job)
 {
     err_clear(&job->err);
-    if (reach(c)) {
+    if (db_thread_connect(c)) {
         job->rc = job->work(c->store, job, &job->err);
         if (job->rc < 0 && (job->err.kind == ERR_STORE_LOST || job->err.kind == ERR_STORE))
             drop_connection(c);
@@ -71,7 +71,7 @@ static void try_job(struct clerk *c, struct clerk_job *job)
 /* A connection that was cut while nobody used it (the database was restarted) is found out by the
  * next job, which should not have to pay for it. One that failed slowly has: its client was
  * answered without it. */
-static void run_job(struct clerk *c, struct clerk_job *job)
+static void run_job(struct db_thread *c, struct db_thread_job *job)
 {
     bool idle_before = c->store != NULL;
     int64_t began = clock_ms();
@@ -81,10 +81,10 @@ static void run_job(struct clerk *c, struct clerk_job *job)
         try_job(c, job);
 }
 
-static void run_round(struct clerk *c)
+static void run_round(struct db_thread *c)
 {
     int64_t next = RETRY_FLOOR_MS;
-    if (reach(c))
+    if (db_thread_connect(c))
         next = c->round.work(c->round.ctx, c->store);
     else
         c->round.failed(c->round.ctx, &c->why);
@@ -96,7 +96,7 @@ static void run_round(struct clerk *c)
 }
 
 /* With the lock held: until there is something to do. */
-static void wait_for_news(struct clerk *c)
+static void wait_for_news(struct db_thread *c)
 {
     while (!c->stop && c->n == 0 && clock_ms() < c->round_at_ms) {
         struct timespec until;
@@ -112,20 +112,20 @@ static void wait_for_news(struct clerk *c)
     }
 }
 
-static void *live(void *arg)
+static void *db_thread_run(void *arg)
 {
-    struct clerk *c = arg;
+    struct db_thread *c = arg;
     pthread_mutex_lock(&c->lock);
     for (;;) {
         wait_for_news(c);
         if (c->stop)
             break;
-        struct clerk_job *job = NULL;
+        struct db_thread_job *job = NULL;
         /* The round has its turn even when jobs never end. */
         bool round = clock_ms() >= c->round_at_ms;
         if (!round && c->n > 0) {
             job = c->waiting[c->first];
-            c->first = (c->first + 1) % CLERK_QUEUE;
+            c->first = (c->first + 1) % DB_THREAD_QUEUE;
             c->n--;
         }
         pthread_mutex_unlock(&c->lock);
@@ -146,17 +146,17 @@ static void *live(void *arg)
 
 /* ---- its owner ------------------------------------------------------------------------------- */
 
-int clerk_open(const char *url, const char *who, const struct clerk_round *round,
-               void (*wake)(void *ctx), void *ctx, struct clerk **ret, struct err *err)
+int db_thread_open(const struct db_thread_owner *owner, const struct db_thread_round *round,
+                   struct db_thread **ret, struct err *err)
 {
-    struct clerk *c = mem_zero(1, sizeof *c);
+    struct db_thread *c = mem_zero(1, sizeof *c);
     pthread_condattr_t attr;
     sigset_t all, before;
-    c->url = mem_strdup(url);
-    c->who = mem_strdup(who);
+    c->url = mem_strdup(owner->url);
+    c->who = mem_strdup(owner->who);
     c->round = *round;
-    c->wake = wake;
-    c->ctx = ctx;
+    c->wake = owner->wake;
+    c->ctx = owner->ctx;
     backoff_init(&c->backoff, RETRY_FLOOR_MS, RETRY_CEILING_MS, rng_seed_from_system());
     pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_init(&attr);
@@ -165,7 +165,7 @@ int clerk_open(const char *url, const char *who, const struct clerk_round *round
     pthread_condattr_destroy(&attr);
     sigfillset(&all); /* signals are the server thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&c->thread, NULL, live, c);
+    int rc = pthread_create(&c->thread, NULL, db_thread_run, c);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
         mem_free(c->url);
@@ -177,7 +177,7 @@ int clerk_open(const char *url, const char *who, const struct clerk_round *round
     return 0;
 }
 
-bool clerk_close(struct clerk *c)
+bool db_thread_close(struct db_thread *c)
 {
     struct timespec until;
     if (!c)
@@ -193,7 +193,7 @@ bool clerk_close(struct clerk *c)
     if (pthread_timedjoin_np(c->thread, NULL, &until) != 0)
         return false;
     for (size_t i = 0; i < c->n; i++)
-        c->finished[c->n_finished++] = c->waiting[(c->first + i) % CLERK_QUEUE];
+        c->finished[c->n_finished++] = c->waiting[(c->first + i) % DB_THREAD_QUEUE];
     for (size_t i = 0; i < c->n_finished; i++) {
         c->finished[i]->rc = -1;
         c->finished[i]->done(c->finished[i]);
@@ -206,22 +206,22 @@ bool clerk_close(struct clerk *c)
     return true;
 }
 
-bool clerk_submit(struct clerk *c, struct clerk_job *job)
+bool db_thread_submit(struct db_thread *c, struct db_thread_job *job)
 {
     pthread_mutex_lock(&c->lock);
     /* What is finished must find a place, too. */
-    bool room = c->n + c->n_finished + 1 < CLERK_QUEUE;
+    bool room = c->n + c->n_finished + 1 < DB_THREAD_QUEUE;
     if (room) {
-        c->waiting[(c->first + c->n++) % CLERK_QUEUE] = job;
+        c->waiting[(c->first + c->n++) % DB_THREAD_QUEUE] = job;
         pthread_cond_signal(&c->news);
     }
     pthread_mutex_unlock(&c->lock);
     return room;
 }
 
-void clerk_collect(struct clerk *c)
+void db_thread_collect(struct db_thread *c)
 {
-    struct clerk_job *list[CLERK_QUEUE * 2];
+    struct db_thread_job *list[DB_THREAD_QUEUE * 2];
     pthread_mutex_lock(&c->lock);
     size_t n = c->n_finished;
     for (size_t i = 0; i < n; i++)
