@@ -412,9 +412,10 @@ ALL = tuple(name for name in SUITES if name not in NIGHT)
 REST_OF = {"unit": "processes", "asan": "asan-processes", "integration": "integration-alone"}
 # What only computes, and knows no deadline: beside the others, at a low priority.
 ASIDE = ("compilers", "fuzz", "lint", "valgrind")
-# One after the other when all others have ended. Mutations are built and tested three at a time, which
-# is as much as two cores can do.
-ALONE = (*REST_OF.values(), "mutations", *NIGHT)
+# One after the other when all others have ended. Prometheus scrapes with a timeout of a second and has its
+# rules at sixty times their speed. Mutations are built and tested three at a time, which is as much as two
+# cores can do.
+ALONE = (*REST_OF.values(), "prometheus", "mutations", *NIGHT)
 
 
 def builds_for(names):
