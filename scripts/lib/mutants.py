@@ -100,10 +100,12 @@ class Runner:
         suite, _, name = tests[0].partition("/")
         return self.meson_suite(suite, root=self.root, names=[name] if name else [])
 
-    def green(self, tests):
-        """{test: whether it is green as things are}. One run for all tests of a file: they share a node."""
+    def red(self, tests):
+        """{test: None if it is green as things are, else why not}. One run for all tests of a file: they
+        share a node."""
         result = self.run(tests)
-        return {test: verdict(result, test) for test in tests}
+        return {test: None if verdict(result, test) else
+                f"{test} is red without it: {' '.join(result.notes)[:500]}" for test in tests}
 
     def mutate(self, patch, test):
         """None when the mutation was seen, else what is wrong."""
@@ -165,16 +167,15 @@ def work(groups, meson_suite, pytest):
 
 
 def work_group(runner, jobs):
-    ends, green = {}, {}
+    ends, red = {}, {}
     tests = list(dict.fromkeys(test for _, test in jobs))
     trouble = ""
     try:
-        green = runner.green(tests) if is_pytest(tests[0]) else {t: runner.green([t])[t] for t in tests}
+        red = runner.red(tests) if is_pytest(tests[0]) else {t: runner.red([t])[t] for t in tests}
     except (LookupError, BuildFailed) as e:
         trouble = str(e)
     for patch, test in jobs:
-        ends[patch, test] = trouble or (runner.mutate(patch, test) if green[test]
-                                        else f"{test} is red without it")
+        ends[patch, test] = trouble or red[test] or runner.mutate(patch, test)
     return ends
 
 

@@ -99,7 +99,8 @@ def from_junit(path, name):
     for case in ElementTree.parse(path).iter("testcase"):
         title = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
         bad = [c for c in case if c.tag in ("failure", "error", "skipped")]
-        result.cases.append(Case(title.replace("::", ".py::", 1), float(case.get("time") or 0), not bad))
+        file = case.get("classname", "").replace(".", "/") + ".py"
+        result.cases.append(Case(f"{file}::{case.get('name')}", float(case.get("time") or 0), not bad))
         if not bad:
             result.ok()
         for c in bad:
