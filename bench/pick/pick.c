@@ -203,8 +203,10 @@ static void pass(struct store *s, const char *name, long limit)
     arena_init(&arena);
     do {
         int64_t t = clock_us();
-        if (store_next_by_key(s, &balance, total ? &after : NULL, 0, BATCH, &arena, &rows, &n,
-                              &err) != 0)
+        if (store_next_by_key(s, &balance,
+                              &(struct store_page){
+                                  .after = total ? &after : NULL, .limit = BATCH, .arena = &arena},
+                              &rows, &n, &err) != 0)
             die("by key", err.text);
         picking += clock_us() - t;
         if (n) {
@@ -233,7 +235,8 @@ static void ticks(struct store *s, const char *name)
     struct arena arena;
     struct err err;
     struct store_cursor cursor = {0};
-    struct store_pick pick = {.want = WANT, .max_observed = UINT64_MAX};
+    struct store_pick pick = {
+        .want = WANT, .max_observed = UINT64_MAX, .cursor = &cursor, .arena = &arena};
     static int64_t took[TICKS];
     size_t short_ticks = 0, laps = 0;
     u256 value = u256_of(1);
@@ -242,13 +245,12 @@ static void ticks(struct store *s, const char *name)
     for (int i = 0; i < TICKS; i++) {
         struct store_stale *rows = NULL;
         size_t n = 0;
-        bool lap = false;
         int64_t t = clock_us();
-        if (store_claim_stale(s, &balance, &pick, &cursor, &arena, &rows, &n, &lap, &err) != 0)
+        if (store_claim_stale(s, &balance, &pick, &rows, &n, &err) != 0)
             die("claim", err.text);
         took[i] = clock_us() - t;
         short_ticks += n < WANT;
-        laps += lap;
+        laps += cursor.lap;
         if (n)
             write_back(s, at, rows, n, &value, &arena);
         arena_clear(&arena);

@@ -61,8 +61,10 @@ static int list_one(struct tracker *t, const struct store_balance *b, bool json,
     do {
         struct arena arena;
         arena_init(&arena);
-        int rc =
-            store_wallets_list(t->store, b, started ? &after : NULL, PAGE, &arena, &page, &n, err);
+        int rc = store_wallets_list(
+            t->store, b,
+            &(struct store_page){.after = started ? &after : NULL, .limit = PAGE, .arena = &arena},
+            &page, &n, err);
         for (size_t i = 0; rc == 0 && i < n; i++) {
             char text[ADDRESS_TEXT];
             address_text(&page[i], text);

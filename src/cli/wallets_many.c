@@ -181,8 +181,12 @@ static int add_found(struct adding *a, struct err *err)
         struct arena arena;
         struct named_holder *page;
         arena_init(&arena);
-        rc = store_holders_next(a->t->store, a->b, HOLDERS_WITHOUT_ROW, started ? &after : NULL,
-                                PAGE, &arena, &page, &n, err);
+        rc = store_holders_next(a->t->store, a->b,
+                                &(struct holders_page){.which = HOLDERS_WITHOUT_ROW,
+                                                       .after = started ? &after : NULL,
+                                                       .limit = PAGE,
+                                                       .arena = &arena},
+                                &page, &n, err);
         address *wallets = arena_alloc(&arena, (PAGE + 1) * sizeof *wallets);
         bool *tracked = arena_alloc(&arena, (PAGE + 1) * sizeof *tracked);
         size_t kept = 0;

@@ -58,9 +58,12 @@ static void ages_add(const struct db_rows *rows, size_t bucket, struct view_ages
     a->old += old;
 }
 
-int view_ages(struct store *s, const struct store_balance *b, const uint32_t *limits, size_t n,
-              int64_t max_age_ms, struct view_ages *ret, struct err *err)
+int view_ages(struct store *s, const struct store_balance *b, const struct view_scale *scale,
+              struct view_ages *ret, struct err *err)
 {
+    const uint32_t *limits = scale->limits_s;
+    const size_t n = scale->n_limits;
+    const int64_t max_age_ms = scale->max_age_ms;
     struct view_ages a = {0};
     struct buf sql = BUF_INIT(4096);
     struct db_rows rows;

@@ -10,10 +10,10 @@
 
 enum { STORE_SAMPLE_MOST = 100000, DRIFT_KEPT = 1000000, DRIFT_DAYS = 30 };
 
-/* `want` rows of the table (all, if it has no more), each set of that size as likely as any other;
+/* `limit` rows of the table (all, if it has no more), each set of that size as likely as any other;
  * in key order, in the arena. How it stays cheap is the backend's: see there. Rows whose wallet is
- * not canonical are none. want: at most STORE_SAMPLE_MOST. */
-int store_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
+ * not canonical are none. limit: at most STORE_SAMPLE_MOST. */
+int store_sample(struct store *s, const struct store_balance *b, const struct store_page *page,
                  address **ret, size_t *ret_n, struct err *err);
 
 /* Did another block stand at this number before, as far as headers are kept? */
@@ -26,9 +26,5 @@ int store_drift_set_cause(struct store *s, const uint64_t *ids, size_t n, const 
 int store_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err);
 /* Records older than DRIFT_DAYS, and all but the newest DRIFT_KEPT; a bounded number a call. */
 int store_drift_prune(struct store *s, struct err *err);
-/* The newest first, of one wallet of a balance. */
-int view_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
-                  size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
-                  struct err *err);
 
 #endif

@@ -37,30 +37,30 @@ static int changes_read(struct store *s, const struct db_query *q, struct arena 
     return 0;
 }
 
-int view_changes_after(struct store *s, uint64_t after, size_t limit, struct arena *arena,
-                       struct view_change **ret, size_t *ret_n, struct err *err)
+int view_changes_after(struct store *s, const struct view_ask *ask, struct view_change **ret,
+                       size_t *ret_n, struct err *err)
 {
     struct db_query q = {.sql = "SELECT " CHANGE_COLUMNS
                                 " FROM trueup_changes WHERE id > $1 ORDER BY id LIMIT $2",
                          .hot = true,
-                         .params = {db_number(after), db_number(limit)}};
-    return changes_read(s, &q, arena, ret, ret_n, err);
+                         .params = {db_number(ask->after), db_number(ask->limit)}};
+    return changes_read(s, &q, ask->arena, ret, ret_n, err);
 }
 
-int view_changes_latest(struct store *s, const struct store_balance *b, const address *wallet,
-                        size_t limit, struct arena *arena, struct view_change **ret, size_t *ret_n,
-                        struct err *err)
+int view_changes_latest(struct store *s, const struct view_ask *ask, struct view_change **ret,
+                        size_t *ret_n, struct err *err)
 {
-    struct db_query of_wallet = {
-        .sql = "SELECT " CHANGE_COLUMNS " FROM trueup_changes WHERE balance = $2 AND wallet = $3 "
-               "ORDER BY id DESC LIMIT $1",
-        .hot = true,
-        .params = {db_number(limit), db_text(b ? b->name : NULL), db_address(wallet)}};
-    struct db_query of_all = {.sql = "SELECT " CHANGE_COLUMNS
-                                     " FROM trueup_changes ORDER BY id DESC LIMIT $1",
-                              .hot = true,
-                              .params = {db_number(limit)}};
-    return changes_read(s, b ? &of_wallet : &of_all, arena, ret, ret_n, err);
+    struct db_query q = {.sql = "SELECT " CHANGE_COLUMNS
+                                " FROM trueup_changes ORDER BY id DESC LIMIT $1",
+                         .hot = true,
+                         .params = {db_number(ask->limit)}};
+    if (ask->b) {
+        q.sql = "SELECT " CHANGE_COLUMNS " FROM trueup_changes WHERE balance = $2 AND wallet = $3 "
+                "ORDER BY id DESC LIMIT $1";
+        q.params[1] = db_text(ask->b->name);
+        q.params[2] = db_address(ask->wallets);
+    }
+    return changes_read(s, &q, ask->arena, ret, ret_n, err);
 }
 
 /* ---- drift ----------------------------------------------------------------------------------- */
@@ -101,25 +101,20 @@ static int drift_read(struct store *s, const struct db_query *q, struct arena *a
     return 0;
 }
 
-int view_drift_latest(struct store *s, size_t limit, struct arena *arena, struct view_drift **ret,
+int view_drift_latest(struct store *s, const struct view_ask *ask, struct view_drift **ret,
                       size_t *ret_n, struct err *err)
 {
     struct db_query q = {.sql =
                              "SELECT " DRIFT_COLUMNS " FROM trueup_drift ORDER BY id DESC LIMIT $1",
                          .hot = true,
-                         .params = {db_number(limit)}};
-    return drift_read(s, &q, arena, ret, ret_n, err);
-}
-
-int view_drift_of(struct store *s, const struct store_balance *b, const address *wallet,
-                  size_t limit, struct arena *arena, struct view_drift **ret, size_t *ret_n,
-                  struct err *err)
-{
-    struct db_query q = {.sql = "SELECT " DRIFT_COLUMNS
-                                " FROM trueup_drift WHERE balance = $2 AND wallet = $3 "
-                                "ORDER BY id DESC LIMIT $1",
-                         .params = {db_number(limit), db_text(b->name), db_address(wallet)}};
-    return drift_read(s, &q, arena, ret, ret_n, err);
+                         .params = {db_number(ask->limit)}};
+    if (ask->b) {
+        q.sql = "SELECT " DRIFT_COLUMNS " FROM trueup_drift WHERE balance = $2 AND wallet = $3 "
+                "ORDER BY id DESC LIMIT $1";
+        q.params[1] = db_text(ask->b->name);
+        q.params[2] = db_address(ask->wallets);
+    }
+    return drift_read(s, &q, ask->arena, ret, ret_n, err);
 }
 
 int view_drift_causes(struct store *s, struct arena *arena, struct view_cause **ret, size_t *ret_n,

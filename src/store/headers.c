@@ -29,13 +29,13 @@ int store_headers_put(struct store *s, const struct anchor *headers, size_t n, s
     return n ? db_write(s, list, COUNT_OF(list), DB_ASYNC, NULL, err) : 0;
 }
 
-int store_headers_below(struct store *s, uint64_t max_number, size_t limit, struct arena *arena,
-                        struct anchor **ret, size_t *ret_n, struct err *err)
+int store_headers_below(struct store *s, const struct store_page *page, struct anchor **ret,
+                        size_t *ret_n, struct err *err)
 {
     struct db_query q = {.sql = "SELECT number, hash, parent, timestamp FROM trueup_blocks WHERE "
                                 "number <= $1 AND canonical ORDER BY number DESC LIMIT $2",
                          .hot = true,
-                         .params = {db_number(max_number), db_number(limit)}};
+                         .params = {db_number(page->up_to), db_number(page->limit)}};
     struct anchor *list = NULL;
     struct db_rows rows;
     size_t n = 0;
@@ -43,7 +43,7 @@ int store_headers_below(struct store *s, uint64_t max_number, size_t limit, stru
     if (db_read(s, &q, &rows, err) < 0)
         return -1;
     while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(arena, list, n, sizeof *list);
+        list = db_grow(page->arena, list, n, sizeof *list);
         struct anchor *h = &list[n];
         n += db_get_number(&rows, 0, &h->number) && db_get_hash(&rows, 1, &h->hash) &&
              db_get_hash(&rows, 2, &h->parent) && db_get_number(&rows, 3, &h->timestamp);
@@ -62,7 +62,8 @@ int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *
     struct anchor *found = NULL;
     size_t n = 0;
     arena_init(&arena);
-    int rc = store_headers_below(s, number, 1, &arena, &found, &n, err);
+    int rc = store_headers_below(
+        s, &(struct store_page){.up_to = number, .limit = 1, .arena = &arena}, &found, &n, err);
     if (rc == 0) {
         *ret_found = n == 1 && found[0].number == number;
         if (*ret_found)

@@ -6,7 +6,7 @@
 enum { HOLDERS_PAGE = 20000 }; /* in one statement: bounds what its parameters take */
 
 int store_holders_put(struct store *s, const struct store_balance *b,
-                      const struct named_holder *list, size_t n, const char *key, const char *value,
+                      const struct named_holder *list, size_t n, const struct store_note *note,
                       struct err *err)
 {
     if (db_begin(s, 0, err) < 0)
@@ -24,26 +24,26 @@ int store_holders_put(struct store *s, const struct store_balance *b,
         if (db_write(s, &q, 1, 0, NULL, err) < 0)
             return -1;
     }
-    if (key && store_state_set(s, key, value, err) < 0)
+    if (note && store_state_set(s, note->key, note->value, err) < 0)
         return db_rollback(s);
     return db_commit(s, err);
 }
 
-int store_holders_next(struct store *s, const struct store_balance *b, enum holders_which which,
-                       const address *after, size_t limit, struct arena *arena,
-                       struct named_holder **ret, size_t *ret_n, struct err *err)
+int store_holders_next(struct store *s, const struct store_balance *b,
+                       const struct holders_page *page, struct named_holder **ret, size_t *ret_n,
+                       struct err *err)
 {
 #define WITHOUT_ROW(answered)                                                                      \
     "SELECT f.wallet, f.block FROM trueup_found f WHERE f.balance = $1 AND f.wallet > $2 AND NOT " \
     "EXISTS (SELECT 1 FROM {t} t WHERE t.wallet = f.wallet" answered                               \
     ") ORDER BY f.wallet LIMIT $3"
     struct db_query q = {
-        .sql = which == HOLDERS_UNREAD
+        .sql = page->which == HOLDERS_UNREAD
                    ? WITHOUT_ROW(" AND t.blocknumber >= f.block AND t.observed_block >= f.block")
                    : WITHOUT_ROW(""),
         .b = b,
         .hot = true,
-        .params = {db_text(b->name), db_after(after), db_number(limit)}};
+        .params = {db_text(b->name), db_after(page->after), db_number(page->limit)}};
 #undef WITHOUT_ROW
     struct named_holder *list = NULL;
     struct db_rows rows;
@@ -52,7 +52,7 @@ int store_holders_next(struct store *s, const struct store_balance *b, enum hold
     if (db_read(s, &q, &rows, err) < 0)
         return -1;
     while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(arena, list, n, sizeof *list);
+        list = db_grow(page->arena, list, n, sizeof *list);
         n += db_get_address(&rows, 0, &list[n].wallet) && db_get_number(&rows, 1, &list[n].block);
     }
     if (rc < 0)

@@ -18,27 +18,36 @@ struct named_holder {
 };
 
 /* Adds holders, sorted by wallet and unique; the block of one that is known is raised, never
- * lowered. The state `key` becomes `value` in the same transaction (NULL: no state). */
+ * lowered. The note becomes a state in the same transaction (NULL: none). */
+struct store_note {
+    const char *key, *value;
+};
 int store_holders_put(struct store *s, const struct store_balance *b,
-                      const struct named_holder *list, size_t n, const char *key, const char *value,
+                      const struct named_holder *list, size_t n, const struct store_note *note,
                       struct err *err);
 
 enum holders_which {
     HOLDERS_UNREAD, /* no row answers the event: its blocknumber and observed_block are below it */
     HOLDERS_WITHOUT_ROW, /* the table has no row */
 };
-/* In key order after `after` (NULL: from the start); fewer than limit means the end. */
-int store_holders_next(struct store *s, const struct store_balance *b, enum holders_which which,
-                       const address *after, size_t limit, struct arena *arena,
-                       struct named_holder **ret, size_t *ret_n, struct err *err);
+struct holders_page {
+    enum holders_which which;
+    const address *after; /* NULL: from the start */
+    size_t limit;
+    struct arena *arena; /* for the answer */
+};
+/* In key order; fewer than limit means the end. */
+int store_holders_next(struct store *s, const struct store_balance *b,
+                       const struct holders_page *page, struct named_holder **ret, size_t *ret_n,
+                       struct err *err);
 int store_holders_count(struct store *s, const struct store_balance *b, uint64_t *ret,
                         struct err *err);
 int store_holders_clear(struct store *s, const struct store_balance *b, struct err *err);
 
 /* The wallets of all rows in key order, quarantined ones too, after `after` (NULL: from the start).
  * Fewer than limit means the end. What is no wallet of ours is left out. */
-int store_keys(struct store *s, const struct store_balance *b, const address *after, size_t limit,
-               struct arena *arena, address **ret, size_t *ret_n, struct err *err);
+int store_keys(struct store *s, const struct store_balance *b, const struct store_page *page,
+               address **ret, size_t *ret_n, struct err *err);
 
 /* Which of these have no row; sorted and unique. */
 int store_without_row(struct store *s, const struct store_balance *b, const address *wallets,

@@ -67,16 +67,15 @@ void cursor_maybe_rewind(struct store_cursor *cursor)
 }
 
 int store_claim_stale(struct store *s, const struct store_balance *b, const struct store_pick *pick,
-                      struct store_cursor *cursor, struct arena *arena, struct store_stale **ret,
-                      size_t *ret_n, bool *ret_lap, struct err *err)
+                      struct store_stale **ret, size_t *ret_n, struct err *err)
 {
-    struct claim c = {.b = b, .pick = pick, .cursor = *cursor, .arena = arena};
-    c.out = arena_zero(arena, pick->want, sizeof *c.out);
+    struct claim c = {.b = b, .pick = pick, .cursor = *pick->cursor, .arena = pick->arena};
+    c.out = arena_zero(pick->arena, pick->want, sizeof *c.out);
     if (s->driver->claim(s, &c, err) < 0)
         return db_rollback(s);
-    *cursor = c.cursor;
+    *pick->cursor = c.cursor;
+    pick->cursor->lap = c.lap;
     *ret = c.out;
     *ret_n = c.n;
-    *ret_lap = c.lap;
     return 0;
 }

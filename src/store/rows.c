@@ -83,16 +83,16 @@ static bool rows_take_key(struct key_walk *w, const struct db_rows *rows)
     return db_get_address(rows, 0, &((address *)w->list)[w->n]);
 }
 
-int store_keys(struct store *s, const struct store_balance *b, const address *after, size_t limit,
-               struct arena *arena, address **ret, size_t *ret_n, struct err *err)
+int store_keys(struct store *s, const struct store_balance *b, const struct store_page *page,
+               address **ret, size_t *ret_n, struct err *err)
 {
     struct key_walk w = {
         .sql = "SELECT t.wallet FROM {t} t WHERE t.wallet > $1 ORDER BY t.wallet LIMIT $2",
         .b = b,
-        .limit = limit,
+        .limit = page->limit,
         .take = rows_take_key,
-        .list = arena_alloc(arena, (limit + 1) * sizeof(address))};
-    if (rows_walk(s, &w, after, err) < 0)
+        .list = arena_alloc(page->arena, (page->limit + 1) * sizeof(address))};
+    if (rows_walk(s, &w, page->after, err) < 0)
         return -1;
     *ret = w.list;
     *ret_n = w.n;
@@ -104,19 +104,18 @@ static bool rows_take_stale(struct key_walk *w, const struct db_rows *rows)
     return claim_read(rows, &((struct store_stale *)w->list)[w->n]);
 }
 
-int store_next_by_key(struct store *s, const struct store_balance *b, const address *after,
-                      int64_t before_us, size_t limit, struct arena *arena,
+int store_next_by_key(struct store *s, const struct store_balance *b, const struct store_page *page,
                       struct store_stale **ret, size_t *ret_n, struct err *err)
 {
     struct key_walk w = {
         .sql = "SELECT t.wallet, t.updated_at, t.observed_block FROM {t} t WHERE t.wallet > $1 AND "
                "t.updated_at < $4 AND " NOT_WAITING("$3") " ORDER BY t.wallet LIMIT $2",
         .b = b,
-        .before_us = before_us ? before_us : INT64_MAX,
-        .limit = limit,
+        .before_us = page->before_us ? page->before_us : INT64_MAX,
+        .limit = page->limit,
         .take = rows_take_stale,
-        .list = arena_alloc(arena, (limit + 1) * sizeof(struct store_stale))};
-    if (rows_walk(s, &w, after, err) < 0)
+        .list = arena_alloc(page->arena, (page->limit + 1) * sizeof(struct store_stale))};
+    if (rows_walk(s, &w, page->after, err) < 0)
         return -1;
     *ret = w.list;
     *ret_n = w.n;
@@ -222,24 +221,24 @@ static int rows_read(struct store *s, const struct db_query *q, struct arena *ar
     return 0;
 }
 
-int view_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
-              struct arena *arena, struct view_row **ret, size_t *ret_n, struct err *err)
+int view_rows(struct store *s, const struct view_ask *ask, struct view_row **ret, size_t *ret_n,
+              struct err *err)
 {
     struct db_query q = {.sql = ROW_COLUMNS "unnest($1) u(w), {t} t WHERE t.wallet = u.w",
-                         .b = b,
-                         .set = n,
+                         .b = ask->b,
+                         .set = ask->n,
                          .hot = true,
-                         .params = {db_column(DB_ADDRESS, wallets, sizeof *wallets)}};
+                         .params = {db_column(DB_ADDRESS, ask->wallets, sizeof *ask->wallets)}};
     *ret_n = 0;
-    return n ? rows_read(s, &q, arena, ret, ret_n, err) : 0;
+    return ask->n ? rows_read(s, &q, ask->arena, ret, ret_n, err) : 0;
 }
 
-int view_top(struct store *s, const struct store_balance *b, size_t limit, struct arena *arena,
-             struct view_row **ret, size_t *ret_n, struct err *err)
+int view_top(struct store *s, const struct view_ask *ask, struct view_row **ret, size_t *ret_n,
+             struct err *err)
 {
     struct db_query q = {.sql = ROW_COLUMNS "{t} t ORDER BY {largest_first}, t.wallet LIMIT $1",
-                         .b = b,
+                         .b = ask->b,
                          .scan = true,
-                         .params = {db_number(limit)}};
-    return rows_read(s, &q, arena, ret, ret_n, err);
+                         .params = {db_number(ask->limit)}};
+    return rows_read(s, &q, ask->arena, ret, ret_n, err);
 }

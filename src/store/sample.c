@@ -3,12 +3,12 @@
 
 #include "store/driver.h"
 
-int store_sample(struct store *s, const struct store_balance *b, size_t want, struct arena *arena,
+int store_sample(struct store *s, const struct store_balance *b, const struct store_page *page,
                  address **ret, size_t *ret_n, struct err *err)
 {
-    struct reservoir r = {.want = want < STORE_SAMPLE_MOST ? want : STORE_SAMPLE_MOST,
+    struct reservoir r = {.want = page->limit < STORE_SAMPLE_MOST ? page->limit : STORE_SAMPLE_MOST,
                           .rng = &s->rng};
-    r.kept = arena_alloc(arena, (r.want + 1) * sizeof *r.kept);
+    r.kept = arena_alloc(page->arena, (r.want + 1) * sizeof *r.kept);
     if (s->driver->sample(s, b, &r, err) < 0)
         return -1;
     *ret = r.kept;

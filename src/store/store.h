@@ -43,6 +43,15 @@ struct store_balance {
     hash32 rules_print; /* fingerprint of triggers and wallets rule */
 };
 
+/* A part of a list, from its start or behind what the caller has. */
+struct store_page {
+    size_t limit;
+    struct arena *arena;  /* for the answer */
+    const address *after; /* of a list in key order: NULL is from the start */
+    int64_t before_us;    /* of rows: updated before this; 0: all */
+    uint64_t up_to;       /* of what has a block: at this one or below */
+};
+
 /* url: "postgres://…", "postgresql://…", "sqlite:FILE", or a libpq string with "host=". who names
  * the connection (application_name). Connects; does not look at the schema. */
 int store_open(const char *url, const char *who, struct store **ret, struct err *err);
@@ -87,9 +96,9 @@ int store_headers_put(struct store *s, const struct anchor *headers, size_t n, s
 /* The canonical header at number; *ret_found false if none is stored. */
 int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *ret_found,
                     struct err *err);
-/* Canonical headers at or below max_number, newest first, at most `limit`; in the arena. */
-int store_headers_below(struct store *s, uint64_t max_number, size_t limit, struct arena *arena,
-                        struct anchor **ret, size_t *ret_n, struct err *err);
+/* Canonical headers, newest first. */
+int store_headers_below(struct store *s, const struct store_page *page, struct anchor **ret,
+                        size_t *ret_n, struct err *err);
 /* The chain broke at first_bad: headers from there on stop being canonical, and every row of every
  * balance with observed_block >= first_bad becomes unanchored and due: observed_block NULL, and
  * updated_at 1970, for its last read was of a chain that is gone; so every claim looks at it first.
@@ -209,6 +218,7 @@ int store_checkpoint_ours(struct store *s, const struct store_balance *b, uint64
 /* Where a sweep stands in the order of updated_at; zero is the start of a lap. In memory only. */
 struct store_cursor {
     bool started;
+    bool lap;               /* the last pick came to the end, and the cursor started over */
     int64_t updated_us;     /* lower bound of the next pick */
     int64_t lap_started_ms; /* monotonic: restarted every lap and every ten minutes */
     uint64_t laps;
@@ -237,26 +247,27 @@ struct store_pick {
                               not be written */
     const address *in_flight; /* sorted: being read right now, passed by */
     size_t n_in_flight;
+    struct store_cursor *cursor; /* moves */
+    struct arena *arena;         /* for the answer */
 };
 
 /* The oldest wallets: first those listed without a row, then placeholders and unanchored rows
  * (updated_at before 1971, or observed_block NULL after a rewind), then by updated_at from the
  * cursor on. Wallets whose quarantine has not expired are passed by. Looks at a bounded number of
- * rows per call: fewer than `want` does not mean the end, *ret_lap does (the cursor started over).
+ * rows per call: fewer than `want` does not mean the end, cursor->lap does.
  */
 int store_claim_stale(struct store *s, const struct store_balance *b, const struct store_pick *pick,
-                      struct store_cursor *cursor, struct arena *arena, struct store_stale **ret,
-                      size_t *ret_n, bool *ret_lap, struct err *err);
+                      struct store_stale **ret, size_t *ret_n, struct err *err);
 
 /* For a flat-out pass: rows with wallet > after (NULL: from the start) in key order, updated before
  * `before_us` (0: all); quarantined ones passed by. Fewer than `limit` means the end. */
-int store_next_by_key(struct store *s, const struct store_balance *b, const address *after,
-                      int64_t before_us, size_t limit, struct arena *arena,
+int store_next_by_key(struct store *s, const struct store_balance *b, const struct store_page *page,
                       struct store_stale **ret, size_t *ret_n, struct err *err);
 
 /* Quarantined wallets whose retry_at has come. */
-int store_quarantine_due(struct store *s, const struct store_balance *b, size_t limit,
-                         struct arena *arena, address **ret, size_t *ret_n, struct err *err);
+int store_quarantine_due(struct store *s, const struct store_balance *b,
+                         const struct store_page *page, address **ret, size_t *ret_n,
+                         struct err *err);
 
 /* Which of these are tracked now: by the balance's rule, by the list, or by having a row. */
 int store_tracked(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
@@ -294,14 +305,14 @@ int store_wallets_add(struct store *s, const struct store_balance *b, const addr
 /* From the list, the table, quarantine and dirty marks. */
 int store_wallets_remove(struct store *s, const struct store_balance *b, const address *wallets,
                          size_t n, size_t *ret_removed, struct err *err);
-/* The list in key order, after `after` (NULL: from the start). */
-int store_wallets_list(struct store *s, const struct store_balance *b, const address *after,
-                       size_t limit, struct arena *arena, address **ret, size_t *ret_n,
+/* The list in key order. */
+int store_wallets_list(struct store *s, const struct store_balance *b,
+                       const struct store_page *page, address **ret, size_t *ret_n,
                        struct err *err);
 
-/* Dirty marks at or below number, oldest first; and their removal once read. */
-int store_dirty_due(struct store *s, const struct store_balance *b, uint64_t number, size_t limit,
-                    struct arena *arena, struct store_dirty **ret, size_t *ret_n, struct err *err);
+/* Dirty marks, oldest first; and their removal once read. */
+int store_dirty_due(struct store *s, const struct store_balance *b, const struct store_page *page,
+                    struct store_dirty **ret, size_t *ret_n, struct err *err);
 int store_dirty_drop(struct store *s, const struct store_balance *b,
                      const struct store_dirty *marks, size_t n, struct err *err);
 
@@ -326,9 +337,13 @@ int store_position(struct store *s, const struct store_balance *b, struct arena 
 /* A lease: a state key held by one holder until a time by the database's clock. Takes it when it is
  * free, run out, already this holder's (then it is renewed), or held by `instead_of` (may be NULL);
  * else *ret_other (in the arena) names who has it; NULL: taken. */
-int store_lease_take(struct store *s, const char *key, const char *holder, const char *instead_of,
-                     unsigned seconds, struct arena *arena, const char **ret_other,
-                     struct err *err);
+struct store_lease {
+    const char *key, *holder;
+    const char *instead_of; /* may be NULL */
+    unsigned seconds;
+};
+int store_lease_take(struct store *s, const struct store_lease *lease, struct arena *arena,
+                     const char **ret_other, struct err *err);
 int store_lease_drop(struct store *s, const char *key, const char *holder, struct err *err);
 /* Who has it now; *ret NULL when nobody has. */
 int store_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,

@@ -18,12 +18,20 @@ struct view_row {
     int64_t updated_us;
 };
 
-/* Those of the wallets that have a row, in no order; in the arena. */
-int view_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
-              struct arena *arena, struct view_row **ret, size_t *ret_n, struct err *err);
+struct view_ask {
+    const struct store_balance *b;
+    const address *wallets;
+    size_t n, limit;
+    uint64_t after;
+    struct arena *arena; /* for the answer */
+};
+
+/* Those of the n wallets that have a row, in no order. */
+int view_rows(struct store *s, const struct view_ask *ask, struct view_row **ret, size_t *ret_n,
+              struct err *err);
 /* The largest balances first. A scan: never per request. */
-int view_top(struct store *s, const struct store_balance *b, size_t limit, struct arena *arena,
-             struct view_row **ret, size_t *ret_n, struct err *err);
+int view_top(struct store *s, const struct view_ask *ask, struct view_row **ret, size_t *ret_n,
+             struct err *err);
 
 struct view_quarantine {
     uint64_t failures;
@@ -42,12 +50,11 @@ struct view_change {
     int64_t at_us;
 };
 /* Of all balances, with id > after, oldest first. */
-int view_changes_after(struct store *s, uint64_t after, size_t limit, struct arena *arena,
-                       struct view_change **ret, size_t *ret_n, struct err *err);
-/* The newest first; of one wallet of a balance, or of all (b NULL). */
-int view_changes_latest(struct store *s, const struct store_balance *b, const address *wallet,
-                        size_t limit, struct arena *arena, struct view_change **ret, size_t *ret_n,
-                        struct err *err);
+int view_changes_after(struct store *s, const struct view_ask *ask, struct view_change **ret,
+                       size_t *ret_n, struct err *err);
+/* The newest first: of one wallet of a balance, or of all (b NULL). */
+int view_changes_latest(struct store *s, const struct view_ask *ask, struct view_change **ret,
+                        size_t *ret_n, struct err *err);
 
 struct view_drift {
     uint64_t id, block;
@@ -57,7 +64,8 @@ struct view_drift {
     uint64_t age; /* as the record has it, seconds */
     int64_t found_us;
 };
-int view_drift_latest(struct store *s, size_t limit, struct arena *arena, struct view_drift **ret,
+/* The newest first: of one wallet of a balance, or of all (b NULL). */
+int view_drift_latest(struct store *s, const struct view_ask *ask, struct view_drift **ret,
                       size_t *ret_n, struct err *err);
 
 struct view_cause {
@@ -77,8 +85,13 @@ struct view_ages {
     uint64_t buckets[VIEW_BUCKETS]; /* [i]: rows of an age below limits[i], and not below
                                        limits[i − 1]; [n_limits]: the others */
 };
-int view_ages(struct store *s, const struct store_balance *b, const uint32_t *limits_s,
-              size_t n_limits, int64_t max_age_ms, struct view_ages *ret, struct err *err);
+struct view_scale {
+    const uint32_t *limits_s;
+    size_t n_limits;
+    int64_t max_age_ms;
+};
+int view_ages(struct store *s, const struct store_balance *b, const struct view_scale *scale,
+              struct view_ages *ret, struct err *err);
 
 /* What `trueup doctor` wants to know. Where the database cannot tell, a field stays empty. */
 struct view_facts {

@@ -102,25 +102,26 @@ int store_wallets_remove(struct store *s, const struct store_balance *b, const a
     return rc;
 }
 
-int store_wallets_list(struct store *s, const struct store_balance *b, const address *after,
-                       size_t limit, struct arena *arena, address **ret, size_t *ret_n,
-                       struct err *err)
+int store_wallets_list(struct store *s, const struct store_balance *b,
+                       const struct store_page *page, address **ret, size_t *ret_n, struct err *err)
 {
-    struct db_query q = {.sql = "SELECT wallet FROM trueup_wallets WHERE balance = $1 AND wallet > "
-                                "$2 ORDER BY wallet LIMIT $3",
-                         .params = {db_text(b->name), db_after(after), db_number(limit)}};
-    return db_read_addresses(s, &q, arena, ret, ret_n, err);
+    struct db_query q = {
+        .sql = "SELECT wallet FROM trueup_wallets WHERE balance = $1 AND wallet > "
+               "$2 ORDER BY wallet LIMIT $3",
+        .params = {db_text(b->name), db_after(page->after), db_number(page->limit)}};
+    return db_read_addresses(s, &q, page->arena, ret, ret_n, err);
 }
 
 /* ---- dirty marks ----------------------------------------------------------------------------- */
 
-int store_dirty_due(struct store *s, const struct store_balance *b, uint64_t number, size_t limit,
-                    struct arena *arena, struct store_dirty **ret, size_t *ret_n, struct err *err)
+int store_dirty_due(struct store *s, const struct store_balance *b, const struct store_page *page,
+                    struct store_dirty **ret, size_t *ret_n, struct err *err)
 {
-    struct db_query q = {.sql = "SELECT wallet, number, hash FROM trueup_dirty WHERE balance = $1 "
-                                "AND number <= $2 ORDER BY number, wallet LIMIT $3",
-                         .hot = true,
-                         .params = {db_text(b->name), db_number(number), db_number(limit)}};
+    struct db_query q = {
+        .sql = "SELECT wallet, number, hash FROM trueup_dirty WHERE balance = $1 "
+               "AND number <= $2 ORDER BY number, wallet LIMIT $3",
+        .hot = true,
+        .params = {db_text(b->name), db_number(page->up_to), db_number(page->limit)}};
     struct store_dirty *list = NULL;
     struct db_rows rows;
     size_t n = 0;
@@ -128,7 +129,7 @@ int store_dirty_due(struct store *s, const struct store_balance *b, uint64_t num
     if (db_read(s, &q, &rows, err) < 0)
         return -1;
     while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(arena, list, n, sizeof *list);
+        list = db_grow(page->arena, list, n, sizeof *list);
         n += db_get_address(&rows, 0, &list[n].wallet) &&
              db_get_number(&rows, 1, &list[n].number) && db_get_hash(&rows, 2, &list[n].hash);
     }
@@ -156,14 +157,15 @@ int store_dirty_drop(struct store *s, const struct store_balance *b,
 
 /* ---- quarantine ------------------------------------------------------------------------------ */
 
-int store_quarantine_due(struct store *s, const struct store_balance *b, size_t limit,
-                         struct arena *arena, address **ret, size_t *ret_n, struct err *err)
+int store_quarantine_due(struct store *s, const struct store_balance *b,
+                         const struct store_page *page, address **ret, size_t *ret_n,
+                         struct err *err)
 {
     struct db_query q = {.sql = "SELECT wallet FROM trueup_quarantine WHERE balance = $1 AND "
                                 "retry_at <= {now} ORDER BY retry_at LIMIT $2",
                          .hot = true,
-                         .params = {db_text(b->name), db_number(limit)}};
-    return db_read_addresses(s, &q, arena, ret, ret_n, err);
+                         .params = {db_text(b->name), db_number(page->limit)}};
+    return db_read_addresses(s, &q, page->arena, ret, ret_n, err);
 }
 
 int view_quarantined(struct store *s, const struct store_balance *b, const address *wallet,

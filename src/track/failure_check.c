@@ -45,8 +45,10 @@ static int failure_check_add_rows(struct tracker *t, const struct step *s,
 {
     struct store_stale *rows;
     size_t n;
-    if (store_next_by_key(t->store, &s->balance->store, after, 0, ROWS_LOOKED_AT, arena, &rows, &n,
-                          err) < 0)
+    if (store_next_by_key(
+            t->store, &s->balance->store,
+            &(struct store_page){.after = after, .limit = ROWS_LOOKED_AT, .arena = arena}, &rows,
+            &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n && found->n < CONTROL_WALLETS; i++)
         if (!rows[i].unanchored && !failure_check_has_failed(s, readings, &rows[i].wallet))

@@ -197,7 +197,8 @@ int64_t facts_scan(void *ctx, struct store *s)
     uint64_t rows = 0;
     for (size_t i = 0; i < k->n_balances; i++) {
         struct view_ages ages;
-        if (view_ages(s, &k->balances[i], facts_limits, FACTS_LIMITS, k->conf->sweep.max_age_ms,
+        if (view_ages(s, &k->balances[i],
+                      &(struct view_scale){facts_limits, FACTS_LIMITS, k->conf->sweep.max_age_ms},
                       &ages, &err) < 0) {
             facts_scan_failed(k, &err);
             return -1;

@@ -30,7 +30,9 @@ struct look {
 static int find_changes(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct look *l = (struct look *)(void *)job;
-    int rc = view_changes_after(s, l->after, CHANGES_A_ROUND, &l->arena, &l->changes, &l->n, err);
+    int rc = view_changes_after(
+        s, &(struct view_ask){.after = l->after, .limit = CHANGES_A_ROUND, .arena = &l->arena},
+        &l->changes, &l->n, err);
     l->full = l->n == CHANGES_A_ROUND;
     return rc;
 }
@@ -41,7 +43,8 @@ static int find_start(struct store *s, struct db_thread_job *job, struct err *er
 {
     struct look *l = (struct look *)(void *)job;
     size_t want = l->recent ? l->recent + 1 : 1;
-    if (view_changes_latest(s, NULL, NULL, want, &l->arena, &l->changes, &l->n, err) < 0)
+    if (view_changes_latest(s, &(struct view_ask){.limit = want, .arena = &l->arena}, &l->changes,
+                            &l->n, err) < 0)
         return -1;
     uint64_t newest = l->n ? l->changes[0].id : 0;
     uint64_t some = l->n > l->recent ? l->changes[l->recent].id : 0;

@@ -80,8 +80,11 @@ static int add_history(struct store *s, struct lookup *l, struct arena *arena, s
     struct view_quarantine q;
     bool held;
     size_t n;
-    if (view_changes_latest(s, l->balance, &l->wallets[0], l->limit, arena, &changes, &n, err) <
-            0 ||
+    if (view_changes_latest(
+            s,
+            &(struct view_ask){
+                .b = l->balance, .wallets = &l->wallets[0], .limit = l->limit, .arena = arena},
+            &changes, &n, err) < 0 ||
         view_quarantined(s, l->balance, &l->wallets[0], &q, &held, err) < 0)
         return -1;
     buf_adds(&l->body, ",\"quarantine\":");
@@ -149,7 +152,9 @@ static int find_rows(struct store *s, struct db_thread_job *job, struct err *err
     arena_init(&arena);
     buf_clear(&l->body);
     l->status = 200;
-    int rc = view_rows(s, l->balance, l->wallets, l->n, &arena, &rows, &n, err);
+    int rc = view_rows(
+        s, &(struct view_ask){.b = l->balance, .wallets = l->wallets, .n = l->n, .arena = &arena},
+        &rows, &n, err);
     if (rc == 0 && l->one)
         rc = answer_one(s, l, &arena, rows, n, err);
     else if (rc == 0)
@@ -166,7 +171,8 @@ static int find_drift(struct store *s, struct db_thread_job *job, struct err *er
     size_t n = 0;
     arena_init(&arena);
     buf_clear(&l->body);
-    int rc = view_drift_latest(s, l->limit, &arena, &list, &n, err);
+    int rc = view_drift_latest(s, &(struct view_ask){.limit = l->limit, .arena = &arena}, &list, &n,
+                               err);
     buf_adds(&l->body, "{\"drift\":[");
     for (size_t i = 0; rc == 0 && i < n; i++) {
         char wallet[ADDRESS_TEXT];
@@ -199,7 +205,8 @@ static int find_top(struct store *s, struct db_thread_job *job, struct err *err)
     size_t n;
     arena_init(&arena);
     l->as_of_us = wall_ms() * 1000;
-    int rc = view_top(s, l->balance, TOP_MOST, &arena, &rows, &n, err);
+    int rc = view_top(s, &(struct view_ask){.b = l->balance, .limit = TOP_MOST, .arena = &arena},
+                      &rows, &n, err);
     if (rc == 0) {
         l->rows = mem_zero(n + 1, sizeof *rows);
         memcpy(l->rows, rows, n * sizeof *rows);

@@ -224,18 +224,17 @@ static void without_an_index_the_sweep_goes_on(void **state)
     struct contract *c = *state;
     struct store_adopted adopted;
     struct store_cursor cursor = {0};
-    struct store_pick pick = {.want = 10, .max_observed = UINT64_MAX};
+    struct store_pick pick = {
+        .want = 10, .max_observed = UINT64_MAX, .cursor = &cursor, .arena = &c->arena};
     size_t seen = 0;
-    bool lap = false;
     ok(c, try_migrate(c, &adopted));
     app(c, "DROP INDEX eth_wallet_balances_updated_at_idx");
     app(c, "INSERT INTO eth_wallet_balances (wallet, updated_at) SELECT '0x' || lpad(to_hex(i), "
            "40, '0'), '1970-01-01' FROM generate_series(1, 95) i");
-    for (int i = 0; i < 30 && !lap; i++) {
+    for (int i = 0; i < 30 && !cursor.lap; i++) {
         struct store_stale *got;
         size_t n;
-        ok(c, store_claim_stale(c->store, &c->balance, &pick, &cursor, &c->arena, &got, &n, &lap,
-                                &c->err));
+        ok(c, store_claim_stale(c->store, &c->balance, &pick, &got, &n, &c->err));
         for (size_t k = 0; k < n; k++) {
             char text[ADDRESS_TEXT];
             address_text(&got[k].wallet, text);
@@ -246,7 +245,7 @@ static void without_an_index_the_sweep_goes_on(void **state)
         }
         seen += n;
     }
-    assert_true(lap);
+    assert_true(cursor.lap);
     assert_int_equal(seen, 95);
 }
 
@@ -379,13 +378,12 @@ static void other_schema_other_collation_partitions(void **state)
         assert_int_equal(row_of(c, i).observed_block, 60);
     }
     struct store_cursor cursor = {0};
-    struct store_pick pick = {.want = 100, .max_observed = UINT64_MAX};
+    struct store_pick pick = {
+        .want = 100, .max_observed = UINT64_MAX, .cursor = &cursor, .arena = &c->arena};
     struct store_stale *got;
     size_t n;
-    bool lap;
-    ok(c, store_claim_stale(c->store, &c->balance, &pick, &cursor, &c->arena, &got, &n, &lap,
-                            &c->err));
-    assert_true(n == 40 && lap);
+    ok(c, store_claim_stale(c->store, &c->balance, &pick, &got, &n, &c->err));
+    assert_true(n == 40 && cursor.lap);
 }
 
 int main(int argc, char **argv)

@@ -24,8 +24,8 @@ static struct named_holder *some(struct contract *c, unsigned first, unsigned n,
 
 static void put(struct contract *c, unsigned first, unsigned n, uint64_t block)
 {
-    ok(c, store_holders_put(c->store, &c->balance, some(c, first, n, block), n, "backfill:audio",
-                            "here", &c->err));
+    ok(c, store_holders_put(c->store, &c->balance, some(c, first, n, block), n,
+                            &(struct store_note){"backfill:audio", "here"}, &c->err));
 }
 
 static uint64_t count(struct contract *c)
@@ -40,7 +40,10 @@ static size_t next(struct contract *c, enum holders_which which, const address *
 {
     size_t n;
     ok(c,
-       store_holders_next(c->store, &c->balance, which, after, limit, &c->arena, ret, &n, &c->err));
+       store_holders_next(c->store, &c->balance,
+                          &(struct holders_page){
+                              .which = which, .after = after, .limit = limit, .arena = &c->arena},
+                          ret, &n, &c->err));
     return n;
 }
 
@@ -125,8 +128,10 @@ static void keys_are_all_rows_that_are_wallets(void **state)
         "('%s', '%s', 1, 'x', '2999-01-01 00:00:00')",
         c->balance.name, wallet_text(3));
     do {
-        ok(c, store_keys(c->store, &c->balance, all ? &after : NULL, 5, &c->arena, &page, &n,
-                         &c->err));
+        ok(c, store_keys(c->store, &c->balance,
+                         &(struct store_page){
+                             .after = all ? &after : NULL, .limit = 5, .arena = &c->arena},
+                         &page, &n, &c->err));
         for (size_t i = 0; i < n; i++) {
             if (all + i > 0)
                 assert_true(address_compare(&after, &page[i]) < 0);

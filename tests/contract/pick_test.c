@@ -19,8 +19,10 @@ static struct sweep sweep_of(struct contract *c, size_t want)
 
 static void claim(struct sweep *s)
 {
-    ok(s->c, store_claim_stale(s->c->store, &s->c->balance, &s->pick, &s->cursor, &s->c->arena,
-                               &s->got, &s->n, &s->lap, &s->c->err));
+    s->pick.cursor = &s->cursor;
+    s->pick.arena = &s->c->arena;
+    ok(s->c, store_claim_stale(s->c->store, &s->c->balance, &s->pick, &s->got, &s->n, &s->c->err));
+    s->lap = s->cursor.lap;
     assert_true(s->n <= s->pick.want);
 }
 
@@ -241,7 +243,9 @@ static void an_expired_quarantine_is_claimed_again(void **state)
     assert_true(claimed(&s, 3));
     address *due;
     size_t n;
-    ok(c, store_quarantine_due(c->store, &c->balance, 10, &c->arena, &due, &n, &c->err));
+    ok(c, store_quarantine_due(c->store, &c->balance,
+                               &(struct store_page){.limit = 10, .arena = &c->arena}, &due, &n,
+                               &c->err));
     assert_int_equal(n, 1);
 }
 
@@ -313,7 +317,9 @@ static void foreign_spellings_are_left_alone(void **state)
     struct sweep s = sweep_of(c, 10);
     claim(&s);
     assert_int_equal(s.n, 3);
-    ok(c, store_next_by_key(c->store, &c->balance, NULL, 0, 10, &c->arena, &rows, &n, &c->err));
+    ok(c, store_next_by_key(c->store, &c->balance,
+                            &(struct store_page){.limit = 10, .arena = &c->arena}, &rows, &n,
+                            &c->err));
     assert_int_equal(n, 3);
 }
 
@@ -327,7 +333,9 @@ static void by_key_pages_through_all(void **state)
     old_rows(c, 1, 50);
     poison(c, 10, 12);
     do {
-        ok(c, store_next_by_key(c->store, &c->balance, total ? &after : NULL, 0, 7, &c->arena,
+        ok(c, store_next_by_key(c->store, &c->balance,
+                                &(struct store_page){
+                                    .after = total ? &after : NULL, .limit = 7, .arena = &c->arena},
                                 &rows, &n, &c->err));
         for (size_t i = 1; i < n; i++)
             assert_true(address_compare(&rows[i - 1].wallet, &rows[i].wallet) < 0);
@@ -337,7 +345,10 @@ static void by_key_pages_through_all(void **state)
     } while (n == 7);
     assert_int_equal(total, 47);
     /* only rows older than 2001-01-01 00:00:19.5 */
-    ok(c, store_next_by_key(c->store, &c->balance, NULL, INT64_C(978307219500000), 100, &c->arena,
+    ok(c, store_next_by_key(c->store, &c->balance,
+                            &(struct store_page){.before_us = INT64_C(978307219500000),
+                                                 .limit = 100,
+                                                 .arena = &c->arena},
                             &rows, &n, &c->err));
     assert_int_equal(n, 16);
     assert_false(rows[0].unanchored);

@@ -45,7 +45,10 @@ static void a_silent_change_is_filed_with_its_write(void **state)
     struct view_drift *d;
     size_t n;
     address w = wallet_no(1);
-    ok(c, view_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
+    ok(c, view_drift_latest(
+              c->store,
+              &(struct view_ask){.b = &c->balance, .wallets = &w, .limit = 10, .arena = &c->arena},
+              &d, &n, &c->err));
     assert_int_equal(n, 1);
     assert_int_equal(d->id, old.drift_id);
     assert_int_equal(d->block, 60);
@@ -55,11 +58,17 @@ static void a_silent_change_is_filed_with_its_write(void **state)
     assert_true(d->has_age && d->age > 86400);
     assert_null(d->endpoint);
     ok(c, store_drift_set_cause(c->store, &d->id, 1, "missed_log", "local", &c->err));
-    ok(c, view_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
+    ok(c, view_drift_latest(
+              c->store,
+              &(struct view_ask){.b = &c->balance, .wallets = &w, .limit = 10, .arena = &c->arena},
+              &d, &n, &c->err));
     assert_string_equal(d->cause, "missed_log");
     assert_string_equal(d->endpoint, "local");
     ok(c, store_drift_set_cause(c->store, &d->id, 1, "no_event_change", NULL, &c->err));
-    ok(c, view_drift_of(c->store, &c->balance, &w, 10, &c->arena, &d, &n, &c->err));
+    ok(c, view_drift_latest(
+              c->store,
+              &(struct view_ask){.b = &c->balance, .wallets = &w, .limit = 10, .arena = &c->arena},
+              &d, &n, &c->err));
     assert_null(d->endpoint);
     ok(c, store_drift_drop(c->store, &d->id, 1, &c->err));
     assert_int_equal(records(c), 0);
@@ -224,7 +233,9 @@ static void every_row_is_as_likely(void **state)
     for (unsigned r = 0; r < ROUNDS; r++) {
         address *list;
         size_t n;
-        ok(c, store_sample(c->store, &c->balance, WANT, &c->arena, &list, &n, &c->err));
+        ok(c, store_sample(c->store, &c->balance,
+                           &(struct store_page){.limit = WANT, .arena = &c->arena}, &list, &n,
+                           &c->err));
         assert_int_equal(n, WANT);
         assert_true(sorted_and_unique(list, n));
         for (size_t i = 0; i < n; i++)
@@ -236,7 +247,9 @@ static void every_row_is_as_likely(void **state)
         fail_msg("two thirds of the rows are %.4f of the samples", share);
     address *list;
     size_t n;
-    ok(c, store_sample(c->store, &c->balance, ROWS + 1, &c->arena, &list, &n, &c->err));
+    ok(c, store_sample(c->store, &c->balance,
+                       &(struct store_page){.limit = ROWS + 1, .arena = &c->arena}, &list, &n,
+                       &c->err));
     assert_int_equal(n, ROWS);
 }
 
@@ -266,7 +279,9 @@ static void a_bloated_table_is_drawn_from_fairly(void **state)
         number_in(app_value(c, "SELECT count(*) FROM eth_wallet_balances WHERE balance = 2"));
     address *list;
     size_t n, in_thin = 0, in_moved = 0;
-    ok(c, store_sample(c->store, &c->balance, WANT, &c->arena, &list, &n, &c->err));
+    ok(c,
+       store_sample(c->store, &c->balance, &(struct store_page){.limit = WANT, .arena = &c->arena},
+                    &list, &n, &c->err));
     assert_int_equal(n, WANT);
     assert_true(sorted_and_unique(list, n));
     for (size_t i = 0; i < n; i++) {

@@ -40,11 +40,15 @@ static void headers_come_back_whole_and_newest_first(void **state)
     assert_false(found);
     ok(c, store_header_at(c->store, 9, &at, &found, &c->err));
     assert_false(found);
-    ok(c, store_headers_below(c->store, 25, 3, &c->arena, &list, &n, &c->err));
+    ok(c, store_headers_below(c->store,
+                              &(struct store_page){.up_to = 25, .limit = 3, .arena = &c->arena},
+                              &list, &n, &c->err));
     assert_int_equal(n, 3);
     assert_int_equal(list[0].number, 25);
     assert_int_equal(list[2].number, 23);
-    ok(c, store_headers_below(c->store, UINT64_MAX, 100, &c->arena, &list, &n, &c->err));
+    ok(c, store_headers_below(
+              c->store, &(struct store_page){.up_to = UINT64_MAX, .limit = 100, .arena = &c->arena},
+              &list, &n, &c->err));
     assert_int_equal(n, 21);
 }
 
@@ -74,7 +78,9 @@ static void prune_keeps_the_highest_below(void **state)
     ok(c, store_headers_put(c->store, &other, 1, &c->err));
     put_blocks(c, 30, 32, 0);
     ok(c, store_headers_prune(c->store, 30, &c->err));
-    ok(c, store_headers_below(c->store, 100, 100, &c->arena, &list, &n, &c->err));
+    ok(c, store_headers_below(c->store,
+                              &(struct store_page){.up_to = 100, .limit = 100, .arena = &c->arena},
+                              &list, &n, &c->err));
     assert_int_equal(n, 4);
     assert_memory_equal(&list[3], &other, sizeof other);
     assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"), "4");
@@ -103,12 +109,10 @@ static void rewind_makes_rows_unanchored_and_due(void **state)
     assert_true(found);
 
     struct store_cursor cursor = {0};
-    struct store_pick pick = {.want = 2, .max_observed = 59};
+    struct store_pick pick = {.want = 2, .max_observed = 59, .cursor = &cursor, .arena = &c->arena};
     struct store_stale *stale;
     size_t n;
-    bool lap;
-    ok(c, store_claim_stale(c->store, &c->balance, &pick, &cursor, &c->arena, &stale, &n, &lap,
-                            &c->err));
+    ok(c, store_claim_stale(c->store, &c->balance, &pick, &stale, &n, &c->err));
     assert_int_equal(n, 2); /* before wallet 1, though that one is older */
     assert_true(stale[0].unanchored && stale[1].unanchored);
     /* a lower block is no hindrance: the proof is gone */
@@ -175,12 +179,16 @@ static void a_read_before_the_event_does_not_pay_it(void **state)
     put_blocks(c, 1, 100, 0);
     write_one(c, 1, 5, 40, EVENT(40), CAUSE_EVENT);
     fail_one(c, 1, 90, true, 90);
-    ok(c, store_quarantine_due(c->store, &c->balance, 10, &c->arena, &due, &n, &c->err));
+    ok(c, store_quarantine_due(c->store, &c->balance,
+                               &(struct store_page){.limit = 10, .arena = &c->arena}, &due, &n,
+                               &c->err));
     assert_int_equal(n, 0);
     write_one(c, 1, 6, 60, SWEEP, CAUSE_SWEEP); /* the sweep reads further back */
     assert_int_equal(row_of(c, 1).balance.limb[0], 6);
     assert_int_equal(row_of(c, 1).blocknumber, 40);
-    ok(c, store_quarantine_due(c->store, &c->balance, 10, &c->arena, &due, &n, &c->err));
+    ok(c, store_quarantine_due(c->store, &c->balance,
+                               &(struct store_page){.limit = 10, .arena = &c->arena}, &due, &n,
+                               &c->err));
     assert_int_equal(n, 1); /* it can be read again: at once */
     address want = wallet_no(1);
     assert_true(address_equal(&due[0], &want));
@@ -259,11 +267,15 @@ static void list_is_kept_in_key_order(void **state)
     assert_int_equal(n, 5);
     ok(c, store_wallets_add(c->store, &c->balance, w, 5, &n, &c->err));
     assert_int_equal(n, 0);
-    ok(c, store_wallets_list(c->store, &c->balance, NULL, 3, &c->arena, &page, &n, &c->err));
+    ok(c, store_wallets_list(c->store, &c->balance,
+                             &(struct store_page){.limit = 3, .arena = &c->arena}, &page, &n,
+                             &c->err));
     assert_int_equal(n, 3);
     assert_true(address_equal(&page[0], &w[4]));
     address last = page[2];
-    ok(c, store_wallets_list(c->store, &c->balance, &last, 3, &c->arena, &page, &n, &c->err));
+    ok(c, store_wallets_list(c->store, &c->balance,
+                             &(struct store_page){.after = &last, .limit = 3, .arena = &c->arena},
+                             &page, &n, &c->err));
     assert_int_equal(n, 2);
     assert_true(address_equal(&page[1], &w[0]));
     ok(c, store_wallets_remove(c->store, &c->balance, w, 2, &n, &c->err));
@@ -357,9 +369,13 @@ static void dirty_marks_are_due_by_block(void **state)
     struct store_batch batch = {
         .balance = &c->balance, .at = block_no(90, 0), .dirty = d, .n_dirty = 3};
     ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
-    ok(c, store_dirty_due(c->store, &c->balance, 49, 10, &c->arena, &due, &n, &c->err));
+    ok(c, store_dirty_due(c->store, &c->balance,
+                          &(struct store_page){.up_to = 49, .limit = 10, .arena = &c->arena}, &due,
+                          &n, &c->err));
     assert_int_equal(n, 0);
-    ok(c, store_dirty_due(c->store, &c->balance, 60, 10, &c->arena, &due, &n, &c->err));
+    ok(c, store_dirty_due(c->store, &c->balance,
+                          &(struct store_page){.up_to = 60, .limit = 10, .arena = &c->arena}, &due,
+                          &n, &c->err));
     assert_int_equal(n, 2);
     for (size_t i = 0; i < 2; i++) {
         assert_true(address_equal(&due[i].wallet, &d[i].wallet));
@@ -367,7 +383,9 @@ static void dirty_marks_are_due_by_block(void **state)
         assert_true(hash_equal(&due[i].hash, &d[i].hash));
     }
     ok(c, store_dirty_drop(c->store, &c->balance, due, 1, &c->err));
-    ok(c, store_dirty_due(c->store, &c->balance, 100, 10, &c->arena, &due, &n, &c->err));
+    ok(c, store_dirty_due(c->store, &c->balance,
+                          &(struct store_page){.up_to = 100, .limit = 10, .arena = &c->arena}, &due,
+                          &n, &c->err));
     assert_int_equal(n, 2);
     assert_int_equal(due[0].number, 60);
 }
@@ -460,17 +478,28 @@ static void a_lease_has_one_holder_until_it_ends(void **state)
     const char *other;
     ok(c, store_lease_holder(c->store, "job", &c->arena, &other, &c->err));
     assert_null(other);
-    ok(c, store_lease_take(c->store, "job", "a b", NULL, 60, &c->arena, &other, &c->err));
+    ok(c, store_lease_take(c->store,
+                           &(struct store_lease){.key = "job", .holder = "a b", .seconds = 60},
+                           &c->arena, &other, &c->err));
     assert_null(other);
-    ok(c, store_lease_take(c->store, "job", "c", NULL, 60, &c->arena, &other, &c->err));
+    ok(c,
+       store_lease_take(c->store, &(struct store_lease){.key = "job", .holder = "c", .seconds = 60},
+                        &c->arena, &other, &c->err));
     assert_string_equal(other, "a b");
     ok(c, store_lease_drop(c->store, "job", "c", &c->err)); /* not c's */
     ok(c, store_lease_holder(c->store, "job", &c->arena, &other, &c->err));
     assert_string_equal(other, "a b");
-    ok(c, store_lease_take(c->store, "job", "c", "a b", 60, &c->arena, &other, &c->err));
+    ok(c, store_lease_take(c->store,
+                           &(struct store_lease){
+                               .key = "job", .holder = "c", .instead_of = "a b", .seconds = 60},
+                           &c->arena, &other, &c->err));
     assert_null(other);
-    ok(c, store_lease_take(c->store, "job", "c", NULL, 0, &c->arena, &other, &c->err));
-    ok(c, store_lease_take(c->store, "job", "d", NULL, 60, &c->arena, &other, &c->err));
+    ok(c,
+       store_lease_take(c->store, &(struct store_lease){.key = "job", .holder = "c", .seconds = 0},
+                        &c->arena, &other, &c->err));
+    ok(c,
+       store_lease_take(c->store, &(struct store_lease){.key = "job", .holder = "d", .seconds = 60},
+                        &c->arena, &other, &c->err));
     assert_null(other); /* c's had run out */
     ok(c, store_lease_drop(c->store, "job", "d", &c->err));
     ok(c, store_lease_holder(c->store, "job", &c->arena, &other, &c->err));

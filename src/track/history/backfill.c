@@ -232,8 +232,12 @@ static int backfill_plan_next(void *ctx, size_t want, struct dirty *ret, bool *r
     struct named_holder *page;
     size_t n;
     arena_init(&arena);
-    int rc = store_holders_next(t->store, &r->f->b->store, HOLDERS_UNREAD,
-                                r->started ? &r->after : NULL, want, &arena, &page, &n, err);
+    int rc = store_holders_next(t->store, &r->f->b->store,
+                                &(struct holders_page){.which = HOLDERS_UNREAD,
+                                                       .after = r->started ? &r->after : NULL,
+                                                       .limit = want,
+                                                       .arena = &arena},
+                                &page, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         dirty_add(ret, &(struct affected){.wallet = page[i].wallet,
                                           .has_event = true,

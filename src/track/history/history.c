@@ -117,8 +117,8 @@ static int history_save(struct history_walk *w, struct err *err)
     struct named_holder *list = holders_new(&w->holders, &n);
     uint64_t next = history_done_below(w);
     history_state(w->h, next, text);
-    int rc =
-        store_holders_put(w->h->t->store, &w->h->b->store, list, n, w->h->state_key, text, err);
+    int rc = store_holders_put(w->h->t->store, &w->h->b->store, list, n,
+                               &(struct store_note){w->h->state_key, text}, err);
     mem_free(list);
     if (rc < 0)
         return -1;

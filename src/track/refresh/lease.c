@@ -41,11 +41,17 @@ static int lease_try_take(struct lease *l, struct err *err)
     struct arena arena;
     const char *other = NULL;
     arena_init(&arena);
-    int rc = store_lease_take(l->t->store, lease_key, l->holder, NULL, LEASE_SECONDS, &arena,
-                              &other, err);
+    int rc = store_lease_take(
+        l->t->store,
+        &(struct store_lease){.key = lease_key, .holder = l->holder, .seconds = LEASE_SECONDS},
+        &arena, &other, err);
     if (rc == 0 && other && lease_is_dead_here(other))
-        rc = store_lease_take(l->t->store, lease_key, l->holder, other, LEASE_SECONDS, &arena,
-                              &other, err);
+        rc = store_lease_take(l->t->store,
+                              &(struct store_lease){.key = lease_key,
+                                                    .holder = l->holder,
+                                                    .instead_of = other,
+                                                    .seconds = LEASE_SECONDS},
+                              &arena, &other, err);
     l->held = rc == 0 && !other;
     l->renewed_ms = clock_ms();
     if (rc == 0 && other) {

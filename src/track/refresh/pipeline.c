@@ -114,8 +114,14 @@ int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
     size_t n;
     arena_init(&arena);
     int rc = w->quarantined
-                 ? store_keys(w->t->store, &w->b->store, after, want, &arena, &keys, &n, err)
-                 : store_next_by_key(w->t->store, &w->b->store, after, w->before_us, want, &arena,
+                 ? store_keys(w->t->store, &w->b->store,
+                              &(struct store_page){.after = after, .limit = want, .arena = &arena},
+                              &keys, &n, err)
+                 : store_next_by_key(w->t->store, &w->b->store,
+                                     &(struct store_page){.after = after,
+                                                          .before_us = w->before_us,
+                                                          .limit = want,
+                                                          .arena = &arena},
                                      &rows, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         w->after = keys ? keys[i] : rows[i].wallet;

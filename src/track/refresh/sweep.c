@@ -119,15 +119,15 @@ static int sweep_plan_oldest(struct sweep *s, const struct anchor *at, size_t ba
     struct store_pick pick = {.want = batch,
                               .max_observed = at->number,
                               .in_flight = sweep_list_skips(s, arena),
-                              .n_in_flight = s->n_skips};
-    if (store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n,
-                          &ret->pass_ended, err) < 0)
+                              .n_in_flight = s->n_skips,
+                              .cursor = &s->cursor,
+                              .arena = arena};
+    if (store_claim_stale(s->t->store, &s->b->store, &pick, &rows, &n, err) < 0)
         return -1;
+    ret->pass_ended = s->cursor.lap;
     /* The end of a lap: the next one begins in the same tick, which would else do nothing. */
-    bool again;
     if (n == 0 && ret->pass_ended &&
-        store_claim_stale(s->t->store, &s->b->store, &pick, &s->cursor, arena, &rows, &n, &again,
-                          err) < 0)
+        store_claim_stale(s->t->store, &s->b->store, &pick, &rows, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
         struct affected m = {.wallet = rows[i].wallet,
@@ -148,7 +148,9 @@ static int sweep_retry_quarantined(struct sweep *s, const struct anchor *at, str
     address *due;
     size_t n;
     struct sweep_report retry = {.end = SWEEP_DONE};
-    if (store_quarantine_due(s->t->store, &s->b->store, SWEEP_RETRIES, arena, &due, &n, err) < 0)
+    if (store_quarantine_due(s->t->store, &s->b->store,
+                             &(struct store_page){.limit = SWEEP_RETRIES, .arena = arena}, &due, &n,
+                             err) < 0)
         return -1;
     if (n == 0)
         return 0;
@@ -181,8 +183,11 @@ static int sweep_plan_full_refresh(struct sweep *s, const struct anchor *at, siz
         s->all_block = block;
         s->all_started = false;
     }
-    if (store_next_by_key(s->t->store, &s->b->store, s->all_started ? &s->all_after : NULL, 0,
-                          batch, arena, &rows, &n, err) < 0)
+    if (store_next_by_key(s->t->store, &s->b->store,
+                          &(struct store_page){.after = s->all_started ? &s->all_after : NULL,
+                                               .limit = batch,
+                                               .arena = arena},
+                          &rows, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (rows[i].unanchored || rows[i].observed_block < block)

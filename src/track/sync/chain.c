@@ -33,7 +33,9 @@ int chain_anchor_below(struct tracker *t, uint64_t number, struct anchor *ret, b
     struct anchor *list;
     size_t n;
     arena_init(&arena);
-    int rc = store_headers_below(t->store, number, 1, &arena, &list, &n, err);
+    int rc = store_headers_below(t->store,
+                                 &(struct store_page){.up_to = number, .limit = 1, .arena = &arena},
+                                 &list, &n, err);
     if (rc == 0) {
         *ret_found = n > 0;
         if (n > 0)
@@ -223,7 +225,9 @@ static int chain_find_common(struct tracker *t, const struct chain *was, uint64_
     struct anchor *list;
     size_t n;
     arena_init(&arena);
-    int rc = store_headers_below(t->store, UINT64_MAX, CHAIN_KEEP, &arena, &list, &n, err);
+    int rc = store_headers_below(
+        t->store, &(struct store_page){.up_to = UINT64_MAX, .limit = CHAIN_KEEP, .arena = &arena},
+        &list, &n, err);
     for (size_t i = 0; rc == 0; i++) {
         bool same, there;
         if (i == n) {

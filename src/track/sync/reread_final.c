@@ -37,8 +37,12 @@ static int reread_run_page(struct tracker *t, struct tracked *b, const struct an
     struct store_dirty *marks;
     struct step_report r;
     size_t n;
-    if (store_dirty_due(t->store, &b->store, finalized < at->number ? finalized : at->number, PAGE,
-                        arena, &marks, &n, err) < 0)
+    if (store_dirty_due(
+            t->store, &b->store,
+            &(struct store_page){.up_to = finalized < at->number ? finalized : at->number,
+                                 .limit = PAGE,
+                                 .arena = arena},
+            &marks, &n, err) < 0)
         return -1;
     if (n == 0)
         return 0;
@@ -75,7 +79,10 @@ int reread_add_affected(struct tracker *t, const struct tracked *b, uint64_t fir
     struct store_dirty *marks;
     size_t n;
     arena_init(&arena);
-    int rc = store_dirty_due(t->store, &b->store, INT64_MAX, TOUCHED_MOST, &arena, &marks, &n, err);
+    int rc = store_dirty_due(
+        t->store, &b->store,
+        &(struct store_page){.up_to = INT64_MAX, .limit = TOUCHED_MOST, .arena = &arena}, &marks,
+        &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         if (marks[i].number >= first_bad)
             dirty_add(touched,

@@ -91,8 +91,10 @@ static int audit_load_affected(struct audit_run *r, struct err *err)
     struct store_dirty *marks;
     size_t n;
     arena_init(&arena);
-    int rc = store_dirty_due(r->a->t->store, &r->a->b->store, INT64_MAX, MARKS_MOST, &arena, &marks,
-                             &n, err);
+    int rc = store_dirty_due(
+        r->a->t->store, &r->a->b->store,
+        &(struct store_page){.up_to = INT64_MAX, .limit = MARKS_MOST, .arena = &arena}, &marks, &n,
+        err);
     dirty_clear(&r->marked);
     for (size_t i = 0; rc == 0 && i < n; i++)
         dirty_add(&r->marked, &(struct affected){.wallet = marks[i].wallet,
@@ -336,7 +338,9 @@ static int audit_choose_wallets(struct audit_run *r, struct err *err)
         return 0;
     }
     arena_init(&arena);
-    int rc = store_sample(r->a->t->store, &r->a->b->store, r->a->sample, &arena, &drawn, &n, err);
+    int rc =
+        store_sample(r->a->t->store, &r->a->b->store,
+                     &(struct store_page){.limit = r->a->sample, .arena = &arena}, &drawn, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         audit_keep_wallet(&r->todo, &drawn[i]);
     r->total = r->todo.n;

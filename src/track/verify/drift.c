@@ -292,8 +292,11 @@ static int drift_check_foreign_write(struct inquiry *q, const struct drift *one,
     struct view_change *c;
     size_t n, last = one->id ? 1 : 0;
     char stored[U256_DEC_ROOM];
-    if (view_changes_latest(q->t->store, &q->b->store, &one->wallet, 2, q->arena, &c, &n, q->err) <
-        0)
+    if (view_changes_latest(
+            q->t->store,
+            &(struct view_ask){
+                .b = &q->b->store, .wallets = &one->wallet, .limit = 2, .arena = q->arena},
+            &c, &n, q->err) < 0)
         return -1;
     u256_to_dec(&one->stored, stored);
     bool ours = n <= last || (last == 0 && c[0].old && strcmp(c[0].old, stored) == 0);

@@ -16,7 +16,10 @@ static int explain_count_affected(struct tracker *t, const struct tracked *b, st
     struct store_dirty *marks;
     size_t n;
     arena_init(&arena);
-    int rc = store_dirty_due(t->store, &b->store, INT64_MAX, MARKS_MOST, &arena, &marks, &n, err);
+    int rc = store_dirty_due(
+        t->store, &b->store,
+        &(struct store_page){.up_to = INT64_MAX, .limit = MARKS_MOST, .arena = &arena}, &marks, &n,
+        err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         if (!address_equal(&marks[i].wallet, &s->wallet))
             continue;
@@ -37,9 +40,16 @@ static int explain_read_store(struct tracker *t, const struct tracked *b, struct
     if (store_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
         explain_count_affected(t, b, s, err) < 0 || positions_load_balance(t, b, &p, err) < 0 ||
-        view_changes_latest(store, sb, &s->wallet, EXPLAIN_CHANGES, arena, &s->changes,
-                            &s->n_changes, err) < 0 ||
-        view_drift_of(store, sb, &s->wallet, EXPLAIN_DRIFT, arena, &s->drift, &s->n_drift, err) < 0)
+        view_changes_latest(
+            store,
+            &(struct view_ask){
+                .b = sb, .wallets = &s->wallet, .limit = EXPLAIN_CHANGES, .arena = arena},
+            &s->changes, &s->n_changes, err) < 0 ||
+        view_drift_latest(
+            store,
+            &(struct view_ask){
+                .b = sb, .wallets = &s->wallet, .limit = EXPLAIN_DRIFT, .arena = arena},
+            &s->drift, &s->n_drift, err) < 0)
         return -1;
     s->full_refresh = p.all_due;
     s->has_synced = p.has_synced;
