@@ -198,7 +198,7 @@ def sources():
 
 def lint():
     result = Result()
-    for check in (lint_layers, lint_sizes, lint_names, lint_tools, lint_bench, lint_format,
+    for check in (lint_layers, lint_sizes, lint_logs, lint_names, lint_tools, lint_bench, lint_format,
                   lint_tidy, lint_shell, lint_manual):
         result.add(check())
     return result
@@ -221,6 +221,10 @@ def lint_layers():
 
 def lint_sizes():
     return one("check-sizes", ["tools/check-sizes"])
+
+
+def lint_logs():
+    return one("check-logs", ["tools/check-logs"])
 
 
 def lint_names():

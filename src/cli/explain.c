@@ -298,9 +298,9 @@ static void add_waiting(struct buf *out, const struct explain *s)
         buf_adds(out, "}");
     }
     if (s->n_affected > 0)
-        buf_addf(out, ",\"settles_at\":%" PRIu64, s->affected_block);
+        buf_addf(out, ",\"reread_at\":%" PRIu64, s->affected_block);
     if (s->full_refresh > 0)
-        buf_addf(out, ",\"all_due\":%" PRIu64, s->full_refresh);
+        buf_addf(out, ",\"full_refresh\":%" PRIu64, s->full_refresh);
 }
 
 static void add_past(struct buf *out, const struct explain *s)

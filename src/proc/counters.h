@@ -48,8 +48,8 @@ enum cell {
     CELL_BATCH,      /* gauge: wallets one request carries */
     CELL_EVENT_AT,   /* gauge: wall s at which rows were last written from events */
     CELL_RESCANNING, /* gauge: balances whose logs are being read again after a reorg */
-    CELL_HELD,       /* gauge: 1 while syncing is held */
-    CELL_BROKEN,     /* gauge: balances that cannot be swept: a term fails for everybody */
+    CELL_HELD,       /* gauge: 1 while event sync is blocked */
+    CELL_BROKEN,     /* gauge: balances that cannot be swept: a term fails for every wallet */
     CELL_REORGS,
     CELL_TICKS_DONE,
     CELL_TICKS_DROPPED,

@@ -109,7 +109,7 @@ static void supervisor_sleep_until(struct supervisor *s, int64_t due_ms)
     poll(p, COUNT_OF(p), due_ms == INT64_MAX ? -1 : ms_until(due_ms));
     if (due_ms == INT64_MAX || clock_ms() - due_ms < OVERSLEPT_MS)
         return;
-    log_warn("the processes stood still for a while", LOG_I64("late_ms", clock_ms() - due_ms));
+    log_warn("the machine was suspended for a while", LOG_I64("late_ms", clock_ms() - due_ms));
     for (size_t i = 0; i < s->n; i++)
         worker_process_forgive(&s->processes[i]);
 }

@@ -80,7 +80,7 @@ static void worker_process_watch(struct worker_process *k, int64_t now)
         if (k->parked) {
             k->parked = false;
             counters_worker_parked(k->slot, 0);
-            log_info("worker is well again", LOG_STR("name", k->service->name));
+            log_info("worker recovered", LOG_STR("name", k->service->name));
         }
     }
 }

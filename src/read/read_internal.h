@@ -31,7 +31,7 @@ struct read_learnt {
     const struct chunk *scout; /* in flight and larger than what is known to hold; NULL: none is */
     unsigned successes;        /* full chunks in a row since the size last changed */
     unsigned patience;         /* as many of them, and size_failed is forgotten; 0: the least */
-    bool anchored;             /* it has given a anchored answer through this reader */
+    bool anchored;             /* it has given an anchored answer through this reader */
     bool forgotten;            /* probe again */
     unsigned lowered;          /* answers since less gas was granted than asked for */
 };

@@ -94,7 +94,7 @@ void endpoint_event(struct endpoint *e, enum health_event event, const char *why
         return;
     endpoint_count_pause(e, event);
     if (e->circuit.state == BREAKER_WRONG_CHAIN)
-        rpc_notify(e->rpc, e, "endpoint set aside, it is on another chain", why);
+        rpc_notify(e->rpc, e, "endpoint not used: it is on another chain", why);
     else if (e->circuit.state == BREAKER_OPEN && before != BREAKER_HALF_OPEN)
         rpc_notify(e->rpc, e, "endpoint circuit opened", why);
     else if (e->circuit.state == BREAKER_CLOSED && before != BREAKER_THROTTLED)

@@ -126,7 +126,7 @@ static void failure_check_set_broken(const struct step *s, int term, const char 
                                      struct step_report *report)
 {
     report->end = STEP_BROKEN;
-    err_set(&report->why, ERR_FAILED, "term \"%s\" of balance \"%s\" fails for everybody (%s)",
+    err_set(&report->why, ERR_FAILED, "term \"%s\" of balance \"%s\" fails for every wallet (%s)",
             s->balance->shape.terms[term].name, s->balance->conf->name, because);
     err_hint(&report->why, "is the contract paused, upgraded, or not deployed at this address on "
                            "this chain? nothing is written meanwhile");

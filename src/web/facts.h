@@ -32,7 +32,7 @@ struct facts_balance {
 struct facts {
     bool store_ok, store_seen; /* seen: it was ok once */
     char store_error[256];
-    char scan_error[256]; /* why the rows could not be looked at; "" */
+    char scan_error[256]; /* why row statistics failed; "" */
     int64_t store_at_ms;  /* monotonic: when it last answered */
     bool has_positions;
     uint64_t head, finalized;

@@ -137,7 +137,8 @@ void health_following(const struct health *h, struct reasons *r)
     if (counters_get(PART_FOLLOW, CELL_RESCANNING) > 0)
         reasons_add(r, AMBER, "the chain was reorganised, its events are being read again");
     if (counters_get(PART_FOLLOW, CELL_HELD) > 0)
-        reasons_add(r, AMBER, "syncing is held: something fails for everybody; the log says what");
+        reasons_add(r, AMBER,
+                    "event sync is blocked: it fails for every wallet; the log has the error");
 }
 
 /* A worker that died too often: it waits, or runs on trial. */
@@ -173,10 +174,10 @@ void health_ready(const struct health *h, struct reasons *ret)
 static void judge_sweep(struct reasons *r)
 {
     if (counters_get(PART_SWEEP, CELL_BROKEN) > 0)
-        reasons_add(
-            r, AMBER,
-            "the sweep cannot read: a term fails for everybody, so nothing is refreshed; the log "
-            "says what");
+        reasons_add(r, AMBER,
+                    "the sweep cannot read: a term fails for every wallet, so nothing is "
+                    "refreshed; the log "
+                    "says what");
 }
 
 static void judge_rows(const struct health *h, const struct facts_balance *b, struct reasons *r)
@@ -221,7 +222,7 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
     else
         reasons_add(&all, RED, "no daemon is running here: the rows stand still");
     if (h->facts.scan_error[0] && h->facts.store_ok)
-        reasons_add(&all, AMBER, "the rows could not be looked at: %.200s", h->facts.scan_error);
+        reasons_add(&all, AMBER, "row statistics failed: %.200s", h->facts.scan_error);
     for (size_t i = 0; i < h->facts.n_balances; i++)
         if (h->facts.store_seen)
             judge_rows(h, &h->facts.balances[i], &all);
@@ -275,7 +276,7 @@ static void good_sentence(const struct health *h, char ret[REASON_TEXT])
         snprintf(ret, REASON_TEXT, "It equals the chain: it has no row yet.");
     else
         snprintf(ret, REASON_TEXT,
-                 "It equals the chain: each of %" PRIu64 " row%s was read at a anchored block%s.",
+                 "It equals the chain: each of %" PRIu64 " row%s was read at an anchored block%s.",
                  rows, rows == 1 ? "" : "s", oldest);
 }
 

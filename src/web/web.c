@@ -34,7 +34,7 @@ static void tell_troubles(struct app *a)
     if (!now.store_ok && now.store_seen)
         log_warn("the database does not answer", LOG_STR("error", now.store_error));
     else if (now.scan_error[0])
-        log_warn("the rows could not be looked at", LOG_STR("error", now.scan_error));
+        log_warn("row statistics failed", LOG_STR("error", now.scan_error));
 }
 
 static void on_tick(void *ctx)

@@ -81,7 +81,7 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
 {
     if (r->reorg)
         log_warn("the chain was reorganised", LOG_U64("from_block", r->reorg_at),
-                 LOG_U64("rows_to_prove_again", r->reorg_rows));
+                 LOG_U64("rows_to_reread", r->reorg_rows));
     if (r->missed > 0)
         log_warn(r->missed_again ? "logs that were pushed are missing from the answer, asking again"
                                  : "logs that were pushed are in no answer, left to the sweep",
@@ -97,7 +97,7 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
         log_warn("views of triggers answered no list of wallets, left to the sweep",
                  LOG_U64("views", r->unanswered));
     if (r->end == FOLLOW_HELD)
-        log_warn_err("syncing is held", &r->why);
+        log_warn_err("event sync is blocked", &r->why);
 }
 
 static bool
@@ -189,7 +189,7 @@ static bool follow_run_turn(struct follow *f, struct follow_hints *heard, struct
             *err = why;
         if (final || why.kind == ERR_STOPPED)
             return false;
-        log_warn_err("syncing failed, trying again", &why);
+        log_warn_err("event sync failed, retrying", &why);
         worker_reconnect(f->t, &why);
         *ret_pause = backoff_next(backoff);
         return true;

@@ -65,7 +65,7 @@ void housekeeping_start(struct tracker *t, const char *role)
     struct err err = {0};
     housekeeping_log_notices(t);
     if (t->conf->budget.per_day > 0 && housekeeping_exchange_spent(t, role, true, &err) < 0)
-        log_warn_err("the day's account cannot be read", &err);
+        log_warn_err("the day's spending cannot be read", &err);
     t->housekept_ms = clock_ms();
 }
 
@@ -81,7 +81,7 @@ void housekeeping_run(struct tracker *t, const char *role, bool last)
         return;
     t->housekept_ms = clock_ms();
     if (housekeeping_exchange_spent(t, role, false, &err) < 0)
-        log_warn_err("the day's account cannot be kept", &err);
+        log_warn_err("the day's spending cannot be stored", &err);
 }
 
 bool housekeeping_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms)

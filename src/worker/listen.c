@@ -397,7 +397,7 @@ static void listen_run_loop(struct listen *l)
         if (worked)
             backoff_reset(&backoff);
         int64_t pause = worked ? 0 : backoff_next(&backoff);
-        log_warn("the WebSocket ended", LOG_STR("endpoint", l->endpoint->name),
+        log_warn("WebSocket closed", LOG_STR("endpoint", l->endpoint->name),
                  LOG_STR("reason", l->why.text), LOG_I64("again_in_ms", pause));
         if (!worked)
             l->endpoint = listen_next_endpoint(l->conf, l->endpoint);

@@ -73,7 +73,7 @@ static void sweep_log_tick(const struct tracked *b, const struct sweep_report *r
                   LOG_STR("reason", r->why.text));
         break;
     case SWEEP_BROKEN:
-        log_error_err("stale refresh: a term fails for everybody", &r->why);
+        log_error_err("stale refresh: a term fails for every wallet", &r->why);
         break;
     }
 }
@@ -140,9 +140,9 @@ static bool sweep_gives_way(struct tracker *t, bool *paused)
     if (lease_running(t, &arena, &job, &ignored) < 0)
         job = NULL;
     if (job && !*paused)
-        log_info("stale refresh: paused, another job reads the rows", LOG_STR("job", job));
+        log_info("stale refresh: paused while another job reads the rows", LOG_STR("job", job));
     else if (!job && *paused)
-        log_info("stale refresh: goes on");
+        log_info("stale refresh: resumed");
     *paused = job != NULL;
     arena_free(&arena);
     return *paused;

@@ -1,4 +1,4 @@
-"""The promise itself, on a real node and both databases: whatever happens, a anchored row equals the
+"""The promise itself, on a real node and both databases: whatever happens, an anchored row equals the
 chain at its block, and at rest every row equals the head."""
 
 import pytest

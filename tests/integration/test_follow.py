@@ -212,9 +212,9 @@ def test_a_contract_that_fails_for_everybody(chain, store, follow, rng):
     chain.world.token.send("mintMany", WALLETS[:20], [7] * 20)
     named = chain.rpc.number()
     chain.anvil.mine(4)
-    trueup.until_log("syncing is held", 20, said)
-    trueup.until_log("stale refresh: a term fails for everybody", 20, said)
-    assert 'term \\"staked\\" of balance \\"audio\\" fails for everybody' in trueup.output()
+    trueup.until_log("event sync is blocked", 20, said)
+    trueup.until_log("stale refresh: a term fails for every wallet", 20, said)
+    assert 'term \\"staked\\" of balance \\"audio\\" fails for every wallet' in trueup.output()
     assert store.quarantined(BALANCE) == set()
     assert {w: r.balance for w, r in store.rows(TABLE).items()} == {
         w: r.balance for w, r in before.items()}

@@ -133,7 +133,7 @@ def test_pushes_that_still_serve(chain, store, live, trueup, provider, fault):  
 
 @on_sqlite
 @pytest.mark.parametrize("fault, words", [
-    ({"refuse": 429}, "the WebSocket ended"),
+    ({"refuse": 429}, "WebSocket closed"),
     ({"refuse-heads": True}, "the endpoint refuses: subscriptions of this kind are not served"),
     ({"silent": "eth_chainId"}, "no answer within"),
     ({"silent": "eth_subscribe"}, "no answer within"),
@@ -266,7 +266,7 @@ def test_tls(chain, store, live, trueup, provider, trusted):  # noqa: F811
         trueup.env["SSL_CERT_FILE"] = str(TLS / "ca.pem")
     live(ws=f"wss://localhost:{provider.tls_port}/v2/hushhush", poll="1h" if trusted else "100ms")
     chain.world.token.send("mint", WALLETS[0], 5)
-    trueup.until_log("subscription established" if trusted else "the WebSocket ended")
+    trueup.until_log("subscription established" if trusted else "WebSocket closed")
     read_at(trueup, store, WALLETS[0], chain.rpc.number())
     assert ("subscription established" in trueup.output()) == trusted
     assert seen(provider)["opened"] == trusted
@@ -308,7 +308,7 @@ def test_proxy(chain, store, live, trueup, provider, no_proxy):  # noqa: F811
         # The name is nobody's: only the proxy can make something of it.
         live(ws=f"ws://node.example:{provider.port}", poll="100ms")
         if no_proxy:
-            trueup.until_log("the WebSocket ended")
+            trueup.until_log("WebSocket closed")
         else:
             trueup.until_log("subscription established")
         assert bool(proxy.asked) == (no_proxy is None)

@@ -1,4 +1,4 @@
-"""The daemon behind a provider that misbehaves: whatever is played, a anchored row equals the chain, no
+"""The daemon behind a provider that misbehaves: whatever is played, an anchored row equals the chain, no
 key is printed, and when it ends everything comes to rest."""
 
 import pathlib

@@ -82,7 +82,7 @@ def test_what_it_cannot_do_it_says(chain, store, trueup, tmp_path, provider, rng
     trueup.run("snapshot", "--at", at, "--out", "x.txt", code=2)
     trueup.run("snapshot", "--out", "x.csv", code=2)
     early = trueup.run("snapshot", "--at", 1, "--out", "x.csv", code=1)
-    assert "fails for everybody" in early.stderr
+    assert "fails for every wallet" in early.stderr
     provider.rules({"fault": "error", "method": "eth_call",
                     "args": {"text": "missing trie node 0xabc", "code": -32000}})
     pruned = trueup.run("snapshot", "--at", at, "--out", "x.csv", code=1)

@@ -29,7 +29,7 @@ from harness.web import listening
 from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(20)]
-TROUBLE = ("syncing failed, trying again", "stale refresh: tick failed", "the store cannot be reached",
+TROUBLE = ("event sync failed, retrying", "stale refresh: tick failed", "the store cannot be reached",
            "not ready, trying again")
 
 

@@ -258,5 +258,5 @@ def test_it_pauses_while_a_job_reads_the_rows(chain, store, trueup, configured, 
     dead.wait()
     lease(store, f"backfill, process {dead.pid} on {host}")
     assert trueup.run("sweep").stdout.startswith("audio: 5 rows read")
-    trueup.until_log("stale refresh: goes on", start=said)
+    trueup.until_log("stale refresh: resumed", start=said)
     assert store.sql("SELECT value FROM trueup_state WHERE key = 'job'") == []

@@ -370,7 +370,7 @@ static void who_lives_again_is_well_again(void **state)
     UNTIL(look(0).deaths[DEATH_SIGNAL] == 1 && look(0).pid != 0);
     assert_int_equal(look(0).parked_until, 0);
     assert_int_equal(stop(), 0);
-    assert_non_null(strstr(log_text(), "worker is well again name=follow"));
+    assert_non_null(strstr(log_text(), "worker recovered name=follow"));
 }
 
 static void deaths_far_apart_do_not_spend_it(void **state)

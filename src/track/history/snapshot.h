@@ -20,7 +20,7 @@ struct snapshot {
 };
 
 /* Fails as a whole when the node does not have the block's state (a hint says what to do), and when
- * a term fails for everybody. ret->failed counts rows without a number. */
+ * a term fails for every wallet. ret->failed counts rows without a number. */
 int snapshot_run(const struct snapshot *s, struct pipeline_progress *ret, struct err *err);
 
 #endif

@@ -35,7 +35,7 @@ enum sweep_end {
     SWEEP_DONE,
     SWEEP_EMPTY,   /* nothing was due */
     SWEEP_WAITING, /* nothing can be read yet: why (no header yet, catching up, reorg) */
-    SWEEP_BROKEN,  /* a term fails for everybody: why */
+    SWEEP_BROKEN,  /* a term fails for every wallet: why */
 };
 
 struct sweep_report {

@@ -103,7 +103,7 @@ def test_it_shows_what_the_api_says(scene, browser):
     browser.until(f"document.getElementById('synced').textContent === '{head}'", "the head")
     status, rows = client.status(), len(scene.store.rows(configs.TABLE))
     assert browser.text("#verdict-word") == "The table can be trusted"
-    assert f"each of {rows} rows was read at a anchored block" in browser.text("#verdict-text")
+    assert f"each of {rows} rows was read at an anchored block" in browser.text("#verdict-text")
     assert browser.text("#reasons") == "" and browser.run("document.title") == "✓ trueup"
     for name in ("head", "synced", "finalized"):
         assert number(browser.text(f"#{name}")) == status["chain"][name], name
