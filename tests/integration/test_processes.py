@@ -242,7 +242,7 @@ def test_hangup_reads_the_settings_again(chain, store, trueup, running, tmp_path
     # A broken file: its errors, one by one, and everything goes on.
     trueup.config.write_text(good.replace("interval:", "intervall:").replace("freshness: '100ms'", "freshness: 'x'"))
     said = hangup("the old ones stay")
-    assert "intervall" in said and 'settings refused problem="' in said and "chain.poll" in said
+    assert "intervall" in said and 'settings refused problem="' in said and "chain.freshness" in said
     assert trueup.workers() == before
 
     # Only who needs the setting is restarted.
