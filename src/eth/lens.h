@@ -73,7 +73,7 @@ struct lens_shape {
     /* The limit of a call is whatever is left, and a call may use half of that: for a second look
      * at wallets that failed or needed more than their limit. Those that fail cheaply are finalized
      * many at a time; one that is still LENS_HEAVY among others may not be so by itself. */
-    bool alone;
+    bool isolated;
 };
 
 struct lens_code {

@@ -230,7 +230,7 @@ static uint64_t lens_emit_limit(const struct lens_term *t)
 static uint64_t lens_emit_need(const struct program *p, const struct lens_term *t)
 {
     uint64_t limit = lens_emit_limit(t);
-    return p->shape->alone ? 4 * p->reserve : limit + (limit + 62) / 63 + p->reserve;
+    return p->shape->isolated ? 4 * p->reserve : limit + (limit + 62) / 63 + p->reserve;
 }
 
 static void lens_emit_gas_check(struct program *p, size_t i)
@@ -252,7 +252,7 @@ static void lens_emit_call(struct program *p, size_t i)
     asm_push(a, VIEW_SIZE, "");
     lens_push_place(a, VIEW_AT, "from, size, to, size, …");
     asm_push_bytes(a, t->contract.b, sizeof t->contract.b, "contract, from, size, to, size, …");
-    if (p->shape->alone) {
+    if (p->shape->isolated) {
         asm_push(a, p->reserve, "");
         asm_op(a, OP_GAS, "");
         asm_op(a, OP_SUB, "limit, contract, from, size, to, size, …");
@@ -272,7 +272,7 @@ static void lens_emit_verdict(struct program *p, size_t i)
     asm_op(a, OP_EQ, "size=32 ok ok before …");
     asm_op(a, OP_AND, "fine ok before …");
     asm_dup(a, 3, "before fine ok before …");
-    if (p->shape->alone) {
+    if (p->shape->isolated) {
         asm_op(a, OP_GAS, "");
         asm_push(a, 1, "");
         asm_op(a, OP_SHL, "2*after before fine ok before …");

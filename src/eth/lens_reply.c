@@ -74,14 +74,14 @@ static bool lens_note_at(const struct lens_reply *r, size_t i, struct note *ret)
 /* Measured a few hundred gas later than the program's own check, so never less strict than it. */
 static bool lens_is_heavy(const struct lens_shape *s, const struct note *why)
 {
-    return why->used > (s->alone ? why->before / 2 : s->terms[why->term].gas / 2);
+    return why->used > (s->isolated ? why->before / 2 : s->terms[why->term].gas / 2);
 }
 
 /* Alone, a call may have had less than its limit: when others before it took the budget, or where
  * the whole budget is less. That proves a value, if it was light, but not a failure. */
 static bool lens_is_poor(const struct lens_shape *s, const struct note *why)
 {
-    return s->alone && why->before < s->terms[why->term].gas;
+    return s->isolated && why->before < s->terms[why->term].gas;
 }
 
 static bool lens_note_valid(const struct lens_reply *r, const struct note *why)

@@ -2,8 +2,8 @@
  * The engine: chunks of several reads in flight over one node. See read.h.
  *
  * A read's wallets are cut into chunks; a chunk goes out, its answer either settles its wallets or
- * puts smaller chunks back (read_answer.c). A read ends when nothing of it waits or flies, or at
- * the first thing that makes all of it worthless.
+ * puts smaller chunks back (read_answer.c). A read ends when nothing of it waits or is in flight,
+ * or at the first thing that makes all of it worthless.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -36,7 +36,7 @@ void reads_stop_when(struct reads *r, bool (*asked)(void))
 }
 
 struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
-                        size_t n_terms, bool alone)
+                        size_t n_terms, bool isolated)
 {
     struct chunk *c = mem_zero(1, sizeof *c);
     *c = (struct chunk){.read = read,
@@ -45,15 +45,15 @@ struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_
                         .n = n,
                         .first_term = first_term,
                         .n_terms = n_terms,
-                        .alone = alone};
+                        .isolated = isolated};
     read->waiting = c;
     return c;
 }
 
 void chunk_free(struct chunk *c)
 {
-    trial_leave(c);
-    scout_gone(c);
+    read_bisect_leave(c);
+    read_probe_chunk_gone(c);
     mem_free(c->members);
     mem_free(c->wallets);
     mem_free(c);
@@ -64,7 +64,7 @@ size_t chunk_wallet(const struct chunk *c, size_t i)
     return c->members ? c->members[i] : c->first + i;
 }
 
-static void take_members(struct chunk *c, const size_t *members)
+static void chunk_take_members(struct chunk *c, const size_t *members)
 {
     c->members = mem_alloc(c->n * sizeof *c->members);
     c->wallets = mem_alloc(c->n * sizeof *c->wallets);
@@ -77,9 +77,9 @@ static void take_members(struct chunk *c, const size_t *members)
 struct chunk *chunk_part(const struct chunk *c, size_t from, size_t n)
 {
     struct chunk *part =
-        chunk_new(c->read, c->first + from, n, c->first_term, c->n_terms, c->alone);
+        chunk_new(c->read, c->first + from, n, c->first_term, c->n_terms, c->isolated);
     if (c->members)
-        take_members(part, c->members + from);
+        chunk_take_members(part, c->members + from);
     return part;
 }
 
@@ -87,17 +87,17 @@ struct chunk *chunk_again(const struct chunk *c)
 {
     struct chunk *again = chunk_part(c, 0, c->n);
     again->kind = c->kind;
-    again->learnt = c->learnt;
+    again->profile = c->profile;
     return again;
 }
 
-void chunk_alone(struct read *read, const size_t *members, size_t n)
+void chunk_isolated(struct read *read, const size_t *members, size_t n)
 {
     if (n > 0)
-        take_members(chunk_new(read, 0, n, 0, read->ask.shape->n_terms, true), members);
+        chunk_take_members(chunk_new(read, 0, n, 0, read->ask.shape->n_terms, true), members);
 }
 
-static void free_chunks(struct chunk *list)
+static void chunk_free_all(struct chunk *list)
 {
     for (struct chunk *next; list; list = next) {
         next = list->next;
@@ -105,34 +105,35 @@ static void free_chunks(struct chunk *list)
     }
 }
 
-/* Ends a read early: what flies is abandoned, so that no answer finds freed memory. */
+/* Ends a read early: what is in flight is abandoned, so that no answer finds freed memory. */
 void read_stop(struct read *read, enum read_end end)
 {
-    for (struct chunk *c = read->flying; c; c = c->next)
+    for (struct chunk *c = read->in_flight; c; c = c->next)
         rpc_abandon(read->engine->node, c);
-    free_chunks(read->flying);
-    free_chunks(read->waiting);
-    read->flying = read->waiting = NULL;
-    read->n_flying = 0;
+    chunk_free_all(read->in_flight);
+    chunk_free_all(read->waiting);
+    read->in_flight = read->waiting = NULL;
+    read->n_in_flight = 0;
     read->ended = true;
     read->report.end = end;
 }
 
 /* Getting to know an endpoint takes blocking questions, which wait for what is in flight. */
-static bool may_ask(struct reads *r, const struct endpoint *e, const struct read_shape *shape)
+static bool read_may_probe(struct reads *r, const struct endpoint *e,
+                           const struct read_shape *shape)
 {
-    const struct read_learnt *l = learnt_of(r, e, shape);
+    const struct read_profile *l = read_profile_find(r, e, shape);
     return (l && !l->forgotten) || rpc_in_flight(r->node) == 0;
 }
 
 int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *readings,
                 struct read **ret, struct err *err)
 {
-    struct read_learnt *l;
+    struct read_profile *l;
     struct endpoint *best = rpc_best(r->node);
     if (!best)
         return err_set(err, ERR_UNREACHABLE, "no endpoint is configured");
-    if (may_ask(r, best, ask->shape) && learn_endpoint(r, best, ask->shape, &l, err) < 0)
+    if (read_may_probe(r, best, ask->shape) && read_profile_get(r, best, ask->shape, &l, err) < 0)
         return -1;
     struct read *read = mem_zero(1, sizeof *read);
     read->engine = r;
@@ -152,30 +153,30 @@ int reads_begin(struct reads *r, const struct read_ask *ask, struct reading *rea
     return 0;
 }
 
-/* Without a sentinel one call a request is all that is safe, whatever size was learnt. */
-static bool unguarded(const struct read_learnt *l)
+/* Without a sentinel one call a request is all that is safe, whatever its size is. */
+static bool read_profile_unguarded(const struct read_profile *l)
 {
     return l->reader->kind == READER_MULTICALL3 && l->sentinel.kind == SENTINEL_NONE;
 }
 
 /* A waiting chunk may be larger than a request: the front of it goes, the rest stays. */
-static void cut_to_size(struct chunk *c, const struct read_learnt *l)
+static void chunk_cut(struct chunk *c, const struct read_profile *l)
 {
-    size_t most = l->reader->by_terms || unguarded(l) ? 1 : learnt_size(l);
+    size_t most = l->reader->by_terms || read_profile_unguarded(l) ? 1 : read_profile_size(l);
     if (c->n > most) {
-        trial_leave(c);
+        read_bisect_leave(c);
         chunk_part(c, most, c->n - most);
         c->n = most;
     }
 }
 
-static bool must_go_by_terms(const struct chunk *c, const struct read_learnt *l)
+static bool chunk_needs_terms(const struct chunk *c, const struct read_profile *l)
 {
-    return c->n_terms > 1 && (l->reader->by_terms || unguarded(l));
+    return c->n_terms > 1 && (l->reader->by_terms || read_profile_unguarded(l));
 }
 
-/* The block a chunk is read at. A canary's is one that nobody has. */
-static void block_param(const struct chunk *c, const struct endpoint *e, struct buf *out)
+/* The block a chunk is read at. A canary's is one that does not exist. */
+static void chunk_block_param(const struct chunk *c, const struct endpoint *e, struct buf *out)
 {
     struct anchor at = c->read->ask.at;
     if (c->kind == CHUNK_CANARY)
@@ -183,10 +184,10 @@ static void block_param(const struct chunk *c, const struct endpoint *e, struct 
     endpoint_block_param(e, &at, out);
 }
 
-/* Faults that come back at once. A block that is not there may have been reorged away: who asked
- * looks at the chain again, rather than that we wait for it here. What an endpoint cannot serve
+/* Faults that come back at once. A block that is not there may have been reorged away: the caller
+ * looks at the chain again, instead of a wait here. What an endpoint cannot serve
  * now, another one may (read_answer.c). */
-static uint32_t straight(const struct chunk *c)
+static uint32_t chunk_no_retry(const struct chunk *c)
 {
     uint32_t faults = RPC_NO_RETRY(FAULT_BEHIND);
     if (c->kind == CHUNK_CANARY)
@@ -196,20 +197,20 @@ static uint32_t straight(const struct chunk *c)
     return faults;
 }
 
-static int submit(struct chunk *c, const struct buf *params, struct err *err)
+static int chunk_submit(struct chunk *c, const struct buf *params, struct err *err)
 {
     struct read *read = c->read;
     int64_t deadline = clock_ms() + CHUNK_DEADLINE_MS;
     struct rpc_request q = {
-        .method = c->learnt->reader->method,
+        .method = c->profile->reader->method,
         .params = params->data,
         .params_len = params->len,
         .lane = read->ask.lane,
         .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
-        .only = c->learnt->endpoint,
+        .only = c->profile->endpoint,
         .bytes = true,
-        .reverts = c->learnt->reader->by_revert,
-        .no_retry = straight(c),
+        .reverts = c->profile->reader->by_revert,
+        .no_retry = chunk_no_retry(c),
         .user = c,
     };
     if (rpc_submit(read->engine->node, &q, err) < 0)
@@ -220,27 +221,27 @@ static int submit(struct chunk *c, const struct buf *params, struct err *err)
 
 enum sent { NOT_SENT = -1, SENT, TOO_LONG };
 
-static enum sent send_chunk(struct chunk *c, struct read_learnt *l, struct err *err)
+static enum sent chunk_send(struct chunk *c, struct read_profile *l, struct err *err)
 {
     struct read *read = c->read;
     struct buf block = BUF_INIT(256), params = BUF_INIT(RPC_REQUEST_MAX);
-    c->learnt = l;
+    c->profile = l;
     c->sent = (struct read_chunk){.shape = read->ask.shape,
                                   .wallets = c->members ? c->wallets : read->ask.wallets + c->first,
                                   .n = c->n,
                                   .first_term = c->first_term,
                                   .n_terms = c->n_terms,
-                                  .alone = c->alone,
-                                  .gas = learnt_gas(l),
+                                  .isolated = c->isolated,
+                                  .gas = read_profile_gas(l),
                                   .sentinel = l->sentinel};
-    block_param(c, l->endpoint, &block);
+    chunk_block_param(c, l->endpoint, &block);
     l->reader->encode(&c->sent, &block, &params);
     enum sent rc = SENT;
     if (params.overflow)
         rc = c->n > 1 ? TOO_LONG : NOT_SENT;
     if (rc == NOT_SENT)
         err_set(err, ERR_TOO_LARGE, "a request for one wallet is over %d bytes", RPC_REQUEST_MAX);
-    else if (rc == SENT && submit(c, &params, err) < 0)
+    else if (rc == SENT && chunk_submit(c, &params, err) < 0)
         rc = NOT_SENT;
     buf_free(&block);
     buf_free(&params);
@@ -250,9 +251,9 @@ static enum sent send_chunk(struct chunk *c, struct read_learnt *l, struct err *
 /* What was answered without a proof counts only if the endpoint still looks at the block it is
  * asked for: one that does not answers for any. Several times, the more was answered: behind one
  * name there may be machines of which only some look at it. */
-static void queue_canaries(struct read *read)
+static void read_queue_canaries(struct read *read)
 {
-    struct read_learnt *l = read->by_hash;
+    struct read_profile *l = read->by_hash;
     size_t n = CANARIES_LEAST + read->n_by_hash / ANSWERS_A_CANARY;
     n = n < CANARIES_MOST ? n : CANARIES_MOST;
     read->by_hash = NULL;
@@ -261,24 +262,24 @@ static void queue_canaries(struct read *read)
         struct chunk *c = chunk_new(read, 0, l->reader->by_terms, 0,
                                     l->reader->by_terms ? 1 : read->ask.shape->n_terms, true);
         c->kind = CHUNK_CANARY;
-        c->learnt = l;
+        c->profile = l;
     }
 }
 
-/* Who is asked, and how. 0: nobody yet, the best endpoint is not known and others are still at it.
+/* Which endpoint is asked, and how. 0: none yet: the best is not known, and requests are in flight.
  */
-static int choose(struct read *read, const struct chunk *c, struct read_learnt **ret,
-                  struct err *err)
+static int read_choose(struct read *read, const struct chunk *c, struct read_profile **ret,
+                       struct err *err)
 {
     struct endpoint *best = rpc_best(read->engine->node);
     if (c->kind == CHUNK_CANARY) {
-        *ret = c->learnt;
+        *ret = c->profile;
     } else if (read->by_hash) {
         *ret = read->by_hash; /* one canary speaks for one endpoint */
     } else {
-        if (!may_ask(read->engine, best, read->ask.shape))
+        if (!read_may_probe(read->engine, best, read->ask.shape))
             return 0;
-        if (learn_endpoint(read->engine, best, read->ask.shape, ret, err) < 0)
+        if (read_profile_get(read->engine, best, read->ask.shape, ret, err) < 0)
             return -1;
     }
     if (c->n == 0 && (*ret)->reader->by_terms)
@@ -289,76 +290,74 @@ static int choose(struct read *read, const struct chunk *c, struct read_learnt *
 
 /* The first chunk that waits, on its way. A wallet whose terms must go one by one is cut so first.
  */
-static int send_first(struct read *read, struct read_learnt *l, struct err *err)
+static int read_send_first(struct read *read, struct read_profile *l, struct err *err)
 {
     struct chunk *c = read->waiting;
     read->waiting = c->next;
     if (c->kind == CHUNK_WALLETS)
-        cut_to_size(c, l);
-    if (c->kind == CHUNK_WALLETS && must_go_by_terms(c, l)) {
-        chunk_put_back_terms(c);
+        chunk_cut(c, l);
+    if (c->kind == CHUNK_WALLETS && chunk_needs_terms(c, l)) {
+        chunk_split_terms(c);
         chunk_free(c);
         return 0;
     }
-    enum sent sent = send_chunk(c, l, err);
+    enum sent sent = chunk_send(c, l, err);
     if (sent != SENT) {
         c->next = read->waiting;
         read->waiting = c;
         if (sent == TOO_LONG)
-            learn_size_failed(l, c->n);
+            read_size_on_bad(l, c->n);
         return sent == TOO_LONG ? 0 : -1;
     }
-    c->next = read->flying;
-    read->flying = c;
-    c->in_flight = true;
-    read->n_flying++;
-    scout_sent(c);
+    c->next = read->in_flight;
+    read->in_flight = c;
+    read->n_in_flight++;
+    read_probe_chunk_sent(c);
     return 0;
 }
 
 /* Sends what fits the window. */
-static int fill_window(struct read *read, struct err *err)
+static int read_fill_window(struct read *read, struct err *err)
 {
-    if (!read->waiting && !read->flying && read->by_hash)
-        queue_canaries(read);
-    while (!read->ended && read->waiting && read->n_flying < READ_WINDOW &&
+    if (!read->waiting && !read->in_flight && read->by_hash)
+        read_queue_canaries(read);
+    while (!read->ended && read->waiting && read->n_in_flight < READ_WINDOW &&
            rpc_in_flight(read->engine->node) < RPC_IN_FLIGHT_MAX) {
-        struct read_learnt *l;
-        int chosen = choose(read, read->waiting, &l, err);
+        struct read_profile *l;
+        int chosen = read_choose(read, read->waiting, &l, err);
         if (chosen <= 0)
             return chosen;
-        if (send_first(read, l, err) < 0)
+        if (read_send_first(read, l, err) < 0)
             return -1;
     }
     return 0;
 }
 
-static void take_from_flying(struct chunk *c)
+static void chunk_off_the_wire(struct chunk *c)
 {
-    for (struct chunk **at = &c->read->flying; *at; at = &(*at)->next) {
+    for (struct chunk **at = &c->read->in_flight; *at; at = &(*at)->next) {
         if (*at == c) {
             *at = c->next;
-            c->read->n_flying--;
-            c->in_flight = false;
+            c->read->n_in_flight--;
             return;
         }
     }
 }
 
-static void fail_read(struct read *read, const struct err *why)
+static void read_fail_with(struct read *read, const struct err *why)
 {
     read->report.why = *why;
     read_stop(read, READ_END_FAILED);
 }
 
 /* A read that has ended, taken off the list; only this one if there is one to look for. */
-static struct read *take_ended(struct reads *r, const struct read *only)
+static struct read *reads_take_ended(struct reads *r, const struct read *only)
 {
     for (struct read **at = &r->under_way; *at; at = &(*at)->next) {
         struct read *read = *at;
         if (only && read != only)
             continue;
-        if (!read->ended && !read->waiting && !read->flying && !read->by_hash) {
+        if (!read->ended && !read->waiting && !read->in_flight && !read->by_hash) {
             read->ended = true;
             read->report.end = READ_END_DONE;
         }
@@ -370,17 +369,17 @@ static struct read *take_ended(struct reads *r, const struct read *only)
     return NULL;
 }
 
-static int drive(struct reads *r, int timeout_ms, const struct read *only, struct read **ret,
-                 struct err *err)
+static int reads_drive(struct reads *r, int timeout_ms, const struct read *only, struct read **ret,
+                       struct err *err)
 {
     int64_t until = clock_ms() + timeout_ms;
     for (;;) {
         for (struct read *read = r->under_way; read; read = read->next) {
             struct err why = {0};
-            if (!read->ended && fill_window(read, &why) < 0)
-                fail_read(read, &why);
+            if (!read->ended && read_fill_window(read, &why) < 0)
+                read_fail_with(read, &why);
         }
-        *ret = take_ended(r, only);
+        *ret = reads_take_ended(r, only);
         if (*ret)
             return 1;
         if (!r->under_way)
@@ -391,16 +390,16 @@ static int drive(struct reads *r, int timeout_ms, const struct read *only, struc
             return rc;
         struct chunk *c = a.user;
         struct read *read = c->read;
-        take_from_flying(c);
+        chunk_off_the_wire(c);
         read->report.by = a.endpoint;
-        chunk_answered(c, &a);
+        chunk_on_answer(c, &a);
         rpc_answer_free(&a);
     }
 }
 
 int reads_next(struct reads *r, int timeout_ms, struct read **ret, struct err *err)
 {
-    return drive(r, timeout_ms, NULL, ret, err);
+    return reads_drive(r, timeout_ms, NULL, ret, err);
 }
 
 void *read_user(const struct read *read)
@@ -411,7 +410,7 @@ void *read_user(const struct read *read)
 void read_end(struct read *read, struct read_report *ret)
 {
     *ret = read->report;
-    piecemeal_free(read);
+    read_per_term_free(read);
     mem_free(read);
 }
 
@@ -426,7 +425,7 @@ void reads_close(struct reads *r)
         read_stop(read, READ_END_FAILED);
         read_end(read, &ignored);
     }
-    mem_free(r->kept);
+    mem_free(r->saved);
     mem_free(r);
 }
 
@@ -452,8 +451,8 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
         return -1;
     while (!ended) {
         if (r->stop_asked && r->stop_asked())
-            fail_read(read, &(struct err){.kind = ERR_STOPPED, .text = "asked to stop"});
-        if (drive(r, STOP_LOOK_MS, read, &ended, err) < 0) {
+            read_fail_with(read, &(struct err){.kind = ERR_STOPPED, .text = "asked to stop"});
+        if (reads_drive(r, STOP_LOOK_MS, read, &ended, err) < 0) {
             read_abandon(read); /* its readings are the caller's and go with the caller */
             return -1;
         }
@@ -466,15 +465,15 @@ size_t reads_batch_size(struct reads *r, const struct read_shape *shape)
 {
     enum { LEAST = 50 }; /* a sweep's batch where one request carries one wallet */
     struct endpoint *best = rpc_best(r->node);
-    struct read_learnt *l = best ? learnt_of(r, best, shape) : NULL;
-    size_t size = l ? learnt_size(l) : reader_multicall3.first_guess;
+    struct read_profile *l = best ? read_profile_find(r, best, shape) : NULL;
+    size_t size = l ? read_profile_size(l) : reader_multicall3.first_guess;
     return size > LEAST ? size : LEAST;
 }
 
 bool reads_size(const struct reads *r, const struct endpoint *e, struct read_size *ret)
 {
-    for (size_t i = 0; i < r->n_learnt; i++) {
-        const struct read_learnt *l = &r->learnt[i];
+    for (size_t i = 0; i < r->n_profiles; i++) {
+        const struct read_profile *l = &r->profile[i];
         if (l->endpoint != e)
             continue;
         *ret = (struct read_size){l->reader->name, l->size, l->granted ? l->granted : l->gas};

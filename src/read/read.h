@@ -1,7 +1,7 @@
 /*
  * Reading n wallets × t terms at one block: packing into chunks, bisecting, suspects, proofs.
  *
- * `struct reads` is the engine over a node: what it learnt of each endpoint (reader, chunk size,
+ * `struct reads` is the engine over a node: what it knows of each endpoint (reader, chunk size,
  * gas that can be had) and the reads under way. Several reads may be under way at once; each has
  * several chunks in flight. It knows no store and logs nothing.
  */
@@ -33,16 +33,16 @@ struct read_ask {
 };
 
 enum read_end {
-    READ_END_DONE,   /* every reading is set; none is READ_UNANSWERED */
-    READ_END_FAILED, /* a request failed for good: why, as an error */
-    READ_END_MOVED,  /* the block is not (or no longer) there: choose another anchor */
-    READ_END_PRUNED, /* its state is gone: choose a newer anchor */
-    READ_END_LIED,   /* the answer was from another block than asked: nothing counts */
+    READ_END_DONE,        /* every reading is set; none is READ_UNANSWERED */
+    READ_END_FAILED,      /* a request failed for good: why, as an error */
+    READ_END_MOVED,       /* the block is not (or no longer) there: choose another anchor */
+    READ_END_PRUNED,      /* its state is gone: choose a newer anchor */
+    READ_END_WRONG_BLOCK, /* the answer was from another block than asked: nothing counts */
 };
 
 struct read_report {
     enum read_end end;
-    struct endpoint *by; /* who answered last, or failed */
+    struct endpoint *by; /* the endpoint that answered last, or failed */
     size_t requests;
     struct err why; /* unless DONE */
 };
@@ -70,14 +70,14 @@ int reads_run(struct reads *r, const struct read_ask *ask, struct reading *readi
 
 /* How many wallets one request carries now, for sizing a sweep's batch. */
 size_t reads_batch_size(struct reads *r, const struct read_shape *shape);
-/* What was learnt, for keeping across restarts: a short text for an endpoint and the terms of a
+/* What is known, for keeping across restarts: a short text for an endpoint and the terms of a
  * balance, and the name of the reader it holds for; NULL if there is nothing worth keeping yet.
  * Import comes before the first read and takes back what export gave; anything else is ignored. The
  * endpoint is asked all the same which reader it bears. */
-const char *reads_learnt_export(struct reads *r, const struct endpoint *e,
-                                const struct read_shape *shape, struct buf *out);
-void reads_learnt_import(struct reads *r, const struct endpoint *e, const struct read_shape *shape,
-                         const char *reader, const char *text);
+const char *reads_profile_export(struct reads *r, const struct endpoint *e,
+                                 const struct read_shape *shape, struct buf *out);
+void reads_profile_import(struct reads *r, const struct endpoint *e, const struct read_shape *shape,
+                          const char *reader, const char *text);
 
 /* How an endpoint is read from, as far as it was asked: false when it was not yet. */
 struct read_size {

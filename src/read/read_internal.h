@@ -1,6 +1,6 @@
-/* What the files of the engine share: read.c (what flies), read_answer.c (what an answer means),
- * read_store.c (values into readings), read_trial.c (who is to blame), read_learn.c and
- * read_probe.c (what an endpoint can do). Nobody else includes this. */
+/* What the files of the engine share: read.c (what is in flight), read_answer.c (what an answer
+ * means), read_store.c (values into readings), read_bisect.c (the size or one wallet),
+ * read_profile.c and read_probe.c (what an endpoint can do). No other file includes this. */
 #ifndef READ_READ_INTERNAL_H
 #define READ_READ_INTERNAL_H
 
@@ -8,11 +8,11 @@
 #include "base/random.h"
 #include "read/read.h"
 
-enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_MOVES = 12, READ_LEARNT = 128 };
+enum { READ_WINDOW = 4, READ_NULL_RETRIES = 3, READ_MOVES = 12, READ_PROFILES = 128 };
 
 /* What is known of an endpoint, for the terms of one balance: a wallet of another one costs another
  * amount of gas. */
-struct read_learnt {
+struct read_profile {
     struct endpoint *endpoint;
     const struct conf_term *terms;
     size_t n_terms;
@@ -21,19 +21,19 @@ struct read_learnt {
     uint64_t granted;        /* what was seen to be given; 0: not seen yet */
     uint64_t gas_per_wallet; /* 0: not seen yet */
     struct sentinel sentinel;
-    size_t size;        /* wallets in a chunk now */
-    size_t size_failed; /* smallest size that lately failed; 0 if none */
-    size_t held;        /* largest chunk that held, as far as is known */
-    unsigned strikes;   /* sizes below `held` that failed since one of `struck` held */
-    size_t struck;
-    unsigned trials; /* under way (read_trial.c) … */
-    size_t caution;  /* … and no chunk is larger than this meanwhile; 0: no such limit */
-    const struct chunk *scout; /* in flight and larger than what is known to hold; NULL: none is */
-    unsigned successes;        /* full chunks in a row since the size last changed */
-    unsigned patience;         /* as many of them, and size_failed is forgotten; 0: the least */
-    bool anchored;             /* it has given an anchored answer through this reader */
-    bool forgotten;            /* probe again */
-    unsigned lowered;          /* answers since less gas was granted than asked for */
+    size_t size;      /* wallets in a chunk now */
+    size_t last_bad;  /* smallest size that lately failed; 0 if none */
+    size_t last_good; /* largest chunk that held, as far as is known */
+    unsigned blamed;  /* sizes below last_good that failed since one of blamed_size was good */
+    size_t blamed_size;
+    unsigned bisects;   /* under way (read_bisect.c) … */
+    size_t bisect_size; /* … and no chunk is larger than this meanwhile; 0: no such limit */
+    const struct chunk *probe_chunk; /* in flight and larger than last_good; NULL: none is */
+    unsigned successes;              /* full chunks in a row since the size last changed */
+    unsigned patience;               /* as many of them, and last_bad is forgotten; 0: the least */
+    bool anchored;                   /* it has given an anchored answer through this reader */
+    bool forgotten;                  /* probe again */
+    unsigned lowered;                /* answers since less gas was granted than asked for */
 };
 
 enum chunk_kind {
@@ -41,11 +41,11 @@ enum chunk_kind {
     /* No wallets, but the same question: does the endpoint answer at all? Then the one wallet
      * [first] that it had no answer for is to blame, and is asked once more. */
     CHUNK_CONTROL,
-    /* A block that nobody has: an answer shows that the endpoint does not look at the block. */
+    /* A block that does not exist: an answer shows that the endpoint does not look at the block. */
     CHUNK_CANARY,
 };
 
-struct trial;
+struct read_bisect;
 
 /* One request's worth of a read, waiting or in flight. */
 struct chunk {
@@ -55,24 +55,23 @@ struct chunk {
     size_t *members;  /* … these n, by number; the chunk's */
     address *wallets; /* of members, as sent; the chunk's */
     size_t first_term, n_terms;
-    bool alone;
-    bool in_flight;
+    bool isolated;
     enum chunk_kind kind;
-    struct trial *half_of;      /* NULL: of no trial */
-    unsigned nulls;             /* times the answer was a JSON null */
-    unsigned moves;             /* times its endpoint did not serve it, and there were others */
-    struct read_learnt *learnt; /* as it was sent */
+    struct read_bisect *bisect;   /* NULL: none */
+    unsigned nulls;               /* times the answer was a JSON null */
+    unsigned moves;               /* times its endpoint did not serve it, and there were others */
+    struct read_profile *profile; /* as it was sent */
     struct read_chunk sent;
 };
 
 /* A wallet read term by term: what is there of it. The terms may come in any order, but what the
  * wallet's reading says must not depend on it. */
-struct piece {
+struct term_value {
     enum reading_status status; /* READ_UNANSWERED until it is there */
     u256 value;
 };
-struct piecemeal {
-    struct piece *pieces; /* NULL: the wallet is not read this way */
+struct per_term {
+    struct term_value *values; /* NULL: the wallet is not read this way */
     uint8_t first, n, left;
 };
 
@@ -81,25 +80,26 @@ struct read {
     struct read *next;
     struct read_ask ask;
     struct reading *readings;
-    struct piecemeal *piecemeal; /* NULL until needed; n elements */
-    struct chunk *waiting;       /* newest first */
-    struct chunk *flying;
-    size_t n_flying;
+    struct per_term *per_term; /* NULL until needed; n elements */
+    struct chunk *waiting;     /* newest first */
+    struct chunk *in_flight;
+    size_t n_in_flight;
     bool ended;
     bool anchored; /* some chunk of it was answered, and from the right block */
-    /* Who answered without a proof, and how often; NULL: nobody, or it was tried since. */
-    struct read_learnt *by_hash;
+    /* The endpoint that answered without a proof, and how often; NULL: none, or a canary was sent
+     * since. */
+    struct read_profile *by_hash;
     size_t n_by_hash;
     struct read_report report;
 };
 
 /* Sizes of an earlier run, for when the probe chooses the same reader again. */
-struct read_kept {
+struct read_saved_profile {
     const struct endpoint *endpoint;
     const struct conf_term *terms;
     const struct reader *reader;
     uint64_t gas_per_wallet;
-    size_t size, size_failed;
+    size_t size, last_bad;
     unsigned patience;
 };
 
@@ -108,58 +108,58 @@ struct reads {
     struct rng rng;
     bool (*stop_asked)(void); /* NULL: never */
     struct read *under_way;
-    struct read_learnt learnt[READ_LEARNT];
-    size_t n_learnt;
-    struct read_kept *kept; /* n_kept of them, at most READ_LEARNT */
-    size_t n_kept;
+    struct read_profile profile[READ_PROFILES];
+    size_t n_profiles;
+    struct read_saved_profile *saved; /* n_kept of them, at most READ_LEARNT */
+    size_t n_saved;
 };
 
 /* read_probe.c: chooses reader and gas for an endpoint by asking it. Nothing else may be in flight.
  * again: what is known of the endpoint itself is asked again, too. */
 enum { GAS_FIRST = 50000000, GAS_FLOOR = 1500000 };
-int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape, bool again,
-                   struct read_learnt *ret, struct err *err);
+int read_probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
+                        bool again, struct read_profile *ret, struct err *err);
 /* The next lower amount that nodes are known to be capped at; 0: there is no less to ask for. */
-uint64_t gas_below(uint64_t gas);
+uint64_t read_gas_below(uint64_t gas);
 
-/* read_learn.c */
-int learn_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
-                   struct read_learnt **ret, struct err *err);
-struct read_learnt *learnt_of(struct reads *r, const struct endpoint *e,
-                              const struct read_shape *shape);
-/* A chunk goes out, and it goes away. The first of a size that nothing vouches for goes as a scout:
+/* read_profile.c */
+int read_profile_get(struct reads *r, struct endpoint *e, const struct read_shape *shape,
+                     struct read_profile **ret, struct err *err);
+struct read_profile *read_profile_find(struct reads *r, const struct endpoint *e,
+                                       const struct read_shape *shape);
+/* A chunk goes out, and it goes away. The first of an unproven size is the probe chunk:
  * until it is answered the others stay at what holds, or as many as fly would fail together. */
-void scout_sent(const struct chunk *c);
-void scout_gone(const struct chunk *c);
+void read_probe_chunk_sent(const struct chunk *c);
+void read_probe_chunk_gone(const struct chunk *c);
 /* took_ms: on the wire. */
-void learn_size_held(struct read_learnt *l, size_t n, const struct read_result *res,
-                     int64_t took_ms);
+void read_size_on_good(struct read_profile *l, size_t n, const struct read_result *res,
+                       int64_t took_ms);
 /* n were too many: at once, or, where that many held lately, when it was said repeatedly. */
-void learn_size_failed(struct read_learnt *l, size_t n);
-void learn_size_blamed(struct read_learnt *l, size_t n);
-/* Wallets in a chunk now: fewer than `size` while a trial or a scout is under way. */
-size_t learnt_size(const struct read_learnt *l);
+void read_size_on_bad(struct read_profile *l, size_t n);
+void read_size_on_bisected(struct read_profile *l, size_t n);
+/* Wallets in a chunk now: fewer than `size` while a bisection or a probe chunk is under way. */
+size_t read_profile_size(const struct read_profile *l);
 /* What is granted, once that is known: the share of a view depends on what the call really has. */
-uint64_t learnt_gas(const struct read_learnt *l);
-bool learn_less_gas(struct read_learnt *l); /* false: there is no less to ask for */
+uint64_t read_profile_gas(const struct read_profile *l);
+bool read_profile_lower_gas(struct read_profile *l); /* false: there is no less to ask for */
 /* The reader no longer works there: the next read probes again. */
-void learn_forget(struct reads *r, const struct endpoint *e);
+void read_profile_forget(struct reads *r, const struct endpoint *e);
 
 /* read_answer.c: what the answer means for the chunk; the chunk is freed or queued again. */
-void chunk_answered(struct chunk *c, const struct rpc_answer *a);
+void chunk_on_answer(struct chunk *c, const struct rpc_answer *a);
 
 /* read_store.c: values into readings. */
 void read_store_value(struct read *read, size_t wallet, enum reading_status status, int term,
                       const u256 *value);
 /* Queues the chunk's one wallet again, each term by itself. The chunk is still the caller's. */
-void chunk_put_back_terms(struct chunk *c);
-void piecemeal_free(struct read *read);
+void chunk_split_terms(struct chunk *c);
+void read_per_term_free(struct read *read);
 
-/* read_trial.c: too big, or is one of them bad? */
-void trial_begin(struct chunk *whole, struct chunk *a, struct chunk *b);
-void trial_held(struct chunk *half);
-void trial_failed(struct chunk *half);
-void trial_leave(struct chunk *half);
+/* read_bisect.c: too big, or is one of them bad? */
+void read_bisect_begin(struct chunk *whole, struct chunk *a, struct chunk *b);
+void read_bisect_good(struct chunk *half);
+void read_bisect_bad(struct chunk *half);
+void read_bisect_leave(struct chunk *half);
 
 /* read.c */
 /* The number in the ask of the chunk's wallet i. */
@@ -167,9 +167,9 @@ size_t chunk_wallet(const struct chunk *c, size_t i);
 /* Queues wallets [from, from + n) of c, with c's terms, as a chunk of their own. */
 struct chunk *chunk_part(const struct chunk *c, size_t from, size_t n);
 /* Queues these wallets, all terms, to be read alone: with the whole budget. */
-void chunk_alone(struct read *read, const size_t *members, size_t n);
+void chunk_isolated(struct read *read, const size_t *members, size_t n);
 struct chunk *chunk_new(struct read *read, size_t first, size_t n, size_t first_term,
-                        size_t n_terms, bool alone);
+                        size_t n_terms, bool isolated);
 /* Queues the same again. */
 struct chunk *chunk_again(const struct chunk *c);
 void chunk_free(struct chunk *c);

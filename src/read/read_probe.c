@@ -16,11 +16,11 @@
 #include <string.h>
 
 /* Faults of the moment, from which nothing is learnt: what was asked may have been right. */
-enum { NOT_THE_READER = FAULT_SAYS_NOT_NOW | FAULT_SAYS_BLOCK_MISSING };
+enum { READ_PROBE_SAYS_NOTHING = FAULT_SAYS_NOT_NOW | FAULT_SAYS_BLOCK_MISSING };
 
-/* Does a sentinel's price get paid out of `gas`? 1 yes, 0 no, −1 when nobody answered. */
-static int sentinel_pays(struct reads *r, struct endpoint *e, const struct sentinel *s,
-                         uint64_t gas, struct err *err)
+/* Does a sentinel's price get paid out of `gas`? 1 yes, 0 no, −1 when there was no answer. */
+static int read_probe_sentinel_pays(struct reads *r, struct endpoint *e, const struct sentinel *s,
+                                    uint64_t gas, struct err *err)
 {
     uint8_t data[SENTINEL_CALL];
     struct buf params = BUF_INIT(1024);
@@ -45,21 +45,21 @@ static int sentinel_pays(struct reads *r, struct endpoint *e, const struct senti
         return paid;
     }
     return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
-                   fault_says(fault.fault, NOT_THE_READER)
+                   fault_says(fault.fault, READ_PROBE_SAYS_NOTHING)
                ? -1
                : 0;
 }
 
 /* A kind is right when its sentinel is paid out of the whole and not out of less than its price:
  * both ways are asked, so a client that prices it otherwise is noticed. */
-static int try_sentinel(struct reads *r, struct read_learnt *l, enum sentinel_kind kind,
-                        uint64_t gas, struct err *err)
+static int read_probe_sentinel(struct reads *r, struct read_profile *l, enum sentinel_kind kind,
+                               uint64_t gas, struct err *err)
 {
     struct sentinel s = {kind, gas / 2};
-    int pays = sentinel_pays(r, l->endpoint, &s, gas, err);
+    int pays = read_probe_sentinel_pays(r, l->endpoint, &s, gas, err);
     if (pays <= 0)
         return pays;
-    int pays_too_easily = sentinel_pays(r, l->endpoint, &s, gas / 2 - gas / 20, err);
+    int pays_too_easily = read_probe_sentinel_pays(r, l->endpoint, &s, gas / 2 - gas / 20, err);
     if (pays_too_easily < 0)
         return -1;
     if (pays_too_easily)
@@ -71,7 +71,7 @@ static int try_sentinel(struct reads *r, struct read_learnt *l, enum sentinel_ki
 
 /* Caps that are known: geth's default and its kin, blocks of 30 M, EIP-7825's 2^24, hosted plans.
  */
-uint64_t gas_below(uint64_t gas)
+uint64_t read_gas_below(uint64_t gas)
 {
     static const uint64_t caps[] = {GAS_FIRST, 30000000, 25000000, 20000000, 16777216, 12500000,
                                     10000000,  8000000,  6000000,  4500000,  3000000,  GAS_FLOOR};
@@ -81,17 +81,17 @@ uint64_t gas_below(uint64_t gas)
     return 0;
 }
 
-static int learn_gas(struct reads *r, struct read_learnt *l, uint64_t gas, struct err *err)
+static int read_probe_gas(struct reads *r, struct read_profile *l, uint64_t gas, struct err *err)
 {
     static const enum sentinel_kind kinds[] = {SENTINEL_EIP2565, SENTINEL_EIP7883};
-    for (; gas; gas = gas_below(gas)) {
+    for (; gas; gas = read_gas_below(gas)) {
         for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-            int rc = try_sentinel(r, l, kinds[i], gas, err);
+            int rc = read_probe_sentinel(r, l, kinds[i], gas, err);
             if (rc != 0)
                 return rc < 0 ? -1 : 0;
         }
     }
-    /* Nobody prices it as expected: without a sentinel only one call a request is safe. */
+    /* It is priced otherwise: without a sentinel only one call a request is safe. */
     l->sentinel = (struct sentinel){SENTINEL_NONE, 0};
     l->gas = GAS_FIRST;
     l->size = 1;
@@ -100,17 +100,19 @@ static int learn_gas(struct reads *r, struct read_learnt *l, uint64_t gas, struc
 
 /* ---- the lens -------------------------------------------------------------------------------- */
 
-enum verdict { DOES_NOT = 0, DOES = 1, NOBODY_ANSWERED = -1, LESS_GAS = 2 };
+enum read_probe_result { DOES_NOT = 0, DOES = 1, NO_ANSWER = -1, LESS_GAS = 2 };
 
-static enum verdict judge_lens(const struct reader *reader, const struct read_chunk *chunk,
-                               const struct rpc_answer *a, struct read_learnt *ret, struct err *err)
+static enum read_probe_result read_probe_judge_lens(const struct reader *reader,
+                                                    const struct read_chunk *chunk,
+                                                    const struct rpc_answer *a,
+                                                    struct read_profile *ret, struct err *err)
 {
     struct read_result res = {0};
     if (a->fault.fault != FAULT_NONE) {
         err_set(err, a->endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a->text);
-        if (!a->endpoint || fault_says(a->fault.fault, NOT_THE_READER))
-            return NOBODY_ANSWERED;
-        return a->fault.fault == FAULT_GAS && gas_below(chunk->gas) ? LESS_GAS : DOES_NOT;
+        if (!a->endpoint || fault_says(a->fault.fault, READ_PROBE_SAYS_NOTHING))
+            return NO_ANSWER;
+        return a->fault.fault == FAULT_GAS && read_gas_below(chunk->gas) ? LESS_GAS : DOES_NOT;
     }
     if (!a->bytes) {
         err_set(err, ERR_FAILED, "eth_call answered null");
@@ -118,20 +120,21 @@ static enum verdict judge_lens(const struct reader *reader, const struct read_ch
     }
     if (reader->decode(chunk, a->bytes, a->n_bytes, &res, err) < 0)
         return DOES_NOT;
-    *ret = (struct read_learnt){.reader = reader, .gas = chunk->gas, .granted = res.gas_granted};
+    *ret = (struct read_profile){.reader = reader, .gas = chunk->gas, .granted = res.gas_granted};
     return DOES;
 }
 
 /* One question without a wallet. A node may lower the gas silently, which the answer shows, or
  * refuse it, which is LESS_GAS. */
-static enum verdict ask_lens(struct reads *r, struct endpoint *e, const struct reader *reader,
-                             const struct read_shape *shape, uint64_t gas, struct read_learnt *ret,
-                             struct err *err)
+static enum read_probe_result read_probe_ask_lens(struct reads *r, struct endpoint *e,
+                                                  const struct reader *reader,
+                                                  const struct read_shape *shape, uint64_t gas,
+                                                  struct read_profile *ret, struct err *err)
 {
     struct buf latest = BUF_INIT(16), params = BUF_INIT(RPC_REQUEST_MAX);
     struct read_chunk chunk = {.shape = shape, .n_terms = shape->n_terms, .gas = gas};
     struct rpc_answer a;
-    enum verdict v = NOBODY_ANSWERED;
+    enum read_probe_result v = NO_ANSWER;
     buf_adds(&latest, "\"latest\"");
     reader->encode(&chunk, &latest, &params);
     struct rpc_request q = {.method = reader->method,
@@ -141,7 +144,7 @@ static enum verdict ask_lens(struct reads *r, struct endpoint *e, const struct r
                             .reverts = reader->by_revert,
                             .only = e};
     if (rpc_ask(r->node, &q, &a, err) == 0) {
-        v = judge_lens(reader, &chunk, &a, ret, err);
+        v = read_probe_judge_lens(reader, &chunk, &a, ret, err);
         rpc_answer_free(&a);
     }
     buf_free(&latest);
@@ -149,9 +152,10 @@ static enum verdict ask_lens(struct reads *r, struct endpoint *e, const struct r
     return v;
 }
 
-/* Code at the lens' address would be somebody's who found a hash: then the override is not used,
+/* Code at the lens' address is of an owner who found a hash: then the override is not used,
  * and the others need no address. */
-static enum verdict address_is_free(struct reads *r, struct endpoint *e, struct err *err)
+static enum read_probe_result read_probe_address_free(struct reads *r, struct endpoint *e,
+                                                      struct err *err)
 {
     address at;
     char text[ADDRESS_TEXT], params[ADDRESS_TEXT + 16];
@@ -165,11 +169,12 @@ static enum verdict address_is_free(struct reads *r, struct endpoint *e, struct 
                             .bytes = true,
                             .only = e};
     if (rpc_ask(r->node, &q, &a, err) < 0)
-        return NOBODY_ANSWERED;
-    enum verdict v = DOES;
+        return NO_ANSWER;
+    enum read_probe_result v = DOES;
     if (a.fault.fault != FAULT_NONE) {
         err_set(err, a.endpoint ? ERR_FAILED : ERR_UNREACHABLE, "%s", a.text);
-        v = !a.endpoint || fault_says(a.fault.fault, NOT_THE_READER) ? NOBODY_ANSWERED : DOES_NOT;
+        v = !a.endpoint || fault_says(a.fault.fault, READ_PROBE_SAYS_NOTHING) ? NO_ANSWER
+                                                                              : DOES_NOT;
     } else if (!a.bytes || a.n_bytes > 0) {
         err_set(err, ERR_FAILED, "there is code at the lens' address %s", text);
         v = DOES_NOT;
@@ -178,21 +183,22 @@ static enum verdict address_is_free(struct reads *r, struct endpoint *e, struct 
     return v;
 }
 
-static enum verdict try_lens(struct reads *r, struct endpoint *e, const struct reader *reader,
-                             const struct read_shape *shape, struct read_learnt *ret,
-                             struct err *err)
+static enum read_probe_result read_probe_lens(struct reads *r, struct endpoint *e,
+                                              const struct reader *reader,
+                                              const struct read_shape *shape,
+                                              struct read_profile *ret, struct err *err)
 {
-    enum verdict v = LESS_GAS;
-    for (uint64_t gas = GAS_FIRST; v == LESS_GAS; gas = gas_below(gas))
-        v = ask_lens(r, e, reader, shape, gas, ret, err);
+    enum read_probe_result v = LESS_GAS;
+    for (uint64_t gas = GAS_FIRST; v == LESS_GAS; gas = read_gas_below(gas))
+        v = read_probe_ask_lens(r, e, reader, shape, gas, ret, err);
     return v;
 }
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
-static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
-                                   const struct read_shape *shape, struct read_learnt *ret,
-                                   struct err *err)
+static enum read_probe_result read_probe_multicall3(struct reads *r, struct endpoint *e,
+                                                    const struct read_shape *shape,
+                                                    struct read_profile *ret, struct err *err)
 {
     struct rpc_view_answer a;
     if (shape->anchor == ANCHOR_ARBSYS) {
@@ -206,8 +212,8 @@ static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
     /* A node that refuses this much gas for a view grants less: how much is asked next. */
     if (rc < 0 && a.fault.fault != FAULT_GAS)
         return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
-                       fault_says(a.fault.fault, NOT_THE_READER)
-                   ? NOBODY_ANSWERED
+                       fault_says(a.fault.fault, READ_PROBE_SAYS_NOTHING)
+                   ? NO_ANSWER
                    : DOES_NOT;
     if (rc == 0 && a.len != 32) {
         char text[ADDRESS_TEXT];
@@ -216,16 +222,17 @@ static enum verdict try_multicall3(struct reads *r, struct endpoint *e,
         err_hint(err, "set chain.multicall to where Multicall3 is deployed on this chain");
         return DOES_NOT;
     }
-    struct read_learnt l = {.endpoint = e, .reader = &reader_multicall3};
-    if (learn_gas(r, &l, GAS_FIRST, err) < 0)
-        return NOBODY_ANSWERED;
+    struct read_profile l = {.endpoint = e, .reader = &reader_multicall3};
+    if (read_probe_gas(r, &l, GAS_FIRST, err) < 0)
+        return NO_ANSWER;
     *ret = l;
     return DOES;
 }
 
-static enum verdict try_reader(struct reads *r, struct endpoint *e, const struct reader *reader,
-                               const struct read_shape *shape, struct read_learnt *ret,
-                               struct err *err)
+static enum read_probe_result read_probe_reader(struct reads *r, struct endpoint *e,
+                                                const struct reader *reader,
+                                                const struct read_shape *shape,
+                                                struct read_profile *ret, struct err *err)
 {
     bool pins = endpoint_pins_hash(e) == CAP_YES;
     if ((reader->needs_pin || shape->anchor == ANCHOR_NONE) && !pins) {
@@ -234,21 +241,22 @@ static enum verdict try_reader(struct reads *r, struct endpoint *e, const struct
         return DOES_NOT;
     }
     if (reader->kind == READER_MULTICALL3)
-        return try_multicall3(r, e, shape, ret, err);
+        return read_probe_multicall3(r, e, shape, ret, err);
     if (reader->kind == READER_SINGLE) {
-        *ret = (struct read_learnt){.reader = reader, .gas = GAS_FIRST};
+        *ret = (struct read_profile){.reader = reader, .gas = GAS_FIRST};
         return DOES;
     }
-    enum verdict v = reader->kind == READER_OVERRIDE ? address_is_free(r, e, err) : DOES;
-    return v == DOES ? try_lens(r, e, reader, shape, ret, err) : v;
+    enum read_probe_result v =
+        reader->kind == READER_OVERRIDE ? read_probe_address_free(r, e, err) : DOES;
+    return v == DOES ? read_probe_lens(r, e, reader, shape, ret, err) : v;
 }
 
-int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape, bool again,
-                   struct read_learnt *ret, struct err *err)
+int read_probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape *shape,
+                        bool again, struct read_profile *ret, struct err *err)
 {
     enum conf_reader wanted = endpoint_reader_setting(e);
     struct buf reasons = BUF_INIT(700);
-    enum verdict v = DOES_NOT;
+    enum read_probe_result v = DOES_NOT;
     /* That hashes are not honoured is asked anew each time: one backend's bad moment would else be
      * held against the endpoint for good. */
     if ((again || endpoint_pins_hash(e) != CAP_YES) && endpoint_probe(r->node, e, err) < 0)
@@ -256,7 +264,7 @@ int probe_endpoint(struct reads *r, struct endpoint *e, const struct read_shape 
     for (const struct reader *const *at = readers; *at && v == DOES_NOT; at++) {
         if (wanted != READER_AUTO && (*at)->kind != wanted)
             continue;
-        v = try_reader(r, e, *at, shape, ret, err);
+        v = read_probe_reader(r, e, *at, shape, ret, err);
         if (v == DOES_NOT)
             buf_addf(&reasons, "%s%s: %.150s", reasons.len ? "; " : "", (*at)->name, err->text);
     }

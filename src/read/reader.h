@@ -78,7 +78,7 @@ struct read_chunk {
     const address *wallets;
     size_t n;
     size_t first_term, n_terms; /* a range of the shape's terms; all of them unless alone */
-    bool alone;
+    bool isolated;
     uint64_t gas;             /* the call's gas limit */
     struct sentinel sentinel; /* reader multicall3 */
 };

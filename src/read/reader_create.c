@@ -17,8 +17,8 @@ enum {
     CODE_ROOM = 2432, /* 16 terms, 64-bit gas limits: checked by the lens' test */
 };
 
-static void encode_as(const struct read_chunk *chunk, enum lens_mode mode,
-                      const struct buf *block_param, struct buf *params)
+static void reader_create_encode_as(const struct read_chunk *chunk, enum lens_mode mode,
+                                    const struct buf *block_param, struct buf *params)
 {
     struct lens_chunk c;
     struct lens_code code;
@@ -32,7 +32,7 @@ static void encode_as(const struct read_chunk *chunk, enum lens_mode mode,
     buf_addc(params, ']');
 }
 
-static size_t input_size(const struct read_chunk *chunk, enum lens_mode mode)
+static size_t reader_create_input_size(const struct read_chunk *chunk, enum lens_mode mode)
 {
     struct lens_chunk c;
     struct lens_code code;
@@ -41,30 +41,31 @@ static size_t input_size(const struct read_chunk *chunk, enum lens_mode mode)
     return code.len + chunk->n * sizeof(address);
 }
 
-static void encode_return(const struct read_chunk *chunk, const struct buf *block_param,
-                          struct buf *params)
+static void reader_create_encode_return(const struct read_chunk *chunk,
+                                        const struct buf *block_param, struct buf *params)
 {
-    encode_as(chunk, LENS_CREATE, block_param, params);
+    reader_create_encode_as(chunk, LENS_CREATE, block_param, params);
 }
 
-static int decode_return(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
-                         struct read_result *ret, struct err *err)
+static int reader_create_decode_return(const struct read_chunk *chunk, const uint8_t *reply,
+                                       size_t len, struct read_result *ret, struct err *err)
 {
-    return lens_chunk_decode(chunk, LENS_CREATE, input_size(chunk, LENS_CREATE), reply, len, ret,
-                             err);
-}
-
-static void encode_revert(const struct read_chunk *chunk, const struct buf *block_param,
-                          struct buf *params)
-{
-    encode_as(chunk, LENS_CREATE_REVERT, block_param, params);
-}
-
-static int decode_revert(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
-                         struct read_result *ret, struct err *err)
-{
-    return lens_chunk_decode(chunk, LENS_CREATE_REVERT, input_size(chunk, LENS_CREATE_REVERT),
+    return lens_chunk_decode(chunk, LENS_CREATE, reader_create_input_size(chunk, LENS_CREATE),
                              reply, len, ret, err);
+}
+
+static void reader_create_encode_revert(const struct read_chunk *chunk,
+                                        const struct buf *block_param, struct buf *params)
+{
+    reader_create_encode_as(chunk, LENS_CREATE_REVERT, block_param, params);
+}
+
+static int reader_create_decode_revert(const struct read_chunk *chunk, const uint8_t *reply,
+                                       size_t len, struct read_result *ret, struct err *err)
+{
+    return lens_chunk_decode(chunk, LENS_CREATE_REVERT,
+                             reader_create_input_size(chunk, LENS_CREATE_REVERT), reply, len, ret,
+                             err);
 }
 
 const struct reader reader_create = {
@@ -74,8 +75,8 @@ const struct reader reader_create = {
     .first_guess = 500,
     .most = 1400, /* their sums take 22,656 bytes of 24,576, which leaves room for 30 notes */
     .doubts_failures = true,
-    .encode = encode_return,
-    .decode = decode_return,
+    .encode = reader_create_encode_return,
+    .decode = reader_create_decode_return,
 };
 
 const struct reader reader_create_revert = {
@@ -86,6 +87,6 @@ const struct reader reader_create_revert = {
     .most = (INITCODE_MAX - CODE_ROOM) / 20,
     .by_revert = true,
     .doubts_failures = true,
-    .encode = encode_revert,
-    .decode = decode_revert,
+    .encode = reader_create_encode_revert,
+    .decode = reader_create_decode_revert,
 };

@@ -7,20 +7,20 @@
  * bound, as if no byte of the input were zero. */
 enum { GAS_CALL = 21000, GAS_CREATE = 53000, GAS_BYTE = 16, GAS_INITCODE_WORD = 2 };
 
-/* In a crowd a view is given 32 times its share of the call's gas at most. What is given must be
+/* In a batch a view is given 32 times its share of the call's gas at most. What is given must be
  * free before the last view, too, where it is lost to everybody: 2,000,000 are an eighth of a call
  * of 2^24 gas. And one that burns all it gets costs no more wallets their turn than it must. A view
  * of half as much still counts, 16 times what a call of this size has for each; so where views are
  * dear, and the chunks small for it, the share is large. The floor is for the smallest of budgets.
  */
-enum { CROWD_SHARE = 32, CROWD_LEAST = 100000, CROWD_ENOUGH = 250000 };
+enum { BATCHED_SHARE = 32, BATCHED_LEAST = 100000, BATCHED_ENOUGH = 250000 };
 
-static uint64_t crowd_limit(const struct read_chunk *chunk, uint64_t limit)
+static uint64_t lens_batched_limit(const struct read_chunk *chunk, uint64_t limit)
 {
     uint64_t share = chunk->gas / ((chunk->n ? chunk->n : 1) * chunk->n_terms);
-    uint64_t most = share < chunk->gas / 4 / CROWD_SHARE ? share * CROWD_SHARE : chunk->gas / 4;
+    uint64_t most = share < chunk->gas / 4 / BATCHED_SHARE ? share * BATCHED_SHARE : chunk->gas / 4;
     uint64_t least = chunk->gas / 64;
-    least = least < CROWD_LEAST ? CROWD_LEAST : least > CROWD_ENOUGH ? CROWD_ENOUGH : least;
+    least = least < BATCHED_LEAST ? BATCHED_LEAST : least > BATCHED_ENOUGH ? BATCHED_ENOUGH : least;
     most = most > least ? most : least;
     return limit < most ? limit : most;
 }
@@ -33,7 +33,7 @@ void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct l
     for (size_t i = 0; i < chunk->n_terms; i++) {
         const struct conf_term *t = &s->terms[chunk->first_term + i];
         ret->terms[i].contract = t->contract;
-        ret->terms[i].gas = chunk->alone ? t->gas : crowd_limit(chunk, t->gas);
+        ret->terms[i].gas = chunk->isolated ? t->gas : lens_batched_limit(chunk, t->gas);
         memcpy(ret->terms[i].selector, t->view.selector, sizeof ret->terms[i].selector);
     }
     static const enum lens_anchor anchors[] = {
@@ -46,11 +46,11 @@ void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct l
         .n_terms = chunk->n_terms,
         .anchor = anchors[s->anchor],
         .mode = mode,
-        .alone = chunk->alone,
+        .isolated = chunk->isolated,
     };
 }
 
-static enum cell_status cell_status_of(enum lens_status s)
+static enum cell_status lens_cell_status(enum lens_status s)
 {
     switch (s) {
     case LENS_OK:
@@ -69,7 +69,7 @@ static enum cell_status cell_status_of(enum lens_status s)
     return CELL_SUSPECT;
 }
 
-static uint64_t gas_before_start(enum lens_mode mode, size_t input)
+static uint64_t lens_gas_before_start(enum lens_mode mode, size_t input)
 {
     uint64_t bytes = (uint64_t)input * GAS_BYTE;
     if (mode == LENS_CALL)
@@ -94,14 +94,14 @@ int lens_chunk_decode(const struct read_chunk *chunk, enum lens_mode mode, size_
     };
     ret->answered = r.answered;
     ret->starved = false;
-    ret->gas_granted = r.gas_entry + gas_before_start(mode, input);
+    ret->gas_granted = r.gas_entry + lens_gas_before_start(mode, input);
     ret->gas_used = ret->gas_granted - r.gas_exit;
     if (mode == LENS_CREATE)
         ret->gas_used += LENS_DEPOSIT * (uint64_t)len;
     for (size_t i = 0; i < r.answered; i++) {
         struct lens_cell cell;
         lens_cell(&r, i, &cell);
-        ret->cells[i].status = cell_status_of(cell.status);
+        ret->cells[i].status = lens_cell_status(cell.status);
         ret->cells[i].failed_term = cell.term < 0 ? -1 : (int)chunk->first_term + cell.term;
         ret->cells[i].gas_used = cell.used;
         ret->cells[i].sum = cell.sum;

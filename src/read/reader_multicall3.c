@@ -26,20 +26,20 @@ static const uint8_t proof_selectors[PROOF_CALLS][4] = {{0x42, 0xcb, 0xb1, 0x5c}
                                                         {0x0f, 0x28, 0xc9, 0x7d},
                                                         {0x34, 0x08, 0xe4, 0x70}};
 
-static size_t sentinel_calls(const struct read_chunk *chunk)
+static size_t reader_multicall3_sentinel_calls(const struct read_chunk *chunk)
 {
     return chunk->sentinel.kind == SENTINEL_NONE ? 0 : 1;
 }
 
-static size_t call_count(const struct read_chunk *chunk)
+static size_t reader_multicall3_call_count(const struct read_chunk *chunk)
 {
-    return PROOF_CALLS + chunk->n * chunk->n_terms + sentinel_calls(chunk);
+    return PROOF_CALLS + chunk->n * chunk->n_terms + reader_multicall3_sentinel_calls(chunk);
 }
 
-static void encode(const struct read_chunk *chunk, const struct buf *block_param,
-                   struct buf *params)
+static void reader_multicall3_encode(const struct read_chunk *chunk, const struct buf *block_param,
+                                     struct buf *params)
 {
-    size_t n = call_count(chunk), at = 0;
+    size_t n = reader_multicall3_call_count(chunk), at = 0;
     struct call3 *calls = mem_zero(n, sizeof *calls);
     uint8_t *views = mem_alloc(chunk->n * chunk->n_terms * ABI_VIEW_CALL);
     uint8_t sentinel[SENTINEL_CALL];
@@ -53,7 +53,7 @@ static void encode(const struct read_chunk *chunk, const struct buf *block_param
             calls[at++] = (struct call3){term->contract, view, ABI_VIEW_CALL};
         }
     }
-    if (sentinel_calls(chunk)) {
+    if (reader_multicall3_sentinel_calls(chunk)) {
         static const address modexp = {.b = {[19] = 5}};
         sentinel_encode(&chunk->sentinel, sentinel);
         calls[at++] = (struct call3){modexp, sentinel, sizeof sentinel};
@@ -69,7 +69,7 @@ static void encode(const struct read_chunk *chunk, const struct buf *block_param
     mem_free(views);
 }
 
-static bool proof_word(const struct result3 *r, const uint8_t **ret)
+static bool reader_multicall3_proof_word(const struct result3 *r, const uint8_t **ret)
 {
     if (!r->success || r->data_len != 32)
         return false;
@@ -77,11 +77,12 @@ static bool proof_word(const struct result3 *r, const uint8_t **ret)
     return true;
 }
 
-static int decode_proof(const struct result3 *results, struct read_proof *ret, struct err *err)
+static int reader_multicall3_decode_proof(const struct result3 *results, struct read_proof *ret,
+                                          struct err *err)
 {
     const uint8_t *word[PROOF_CALLS];
     for (size_t i = 0; i < PROOF_CALLS; i++)
-        if (!proof_word(&results[i], &word[i]))
+        if (!reader_multicall3_proof_word(&results[i], &word[i]))
             return err_set(err, ERR_FAILED,
                            "the contract at the multicall address does not answer as Multicall3");
     if (!abi_get_u64(word[0], &ret->number) || !abi_get_u64(word[2], &ret->timestamp) ||
@@ -92,7 +93,7 @@ static int decode_proof(const struct result3 *results, struct read_proof *ret, s
     return 0;
 }
 
-static enum cell_status view_status(const struct result3 *r)
+static enum cell_status reader_multicall3_view_status(const struct result3 *r)
 {
     if (!r->success)
         return CELL_REVERTED;
@@ -101,12 +102,13 @@ static enum cell_status view_status(const struct result3 *r)
     return r->data_len == 32 ? CELL_OK : CELL_BAD_LENGTH;
 }
 
-static struct read_cell decode_wallet(const struct read_chunk *chunk, const struct result3 *views)
+static struct read_cell reader_multicall3_decode_wallet(const struct read_chunk *chunk,
+                                                        const struct result3 *views)
 {
     struct read_cell cell = {.status = CELL_OK, .failed_term = -1};
     for (size_t t = 0; t < chunk->n_terms; t++) {
         u256 value;
-        cell.status = view_status(&views[t]);
+        cell.status = reader_multicall3_view_status(&views[t]);
         if (cell.status == CELL_OK) {
             u256_from_be32(&value, views[t].data);
             if (reader_add(&cell.sum, &value))
@@ -120,8 +122,8 @@ static struct read_cell decode_wallet(const struct read_chunk *chunk, const stru
     return cell;
 }
 
-static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
-                  struct read_result *ret, struct err *err)
+static int reader_multicall3_decode(const struct read_chunk *chunk, const uint8_t *reply,
+                                    size_t len, struct read_result *ret, struct err *err)
 {
     if (len == 0) {
         char text[ADDRESS_TEXT];
@@ -129,18 +131,20 @@ static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t l
         err_set(err, ERR_FAILED, "no Multicall3 at %s in this block", text);
         return err_hint(err, "set chain.multicall to where Multicall3 is deployed on this chain");
     }
-    size_t n = call_count(chunk);
+    size_t n = reader_multicall3_call_count(chunk);
     struct result3 *results = mem_alloc(n * sizeof *results);
     int rc = aggregate3_decode(reply, len, results, n, err);
     if (rc == 0)
-        rc = decode_proof(results, &ret->proof, err);
+        rc = reader_multicall3_decode_proof(results, &ret->proof, err);
     if (rc == 0) {
         const struct result3 *last = &results[n - 1];
-        ret->starved = sentinel_calls(chunk) && !(last->success && last->data_len > 0);
+        ret->starved =
+            reader_multicall3_sentinel_calls(chunk) && !(last->success && last->data_len > 0);
         ret->gas_used = ret->gas_granted = 0;
         ret->answered = chunk->n;
         for (size_t w = 0; w < chunk->n; w++)
-            ret->cells[w] = decode_wallet(chunk, results + PROOF_CALLS + w * chunk->n_terms);
+            ret->cells[w] =
+                reader_multicall3_decode_wallet(chunk, results + PROOF_CALLS + w * chunk->n_terms);
     }
     mem_free(results);
     return rc;
@@ -152,6 +156,6 @@ const struct reader reader_multicall3 = {
     .method = "eth_call",
     .first_guess = 200,
     .most = 4000,
-    .encode = encode,
-    .decode = decode,
+    .encode = reader_multicall3_encode,
+    .decode = reader_multicall3_decode,
 };

@@ -14,7 +14,7 @@
 #include <inttypes.h>
 
 /* Anybody can make the lens' address a wallet by sending it a token; then the lens moves on. */
-static bool taken(const struct read_chunk *chunk, const address *at)
+static bool reader_override_taken(const struct read_chunk *chunk, const address *at)
 {
     for (size_t i = 0; i < chunk->shape->n_terms; i++)
         if (address_equal(&chunk->shape->terms[i].contract, at))
@@ -25,8 +25,8 @@ static bool taken(const struct read_chunk *chunk, const address *at)
     return false;
 }
 
-static void encode(const struct read_chunk *chunk, const struct buf *block_param,
-                   struct buf *params)
+static void reader_override_encode(const struct read_chunk *chunk, const struct buf *block_param,
+                                   struct buf *params)
 {
     struct lens_chunk c;
     struct lens_code code;
@@ -37,7 +37,7 @@ static void encode(const struct read_chunk *chunk, const struct buf *block_param
     lens_assemble(&c.shape, chunk->n, &code);
     do
         lens_address(attempt++, &at);
-    while (taken(chunk, &at));
+    while (reader_override_taken(chunk, &at));
     address_text(&at, to);
     buf_addf(params, "[{\"to\":\"%s\",\"gas\":\"0x%" PRIx64 "\",\"data\":\"0x", to, chunk->gas);
     _Static_assert(sizeof(address) == 20, "an array of addresses is packed");
@@ -49,8 +49,8 @@ static void encode(const struct read_chunk *chunk, const struct buf *block_param
     buf_adds(params, "\"}}]");
 }
 
-static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
-                  struct read_result *ret, struct err *err)
+static int reader_override_decode(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
+                                  struct read_result *ret, struct err *err)
 {
     if (len == 0)
         return err_set(err, ERR_FAILED, "eth_call answered nothing: it ignores state overrides");
@@ -65,6 +65,6 @@ const struct reader reader_override = {
     /* A wallet is 800 gas of call data at least (EIP-7623): more do not fit in 50 M. */
     .most = 60000,
     .doubts_failures = true,
-    .encode = encode,
-    .decode = decode,
+    .encode = reader_override_encode,
+    .decode = reader_override_decode,
 };

@@ -15,8 +15,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void encode(const struct read_chunk *chunk, const struct buf *block_param,
-                   struct buf *params)
+static void reader_single_encode(const struct read_chunk *chunk, const struct buf *block_param,
+                                 struct buf *params)
 {
     assert(chunk->n == 1 && chunk->n_terms == 1);
     const struct conf_term *term = &chunk->shape->terms[chunk->first_term];
@@ -32,14 +32,14 @@ static void encode(const struct read_chunk *chunk, const struct buf *block_param
 }
 
 /* Some endpoints answer a revert as a success whose result is the reason, Error(string). */
-static bool is_reason(const uint8_t *reply, size_t len)
+static bool reader_single_is_reason(const uint8_t *reply, size_t len)
 {
     static const uint8_t error_string[4] = {0x08, 0xc3, 0x79, 0xa0};
     return len % 32 == sizeof error_string && memcmp(reply, error_string, sizeof error_string) == 0;
 }
 
-static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
-                  struct read_result *ret, struct err *err)
+static int reader_single_decode(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
+                                struct read_result *ret, struct err *err)
 {
     (void)err; /* any bytes are an answer of this reader */
     struct read_cell cell = {.status = CELL_OK, .failed_term = (int)chunk->first_term};
@@ -49,7 +49,7 @@ static int decode(const struct read_chunk *chunk, const uint8_t *reply, size_t l
     } else if (len == 0) {
         cell.status = CELL_EMPTY;
     } else {
-        cell.status = is_reason(reply, len) ? CELL_REVERTED : CELL_BAD_LENGTH;
+        cell.status = reader_single_is_reason(reply, len) ? CELL_REVERTED : CELL_BAD_LENGTH;
     }
     ret->proof = (struct read_proof){.present = false};
     ret->answered = 1;
@@ -67,6 +67,6 @@ const struct reader reader_single = {
     .most = 1,
     .needs_pin = true,
     .by_terms = true,
-    .encode = encode,
-    .decode = decode,
+    .encode = reader_single_encode,
+    .decode = reader_single_decode,
 };

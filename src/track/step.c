@@ -63,7 +63,7 @@ static int step_take_report(struct step_work *w, const struct read_report *read,
         return -1;
     case READ_END_MOVED:
     case READ_END_PRUNED:
-    case READ_END_LIED:
+    case READ_END_WRONG_BLOCK:
         w->report.end = STEP_MOVED;
         w->report.pruned = read->end == READ_END_PRUNED;
         break;

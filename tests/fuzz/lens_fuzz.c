@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .terms = terms,
         .n_terms = 1 + (data[0] & 15),
         .mode = data[0] & 32 ? LENS_CREATE : LENS_CALL,
-        .alone = data[0] & 16,
+        .isolated = data[0] & 16,
     };
     size_t wallets = data[1] < 200 ? data[1] : 300;
     struct lens_reply r;

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .wallets = wallets,
         .n = r->by_terms ? 1 : data[1],
         .n_terms = r->by_terms ? 1 : shape.n_terms,
-        .alone = data[2] & 128,
+        .isolated = data[2] & 128,
         .gas = 50000000,
         .sentinel = {data[3] & 1 ? SENTINEL_EIP2565 : SENTINEL_NONE, 1000000}};
     struct read_result res = {.cells = cells};

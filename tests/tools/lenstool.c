@@ -109,7 +109,7 @@ static struct read_chunk read_chunk(char **line)
 {
     struct read_chunk c = {.shape = &shape};
     c.gas = number(line);
-    c.alone = number(line) != 0;
+    c.isolated = number(line) != 0;
     c.first_term = number(line);
     c.n_terms = number(line);
     size_t n;
@@ -184,7 +184,7 @@ static struct lens_shape read_mode(char **line)
     s.mode = strcmp(mode, "create") == 0          ? LENS_CREATE
              : strcmp(mode, "create-revert") == 0 ? LENS_CREATE_REVERT
                                                   : LENS_CALL;
-    s.alone = number(line) != 0;
+    s.isolated = number(line) != 0;
     return s;
 }
 

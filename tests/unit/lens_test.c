@@ -12,13 +12,14 @@ enum { WORD = 32 };
 
 static struct lens_term terms[LENS_TERMS_MAX];
 
-static struct lens_shape shape_of(size_t n_terms, enum lens_mode mode, bool alone)
+static struct lens_shape shape_of(size_t n_terms, enum lens_mode mode, bool isolated)
 {
     for (size_t i = 0; i < LENS_TERMS_MAX; i++) {
         memset(&terms[i], (int)(0x11 + i), sizeof terms[i]);
         terms[i].gas = 2000000;
     }
-    return (struct lens_shape){.terms = terms, .n_terms = n_terms, .mode = mode, .alone = alone};
+    return (struct lens_shape){
+        .terms = terms, .n_terms = n_terms, .mode = mode, .isolated = isolated};
 }
 
 /* ---- the program ----------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ static int learned_load_one(struct tracker *t, const struct endpoint *e, const s
     arena_init(&arena);
     int rc = store_learned_get(t->store, endpoint_name(e), key, &arena, &text, err);
     if (rc == 0 && text)
-        reads_learnt_import(t->reads, e, &b->shape, reader, text);
+        reads_profile_import(t->reads, e, &b->shape, reader, text);
     arena_free(&arena);
     return rc;
 }
@@ -59,7 +59,7 @@ static int learned_export_all(struct tracker *t, bool store, uint64_t *ret_print
             struct buf text = BUF_INIT(TEXT);
             char key[KEY] = "";
             int rc = 0;
-            const char *reader = reads_learnt_export(t->reads, at, &t->balances[b].shape, &text);
+            const char *reader = reads_profile_export(t->reads, at, &t->balances[b].shape, &text);
             if (reader)
                 learned_make_key(&t->balances[b], reader, key);
             if (reader && store)
