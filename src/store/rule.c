@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-static bool later(bool has_a, uint64_t a, bool has_b, uint64_t b)
+static bool rule_later(bool has_a, uint64_t a, bool has_b, uint64_t b)
 {
     return has_a && (!has_b || a > b);
 }
@@ -13,7 +13,7 @@ struct write_plan write_decide(const struct store_write *w, const struct store_o
                                const struct write_debt *debt, uint64_t read_at)
 {
     struct write_plan plan = {0};
-    bool older = old->existed && later(old->has_observed, old->observed_block, true, read_at);
+    bool older = old->existed && rule_later(old->has_observed, old->observed_block, true, read_at);
     uint64_t anchored_at = older ? old->observed_block : read_at;
 
     /* A debt is paid by a read at its block or later only: the sweep, which reads further back,
@@ -23,11 +23,12 @@ struct write_plan write_decide(const struct store_write *w, const struct store_o
     bool has_event = w->has_event;
     uint64_t event_block = w->event_block;
     if (plan.leaves_quarantine &&
-        later(debt->has_event, debt->event_block, has_event, event_block)) {
+        rule_later(debt->has_event, debt->event_block, has_event, event_block)) {
         has_event = true;
         event_block = debt->event_block;
     }
-    if (later(has_event, event_block, old->existed && old->has_blocknumber, old->blocknumber)) {
+    if (rule_later(has_event, event_block, old->existed && old->has_blocknumber,
+                   old->blocknumber)) {
         plan.set_blocknumber = true;
         plan.blocknumber = event_block;
     }

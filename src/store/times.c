@@ -26,7 +26,7 @@ static void date_of(int64_t days, int64_t *y, int64_t *m, int64_t *d)
     *y = yoe + era * 400 + (*m <= 2);
 }
 
-static void digits(char *to, int64_t v, int n)
+static void time_digits(char *to, int64_t v, int n)
 {
     while (n-- > 0) {
         to[n] = (char)('0' + v % 10);
@@ -47,16 +47,16 @@ void time_to_text(int64_t us, char ret[TIME_TEXT])
     }
     date_of(days, &y, &m, &d);
     memcpy(ret, "0000-00-00 00:00:00.000000", TIME_TEXT);
-    digits(ret, y, 4);
-    digits(ret + 5, m, 2);
-    digits(ret + 8, d, 2);
-    digits(ret + 11, rest / INT64_C(3600000000), 2);
-    digits(ret + 14, rest / 60000000 % 60, 2);
-    digits(ret + 17, rest / 1000000 % 60, 2);
-    digits(ret + 20, rest % 1000000, 6);
+    time_digits(ret, y, 4);
+    time_digits(ret + 5, m, 2);
+    time_digits(ret + 8, d, 2);
+    time_digits(ret + 11, rest / INT64_C(3600000000), 2);
+    time_digits(ret + 14, rest / 60000000 % 60, 2);
+    time_digits(ret + 17, rest / 1000000 % 60, 2);
+    time_digits(ret + 20, rest % 1000000, 6);
 }
 
-static bool number(const char *s, int n, unsigned *ret)
+static bool time_number(const char *s, int n, unsigned *ret)
 {
     *ret = 0;
     for (int i = 0; i < n; i++) {
@@ -73,14 +73,15 @@ bool time_from_text(const char *s, size_t n, int64_t *ret_us)
     if (n < 19 || s[4] != '-' || s[7] != '-' || (s[10] != ' ' && s[10] != 'T') || s[13] != ':' ||
         s[16] != ':')
         return false;
-    if (!number(s, 4, &y) || !number(s + 5, 2, &mo) || !number(s + 8, 2, &d) ||
-        !number(s + 11, 2, &h) || !number(s + 14, 2, &mi) || !number(s + 17, 2, &sec))
+    if (!time_number(s, 4, &y) || !time_number(s + 5, 2, &mo) || !time_number(s + 8, 2, &d) ||
+        !time_number(s + 11, 2, &h) || !time_number(s + 14, 2, &mi) ||
+        !time_number(s + 17, 2, &sec))
         return false;
     if (mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60)
         return false;
     if (n > 19) {
         int places = (int)n - 20;
-        if (s[19] != '.' || n > 26 || places < 1 || !number(s + 20, places, &fraction))
+        if (s[19] != '.' || n > 26 || places < 1 || !time_number(s + 20, places, &fraction))
             return false;
         for (; places < 6; places++)
             fraction *= 10;
