@@ -1,11 +1,11 @@
 /*
- * Is it the wallets, or is it everybody? (promise 5)
+ * Tells bad wallets from a broken contract (promise 5).
  *
- * A few failing wallets are bad wallets, and go into quarantine. When at least half of eight or
- * more, or all of fewer, fail on one term, that may just as well be a paused contract, a broken
- * upgrade or a bad endpoint. Then the failing wallets are read once more together with witnesses
- * that lately succeeded: witnesses answer, so the wallets are bad; witnesses fail, or there are
- * none, so it is the contract or the endpoint: raise an alarm, quarantine nobody.
+ * A few failing wallets are bad and go into quarantine. When at least half of eight or more fail on
+ * one term, or all of fewer, the cause may be a paused contract, a broken upgrade or a bad
+ * endpoint. Then the failing wallets are read once more, together with control wallets that were
+ * read well lately. If a control wallet answers, the failing wallets are bad. If none answers, or
+ * none is known, the step is broken: an alarm is raised and no wallet is quarantined.
  */
 #ifndef TRACK_FAILURE_CHECK_H
 #define TRACK_FAILURE_CHECK_H
