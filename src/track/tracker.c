@@ -90,6 +90,52 @@ int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *er
     return rc;
 }
 
+int tracker_get_block(struct tracker *t, uint64_t number, struct header *ret, struct err *err)
+{
+    bool found;
+    if (rpc_header_number(t->node, number, ret, &found, err) < 0)
+        return -1;
+    return found ? 0 : err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
+}
+
+int tracker_get_head(struct tracker *t, struct header *ret, struct err *err)
+{
+    bool found;
+    if (rpc_header_tag(t->node, TAG_LATEST, ret, &found, err) < 0)
+        return -1;
+    return found ? 0 : err_set(err, ERR_FAILED, "the node has no latest block");
+}
+
+enum { STATE_KEY = 128 };
+
+static void tracker_make_key(const char *what, const struct tracked *b, char ret[STATE_KEY])
+{
+    snprintf(ret, STATE_KEY, "%s:%.100s", what, b->conf->name);
+}
+
+int tracker_load_block(struct tracker *t, const char *what, const struct tracked *b, uint64_t *ret,
+                       bool *ret_found, struct err *err)
+{
+    char key[STATE_KEY];
+    const char *text;
+    struct arena arena;
+    arena_init(&arena);
+    tracker_make_key(what, b, key);
+    int rc = store_state_get(t->store, key, &arena, &text, err);
+    *ret_found = rc == 0 && text && parse_u64(text, strlen(text), ret);
+    arena_free(&arena);
+    return rc;
+}
+
+int tracker_save_block(struct tracker *t, const char *what, const struct tracked *b, uint64_t block,
+                       struct err *err)
+{
+    char key[STATE_KEY], text[24];
+    tracker_make_key(what, b, key);
+    snprintf(text, sizeof text, "%" PRIu64, block);
+    return store_state_set(t->store, key, text, err);
+}
+
 void control_wallets_add(struct control_wallets *c, const address *wallet)
 {
     for (size_t i = 0; i < c->n; i++)

@@ -59,6 +59,16 @@ struct store_balance *tracker_store_balances(const struct tracker *t, struct are
 /* Creates or adopts the tables. Prints nothing: the caller reports what was done. */
 int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err);
 
+/* The node's block; ERR_FAILED when it does not have it. */
+int tracker_get_block(struct tracker *t, uint64_t number, struct header *ret, struct err *err);
+int tracker_get_head(struct tracker *t, struct header *ret, struct err *err);
+
+/* A block number kept in trueup_state for a balance, under "what:NAME". */
+int tracker_load_block(struct tracker *t, const char *what, const struct tracked *b, uint64_t *ret,
+                       bool *ret_found, struct err *err);
+int tracker_save_block(struct tracker *t, const char *what, const struct tracked *b, uint64_t block,
+                       struct err *err);
+
 void control_wallets_add(struct control_wallets *c, const address *wallet);
 
 /* The error and the hint of promise 9, for whoever notices. */

@@ -287,11 +287,8 @@ static int backfill_set_checkpoint(struct backfill *f, bool *ret_set, struct err
         return -1;
     if (found)
         return 0;
-    if (rpc_header_number(f->t->node, to, &h, &found, err) < 0)
-        return -1;
-    if (!found)
-        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, to);
-    if (store_headers_put(f->t->store, &h.at, 1, err) < 0 ||
+    if (tracker_get_block(f->t, to, &h, err) < 0 ||
+        store_headers_put(f->t->store, &h.at, 1, err) < 0 ||
         store_checkpoint_advance(f->t->store, &f->b->store, &h.at, &gone, err) < 0)
         return -1;
     *ret_set = !gone;

@@ -94,15 +94,13 @@ static int history_resolve_lists(struct history_walk *w, struct err *err)
     struct history_scan *h = w->h;
     struct fanout *all = &w->affected.fanout;
     struct anchor at;
-    size_t unanswered;
     if (read_block_find(h->t, h->b, &at, err) < 0)
         return -1;
     for (size_t i = 0; i < all->n; i += FANOUT_ASKS_MOST) {
         size_t left = all->n - i;
         struct fanout part = {.list = all->list + i,
                               .n = left < FANOUT_ASKS_MOST ? left : FANOUT_ASKS_MOST};
-        if (fanout_resolve(h->t, &part, &at, events_insert_rule(h->b), &w->affected.dirty,
-                           &unanswered, err) < 0)
+        if (fanout_resolve(h->t, &part, &at, events_insert_rule(h->b), &w->affected.dirty, err) < 0)
             return -1;
     }
     fanout_clear(all);

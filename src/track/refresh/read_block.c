@@ -13,11 +13,7 @@ static int read_block_load_header(struct tracker *t, uint64_t number, struct anc
         return -1;
     if (found)
         return 0;
-    if (rpc_header_number(t->node, number, &h, &found, err) < 0)
-        return -1;
-    if (!found)
-        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, number);
-    if (store_headers_put(t->store, &h.at, 1, err) < 0)
+    if (tracker_get_block(t, number, &h, err) < 0 || store_headers_put(t->store, &h.at, 1, err) < 0)
         return -1;
     *ret = h.at;
     return 0;
@@ -36,12 +32,9 @@ static int read_block_load_view(struct tracker *t, const struct tracked *b, stru
     struct header head;
     struct anchor finalized;
     struct balance_position p;
-    bool found, stands_in;
-    if (rpc_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
-        return -1;
-    if (!found)
-        return err_set(err, ERR_FAILED, "the node has no latest block");
-    if (chain_finalized_at(t, &head, &finalized, &stands_in, err) < 0 ||
+    bool stands_in;
+    if (tracker_get_head(t, &head, err) < 0 ||
+        chain_finalized_at(t, &head, &finalized, &stands_in, err) < 0 ||
         positions_load_balance(t, b, &p, err) < 0)
         return -1;
     ret->has_checkpoint = p.has_synced;

@@ -1,6 +1,7 @@
 #include "track/refresh/sweep.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "track/events.h"
 #include "track/refresh/full_refresh.h"
 #include "track/sync/chain.h"
 
@@ -24,19 +25,31 @@ void sweep_close(struct sweep *s)
 
 /* ---- the block to read at -------------------------------------------------------------------- */
 
-/* The block a sweep of this balance reads at now, from the store alone; false in *ret_found when
- * follow has not stored one yet. */
-static int sweep_find_anchor(struct sweep *s, struct anchor *ret, bool *ret_found, struct err *err)
+/* One tick under way. */
+struct sweep_turn {
+    struct sweep *s;
+    size_t batch;
+    struct anchor at;
+    uint64_t refresh_below; /* every row observed before this block is due; 0: none is */
+    struct arena arena;
+    struct dirty plan;
+    struct sweep_report report;
+};
+
+/* The block to read at now, from the store alone; false in *ret_found when the follow worker has
+ * not stored one yet. */
+static int sweep_find_anchor(struct sweep_turn *u, bool *ret_found, struct err *err)
 {
     struct balance_position p;
+    struct sweep *s = u->s;
     if (positions_load_balance(s->t, s->b, &p, err) < 0)
         return -1;
-    s->all_due = p.all_due;
+    u->refresh_below = p.refresh_below;
     *ret_found = p.known && p.has_synced;
     if (!*ret_found)
         return 0;
-    return chain_anchor_below(s->t, chain_sweep_block(p.head, p.finalized, p.synced, p.first), ret,
-                              ret_found, err);
+    return chain_anchor_below(s->t, chain_sweep_block(p.head, p.finalized, p.synced, p.first),
+                              &u->at, ret_found, err);
 }
 
 /* ---- wallets passed by ----------------------------------------------------------------------- */
@@ -73,18 +86,18 @@ static address *sweep_list_skips(const struct sweep *s, struct arena *arena)
 
 /* ---- a tick ---------------------------------------------------------------------------------- */
 
-static int sweep_run_step(struct sweep *s, const struct anchor *at, struct dirty *plan,
-                          struct sweep_report *ret, struct err *err)
+static int sweep_run_step(struct sweep_turn *u, struct sweep_report *ret, struct err *err)
 {
-    dirty_sort_unique(plan);
+    struct sweep *s = u->s;
+    dirty_sort_unique(&u->plan);
     struct step step = {.balance = s->b,
                         .cause = CAUSE_SWEEP,
-                        .at = *at,
-                        .affected = plan->list,
-                        .n = plan->n,
+                        .at = u->at,
+                        .affected = u->plan.list,
+                        .n = u->plan.n,
                         .lane = RPC_SWEEP,
                         .files_drift = true,
-                        .explained_below = s->all_due};
+                        .explained_below = u->refresh_below};
     struct step_report r;
     if (step_run(s->t, &step, &r, err) < 0)
         return -1;
@@ -94,14 +107,14 @@ static int sweep_run_step(struct sweep *s, const struct anchor *at, struct dirty
         ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
         ret->quarantined += r.applied.quarantined;
         if (ret->updated > 0)
-            s->n_skips = 0; /* witnesses are known now: those passed by can be judged */
+            s->n_skips = 0; /* control wallets are known now: skipped wallets can be checked */
         break;
     case STEP_MOVED:
         ret->end = SWEEP_WAITING;
         ret->why = r.why;
         break;
     case STEP_BROKEN:
-        sweep_add_skips(s, plan->list, plan->n);
+        sweep_add_skips(s, u->plan.list, u->plan.n);
         ret->end = SWEEP_BROKEN;
         ret->why = r.why;
         break;
@@ -109,32 +122,33 @@ static int sweep_run_step(struct sweep *s, const struct anchor *at, struct dirty
     return 0;
 }
 
-static int sweep_plan_oldest(struct sweep *s, const struct anchor *at, size_t batch,
-                             struct arena *arena, struct dirty *plan, struct sweep_report *ret,
-                             struct err *err)
+static int sweep_plan_oldest(struct sweep_turn *u, struct err *err)
 {
+    struct sweep *s = u->s;
+    struct sweep_report *ret = &u->report;
     struct store_stale *rows;
     size_t n;
     sweep_drop_old_skips(s);
-    struct store_pick pick = {.want = batch,
-                              .max_observed = at->number,
-                              .in_flight = sweep_list_skips(s, arena),
+    struct store_pick pick = {.want = u->batch,
+                              .max_observed = u->at.number,
+                              .in_flight = sweep_list_skips(s, &u->arena),
                               .n_in_flight = s->n_skips,
                               .cursor = &s->cursor,
-                              .arena = arena};
+                              .arena = &u->arena};
     if (store_claim_stale(s->t->store, &s->b->store, &pick, &rows, &n, err) < 0)
         return -1;
     ret->pass_ended = s->cursor.lap;
-    /* The end of a lap: the next one begins in the same tick, which would else do nothing. */
+    /* A pass ended without a row: the next one begins in the same tick. */
     if (n == 0 && ret->pass_ended &&
         store_claim_stale(s->t->store, &s->b->store, &pick, &rows, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        struct affected m = {.wallet = rows[i].wallet,
-                             .insert = rows[i].has_row ? INSERT_NEVER : INSERT_IF_LISTED};
-        dirty_add(plan, &m);
-        if (rows[i].has_row && (ret->oldest_us == 0 || rows[i].updated_us < ret->oldest_us))
-            ret->oldest_us = rows[i].updated_us > 0 ? rows[i].updated_us : 1;
+        const struct store_stale *r = &rows[i];
+        dirty_add(&u->plan,
+                  &(struct affected){.wallet = r->wallet,
+                                     .insert = r->has_row ? INSERT_NEVER : INSERT_IF_LISTED});
+        if (r->has_row && (ret->oldest_us == 0 || r->updated_us < ret->oldest_us))
+            ret->oldest_us = r->updated_us > 0 ? r->updated_us : 1;
     }
     ret->requested = n;
     return 0;
@@ -142,58 +156,53 @@ static int sweep_plan_oldest(struct sweep *s, const struct anchor *at, size_t ba
 
 /* Quarantined wallets whose retry has come, one step of their own. Their failing again is expected;
  * a broken contract is not concluded from them. */
-static int sweep_retry_quarantined(struct sweep *s, const struct anchor *at, struct arena *arena,
-                                   struct dirty *plan, struct sweep_report *ret, struct err *err)
+static int sweep_retry_quarantined(struct sweep_turn *u, struct err *err)
 {
+    struct sweep *s = u->s;
     address *due;
     size_t n;
     struct sweep_report retry = {.end = SWEEP_DONE};
-    if (store_quarantine_due(s->t->store, &s->b->store,
-                             &(struct store_page){.limit = SWEEP_RETRIES, .arena = arena}, &due, &n,
-                             err) < 0)
+    struct store_page page = {.limit = SWEEP_RETRIES, .arena = &u->arena};
+    if (store_quarantine_due(s->t->store, &s->b->store, &page, &due, &n, err) < 0)
         return -1;
     if (n == 0)
         return 0;
-    dirty_clear(plan);
+    dirty_clear(&u->plan);
     for (size_t i = 0; i < n; i++)
-        dirty_add(plan, &(struct affected){.wallet = due[i],
-                                           .insert = s->b->store.tracking == STORE_LISTED
-                                                         ? INSERT_IF_LISTED
-                                                         : INSERT_ALWAYS});
-    if (sweep_run_step(s, at, plan, &retry, err) < 0)
+        dirty_add(&u->plan,
+                  &(struct affected){.wallet = due[i], .insert = events_insert_rule(s->b)});
+    if (sweep_run_step(u, &retry, err) < 0)
         return -1;
-    ret->requested += n;
-    ret->updated += retry.updated;
-    ret->drifted += retry.drifted;
+    u->report.requested += n;
+    u->report.updated += retry.updated;
+    u->report.drifted += retry.drifted;
     return 0;
 }
 
 /* Every row is due since a block that can be read at by now: the next rows in key order that were
  * observed before it. The note goes when the last one has been read. */
-static int sweep_plan_full_refresh(struct sweep *s, const struct anchor *at, size_t batch,
-                                   struct arena *arena, struct dirty *plan,
-                                   struct sweep_report *ret, struct err *err)
+static int sweep_plan_full_refresh(struct sweep_turn *u, struct err *err)
 {
+    struct sweep *s = u->s;
     struct store_stale *rows;
     size_t n;
-    uint64_t block = s->all_due;
-    if (block == 0 || at->number < block)
+    uint64_t block = u->refresh_below;
+    if (block == 0 || u->at.number < block)
         return 0;
     if (block != s->all_block) {
         s->all_block = block;
         s->all_started = false;
     }
-    if (store_next_by_key(s->t->store, &s->b->store,
-                          &(struct store_page){.after = s->all_started ? &s->all_after : NULL,
-                                               .limit = batch,
-                                               .arena = arena},
-                          &rows, &n, err) < 0)
+    struct store_page page = {
+        .after = s->all_started ? &s->all_after : NULL, .limit = u->batch, .arena = &u->arena};
+    if (store_next_by_key(s->t->store, &s->b->store, &page, &rows, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (rows[i].unanchored || rows[i].observed_block < block)
-            dirty_add(plan, &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
-    ret->requested = plan->n;
-    ret->hurry = n == batch;
+            dirty_add(&u->plan,
+                      &(struct affected){.wallet = rows[i].wallet, .insert = INSERT_NEVER});
+    u->report.requested = u->plan.n;
+    u->report.hurry = n == u->batch;
     s->all_started = n > 0;
     if (n > 0)
         s->all_after = rows[n - 1].wallet;
@@ -207,30 +216,29 @@ static int sweep_end_full_refresh(struct sweep *s, struct err *err)
     return full_refresh_clear(s->t, s->b, block, err);
 }
 
-static int sweep_run_tick(struct sweep *s, size_t batch, struct arena *arena, struct dirty *plan,
-                          struct sweep_report *ret, struct err *err)
+static int sweep_run_tick(struct sweep_turn *u, struct err *err)
 {
-    struct anchor at;
+    struct sweep_report *ret = &u->report;
     bool found;
-    if (sweep_find_anchor(s, &at, &found, err) < 0)
+    if (sweep_find_anchor(u, &found, err) < 0)
         return -1;
     if (!found) {
         ret->end = SWEEP_WAITING;
         err_set(&ret->why, ERR_FAILED, "no block is synced yet");
         return 0;
     }
-    if (sweep_plan_full_refresh(s, &at, batch, arena, plan, ret, err) < 0)
+    if (sweep_plan_full_refresh(u, err) < 0)
         return -1;
-    bool all_due = s->all_block > 0;
-    if (!all_due && sweep_plan_oldest(s, &at, batch, arena, plan, ret, err) < 0)
+    bool full = u->s->all_block > 0;
+    if (!full && sweep_plan_oldest(u, err) < 0)
         return -1;
-    if (plan->n > 0 && sweep_run_step(s, &at, plan, ret, err) < 0)
+    if (u->plan.n > 0 && sweep_run_step(u, ret, err) < 0)
         return -1;
-    if (all_due && ret->end != SWEEP_DONE)
-        s->all_block = 0; /* not read: the pass begins again */
-    if (all_due && ret->end == SWEEP_DONE && !ret->hurry && sweep_end_full_refresh(s, err) < 0)
+    if (full && ret->end != SWEEP_DONE)
+        u->s->all_block = 0; /* not read: the pass begins again */
+    if (full && ret->end == SWEEP_DONE && !ret->hurry && sweep_end_full_refresh(u->s, err) < 0)
         return -1;
-    if (ret->end == SWEEP_DONE && sweep_retry_quarantined(s, &at, arena, plan, ret, err) < 0)
+    if (ret->end == SWEEP_DONE && sweep_retry_quarantined(u, err) < 0)
         return -1;
     if (ret->end == SWEEP_DONE && ret->requested == 0)
         ret->end = SWEEP_EMPTY;
@@ -239,20 +247,18 @@ static int sweep_run_tick(struct sweep *s, size_t batch, struct arena *arena, st
 
 int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err)
 {
-    struct sweep_report report = {.end = SWEEP_DONE};
-    struct dirty plan = {0};
-    struct arena arena;
+    struct sweep_turn u = {.s = s, .batch = batch, .report.end = SWEEP_DONE};
     if (batch == 0)
-        batch = reads_batch_size(s->t->reads, &s->b->shape);
-    if (batch > BATCH_MOST)
-        batch = BATCH_MOST;
-    arena_init(&arena);
-    int rc = sweep_run_tick(s, batch, &arena, &plan, &report, err);
+        u.batch = reads_batch_size(s->t->reads, &s->b->shape);
+    if (u.batch > BATCH_MOST)
+        u.batch = BATCH_MOST;
+    arena_init(&u.arena);
+    int rc = sweep_run_tick(&u, err);
     if (rc < 0)
         s->all_block = 0; /* the rows just planned were not read: that pass begins again */
-    arena_free(&arena);
-    dirty_free(&plan);
+    arena_free(&u.arena);
+    dirty_free(&u.plan);
     if (rc == 0)
-        *ret = report;
+        *ret = u.report;
     return rc;
 }

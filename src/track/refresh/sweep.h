@@ -28,7 +28,6 @@ struct sweep {
     uint64_t all_block; /* a pass over all rows is under way for this block; 0 if not */
     bool all_started;
     address all_after; /* its cursor */
-    uint64_t all_due;  /* of this tick: rows observed before this block are due */
 };
 
 enum sweep_end {

@@ -121,7 +121,7 @@ int positions_load_balance(struct tracker *t, const struct tracked *b, struct ba
                                          .first = p.first,
                                          .has_synced = at.has_checkpoint,
                                          .synced = at.checkpoint,
-                                         .all_due = at.all_due};
+                                         .refresh_below = at.all_due};
         /* Another program may have moved the checkpoint past what we saw. */
         if (ret->has_synced && seen > ret->synced)
             ret->synced = seen;
@@ -445,12 +445,10 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
 {
     struct header head;
     struct anchor top;
-    bool found, have_top = false;
+    bool have_top = false;
     *ret = CHAIN_SAME;
-    if (rpc_header_tag(t->node, TAG_LATEST, &head, &found, err) < 0)
+    if (tracker_get_head(t, &head, err) < 0)
         return -1;
-    if (!found)
-        return err_set(err, ERR_FAILED, "the node has no latest block");
     if (c->known && hash_equal(&head.at.hash, &c->head.at.hash)) {
         c->behind_since_ms = 0;
         return 0;

@@ -91,7 +91,7 @@ struct balance_position {
      * checkpoint, or further where it is above finalized, or the rescan of a reorg below it. */
     bool has_synced;
     uint64_t synced;
-    uint64_t all_due; /* every row observed before this block is due; 0: none is */
+    uint64_t refresh_below; /* every row observed before this block is due; 0: none is */
 };
 int positions_load_balance(struct tracker *t, const struct tracked *b, struct balance_position *ret,
                            struct err *err);

@@ -160,7 +160,6 @@ static int sync_resolve_affected(struct follow *f, struct follow_balance *fb,
                                  struct err *err)
 {
     struct affected_set *n = &fb->affected;
-    size_t unanswered;
     uint64_t all = 0;
     for (size_t i = 0; i < fb->reorg_affected.n; i++)
         dirty_add(&n->dirty, &fb->reorg_affected.list[i]);
@@ -168,11 +167,10 @@ static int sync_resolve_affected(struct follow *f, struct follow_balance *fb,
         n->all_block = all;
     if (n->all_block > 0 && full_refresh_set(f->t, fb->b, n->all_block, err) < 0)
         return -1;
-    if (fanout_resolve(f->t, &n->fanout, at, events_insert_rule(fb->b), &n->dirty, &unanswered,
-                       err) < 0)
+    if (fanout_resolve(f->t, &n->fanout, at, events_insert_rule(fb->b), &n->dirty, err) < 0)
         return -1;
-    ret->unanswered += unanswered;
-    if (unanswered > 0) /* whom they would have named is not the endpoint's fault */
+    ret->unanswered += n->fanout.unanswered;
+    if (n->fanout.unanswered > 0) /* the wallets of those lists are not the endpoint's fault */
         log_source_set(&f->log_source, fb->synced + 1, NULL);
     return events_keep_tracked(f->t, fb->b, &n->dirty, err);
 }

@@ -118,10 +118,9 @@ static int fanout_ask_list(struct tracker *t, const struct fanout_ask *ask, cons
 }
 
 int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
-                   enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,
-                   struct err *err)
+                   enum store_insert insert, struct dirty *dirty, struct err *err)
 {
-    *ret_unanswered = 0;
+    f->unanswered = 0;
     fanout_sort_unique(f);
     for (size_t i = 0; i < f->n; i++) {
         const struct fanout_ask *ask = &f->list[i];
@@ -132,7 +131,7 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
                             {.has_event = true, .event_block = ask->block, .insert = insert}};
         if (!a.data ||
             !abi_decode_addresses(a.data, a.len, FANOUT_ADDRESSES_MOST, fanout_add_address, &m))
-            ++*ret_unanswered;
+            f->unanswered++;
         mem_free(a.data);
     }
     return 0;

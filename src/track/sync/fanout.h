@@ -27,6 +27,7 @@ struct fanout_ask {
 struct fanout {
     struct fanout_ask *list;
     size_t n, room;
+    size_t unanswered; /* views that reverted or answered no list, of the last fanout_resolve() */
 };
 
 void fanout_add(struct fanout *f, const struct fanout_ask *ask);
@@ -42,11 +43,10 @@ bool fanout_overflows(struct fanout *f, uint64_t *ret_block);
 
 /* Asks each (at most FANOUT_ASKS_MOST) once and marks what they answer, for the event's block.
  * Where the node no longer has the state of the event's block, the list is read at `at`. −1 when a
- * request failed: the same asks may be tried again. *ret_unanswered counts views that reverted or
+ * request failed: the same asks may be tried again. f->unanswered counts views that reverted or
  * answered no list.
  */
 int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
-                   enum store_insert insert, struct dirty *dirty, size_t *ret_unanswered,
-                   struct err *err);
+                   enum store_insert insert, struct dirty *dirty, struct err *err);
 
 #endif

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { PRUNE_EVERY = 64 }; /* blocks */
+enum { PRUNE_EVERY = 64, REORG_AFFECTED_MOST = 20000 }; /* blocks */
 
 int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
                 struct err *err)
@@ -193,8 +193,8 @@ static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_
                           first_bad, ret_rows, err);
     arena_free(&arena);
     for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
-        rc = reread_add_affected(f->t, f->balances[i].b, first_bad, &f->balances[i].reorg_affected,
-                                 err);
+        rc = reread_load_affected(f->t, f->balances[i].b, first_bad, REORG_AFFECTED_MOST,
+                                  &f->balances[i].reorg_affected, err);
     if (rc == 0) {
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;

@@ -29,9 +29,12 @@ struct reread_report {
 int reread_page(struct tracker *t, struct tracked *b, const struct anchor *at, uint64_t finalized,
                 struct reread_report *ret, struct err *err);
 
-/* Adds whom blocks from first_bad on touched; a ceiling holds, beyond it the sweep finds them,
- * since a rewind makes their rows due. */
-int reread_add_affected(struct tracker *t, const struct tracked *b, uint64_t first_bad,
-                        struct dirty *touched, struct err *err);
+enum { AFFECTED_MOST = 200000 };
+
+/* Adds the wallets that were read at blocks from `from` on, one entry a block, with the block as
+ * event_block but without has_event. Beyond `most` entries the sweep finds them: a rewind makes
+ * their rows due. */
+int reread_load_affected(struct tracker *t, const struct tracked *b, uint64_t from, size_t most,
+                         struct dirty *ret, struct err *err);
 
 #endif

@@ -4,14 +4,13 @@
 #include "store/audit.h"
 #include "track/refresh/full_refresh.h"
 #include "track/refresh/read_block.h"
+#include "track/sync/reread_final.h"
 #include "track/verify/audit_supply.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MARKS_MOST = 200000 };
 
 struct audit_wallets {
     address *list;
@@ -22,9 +21,8 @@ struct audit_run {
     const struct audit *a;
     struct audit_report *ret;
     struct anchor at;
-    uint64_t due_below; /* rows observed before this block are due: an event may change all */
-    struct dirty
-        marked; /* named by events above finalized: to be read again when that is finalized */
+    uint64_t due_below;    /* rows observed before this block are due: an event may change all */
+    struct dirty affected; /* above finalized: to be read again when their block is final */
 
     struct audit_wallets todo; /* the round's; not by key */
     size_t next;
@@ -67,9 +65,9 @@ static bool audit_is_affected(const struct audit_run *r, const address *wallet,
                               const struct store_row *row)
 {
     struct affected key = {.wallet = *wallet};
-    const struct affected *m =
-        r->marked.n ? bsearch(&key, r->marked.list, r->marked.n, sizeof key, audit_compare_affected)
-                    : NULL;
+    const struct affected *m = r->affected.n ? bsearch(&key, r->affected.list, r->affected.n,
+                                                       sizeof key, audit_compare_affected)
+                                             : NULL;
     return m && row->observed_block <= m->event_block;
 }
 
@@ -87,21 +85,12 @@ static void audit_take_wallets(struct audit_run *r, struct audit_wallets *from)
 
 static int audit_load_affected(struct audit_run *r, struct err *err)
 {
-    struct arena arena;
-    struct store_dirty *marks;
-    size_t n;
-    arena_init(&arena);
-    int rc = store_dirty_due(
-        r->a->t->store, &r->a->b->store,
-        &(struct store_page){.up_to = INT64_MAX, .limit = MARKS_MOST, .arena = &arena}, &marks, &n,
-        err);
-    dirty_clear(&r->marked);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        dirty_add(&r->marked, &(struct affected){.wallet = marks[i].wallet,
-                                                 .has_event = true,
-                                                 .event_block = marks[i].number});
-    dirty_sort_unique(&r->marked);
-    arena_free(&arena);
+    struct dirty *affected = &r->affected;
+    dirty_clear(affected);
+    int rc = reread_load_affected(r->a->t, r->a->b, 0, AFFECTED_MOST, affected, err);
+    for (size_t i = 0; i < affected->n; i++)
+        affected->list[i].has_event = true; /* of several, the highest block counts */
+    dirty_sort_unique(affected);
     return rc;
 }
 
@@ -366,7 +355,7 @@ int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
         rc = audit_repair_rows(&r, err);
     mem_free(r.rows);
     mem_free(r.todo.list);
-    dirty_free(&r.marked);
+    dirty_free(&r.affected);
     mem_free(r.suspects.list);
     mem_free(r.later.list);
     mem_free(r.wrong.list);

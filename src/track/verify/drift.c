@@ -143,17 +143,17 @@ static void drift_count_missed(struct inquiry *q, uint64_t block)
 
 static int drift_resolve_lists(struct inquiry *q, struct affected_set *affected, uint64_t block)
 {
-    size_t unanswered;
     if (affected->fanout.n == 0)
         return 0;
     q->fanouts += affected->fanout.n;
     struct err why = {0};
-    if (q->fanouts > FANOUTS_MOST || fanout_resolve(q->t, &affected->fanout, &q->at, INSERT_NEVER,
-                                                    &affected->dirty, &unanswered, &why) < 0)
-        unanswered = 1;
+    bool failed =
+        q->fanouts > FANOUTS_MOST ||
+        fanout_resolve(q->t, &affected->fanout, &q->at, INSERT_NEVER, &affected->dirty, &why) < 0 ||
+        affected->fanout.unanswered > 0;
     if (why.kind == ERR_STOPPED)
         return err_set(q->err, why.kind, "%s", why.text);
-    if (unanswered > 0 && block > q->doubtful_before)
+    if (failed && block > q->doubtful_before)
         q->doubtful_before = block;
     return 0;
 }

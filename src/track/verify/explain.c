@@ -1,33 +1,23 @@
 #include "track/verify/explain.h"
 #include "base/err.h"
-#include "track/refresh/full_refresh.h"
 #include "track/sync/chain.h"
-
-#include <inttypes.h>
-
-enum { MARKS_MOST = 200000 };
+#include "track/sync/reread_final.h"
 
 /* ---- from the store -------------------------------------------------------------------------- */
 
 static int explain_count_affected(struct tracker *t, const struct tracked *b, struct explain *s,
                                   struct err *err)
 {
-    struct arena arena;
-    struct store_dirty *marks;
-    size_t n;
-    arena_init(&arena);
-    int rc = store_dirty_due(
-        t->store, &b->store,
-        &(struct store_page){.up_to = INT64_MAX, .limit = MARKS_MOST, .arena = &arena}, &marks, &n,
-        err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        if (!address_equal(&marks[i].wallet, &s->wallet))
+    struct dirty all = {0};
+    int rc = reread_load_affected(t, b, 0, AFFECTED_MOST, &all, err);
+    for (size_t i = 0; i < all.n; i++) {
+        if (!address_equal(&all.list[i].wallet, &s->wallet))
             continue;
         s->n_affected++;
-        s->affected_block =
-            marks[i].number > s->affected_block ? marks[i].number : s->affected_block;
+        if (all.list[i].event_block > s->affected_block)
+            s->affected_block = all.list[i].event_block;
     }
-    arena_free(&arena);
+    dirty_free(&all);
     return rc;
 }
 
@@ -51,7 +41,7 @@ static int explain_read_store(struct tracker *t, const struct tracked *b, struct
                 .b = sb, .wallets = &s->wallet, .limit = EXPLAIN_DRIFT, .arena = arena},
             &s->drift, &s->n_drift, err) < 0)
         return -1;
-    s->full_refresh = p.all_due;
+    s->full_refresh = p.refresh_below;
     s->has_synced = p.has_synced;
     s->synced = p.synced;
     s->tracked = s->row.found;
@@ -65,16 +55,11 @@ static int explain_read_store(struct tracker *t, const struct tracked *b, struct
 static int explain_choose_block(struct tracker *t, struct explain *s, struct err *err)
 {
     struct header h;
-    bool found;
-    if (rpc_header_tag(t->node, TAG_LATEST, &h, &found, err) < 0)
+    if (tracker_get_head(t, &h, err) < 0)
         return -1;
-    if (!found)
-        return err_set(err, ERR_FAILED, "the node has no latest block");
     bool near = s->has_synced && s->synced < h.at.number && s->synced + CHAIN_DEPTH >= h.at.number;
-    if (near && rpc_header_number(t->node, s->synced, &h, &found, err) < 0)
+    if (near && tracker_get_block(t, s->synced, &h, err) < 0)
         return -1;
-    if (!found)
-        return err_set(err, ERR_FAILED, "the node does not have block %" PRIu64, s->synced);
     s->at = h.at;
     return 0;
 }
