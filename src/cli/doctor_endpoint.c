@@ -184,8 +184,9 @@ static void look_at_logs(struct findings *f, struct patient *p)
         struct logs logs;
         uint64_t to = p->head.at.number, from = to > widths[i] ? to - widths[i] : 0;
         arena_init(&arena);
-        int rc =
-            rpc_logs_range(p->t.node, &filter.filter, from, to, RPC_CATCHUP, &arena, &logs, &err);
+        struct logs_ask ask = {
+            .filter = &filter.filter, .from = from, .to = to, .lane = RPC_CATCHUP, .arena = &arena};
+        int rc = rpc_logs_range(p->t.node, &ask, &logs, &err);
         size_t n = rc == 0 ? logs.n : 0;
         arena_free(&arena);
         if (rc == 0) {

@@ -25,39 +25,39 @@ static const struct {
 
 /* ---- a bucket -------------------------------------------------------------------------------- */
 
-static int64_t room(const struct bucket *b)
+static int64_t bucket_room(const struct bucket *b)
 {
     return (int64_t)b->per_second * MILLI;
 }
 
-static int64_t level_at(const struct bucket *b, int64_t now)
+static int64_t bucket_level(const struct bucket *b, int64_t now)
 {
     int64_t passed = now - b->at_ms;
     if (passed <= 0)
         return b->level;
     /* Longer than it takes to fill is full: no product runs over. */
     if (b->level >= 0 && passed >= MILLI)
-        return room(b);
+        return bucket_room(b);
     if (passed > INT32_MAX)
         passed = INT32_MAX;
     int64_t level = b->level + passed * (int64_t)b->per_second;
-    return level < room(b) ? level : room(b);
+    return level < bucket_room(b) ? level : bucket_room(b);
 }
 
 static void bucket_rate(struct bucket *b, uint64_t per_second, int64_t now)
 {
     bool fresh = b->per_second == 0;
-    int64_t level = fresh ? 0 : level_at(b, now);
+    int64_t level = fresh ? 0 : bucket_level(b, now);
     b->per_second = per_second;
     b->at_ms = now;
-    b->level = fresh || level > room(b) ? room(b) : level;
+    b->level = fresh || level > bucket_room(b) ? bucket_room(b) : level;
 }
 
 static void bucket_take(struct bucket *b, uint64_t units, int64_t now)
 {
     if (b->per_second == 0)
         return;
-    b->level = level_at(b, now) - (int64_t)units * MILLI;
+    b->level = bucket_level(b, now) - (int64_t)units * MILLI;
     b->at_ms = now;
 }
 
@@ -65,7 +65,7 @@ int64_t bucket_wait(const struct bucket *b, enum rpc_lane lane, int64_t now)
 {
     if (b->per_second == 0)
         return 0;
-    int64_t missing = room(b) / 4 * lanes[lane].quarters + 1 - level_at(b, now);
+    int64_t missing = bucket_room(b) / 4 * lanes[lane].quarters + 1 - bucket_level(b, now);
     if (missing <= 0)
         return 0;
     return (missing + (int64_t)b->per_second - 1) / (int64_t)b->per_second;
@@ -86,29 +86,30 @@ void pace_took(struct endpoint_pace *p, uint64_t units, int64_t now)
     bucket_take(&p->bucket, units, now);
 }
 
-static uint64_t most(uint64_t a, uint64_t b)
+static uint64_t pace_larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
 /* What a request costs on average, at least 1: a method may be free and counts as something. */
-static uint64_t each(const struct endpoint_pace *p)
+static uint64_t pace_each(const struct endpoint_pace *p)
 {
     uint64_t n = p->requests + p->last_requests;
-    return most(n ? (p->units + p->last_units) / n : 0, 1);
+    return pace_larger(n ? (p->units + p->last_units) / n : 0, 1);
 }
 
 void pace_refused(struct endpoint_pace *p, uint64_t per_second, int64_t now)
 {
-    uint64_t sending = most(p->units, p->last_units);
-    uint64_t rate = p->bucket.per_second ? p->bucket.per_second : most(sending, each(p));
-    uint64_t named = per_second * each(p);
-    uint64_t least = LEAST_REQUESTS * each(p);
+    uint64_t sending = pace_larger(p->units, p->last_units);
+    uint64_t rate =
+        p->bucket.per_second ? p->bucket.per_second : pace_larger(sending, pace_each(p));
+    uint64_t named = per_second * pace_each(p);
+    uint64_t least = LEAST_REQUESTS * pace_each(p);
     p->told_at = rate;
     p->told_ms = p->grown_ms = now;
     /* Named again at or below what it names: others share it, so less is right. */
     rate = named && named < rate ? named : rate / 2;
-    bucket_rate(&p->bucket, most(rate, least), now);
+    bucket_rate(&p->bucket, pace_larger(rate, least), now);
 }
 
 void pace_on_success(struct endpoint_pace *p, int64_t now)
@@ -122,12 +123,12 @@ void pace_on_success(struct endpoint_pace *p, int64_t now)
         p->told_at = 0;
         return;
     }
-    bucket_rate(&p->bucket, rate + most(rate / 20, each(p)), now);
+    bucket_rate(&p->bucket, rate + pace_larger(rate / 20, pace_each(p)), now);
 }
 
 /* ---- the budget ------------------------------------------------------------------------------ */
 
-static uint64_t day_of(int64_t wall_s)
+static uint64_t budget_day(int64_t wall_s)
 {
     return wall_s > 0 ? (uint64_t)wall_s / DAY_S : 0;
 }
@@ -135,13 +136,13 @@ static uint64_t day_of(int64_t wall_s)
 void budget_init(struct budget *b, uint64_t per_second, uint64_t per_day, int64_t now,
                  int64_t wall_s)
 {
-    *b = (struct budget){.per_day = per_day, .day = day_of(wall_s)};
+    *b = (struct budget){.per_day = per_day, .day = budget_day(wall_s)};
     bucket_rate(&b->bucket, per_second, now);
 }
 
-static void turn_day(struct budget *b, int64_t wall_s)
+static void budget_turn_day(struct budget *b, int64_t wall_s)
 {
-    uint64_t day = day_of(wall_s);
+    uint64_t day = budget_day(wall_s);
     /* A clock that is set back does not give the units again. */
     if (day <= b->day)
         return;
@@ -151,7 +152,7 @@ static void turn_day(struct budget *b, int64_t wall_s)
 
 void budget_take(struct budget *b, uint64_t units, int64_t now, int64_t wall_s)
 {
-    turn_day(b, wall_s);
+    budget_turn_day(b, wall_s);
     b->spent += units;
     bucket_take(&b->bucket, units, now);
 }
@@ -160,7 +161,7 @@ int64_t budget_wait(const struct budget *b, enum rpc_lane lane, int64_t now, int
                     bool *ret_day)
 {
     *ret_day = false;
-    bool today = day_of(wall_s) <= b->day;
+    bool today = budget_day(wall_s) <= b->day;
     if (b->per_day > 0 && today && b->spent + b->others >= b->per_day * lanes[lane].of_day / 100) {
         *ret_day = true;
         return ((int64_t)(b->day + 1) * DAY_S - wall_s) * MILLI;

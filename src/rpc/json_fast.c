@@ -9,15 +9,15 @@ struct cursor {
     const char *at, *end;
 };
 
-static void skip_blanks(struct cursor *c)
+static void json_fast_skip_blanks(struct cursor *c)
 {
     while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'))
         c->at++;
 }
 
-static bool take(struct cursor *c, char wanted)
+static bool json_fast_take(struct cursor *c, char wanted)
 {
-    skip_blanks(c);
+    json_fast_skip_blanks(c);
     if (c->at == c->end || *c->at != wanted)
         return false;
     c->at++;
@@ -26,9 +26,9 @@ static bool take(struct cursor *c, char wanted)
 
 /* The inside of a string. One with an escape in it would end at the wrong place: there is none
  * among the strings that are accepted afterwards, so it is refused then. */
-static bool take_string(struct cursor *c, const char **ret, size_t *ret_len)
+static bool json_fast_take_string(struct cursor *c, const char **ret, size_t *ret_len)
 {
-    if (!take(c, '"'))
+    if (!json_fast_take(c, '"'))
         return false;
     const char *close = memchr(c->at, '"', (size_t)(c->end - c->at));
     if (!close)
@@ -39,22 +39,22 @@ static bool take_string(struct cursor *c, const char **ret, size_t *ret_len)
     return true;
 }
 
-static bool take_id(struct cursor *c, uint64_t id)
+static bool json_fast_take_id(struct cursor *c, uint64_t id)
 {
     uint64_t got;
     const char *start;
-    skip_blanks(c);
+    json_fast_skip_blanks(c);
     for (start = c->at; c->at < c->end && *c->at >= '0' && *c->at <= '9';)
         c->at++;
     return parse_u64(start, (size_t)(c->at - start), &got) && got == id;
 }
 
-static bool is(const char *s, size_t n, const char *wanted)
+static bool json_fast_is(const char *s, size_t n, const char *wanted)
 {
     return n == strlen(wanted) && memcmp(s, wanted, n) == 0;
 }
 
-static bool decode(const char *hex, size_t n, uint8_t **ret, size_t *ret_len)
+static bool json_fast_decode(const char *hex, size_t n, uint8_t **ret, size_t *ret_len)
 {
     if (n < 2 || n % 2 || hex[0] != '0' || hex[1] != 'x')
         return false;
@@ -70,29 +70,30 @@ static bool decode(const char *hex, size_t n, uint8_t **ret, size_t *ret_len)
 }
 
 /* The envelope: "jsonrpc", "id" and "result", each once. What the result is, take_result says. */
-static bool take_reply(struct cursor *c, uint64_t id, bool (*take_result)(struct cursor *, void *),
-                       void *ctx)
+static bool json_fast_take_reply(struct cursor *c, uint64_t id,
+                                 bool (*take_result)(struct cursor *, void *), void *ctx)
 {
     const char *key, *value;
     size_t key_len, len;
     bool has_version = false, has_id = false, has_result = false;
-    if (!take(c, '{'))
+    if (!json_fast_take(c, '{'))
         return false;
     do {
         bool good = false;
-        if (!take_string(c, &key, &key_len) || !take(c, ':'))
+        if (!json_fast_take_string(c, &key, &key_len) || !json_fast_take(c, ':'))
             return false;
-        if (is(key, key_len, "id") && !has_id)
-            good = has_id = take_id(c, id);
-        else if (is(key, key_len, "jsonrpc") && !has_version)
-            good = has_version = take_string(c, &value, &len) && is(value, len, "2.0");
-        else if (is(key, key_len, "result") && !has_result)
+        if (json_fast_is(key, key_len, "id") && !has_id)
+            good = has_id = json_fast_take_id(c, id);
+        else if (json_fast_is(key, key_len, "jsonrpc") && !has_version)
+            good = has_version =
+                json_fast_take_string(c, &value, &len) && json_fast_is(value, len, "2.0");
+        else if (json_fast_is(key, key_len, "result") && !has_result)
             good = has_result = take_result(c, ctx);
         if (!good)
             return false;
-    } while (take(c, ','));
-    bool closed = take(c, '}');
-    skip_blanks(c);
+    } while (json_fast_take(c, ','));
+    bool closed = json_fast_take(c, '}');
+    json_fast_skip_blanks(c);
     return closed && c->at == c->end && has_id && has_result;
 }
 
@@ -101,17 +102,18 @@ struct text {
     size_t n;
 };
 
-static bool take_text(struct cursor *c, void *ctx)
+static bool json_fast_take_text(struct cursor *c, void *ctx)
 {
     struct text *t = ctx;
-    return take_string(c, &t->at, &t->n);
+    return json_fast_take_string(c, &t->at, &t->n);
 }
 
 bool json_fast_bytes(const char *text, size_t n, uint64_t id, uint8_t **ret, size_t *ret_len)
 {
     struct cursor c = {text, text + n};
     struct text result = {0};
-    return take_reply(&c, id, take_text, &result) && decode(result.at, result.n, ret, ret_len);
+    return json_fast_take_reply(&c, id, json_fast_take_text, &result) &&
+           json_fast_decode(result.at, result.n, ret, ret_len);
 }
 
 /* ---- logs ------------------------------------------------------------------------------------ */
@@ -126,7 +128,7 @@ struct logs_out {
     struct text hash, contract; /* as the last log spelled them: mostly the next one does, too */
 };
 
-enum field {
+enum log_field {
     FIELD_ADDRESS = 1,
     FIELD_TOPICS = 2,
     FIELD_DATA = 4,
@@ -137,7 +139,7 @@ enum field {
     FIELDS_NEEDED = 63,
 };
 
-static bool is_plain(const char *s, size_t n)
+static bool json_fast_is_plain(const char *s, size_t n)
 {
     unsigned char odd = 0;
     for (size_t i = 0; i < n; i++)
@@ -145,10 +147,10 @@ static bool is_plain(const char *s, size_t n)
     return odd == 0;
 }
 
-static bool take_word(struct cursor *c, const char *word)
+static bool json_fast_take_word(struct cursor *c, const char *word)
 {
     size_t n = strlen(word);
-    skip_blanks(c);
+    json_fast_skip_blanks(c);
     if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0)
         return false;
     c->at += n;
@@ -156,7 +158,7 @@ static bool take_word(struct cursor *c, const char *word)
 }
 
 /* A whole number as everybody writes it. */
-static bool take_digits(struct cursor *c)
+static bool json_fast_take_digits(struct cursor *c)
 {
     const char *start = c->at;
     while (c->at < c->end && *c->at >= '0' && *c->at <= '9')
@@ -165,47 +167,48 @@ static bool take_digits(struct cursor *c)
 }
 
 /* A value we have no use for. Objects and arrays are among no log's fields that we know of. */
-static bool skip_value(struct cursor *c)
+static bool json_fast_skip_value(struct cursor *c)
 {
     struct text t;
-    skip_blanks(c);
+    json_fast_skip_blanks(c);
     if (c->at == c->end)
         return false;
     if (*c->at == '"')
-        return take_string(c, &t.at, &t.n) && is_plain(t.at, t.n);
-    return take_word(c, "null") || take_word(c, "false") || take_word(c, "true") || take_digits(c);
+        return json_fast_take_string(c, &t.at, &t.n) && json_fast_is_plain(t.at, t.n);
+    return json_fast_take_word(c, "null") || json_fast_take_word(c, "false") ||
+           json_fast_take_word(c, "true") || json_fast_take_digits(c);
 }
 
-static bool take_hash(struct cursor *c, hash32 *ret)
+static bool json_fast_take_hash(struct cursor *c, hash32 *ret)
 {
     struct text t;
-    return take_string(c, &t.at, &t.n) && hash_parse(t.at, t.n, ret);
+    return json_fast_take_string(c, &t.at, &t.n) && hash_parse(t.at, t.n, ret);
 }
 
-static bool take_quantity(struct cursor *c, uint64_t *ret)
+static bool json_fast_take_quantity(struct cursor *c, uint64_t *ret)
 {
     struct text t;
-    return take_string(c, &t.at, &t.n) && parse_hex_u64(t.at, t.n, ret);
+    return json_fast_take_string(c, &t.at, &t.n) && parse_hex_u64(t.at, t.n, ret);
 }
 
-static bool take_topics(struct cursor *c, struct event_log *log)
+static bool json_fast_take_topics(struct cursor *c, struct event_log *log)
 {
-    if (!take(c, '['))
+    if (!json_fast_take(c, '['))
         return false;
-    if (take(c, ']'))
+    if (json_fast_take(c, ']'))
         return true;
     do {
-        if (log->n_topics == EVENT_TOPICS || !take_hash(c, &log->topics[log->n_topics]))
+        if (log->n_topics == EVENT_TOPICS || !json_fast_take_hash(c, &log->topics[log->n_topics]))
             return false;
         log->n_topics++;
-    } while (take(c, ','));
-    return take(c, ']');
+    } while (json_fast_take(c, ','));
+    return json_fast_take(c, ']');
 }
 
-static bool take_data(struct cursor *c, struct arena *arena, struct event_log *log)
+static bool json_fast_take_data(struct cursor *c, struct arena *arena, struct event_log *log)
 {
     struct text t;
-    if (!take_string(c, &t.at, &t.n) || t.n < 2 || t.n % 2)
+    if (!json_fast_take_string(c, &t.at, &t.n) || t.n < 2 || t.n % 2)
         return false;
     log->data_len = (t.n - 2) / 2;
     if (log->data_len > EVENT_DATA_MAX)
@@ -215,17 +218,17 @@ static bool take_data(struct cursor *c, struct arena *arena, struct event_log *l
     return parse_0x(t.at, t.n, bytes, log->data_len);
 }
 
-static bool same_text(const struct text *a, const struct text *b)
+static bool json_fast_same_text(const struct text *a, const struct text *b)
 {
     return a->n == b->n && memcmp(a->at, b->at, a->n) == 0;
 }
 
-static bool take_contract(struct cursor *c, struct logs_out *out, struct event_log *log)
+static bool json_fast_take_contract(struct cursor *c, struct logs_out *out, struct event_log *log)
 {
     struct text t;
-    if (!take_string(c, &t.at, &t.n))
+    if (!json_fast_take_string(c, &t.at, &t.n))
         return false;
-    if (out->n > 0 && same_text(&t, &out->contract))
+    if (out->n > 0 && json_fast_same_text(&t, &out->contract))
         log->contract = log[-1].contract;
     else if (!address_parse_loose(t.at, t.n, &log->contract))
         return false;
@@ -233,12 +236,12 @@ static bool take_contract(struct cursor *c, struct logs_out *out, struct event_l
     return true;
 }
 
-static bool take_block_hash(struct cursor *c, struct logs_out *out, struct event_log *log)
+static bool json_fast_take_block_hash(struct cursor *c, struct logs_out *out, struct event_log *log)
 {
     struct text t;
-    if (!take_string(c, &t.at, &t.n))
+    if (!json_fast_take_string(c, &t.at, &t.n))
         return false;
-    if (out->n > 0 && same_text(&t, &out->hash))
+    if (out->n > 0 && json_fast_same_text(&t, &out->hash))
         log->block_hash = log[-1].block_hash;
     else if (!hash_parse(t.at, t.n, &log->block_hash))
         return false;
@@ -247,7 +250,7 @@ static bool take_block_hash(struct cursor *c, struct logs_out *out, struct event
 }
 
 /* By length first: this is asked ten times a log. */
-static enum field field_named(const char *key, size_t n)
+static enum log_field json_fast_field_named(const char *key, size_t n)
 {
 #define IS(name) (n == sizeof(name) - 1 && memcmp(key, (name), sizeof(name) - 1) == 0)
     switch (n) {
@@ -269,66 +272,66 @@ static enum field field_named(const char *key, size_t n)
 #undef IS
 }
 
-static bool take_field(struct cursor *c, enum field field, struct logs_out *out,
-                       struct event_log *log)
+static bool json_fast_take_field(struct cursor *c, enum log_field field, struct logs_out *out,
+                                 struct event_log *log)
 {
     switch (field) {
     case FIELD_ADDRESS:
-        return take_contract(c, out, log);
+        return json_fast_take_contract(c, out, log);
     case FIELD_TOPICS:
-        return take_topics(c, log);
+        return json_fast_take_topics(c, log);
     case FIELD_DATA:
-        return take_data(c, out->arena, log);
+        return json_fast_take_data(c, out->arena, log);
     case FIELD_NUMBER:
-        return take_quantity(c, &log->block);
+        return json_fast_take_quantity(c, &log->block);
     case FIELD_HASH:
-        return take_block_hash(c, out, log);
+        return json_fast_take_block_hash(c, out, log);
     case FIELD_INDEX:
-        return take_quantity(c, &log->index);
+        return json_fast_take_quantity(c, &log->index);
     case FIELD_REMOVED:
-        log->removed = take_word(c, "true");
-        return log->removed || take_word(c, "false") || take_word(c, "null");
+        log->removed = json_fast_take_word(c, "true");
+        return log->removed || json_fast_take_word(c, "false") || json_fast_take_word(c, "null");
     case FIELDS_NEEDED:
         break;
     }
-    return skip_value(c);
+    return json_fast_skip_value(c);
 }
 
-static bool take_log(struct cursor *c, struct logs_out *out)
+static bool json_fast_take_log(struct cursor *c, struct logs_out *out)
 {
     unsigned seen = 0;
     struct text key;
     struct event_log *log = &out->list[out->n];
-    if (out->n == out->room || !take(c, '{'))
+    if (out->n == out->room || !json_fast_take(c, '{'))
         return false;
     *log = (struct event_log){0};
     do {
-        if (!take_string(c, &key.at, &key.n) || !take(c, ':'))
+        if (!json_fast_take_string(c, &key.at, &key.n) || !json_fast_take(c, ':'))
             return false;
-        enum field field = field_named(key.at, key.n);
-        if ((field && seen & field) || (!field && !is_plain(key.at, key.n)) ||
-            !take_field(c, field, out, log))
+        enum log_field field = json_fast_field_named(key.at, key.n);
+        if ((field && seen & field) || (!field && !json_fast_is_plain(key.at, key.n)) ||
+            !json_fast_take_field(c, field, out, log))
             return false;
         seen |= field;
-    } while (take(c, ','));
-    if (!take(c, '}') || (seen & FIELDS_NEEDED) != FIELDS_NEEDED)
+    } while (json_fast_take(c, ','));
+    if (!json_fast_take(c, '}') || (seen & FIELDS_NEEDED) != FIELDS_NEEDED)
         return false;
     out->n++;
     return true;
 }
 
-static bool take_logs(struct cursor *c, void *ctx)
+static bool json_fast_take_logs(struct cursor *c, void *ctx)
 {
     struct logs_out *out = ctx;
-    if (!take(c, '['))
+    if (!json_fast_take(c, '['))
         return false;
-    if (take(c, ']'))
+    if (json_fast_take(c, ']'))
         return true;
     do {
-        if (!take_log(c, out))
+        if (!json_fast_take_log(c, out))
             return false;
-    } while (take(c, ','));
-    return take(c, ']');
+    } while (json_fast_take(c, ','));
+    return json_fast_take(c, ']');
 }
 
 bool json_fast_logs(const char *text, size_t n, uint64_t id, size_t max_logs, struct arena *arena,
@@ -339,7 +342,7 @@ bool json_fast_logs(const char *text, size_t n, uint64_t id, size_t max_logs, st
     struct logs_out out = {.arena = arena, .room = room < max_logs ? room : max_logs};
     /* Pages that nothing is written to cost nothing. */
     out.list = arena_alloc(arena, (out.room + 1) * sizeof *out.list);
-    if (!take_reply(&c, id, take_logs, &out))
+    if (!json_fast_take_reply(&c, id, json_fast_take_logs, &out))
         return false;
     *ret = out.list;
     *ret_n = out.n;

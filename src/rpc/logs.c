@@ -14,7 +14,7 @@ enum {
     EMPTY_BLOCKS = 1000, /* more of them without a log are asked about twice */
 };
 
-static void add_filter(struct buf *b, const struct log_filter *f)
+static void logs_add_filter(struct buf *b, const struct log_filter *f)
 {
     char text[HASH_TEXT];
     buf_adds(b, ",\"address\":[");
@@ -37,7 +37,8 @@ static void add_filter(struct buf *b, const struct log_filter *f)
     buf_adds(b, f->n_words ? "]]}]" : "]}]");
 }
 
-static bool may_log(const struct log_filter *f, const address *contract, const struct header *h)
+static bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,
+                                const struct header *h)
 {
     for (size_t t = 0; t < f->n_topics; t++)
         if (header_may_hold(h, contract, &f->topics[t]))
@@ -48,12 +49,12 @@ static bool may_log(const struct log_filter *f, const address *contract, const s
 bool filter_may_match(const struct log_filter *f, const struct header *h)
 {
     for (size_t c = 0; c < f->n_contracts; c++)
-        if (may_log(f, &f->contracts[c], h))
+        if (logs_bloom_may_hold(f, &f->contracts[c], h))
             return true;
     return false;
 }
 
-static bool is_named(const struct logs *l, const address *contract)
+static bool logs_has_contract(const struct logs *l, const address *contract)
 {
     for (size_t i = 0; i < l->n; i++)
         if (address_equal(&l->list[i].contract, contract))
@@ -62,15 +63,16 @@ static bool is_named(const struct logs *l, const address *contract)
 }
 
 /* Does the bloom speak of a contract that the answer has no log of? */
-static bool doubtful(const struct log_filter *f, const struct header *h, const struct logs *l)
+static bool logs_contradict_bloom(const struct log_filter *f, const struct header *h,
+                                  const struct logs *l)
 {
     for (size_t c = 0; h->has_bloom && c < f->n_contracts; c++)
-        if (!is_named(l, &f->contracts[c]) && may_log(f, &f->contracts[c], h))
+        if (!logs_has_contract(l, &f->contracts[c]) && logs_bloom_may_hold(f, &f->contracts[c], h))
             return true;
     return false;
 }
 
-static bool has_word(const struct log_filter *f, const struct event_log *log)
+static bool filter_has_word(const struct log_filter *f, const struct event_log *log)
 {
     bool has = f->n_words == 0;
     for (size_t i = 0; i < f->n_words && !has && log->n_topics > f->position; i++)
@@ -78,7 +80,7 @@ static bool has_word(const struct log_filter *f, const struct event_log *log)
     return has;
 }
 
-static bool in_filter(const struct log_filter *f, const struct event_log *log)
+static bool filter_has_log(const struct log_filter *f, const struct event_log *log)
 {
     bool contract = false;
     for (size_t i = 0; i < f->n_contracts && !contract; i++)
@@ -87,11 +89,11 @@ static bool in_filter(const struct log_filter *f, const struct event_log *log)
         return false;
     for (size_t i = 0; i < f->n_topics; i++)
         if (hash_equal(&f->topics[i], &log->topics[0]))
-            return has_word(f, log);
+            return filter_has_word(f, log);
     return false;
 }
 
-static int by_place(const void *a, const void *b)
+static int logs_by_position(const void *a, const void *b)
 {
     const struct event_log *x = a, *y = b;
     if (x->block != y->block)
@@ -100,26 +102,26 @@ static int by_place(const void *a, const void *b)
 }
 
 /* As nearly every node answers. */
-static bool in_order(const struct logs *l)
+static bool logs_in_order(const struct logs *l)
 {
     for (size_t i = 1; i < l->n; i++)
-        if (by_place(&l->list[i - 1], &l->list[i]) > 0)
+        if (logs_by_position(&l->list[i - 1], &l->list[i]) > 0)
             return false;
     return true;
 }
 
 /* Sorts by (block, index) and checks every promise of logs.h. hash: all logs must carry it. */
-static int check_logs(const struct log_filter *f, uint64_t from, uint64_t to, const hash32 *hash,
+static int logs_check(const struct log_filter *f, uint64_t from, uint64_t to, const hash32 *hash,
                       struct logs *l, struct err *err)
 {
     const char *wrong = NULL;
-    if (!in_order(l))
-        qsort(l->list, l->n, sizeof *l->list, by_place);
+    if (!logs_in_order(l))
+        qsort(l->list, l->n, sizeof *l->list, logs_by_position);
     for (size_t i = 0; i < l->n && !wrong; i++) {
         const struct event_log *log = &l->list[i];
         if (log->block < from || log->block > to)
             wrong = "is outside the asked range";
-        else if (!in_filter(f, log))
+        else if (!filter_has_log(f, log))
             wrong = "was not asked for";
         else if (log->removed)
             wrong = "is marked removed";
@@ -142,7 +144,7 @@ static int check_logs(const struct log_filter *f, uint64_t from, uint64_t to, co
 }
 
 /* One answer's fate: kept in ret when good, else the error with the fault. */
-static int take_logs(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err)
+static int logs_take(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err)
 {
     ret->by = a->endpoint;
     ret->fault = a->fault;
@@ -161,7 +163,7 @@ static int take_logs(struct rpc_answer *a, struct arena *arena, struct logs *ret
     return event_logs_from_json(a->result, LOGS_MAX, arena, &ret->list, &ret->n, err);
 }
 
-static int take_header(struct rpc_answer *a, uint64_t to, struct logs *ret, struct err *err)
+static int logs_take_header(struct rpc_answer *a, uint64_t to, struct logs *ret, struct err *err)
 {
     bool found = false;
     if (a->fault.fault != FAULT_NONE) {
@@ -177,15 +179,14 @@ static int take_header(struct rpc_answer *a, uint64_t to, struct logs *ret, stru
     return 0;
 }
 
-static bool stopped(struct err *err)
+static int logs_stopped(struct err *err)
 {
-    err_set(err, ERR_STOPPED, "asked to stop while waiting for logs");
-    return true;
+    return err_set(err, ERR_STOPPED, "asked to stop while waiting for logs");
 }
 
 /* What one endpoint left out and another showed. */
-static void count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_t from,
-                         uint64_t to)
+static void logs_count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_t from,
+                              uint64_t to)
 {
     char why[120];
     if (n_logs == 0)
@@ -201,30 +202,27 @@ static void count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint6
 
 struct logs_window {
     struct rpc *n;
-    const struct log_filter *f;
-    uint64_t from, to;
-    enum rpc_lane lane;
-    struct arena *arena;
+    struct logs_ask ask;
     struct logs logs, first; /* the answer that counts; while another is asked, the first one */
-    bool second;             /* it is the other one who is being asked */
+    bool second;             /* another endpoint is being asked */
     bool has_logs, has_header, ended;
     int rc;
     struct err err;
     char which_logs, which_header; /* their addresses are the requests' users */
 };
 
-static int submit_logs(struct logs_window *w, struct err *err)
+static int logs_window_submit_logs(struct logs_window *w, struct err *err)
 {
     struct buf params = BUF_INIT(FILTER_CEILING);
-    buf_addf(&params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", w->from,
-             w->to);
-    add_filter(&params, w->f);
+    buf_addf(&params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"",
+             w->ask.from, w->ask.to);
+    logs_add_filter(&params, w->ask.filter);
     struct rpc_request q = {.method = "eth_getLogs",
                             .params = params.data,
                             .params_len = params.len,
-                            .lane = w->lane,
+                            .lane = w->ask.lane,
                             .only = w->logs.by,
-                            .reply_max = w->from < w->to ? LOGS_WINDOW_MAX : LOGS_REPLY_MAX,
+                            .reply_max = w->ask.from < w->ask.to ? LOGS_WINDOW_MAX : LOGS_REPLY_MAX,
                             .logs = true,
                             .user = &w->which_logs};
     int rc = rpc_submit(w->n, &q, err);
@@ -232,14 +230,14 @@ static int submit_logs(struct logs_window *w, struct err *err)
     return rc;
 }
 
-static int submit_header(struct logs_window *w, struct err *err)
+static int logs_window_submit_header(struct logs_window *w, struct err *err)
 {
     struct buf params = BUF_INIT(64);
-    buf_addf(&params, "[\"0x%" PRIx64 "\",false]", w->to);
+    buf_addf(&params, "[\"0x%" PRIx64 "\",false]", w->ask.to);
     struct rpc_request q = {.method = "eth_getBlockByNumber",
                             .params = params.data,
                             .params_len = params.len,
-                            .lane = w->lane,
+                            .lane = w->ask.lane,
                             .only = w->logs.by,
                             .user = &w->which_header};
     int rc = rpc_submit(w->n, &q, err);
@@ -248,23 +246,22 @@ static int submit_header(struct logs_window *w, struct err *err)
 }
 
 /* In the same breath: a backend that does not have the last block would leave out its logs. */
-static int ask(struct logs_window *w, struct endpoint *e, struct err *err)
+static int logs_window_submit(struct logs_window *w, struct endpoint *e, struct err *err)
 {
     w->logs = (struct logs){.by = e};
     w->has_logs = w->has_header = false;
-    if (submit_header(w, err) == 0 && submit_logs(w, err) == 0)
+    if (logs_window_submit_header(w, err) == 0 && logs_window_submit_logs(w, err) == 0)
         return 0;
     rpc_abandon(w->n, &w->which_header);
     return -1;
 }
 
-int logs_window_open(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
-                     enum rpc_lane lane, struct endpoint *by, struct arena *arena,
-                     struct logs_window **ret, struct err *err)
+int logs_window_open(struct rpc *n, const struct logs_ask *ask, struct logs_window **ret,
+                     struct err *err)
 {
     struct logs_window *w = mem_zero(1, sizeof *w);
-    *w = (struct logs_window){.n = n, .f = f, .from = from, .to = to, .lane = lane, .arena = arena};
-    if (ask(w, by ? by : rpc_best(n), err) < 0) {
+    *w = (struct logs_window){.n = n, .ask = *ask};
+    if (logs_window_submit(w, ask->by ? ask->by : rpc_best(n), err) < 0) {
         mem_free(w);
         return -1;
     }
@@ -272,50 +269,55 @@ int logs_window_open(struct rpc *n, const struct log_filter *f, uint64_t from, u
     return 0;
 }
 
+/* No answer of it comes any more. */
+static void logs_window_abandon(struct logs_window *w)
+{
+    rpc_abandon(w->n, &w->which_logs);
+    rpc_abandon(w->n, &w->which_header);
+}
+
 void logs_window_close(struct logs_window *w)
 {
     if (!w)
         return;
-    rpc_abandon(w->n, &w->which_logs);
-    rpc_abandon(w->n, &w->which_header);
+    logs_window_abandon(w);
     mem_free(w);
 }
 
-static void end_window(struct logs_window *w, int rc)
+static void logs_window_end(struct logs_window *w, int rc)
 {
     w->ended = true;
     w->rc = rc;
-    rpc_abandon(w->n, &w->which_logs);
-    rpc_abandon(w->n, &w->which_header);
+    logs_window_abandon(w);
 }
 
-/* An empty answer over many blocks is asked for elsewhere, if there is an elsewhere that has them.
- */
-static bool ask_another(struct logs_window *w)
+/* A wide empty range is checked with a second endpoint, where one has these blocks. */
+static bool logs_window_ask_another(struct logs_window *w)
 {
-    struct endpoint *other =
-        w->logs.n == 0 && w->to - w->from >= EMPTY_BLOCKS ? rpc_other(w->n, w->logs.by) : NULL;
+    struct endpoint *other = w->logs.n == 0 && w->ask.to - w->ask.from >= EMPTY_BLOCKS
+                                 ? rpc_other(w->n, w->logs.by)
+                                 : NULL;
     struct err ignored;
     if (!other || other->head.lag > 0)
         return false;
     w->first = w->logs;
     w->second = true;
-    if (ask(w, other, &ignored) == 0)
+    if (logs_window_submit(w, other, &ignored) == 0)
         return true;
     w->logs = w->first;
     return false;
 }
 
-/* That the other cannot say (its range is narrower, it rests) does not undo the first answer. */
-static void end_second(struct logs_window *w, int rc)
+/* A second endpoint that cannot answer (its range is narrower, it is paused) changes nothing. */
+static void logs_window_end_second(struct logs_window *w, int rc)
 {
     bool shows_more =
         rc == 0 && w->logs.n > 0 && hash_equal(&w->logs.to.at.hash, &w->first.to.at.hash);
     if (shows_more)
-        count_missed(w->n, w->first.by, w->logs.n, w->from, w->to);
+        logs_count_missed(w->n, w->first.by, w->logs.n, w->ask.from, w->ask.to);
     else
         w->logs = w->first;
-    end_window(w, 0);
+    logs_window_end(w, 0);
 }
 
 bool logs_window_take(struct logs_window *w, struct rpc_answer *a)
@@ -324,24 +326,23 @@ bool logs_window_take(struct logs_window *w, struct rpc_answer *a)
     if (w->ended || (a->user != &w->which_logs && a->user != &w->which_header))
         return false;
     if (a->user == &w->which_logs) {
-        rc = take_logs(a, w->arena, &w->logs, &w->err);
+        rc = logs_take(a, w->ask.arena, &w->logs, &w->err);
         w->has_logs = true;
     } else {
-        rc = take_header(a, w->to, &w->logs, &w->err);
+        rc = logs_take_header(a, w->ask.to, &w->logs, &w->err);
         w->has_header = true;
     }
     rpc_answer_free(a);
     bool whole = w->has_logs && w->has_header;
     if (rc == 0 && whole)
-        rc = check_logs(w->f, w->from, w->to, NULL, &w->logs, &w->err);
+        rc = logs_check(w->ask.filter, w->ask.from, w->ask.to, NULL, &w->logs, &w->err);
     if (rc == 0 && !whole)
         return true;
     if (w->second) {
-        rpc_abandon(w->n, &w->which_logs);
-        rpc_abandon(w->n, &w->which_header);
-        end_second(w, rc);
-    } else if (rc < 0 || !ask_another(w)) {
-        end_window(w, rc);
+        logs_window_abandon(w);
+        logs_window_end_second(w, rc);
+    } else if (rc < 0 || !logs_window_ask_another(w)) {
+        logs_window_end(w, rc);
     }
     return true;
 }
@@ -359,18 +360,16 @@ int logs_window_result(const struct logs_window *w, struct logs *ret, struct err
     return w->rc;
 }
 
-int rpc_logs_of(struct rpc *n, struct endpoint *by, const struct log_filter *f, uint64_t from,
-                uint64_t to, enum rpc_lane lane, struct arena *arena, struct logs *ret,
-                struct err *err)
+int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, struct err *err)
 {
     struct logs_window *w = NULL;
-    int rc = logs_window_open(n, f, from, to, lane, by, arena, &w, err);
-    *ret = (struct logs){.by = by ? by : rpc_best(n)};
+    int rc = logs_window_open(n, ask, &w, err);
+    *ret = (struct logs){.by = ask->by ? ask->by : rpc_best(n)};
     while (rc == 0 && !logs_window_ended(w)) {
         struct rpc_answer a;
         int got = rpc_next(n, 1000, &a, err);
-        if (got < 0 || (got == 0 && rpc_stop_asked(n) && stopped(err)))
-            rc = -1;
+        if (got < 0 || (got == 0 && rpc_stop_asked(n)))
+            rc = got < 0 ? -1 : logs_stopped(err);
         if (got > 0 && !logs_window_take(w, &a))
             rpc_answer_free(&a);
     }
@@ -380,18 +379,10 @@ int rpc_logs_of(struct rpc *n, struct endpoint *by, const struct log_filter *f, 
     return rc;
 }
 
-int rpc_logs_range(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
-                   enum rpc_lane lane, struct arena *arena, struct logs *ret, struct err *err)
-{
-    return rpc_logs_of(n, NULL, f, from, to, lane, arena, ret, err);
-}
-
 /* ---- one block ------------------------------------------------------------------------------- */
 
-/* only NULL: whoever is best. */
-static int ask_block(struct rpc *n, struct endpoint *only, const struct log_filter *f,
-                     const struct header *h, enum rpc_lane lane, struct arena *arena,
-                     struct logs *ret, struct err *err)
+static int logs_block_ask(struct rpc *n, const struct logs_ask *ask, const struct header *h,
+                          struct logs *ret, struct err *err)
 {
     char hash[HASH_TEXT];
     struct buf params = BUF_INIT(FILTER_CEILING);
@@ -400,12 +391,12 @@ static int ask_block(struct rpc *n, struct endpoint *only, const struct log_filt
     *ret = (struct logs){.by = rpc_best(n), .to = *h};
     hash_text(&h->at.hash, hash);
     buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
-    add_filter(&params, f);
+    logs_add_filter(&params, ask->filter);
     struct rpc_request q = {.method = "eth_getLogs",
                             .params = params.data,
                             .params_len = params.len,
-                            .lane = lane,
-                            .only = only,
+                            .lane = ask->lane,
+                            .only = ask->by,
                             .reply_max = LOGS_REPLY_MAX,
                             .logs = true,
                             .user = ret,
@@ -414,40 +405,41 @@ static int ask_block(struct rpc *n, struct endpoint *only, const struct log_filt
     rc = rpc_submit(n, &q, err);
     while (rc == 0 && got == 0) {
         got = rpc_next(n, 1000, &a, err);
-        if (got < 0 || (got == 0 && rpc_stop_asked(n) && stopped(err)))
-            rc = -1;
+        if (got < 0 || (got == 0 && rpc_stop_asked(n)))
+            rc = got < 0 ? -1 : logs_stopped(err);
     }
     if (rc < 0)
         rpc_abandon(n, ret);
     if (got > 0) {
-        rc = take_logs(&a, arena, ret, err);
+        rc = logs_take(&a, ask->arena, ret, err);
         rpc_answer_free(&a);
     }
     buf_free(&params);
-    return rc < 0 ? -1 : check_logs(f, h->at.number, h->at.number, &h->at.hash, ret, err);
+    return rc < 0 ? -1 : logs_check(ask->filter, h->at.number, h->at.number, &h->at.hash, ret, err);
 }
 
-int rpc_logs_block(struct rpc *n, const struct log_filter *f, const struct header *h,
-                   enum rpc_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
-                   struct err *err)
+int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct header *h,
+                   struct logs *ret, bool *ret_doubted, struct err *err)
 {
-    if (ask_block(n, NULL, f, h, lane, arena, ret, err) < 0)
+    struct logs_ask again = *ask;
+    if (logs_block_ask(n, ask, h, ret, err) < 0)
         return -1;
-    *ret_doubted = doubtful(f, h, ret);
+    *ret_doubted = logs_contradict_bloom(ask->filter, h, ret);
     if (!*ret_doubted)
         return 0;
-    struct endpoint *first = ret->by, *other = rpc_other(n, first);
+    struct endpoint *first = ret->by;
     struct logs second;
     struct err why = {0};
-    /* Elsewhere if there is an elsewhere, and if that can say. */
-    if (!other || ask_block(n, other, f, h, lane, arena, &second, &why) < 0) {
+    /* Of another endpoint, if there is one that can answer. */
+    again.by = rpc_other(n, first);
+    if (!again.by || logs_block_ask(n, &again, h, &second, &why) < 0) {
         if (why.kind == ERR_STOPPED)
             return err_set(err, why.kind, "%s", why.text);
-        if (ask_block(n, NULL, f, h, lane, arena, &second, err) < 0)
+        if (logs_block_ask(n, ask, h, &second, err) < 0)
             return -1;
     }
     if (second.n > ret->n) {
-        count_missed(n, first, second.n - ret->n, h->at.number, h->at.number);
+        logs_count_missed(n, first, second.n - ret->n, h->at.number, h->at.number);
         *ret = second;
     }
     return 0;

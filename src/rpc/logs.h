@@ -39,38 +39,36 @@ struct logs {
     struct fault_info fault; /* why it failed, for the range controller */
 };
 
-/* Both ends inclusive. −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest
- * answer. */
-int rpc_logs_range(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
-                   enum rpc_lane lane, struct arena *arena, struct logs *ret, struct err *err);
+struct logs_ask {
+    const struct log_filter *filter;
+    uint64_t from, to; /* both inclusive; rpc_logs_block() leaves them out */
+    enum rpc_lane lane;
+    struct endpoint *by; /* NULL: the best */
+    struct arena *arena; /* the logs come to lie in it */
+};
 
-/* The same of this endpoint; NULL: whoever is best. */
-int rpc_logs_of(struct rpc *n, struct endpoint *by, const struct log_filter *f, uint64_t from,
-                uint64_t to, enum rpc_lane lane, struct arena *arena, struct logs *ret,
-                struct err *err);
+/* −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest answer. */
+int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, struct err *err);
 
-/* ---- the same, several windows at once -------------------------------------------------------
+/* The logs of one block, by its hash. An answer without a log of a contract that the header's
+ * bloom speaks of is asked once more; a second such answer is believed (blooms give false
+ * positives), and of two the longer one. *ret_doubted tells that this happened. */
+int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct header *h,
+                   struct logs *ret, bool *ret_doubted, struct err *err);
+
+/* ---- ranges, several at once -----------------------------------------------------------------
  * open → its answers are taken as rpc_next() brings them → ended → result → close. */
 
 struct logs_window;
-/* by: whom to ask; NULL: whoever is best. The filter and the arena, in which
- * the logs come to lie, are the window's until it is closed. */
-int logs_window_open(struct rpc *n, const struct log_filter *f, uint64_t from, uint64_t to,
-                     enum rpc_lane lane, struct endpoint *by, struct arena *arena,
-                     struct logs_window **ret, struct err *err);
+/* Filter and arena are the window's until it is closed. */
+int logs_window_open(struct rpc *n, const struct logs_ask *ask, struct logs_window **ret,
+                     struct err *err);
 /* True when the answer is one of this window's; it is freed then. */
 bool logs_window_take(struct logs_window *w, struct rpc_answer *a);
 bool logs_window_ended(const struct logs_window *w);
 /* As rpc_logs_range() would have answered; once it has ended. */
 int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err);
 void logs_window_close(struct logs_window *w); /* also of one under way; NULL is fine */
-
-/* The logs of one block, by its hash. An answer without a log of a contract that the header's
- * bloom speaks of is asked once more; a second such answer is believed (blooms give false
- * positives), and of two the longer one. *ret_doubted tells that this happened. */
-int rpc_logs_block(struct rpc *n, const struct log_filter *f, const struct header *h,
-                   enum rpc_lane lane, struct arena *arena, struct logs *ret, bool *ret_doubted,
-                   struct err *err);
 
 /* May this block hold a log for the filter, by its bloom? */
 bool filter_may_match(const struct log_filter *f, const struct header *h);

@@ -231,10 +231,12 @@ static void logs_left_out_are_found_elsewhere(void **state) /* 35 */
                    "]}]}");
     provider_rules("{'fault':'omit-logs','path':'/a/','method':'eth_getLogs'}");
     arena_init(&arena);
-    OK(rpc_logs_range(s->node, &f, 0, 999, RPC_CATCHUP, &arena, &logs, &err));
+    struct logs_ask range = {.filter = &f, .to = 999, .lane = RPC_CATCHUP, .arena = &arena};
+    OK(rpc_logs_range(s->node, &range, &logs, &err));
     assert_int_equal(logs.n, 0); /* nobody doubts so short an empty answer */
     assert_ptr_equal(logs.by, first(s));
-    OK(rpc_logs_range(s->node, &f, 0, 1000, RPC_CATCHUP, &arena, &logs, &err));
+    range.to = 1000;
+    OK(rpc_logs_range(s->node, &range, &logs, &err));
     assert_int_equal(logs.n, 1);
     assert_ptr_equal(logs.by, second(s));
     assert_int_equal(endpoint_counters(first(s))->missed_logs, 1);
@@ -242,7 +244,7 @@ static void logs_left_out_are_found_elsewhere(void **state) /* 35 */
     /* Where the other cannot say, the first answer holds. */
     provider_rules("{'fault':'omit-logs','path':'/a/','method':'eth_getLogs'},"
                    "{'fault':'range-cap','method':'eth_getLogs','args':{'blocks':10}}");
-    OK(rpc_logs_range(s->node, &f, 0, 1000, RPC_CATCHUP, &arena, &logs, &err));
+    OK(rpc_logs_range(s->node, &range, &logs, &err));
     assert_int_equal(logs.n, 0);
     arena_free(&arena);
     provider_order("{\"toy\":{\"head\":100},\"answers\":[]}");

@@ -102,8 +102,12 @@ static int backfill_take_sample(struct backfill *f, const struct log_filter *fil
         struct range *range = history_range(h, rpc_best(f->t->node));
         uint64_t left = h->to - from, width = range->width < left ? range->width : left;
         int64_t started = clock_ms();
-        rc =
-            rpc_logs_range(f->t->node, filter, from, from + width, RPC_CATCHUP, &arena, &logs, err);
+        struct logs_ask ask = {.filter = filter,
+                               .from = from,
+                               .to = from + width,
+                               .lane = RPC_CATCHUP,
+                               .arena = &arena};
+        rc = rpc_logs_range(f->t->node, &ask, &logs, err);
         if (rc == 0) {
             range_on_answer(range, width, logs.n);
             events_collect(f->b, logs.list, logs.n, &affected);

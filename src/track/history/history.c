@@ -234,8 +234,13 @@ static int history_open_one(struct history_walk *w, struct history_window *free_
         return 0;
     *free_one = (struct history_window){.by = by, .span = s};
     arena_init(&free_one->arena);
-    if (logs_window_open(w->h->t->node, &w->filter.filter, s.from, s.to, RPC_CATCHUP, by,
-                         &free_one->arena, &free_one->w, err) == 0)
+    struct logs_ask ask = {.filter = &w->filter.filter,
+                           .from = s.from,
+                           .to = s.to,
+                           .lane = RPC_CATCHUP,
+                           .by = by,
+                           .arena = &free_one->arena};
+    if (logs_window_open(w->h->t->node, &ask, &free_one->w, err) == 0)
         return 0;
     history_return_span(w, s);
     return -1;

@@ -58,9 +58,10 @@ static int sync_read_range(struct follow *f, uint64_t from, uint64_t to, struct 
 {
     struct logs logs;
     struct err why = {0};
+    struct logs_ask ask = {
+        .filter = &f->filter.filter, .from = from, .to = to, .lane = RPC_CATCHUP, .arena = arena};
     *ret_ok = false;
-    if (rpc_logs_range(f->t->node, &f->filter.filter, from, to, RPC_CATCHUP, arena, &logs, &why) ==
-        0) {
+    if (rpc_logs_range(f->t->node, &ask, &logs, &why) == 0) {
         if (!sync_is_our_branch(&f->chain, &logs.to))
             return err_set(err, ERR_FAILED,
                            "the logs up to block %" PRIu64 " are of another branch", to);
@@ -95,7 +96,8 @@ static int sync_read_block(struct follow *f, const struct header *h, struct aren
         ws_logs_on_answer(&f->ws_logs, h, NULL);
         return 0;
     }
-    if (rpc_logs_block(f->t->node, &f->filter.filter, h, RPC_LIVE, arena, &logs, &doubted, err) < 0)
+    struct logs_ask ask = {.filter = &f->filter.filter, .lane = RPC_LIVE, .arena = arena};
+    if (rpc_logs_block(f->t->node, &ask, h, &logs, &doubted, err) < 0)
         return -1;
     ws_logs_on_answer(&f->ws_logs, h, &logs);
     log_source_set(&f->log_source, h->at.number, endpoint_name(logs.by));

@@ -192,7 +192,9 @@ static bool drift_read_window(struct inquiry *q, const struct log_filter *f, str
                               uint64_t *from, struct logs *ret, struct err *why)
 {
     uint64_t to = q->to - *from > range->width ? *from + range->width : q->to;
-    if (rpc_logs_of(q->t->node, q->who, f, *from, to, RPC_SWEEP, q->arena, ret, why) < 0) {
+    struct logs_ask ask = {
+        .filter = f, .from = *from, .to = to, .lane = RPC_SWEEP, .by = q->who, .arena = q->arena};
+    if (rpc_logs_range(q->t->node, &ask, ret, why) < 0) {
         struct endpoint *best = rpc_best(q->t->node);
         if (why->kind == ERR_STOPPED)
             return false;
