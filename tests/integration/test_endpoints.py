@@ -140,7 +140,7 @@ def test_one_that_comes_later_is_identified_first(chain, store, trueup, with_end
     with_endpoints({"late": f"http://127.0.0.1:{port}/", "good": good.url})
     with ScriptedProvider(forward=chain.anvil.url, port=port) as late:
         late.rules({"fault": "result", "method": "eth_chainId", "args": {"result": "0x5"}})
-        trueup.until_log("endpoint set aside", 30)
+        trueup.until_log("endpoint not used", 30)
         assert 'endpoint \\"late\\" is on chain 5, not 31337' in trueup.output()
         mint_and_wait(chain, store, trueup, WALLETS[1])
         asked = {r["method"] for r in late.log()}
@@ -181,7 +181,7 @@ def test_one_or_all_on_another_chain(chain, store, trueup, with_endpoints, two, 
     first.order(clear_log=True)
     said = len(trueup.output())
     trueup.start()
-    trueup.until_log("endpoint set aside", 20, said)
+    trueup.until_log("endpoint not used", 20, said)
     assert 'endpoint=first' in trueup.output()[said:]
     mint_and_wait(chain, store, trueup, WALLETS[1], 20)
     assert not calls(first)

@@ -74,7 +74,7 @@ def test_endpoints_of_another_chain_are_refused(chain, store, running, what):
         said = trueup.give(endpoint("foreign", foreign.url), endpoint("local", chain.anvil.url))
         assert "settings were read again" in said, said
         trueup.until(lambda: trueup.workers().get("follow") not in (None, before["follow"]), "another follow")
-        trueup.until_log("follow: endpoint set aside")
+        trueup.until_log("follow: endpoint not used")
         foreign.order(clear_log=True)
         still_follows(trueup, chain, store, WALLETS[1])
         asked = {r["method"] for r in foreign.log()}

@@ -132,7 +132,7 @@ static void the_wrong_one_is_set_aside(void **state) /* 31 */
     OK(rpc_identify(s->node, &id, &genesis, &err));
     assert_int_equal(id, 1);
     assert_int_equal(first(s)->circuit.state, BREAKER_WRONG_CHAIN);
-    assert_notice(s, "set aside", "is on chain 5, not 1");
+    assert_notice(s, "endpoint not used", "is on chain 5, not 1");
     struct rpc_answer a = ASK(s, "eth_blockNumber");
     assert_ptr_equal(a.endpoint, second(s));
     assert_result(&a, "0x64");
