@@ -1,7 +1,7 @@
 /*
- * The plan of a step: which wallets, why, and for which event block. Marks may come in any order
- * and any number of times; dirty_sort_unique() leaves each wallet once, in key order, with the
- * highest event block: what the store demands and what a reader wants.
+ * The plan of a step: the affected wallets, each with its event block. Entries may come in any
+ * order and repeat. dirty_sort_unique() leaves each wallet once, in key order, with its highest
+ * event block. The store demands that order, and readers want it.
  */
 #ifndef TRACK_DIRTY_H
 #define TRACK_DIRTY_H

@@ -1,6 +1,6 @@
 /*
- * From logs to marks: which wallets the triggers name. eth/event judges a single log; here the
- * balance's rule decides whether the wallet is ours.
+ * From logs to affected wallets: which wallets the triggers name. eth/event reads a single log.
+ * This file applies the balance's rule, which says whether the wallet is tracked.
  */
 #ifndef TRACK_EVENTS_H
 #define TRACK_EVENTS_H
@@ -22,8 +22,8 @@ struct trigger_filter {
 int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_t n,
                         struct err *err);
 
-/* What logs name for one balance: wallets, lists of wallets still to be asked for, and the block
- * from which every row is due (`wallets: all`; 0 if none). */
+/* What the logs affect in one balance: wallets, lists of wallets that must be asked for, and the
+ * block from which every row is due (`wallets: all`; 0 if none). */
 struct affected_set {
     struct dirty dirty;
     struct fanout fanout;

@@ -1,9 +1,9 @@
 /*
  * A step: the one way in which wallets are read and written. Start here.
  *
- *     plan (marks @ anchor)  →  read  →  judge failures  →  one store transaction
+ *     plan (affected wallets @ anchor)  →  read  →  check failures  →  one store transaction
  *
- * Every feeder — live head, catch-up, reorg, sweep, and every command that writes — only plans.
+ * Every source only plans: live head, catch-up, reorg, sweep, and every command that writes.
  */
 #ifndef TRACK_STEP_H
 #define TRACK_STEP_H
@@ -22,8 +22,7 @@ struct step {
     enum rpc_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */
     uint64_t checkpoint;
-    bool unfinalized; /* `at` may be taken back: the wallets are marked, to be read again
-                         (reread_final.h) */
+    bool unfinalized; /* a reorg may drop `at`: the wallets go into trueup_dirty (reread_final.h) */
     bool files_drift; /* differences may be called drift: step_files_drift() */
     uint64_t explained_below;
 };
@@ -52,11 +51,12 @@ int step_run(struct tracker *t, const struct step *s, struct step_report *ret, s
 
 /* ---- the same in its stages, for a caller with several steps under way ----------------------- */
 
-/* begin → (the read ends) → judge → write → wrote; only while report.end is STEP_DONE does the next
- * stage follow. A step whose checkpoint moves must be written after those before it. */
+/* begin → (the read ends) → check failures → write → on_written; only while report.end is STEP_DONE
+ * does the next stage follow. A step whose checkpoint moves must be written after those before it.
+ */
 
 struct step_work {
-    struct step step; /* its marks are the caller's */
+    struct step step; /* its affected wallets are the caller's */
     struct arena arena;
     struct reading *readings;
     struct step_report report;

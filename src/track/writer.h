@@ -1,13 +1,13 @@
 /*
- * Steps written beside the reading: a few threads, each with a connection of its own, that write
- * what has been read and judged while the next requests are under way. PostgreSQL runs one process
- * a connection, so two of them use two cores; one alone would be what a full pass waits for.
+ * Threads that write steps while the next requests are under way, each with its own connection.
+ * PostgreSQL runs one process a connection, so two of them use two cores. With one connection a
+ * full pass would wait for the database.
  *
- * Only steps without a checkpoint may be written so: they may come to pass in any order. A step and
- * its arena belong to the thread from writers_give() until writers_take() hands it back.
+ * Only steps without a checkpoint may be written here: their order is not kept. A step and its
+ * arena belong to the thread from writers_give() until writers_take() returns it.
  *
- * SQLite has one writer at a time and nothing to gain: with no threads, writers_give() writes at
- * once, in the tracker's own store.
+ * SQLite has one writer at a time. With no threads, writers_give() writes at once, in the tracker's
+ * own store.
  */
 #ifndef TRACK_WRITER_H
 #define TRACK_WRITER_H

@@ -1,9 +1,9 @@
 /*
- * What a worker does beside its work: says once what a person should know of the endpoints, and
- * keeps the account of the day's budget where a restart finds it.
+ * What a worker does beside its work: logs the notices of the endpoints, returns free memory, and
+ * stores what was spent of the day's budget, so that a restart finds it.
  *
- * Each process keeps its own text in trueup_state and adds up the others' once a minute. So the
- * day's limit may be passed by what all of them spend within a minute, and never by more.
+ * Each process keeps its own text in trueup_state and adds up the other texts once a minute. The
+ * day's limit may be exceeded by what all processes spend within a minute, never by more.
  */
 #include "base/clock.h"
 #include "base/err.h"

@@ -24,23 +24,23 @@ int worker_follow(struct conf *conf, const struct worker_options *options, struc
 int worker_listen(struct conf *conf, const struct worker_options *options, struct err *err);
 int worker_sweep(struct conf *conf, const struct worker_options *options, struct err *err);
 
-/* What both need at their start: node, store, schema as expected, chain as before. Waits with
- * back-off for a node or a store that is not there; returns false when asked to stop meanwhile, or
- * with err set for an end that waiting does not mend. */
+/* Opens node and store, and checks schema and chain. Waits with back-off for a node or a store that
+ * is not there. False when asked to stop meanwhile, or with err set when waiting cannot help. */
 bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct err *err);
 
 /* After an error: reopens a lost store. */
 void worker_reconnect(struct tracker *t, const struct err *err);
 
-/* Beside the work, in each turn: says what the node noticed, and keeps the account of the day's
- * budget under the role's name, once a minute and at the end. The first takes up what was kept. */
+/* In each turn: logs the notices of the endpoints, and stores what was spent of the day's budget
+ * under the role's name, once a minute and at the end. housekeeping_start() loads what was stored.
+ */
 void housekeeping_start(struct tracker *t, const char *role);
 void housekeeping_run(struct tracker *t, const char *role, bool last);
 /* False when the day's units for this lane are spent: *ret_pause_ms (may be NULL) until it is worth
- * asking again. It has been said. */
+ * asking again. The notice is logged. */
 bool housekeeping_may_spend(struct tracker *t, enum rpc_lane lane, int64_t *ret_pause_ms);
 
-/* Says that so many rows were found to have drifted; nothing for 0. */
+/* Logs the number of rows that had drifted; nothing for 0. */
 void worker_log_drift(size_t rows);
 
 /* Tells the counters how each endpoint is read. */

@@ -1,11 +1,11 @@
 /*
- * Backfill: holders from event history, and their balances into the table.
+ * Backfill: finds holders in event history and writes their balances into the table.
  *
  *     events of [from, to]  →  trueup_found  →  read at one block  →  rows
  *
- * Both halves go on where they were stopped: the first from its durable place, the second because
- * it looks only at holders whose row does not yet answer their last event. Nothing is added up from
- * events; they say who holds, the chain says what.
+ * Both halves resume where they were stopped. The first half has a durable position. The second
+ * half reads only holders whose row is older than their last event. Values are read from the chain;
+ * events only name the holders.
  */
 #ifndef TRACK_HISTORY_BACKFILL_H
 #define TRACK_HISTORY_BACKFILL_H

@@ -1,8 +1,8 @@
 /*
- * Event history, walked for whom it names: several windows of eth_getLogs under way at once, each
- * as wide as its endpoint bears (range.h), each checked as rpc/logs.h says. What the logs name
- * goes into trueup_found, together with how far the walk has come, every few seconds and in one
- * transaction: a kill loses no more than what came since.
+ * The scan of event history for holders. Several windows of eth_getLogs are under way at once, each
+ * as wide as its endpoint allows (range.h) and checked as rpc/logs.h says. Every few seconds one
+ * transaction writes the wallets found into trueup_found, together with the block reached. A kill
+ * loses only what came since then.
  *
  * Memory: a few pages of logs and a bounded table of holders, however many logs there are.
  */

@@ -1,10 +1,10 @@
 /*
- * Holders met in event history, each once, with the highest block whose event named it. Millions of
- * logs name the same wallets again and again: what is kept is bounded by their number, and by a
- * ceiling, at which the owner writes them down and starts anew.
+ * Holders found in event history, each once, with the highest block whose event named it. Millions
+ * of logs name the same wallets again. Memory is bounded by the number of wallets and by a ceiling;
+ * at the ceiling the owner saves them and starts with an empty table.
  *
- * An open hash table; a wallet's place comes from its own bytes, mixed with a secret of the table,
- * so that nobody can choose addresses that all want the same place.
+ * It is an open hash table. A secret of the table is mixed into each hash, so an attacker cannot
+ * choose addresses that collide.
  */
 #ifndef TRACK_HISTORY_HOLDERS_H
 #define TRACK_HISTORY_HOLDERS_H

@@ -1,7 +1,7 @@
 /*
- * All rows' balances at a past block, in key order: read flat out, several steps under way, nothing
- * written to the store. Rows in quarantine are read, too: what cannot be read today may have been
- * readable then.
+ * The balances of all rows at a past block, in key order. The pipeline reads them; nothing is
+ * written to the store. Rows in quarantine are read too: a wallet that fails today may have been
+ * readable at that block.
  */
 #ifndef TRACK_HISTORY_SNAPSHOT_H
 #define TRACK_HISTORY_SNAPSHOT_H

@@ -1,6 +1,6 @@
 /*
- * What the readers learnt of each endpoint, kept in trueup_learned, so that the next start begins
- * with requests of the right size. Losing it costs a few requests, so it is no reason to fail.
+ * What the readers learned of each endpoint, kept in trueup_learned. The next start begins with
+ * requests of the right size. A loss costs a few requests, so it is no reason to fail.
  */
 #ifndef TRACK_REFRESH_LEARNED_H
 #define TRACK_REFRESH_LEARNED_H

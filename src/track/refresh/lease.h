@@ -1,11 +1,11 @@
 /*
- * The job lease: a command that writes many rows beside a running daemon says so in the store, and
- * the daemon's sweep pauses meanwhile, so that the two do not read the same rows twice. Follow does
- * not pause. Nothing that is true of a row depends on it: a lease lost in the middle costs
- * requests, never a balance.
+ * The job lease. A command that writes many rows beside a running daemon takes it in the store, and
+ * the daemon's sweep pauses meanwhile, so that no row is read twice. The follow worker does not
+ * pause. No balance depends on the lease: when it is lost in the middle, some requests are made
+ * twice.
  *
- * It ends by the database's clock, so that a killed command holds nobody up for long; a job of this
- * machine whose process is gone is taken over at once.
+ * The lease ends by the database's clock, so a killed command blocks others only for seconds. A job
+ * of this machine whose process is gone is replaced at once.
  */
 #ifndef TRACK_REFRESH_LEASE_H
 #define TRACK_REFRESH_LEASE_H

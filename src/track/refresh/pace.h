@@ -1,7 +1,7 @@
 /*
  * How soon the next tick of the sweep follows, so that no row gets older than sweep.max_age.
  *
- * Two views of the same thing: with so many rows and so many a tick, a lap takes a certain number
+ * Two views of the same thing: with so many rows and so many a tick, a pass takes a certain number
  * of ticks, and they must fit into nine tenths of the age; and the oldest row just met tells
  * whether they did. The first keeps the pace even, the second catches up. Pure but for
  * pace_count().

@@ -1,10 +1,10 @@
 /*
- * Sweep: the wallets that were anchored longest ago are read again, for ever. Events alone always
- * drift; this is what bounds how long.
+ * The sweep: reads the wallets again that were observed longest ago, without end. Values that only
+ * follow events always drift; the sweep bounds for how long.
  *
- * It reads at max(finalized, head − 64), never above synced, so that a difference it finds is drift
- * and hardly any of its values needs repair. One tick at a time; quarantined wallets whose time has
- * come are read apart, so that they cannot spoil a tick.
+ * It reads at max(finalized, head − 64), never above synced. So a difference it finds is drift, and
+ * few of its values need a repair. Quarantined wallets whose retry is due are read in a step of
+ * their own, so that their failures do not spoil a tick.
  */
 #ifndef TRACK_REFRESH_SWEEP_H
 #define TRACK_REFRESH_SWEEP_H
@@ -13,7 +13,7 @@
 
 enum { SWEEP_SKIPS = 4096, SWEEP_RETRIES = 16 };
 
-/* A wallet that is passed by for a while because its failure could not be judged. */
+/* A wallet that is skipped for a while because its failure could not be checked. */
 struct sweep_skip {
     address wallet;
     int64_t until_ms;

@@ -1,11 +1,11 @@
 /*
  * Trigger fan-out: an event that changes wallets it does not name. `getDelegatorsList(claimer)` is
- * a view of the trigger's contract, called with an argument of the event, at the event's own block;
- * the addresses it answers are marked as if the event had named them.
+ * a view of the trigger's contract, called with an argument of the event at the event's own block.
+ * The addresses it returns are affected, as if the event had named them.
  *
- * Bounded: asks per window and addresses per answer have ceilings. Where there are more asks than
- * that, every row is due instead: a catch-up must never stand still. A view that reverts names
- * nobody; what it would have named is left to the sweep.
+ * The number of calls and of addresses per answer is bounded. Beyond that, every row is due
+ * instead, so that a catch-up never stops. A view that reverts names no wallet; the sweep finds
+ * what it would have named.
  */
 #ifndef TRACK_SYNC_FANOUT_H
 #define TRACK_SYNC_FANOUT_H
@@ -31,8 +31,8 @@ struct fanout {
 };
 
 void fanout_add(struct fanout *f, const struct fanout_ask *ask);
-/* Leaves each question once, for its highest block: enough to find everybody it names. Who left a
- * list before that block was named by the event by which he left. */
+/* Leaves each question once, for its highest block. A wallet that left the list before that block
+ * was named by the event by which it left. */
 void fanout_latest(struct fanout *f);
 void fanout_clear(struct fanout *f);
 void fanout_free(struct fanout *f);
@@ -41,7 +41,7 @@ void fanout_free(struct fanout *f);
  * from which on every row is due. */
 bool fanout_overflows(struct fanout *f, uint64_t *ret_block);
 
-/* Asks each (at most FANOUT_ASKS_MOST) once and marks what they answer, for the event's block.
+/* Asks each (at most FANOUT_ASKS_MOST) once and adds the wallets returned, for the event's block.
  * Where the node no longer has the state of the event's block, the list is read at `at`. −1 when a
  * request failed: the same asks may be tried again. f->unanswered counts views that reverted or
  * answered no list.

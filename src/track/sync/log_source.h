@@ -1,7 +1,7 @@
 /*
- * Which endpoint's answer each synced block rests on: when a log turns out to have been left out,
- * this tells who left it out. Kept as runs of blocks in trueup_state, a bounded number; what is
- * older, was synced by another program, or under other triggers, is not known.
+ * Which endpoint answered for each synced block. When a log was left out, this names the endpoint
+ * that left it out. It is kept as a bounded number of runs of blocks in trueup_state. Older blocks,
+ * and blocks synced by another program or under other triggers, have no known source.
  */
 #ifndef TRACK_SYNC_LOG_SOURCE_H
 #define TRACK_SYNC_LOG_SOURCE_H
@@ -22,7 +22,7 @@ struct log_source {
 int log_source_load(struct tracker *t, struct log_source *ret, struct err *err);
 int log_source_save(struct tracker *t, struct log_source *a, struct err *err);
 
-/* From this block on the answers are this endpoint's; NULL: nobody's that we know. */
+/* From this block on the answers are this endpoint's; NULL: not known. */
 void log_source_set(struct log_source *a, uint64_t from, const char *endpoint);
 /* NULL when it is not known. Lives as long as a. */
 const char *log_source_get(const struct log_source *a, uint64_t block);

@@ -1,10 +1,10 @@
 /*
- * Reading again what became final. What is written above the finalized block may be taken back, so
- * each such write leaves a mark in trueup_dirty, in the same transaction: the wallet and the block
- * it was read at. When that block is final, the wallet is read once more and the mark goes. The
- * checkpoint, too, stays at what is finalized: a restart covers again what lies above it.
+ * Reading again what became final. A block above the finalized one may be dropped, so each write
+ * there also writes the wallet and the block into trueup_dirty, in the same transaction. When that
+ * block is final, the wallet is read once more and the entry is deleted. The checkpoint stays at
+ * the finalized block too, so a restart syncs the blocks above it again.
  *
- * A reorg finds here whom the dropped blocks touched.
+ * After a reorg, the entries name the wallets that the dropped blocks affected.
  */
 #ifndef TRACK_SYNC_REREAD_FINAL_H
 #define TRACK_SYNC_REREAD_FINAL_H
@@ -19,13 +19,13 @@ uint64_t reread_checkpoint(uint64_t to, uint64_t finalized, uint64_t before);
 struct reread_report {
     size_t updated; /* rows read again */
     size_t drifted; /* of them: differed without an event (drift.h) */
-    bool more;      /* there are further marks: go on at once */
+    bool more;      /* there are further entries: continue at once */
     bool put_off;   /* they could not be read at this block (why): try at another one */
     struct err why;
 };
 
-/* Reads the wallets of one page of marks again at `at`, those of marks at or below `finalized` (and
- * `at`), and drops the marks. −1: a request or the store failed, the marks stay. */
+/* Reads the wallets of one page of entries again at `at`, those at or below `finalized` (and `at`),
+ * and deletes the entries. −1: a request or the store failed, the entries stay. */
 int reread_page(struct tracker *t, struct tracked *b, const struct anchor *at, uint64_t finalized,
                 struct reread_report *ret, struct err *err);
 

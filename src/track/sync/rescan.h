@@ -1,7 +1,7 @@
 /*
- * Blocks below the checkpoint that are synced once more. The checkpoint is never lowered, so a
- * mark of its own, durable, says up to where syncing really is: a reorg leaves one, and so does
- * another program that moved the checkpoint past what we have seen.
+ * Blocks below the checkpoint that must be synced again. The checkpoint is never lowered, so a
+ * durable state key says up to where syncing really is. A reorg sets it, and so does a checkpoint
+ * that another program moved past the last block we synced.
  */
 #ifndef TRACK_SYNC_RESCAN_H
 #define TRACK_SYNC_RESCAN_H

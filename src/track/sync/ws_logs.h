@@ -1,9 +1,9 @@
 /*
- * Logs that were pushed, held against those that were answered. Both name a log by its block's hash
- * and its index. A pushed one that the answer for its block left out makes that block due again, a
- * few times; a push is a hint still: what nobody answers is not believed, only counted.
+ * Logs that came over the WebSocket, compared with the logs that were answered. Both identify a log
+ * by its block's hash and its index. When the answer for a block lacks a pushed log, the block is
+ * asked again, a few times. A push is only a hint: a log that no answer has is counted, not used.
  *
- * Blocks near the head only, and log indexes below a ceiling: what is beyond is not compared.
+ * Only blocks near the head and log indexes below a ceiling are compared.
  */
 #ifndef TRACK_SYNC_WS_LOGS_H
 #define TRACK_SYNC_WS_LOGS_H

@@ -1,11 +1,10 @@
 /*
- * The audit: rows compared with the chain at one block, a fair sample of them or all. It only
- * reads; what is to be repaired goes through the spine, like everything else.
+ * The audit: compares rows with the chain at one block, a fair sample or all rows. It only reads;
+ * repairs go through the pipeline.
  *
- * A row drifts if it was observed at or before the block, differs, and nothing explains it: no
- * event waits for the wallet, it is not in quarantine, and not every row is due. A difference
- * counts only when it is seen twice. Rows that were observed later are compared again, at a later
- * block.
+ * A row has drifted if it was observed at or before the block, differs, and nothing explains the
+ * difference: no pending event, no quarantine, no full refresh that is due. A difference counts
+ * when a second read confirms it. Rows observed later are compared again, at a later block.
  */
 #ifndef TRACK_VERIFY_AUDIT_H
 #define TRACK_VERIFY_AUDIT_H

@@ -1,7 +1,7 @@
 /*
- * The sum of one term over all rows against the token's totalSupply() at one block: equal, every
- * holder has a row and no row holds too much. It is the one check that finds holders nobody ever
- * heard of. It holds for tokens that keep accounts; what it says of others is worded accordingly.
+ * Compares the sum of one term over all rows with the token's totalSupply() at one block. When they
+ * are equal, every holder has a row and no row holds too much. No other check finds holders that no
+ * event named. It is exact only for tokens that keep accounts; the report is worded for that.
  */
 #ifndef TRACK_VERIFY_AUDIT_SUPPLY_H
 #define TRACK_VERIFY_AUDIT_SUPPLY_H

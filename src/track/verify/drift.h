@@ -1,17 +1,16 @@
 /*
- * Drift: a read found a value other than the stored one, and no event that was answered lies
- * between the row's block and the read's. The write that found it has filed it as "unknown"
- * (store.h: files_drift); here the cause is found, after the write, by asking for the logs of those
- * blocks again, elsewhere where there is another endpoint:
+ * Drift: a read found a value other than the stored one, and no answered event lies between the
+ * row's block and the read's block. The write has filed it as "unknown" (store.h: files_drift).
+ * After the write, drift_find_causes() asks for the logs of those blocks again, at a second
+ * endpoint if there is one, and stores the cause:
  *
- *     no_event_change  no event names the wallet or fans out to it: the contract changed it
- * silently missed_log       an event does, and the endpoint that answered for its block left it out
- *     reorg            an event does, in a block that took another one's place
- *     unknown          it cannot be said: the blocks cannot be asked for, somebody else wrote the
- * row
+ *  - no_event_change: no event names the wallet or fans out to it. The contract changed the value.
+ *  - missed_log: an event does, and the endpoint that answered for its block left it out.
+ *  - reorg: an event does, in a block that replaced another one.
+ *  - unknown: the blocks cannot be asked for, or another program wrote the row.
  *
- * A false record is worse than none: where an event of before we kept the wallet explains the
- * difference, the record is taken back.
+ * A false record is worse than none. Where an event from before the wallet was tracked explains the
+ * difference, the record is deleted.
  */
 #ifndef TRACK_VERIFY_DRIFT_H
 #define TRACK_VERIFY_DRIFT_H
@@ -27,7 +26,7 @@ enum drift_cause {
     DRIFT_NO_EVENT,
     DRIFT_MISSED_LOG,
     DRIFT_REORG,
-    DRIFT_NONE, /* it is none: taken back */
+    DRIFT_NONE, /* no drift: the record is deleted */
 };
 const char *drift_cause_name(enum drift_cause c);
 
@@ -56,7 +55,7 @@ void drifts_free(struct drifts *d);
 int drift_search(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
                  struct err *err);
 
-/* The same, and then tells the ledger, prunes it, and empties the list. */
+/* The same; then stores the causes, prunes old records, and empties the list. */
 int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d,
                       struct err *err);
 

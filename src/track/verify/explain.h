@@ -1,6 +1,6 @@
 /*
- * All that is known of one wallet of a balance: its row, what waits for it, what the chain says at
- * one block, and what happened to it. Read only; `trueup explain` tells it.
+ * Everything known of one wallet of a balance: its row, what is pending for it, its value on the
+ * chain at one block, and its last changes. It only reads; `trueup explain` prints it.
  */
 #ifndef TRACK_VERIFY_EXPLAIN_H
 #define TRACK_VERIFY_EXPLAIN_H
