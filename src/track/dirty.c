@@ -19,7 +19,7 @@ static int dirty_compare(const void *a, const void *b)
                            &((const struct affected *)b)->wallet);
 }
 
-/* The stronger of two marks of one wallet: the later event, the wider right to insert. */
+/* Of two entries of one wallet: the later event, the wider right to insert. */
 static void dirty_merge(struct affected *into, const struct affected *m)
 {
     if (m->has_event && (!into->has_event || m->event_block > into->event_block)) {

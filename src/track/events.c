@@ -80,7 +80,7 @@ static void events_add_source(const struct tracked *b, const struct conf_trigger
         fanout_add(&affected->fanout, &ask);
         return;
     }
-    /* The zero address is where tokens come from and go to; it is nobody's wallet. */
+    /* The zero address is no wallet: it stands for minting and burning. */
     if (!address_is_zero(&wallet))
         dirty_add(&affected->dirty, &(struct affected){.wallet = wallet,
                                                        .has_event = true,

@@ -38,7 +38,7 @@ void events_collect(const struct tracked *b, const struct event_log *logs, size_
 /* How a wallet named by an event may be inserted under the balance's rule. */
 enum store_insert events_insert_rule(const struct tracked *b);
 
-/* Sorts the marks and drops those of wallets that are not tracked. */
+/* Sorts the affected wallets and drops those that are not tracked. */
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,
                         struct err *err);
 

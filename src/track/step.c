@@ -1,4 +1,4 @@
-/* See step.h: read, judge, apply. Each stage takes the arrays of the one before; only return codes
+/* See step.h: read, check, apply. Each stage takes the arrays of the one before; only return codes
  * flow back. What a step allocates lives in its own arena and goes with it. */
 #include "track/step.h"
 #include "base/mem.h"
@@ -156,7 +156,7 @@ int step_write(struct step_work *w, struct store *store, struct err *err)
     return 0;
 }
 
-/* The last of them will do as witnesses, and are found without a look at all. */
+/* The last ones serve as control wallets; finding them here costs no read. */
 static void step_remember_controls(const struct step_work *w)
 {
     size_t found = 0;

@@ -31,7 +31,7 @@ enum step_end {
     STEP_DONE,
     STEP_MOVED,  /* the anchor is gone or cannot be read: choose another and plan again */
     STEP_BROKEN, /* a term fails for every wallet: the contract or the endpoint is bad. Nothing was
-                    written, nobody quarantined */
+                    written, no wallet quarantined */
 };
 
 struct step_report {

@@ -178,8 +178,7 @@ static int tracker_check_stored(struct tracker *t, const char *key, const char *
     return rc;
 }
 
-/* What the store remembers, so that an endpoint that is elsewhere is told from those that are not.
- */
+/* What the store remembers, so that an endpoint on another chain is recognised. */
 static int tracker_load_expected(struct tracker *t, struct err *err)
 {
     struct arena arena;

@@ -14,7 +14,7 @@ struct err;
 
 enum { CONTROL_WALLETS = 16 };
 
-/* Wallets that were read well lately: the witnesses when a term seems to fail for everybody. */
+/* Wallets that were read well lately: the controls when a term seems to fail for every wallet. */
 struct control_wallets {
     address wallets[CONTROL_WALLETS];
     size_t n, next;
@@ -71,7 +71,7 @@ int tracker_save_block(struct tracker *t, const char *what, const struct tracked
 
 void control_wallets_add(struct control_wallets *c, const address *wallet);
 
-/* The error and the hint of promise 9, for whoever notices. */
+/* The error and the hint of promise 9. */
 int tracker_err_other_chain(struct err *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -25,7 +25,7 @@ enum {
 /* What the hints say. None is believed: each only makes us ask sooner. */
 struct follow_hints {
     int fd;
-    bool live;  /* subscribed, as far as we were told */
+    bool live;  /* subscribed, by the last hint */
     bool wants; /* something was said that is not what we know */
     struct hint wanted;
     int64_t since_ms;

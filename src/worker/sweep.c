@@ -21,7 +21,7 @@ struct sweep_row {
     struct sweep sweep;
     struct sweep_pace pace;
     bool late;
-    bool broken; /* a term failed for everybody, and nothing was read since */
+    bool broken; /* a term failed for every wallet, and nothing was read since */
     int64_t said_ms;
 };
 

@@ -219,7 +219,7 @@ int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err 
     return backfill_estimate(f, ret, err);
 }
 
-/* ---- reading whom it found ------------------------------------------------------------------- */
+/* ---- reading the holders --------------------------------------------------------------------- */
 
 struct backfill_read {
     struct backfill *f;
@@ -280,7 +280,7 @@ static int backfill_read_holders(struct backfill *f, struct pipeline_progress *r
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* Where nobody followed this balance yet, a daemon goes on from here, and misses nothing. Where one
+/* Where this balance was never followed, a daemon continues from here and misses nothing. Where one
  * does, the checkpoint is its own. */
 static int backfill_set_checkpoint(struct backfill *f, bool *ret_set, struct err *err)
 {

@@ -130,19 +130,19 @@ static int history_save(struct history_walk *w, struct err *err)
     return 0;
 }
 
-/* Marks become holders. A table that is full is written down in between: the window they came of is
+/* Affected wallets become holders. A full table is saved in between: the window they came of is
  * not done then, so it would be looked at again. */
 static int history_take_affected(struct history_walk *w, struct err *err)
 {
-    struct dirty *marks = &w->affected.dirty;
-    for (size_t i = 0; i < marks->n; i++) {
-        const struct affected *m = &marks->list[i];
+    struct dirty *all = &w->affected.dirty;
+    for (size_t i = 0; i < all->n; i++) {
+        const struct affected *m = &all->list[i];
         if (holders_add(&w->holders, &m->wallet, m->event_block))
             continue;
         if (history_save(w, err) < 0 || !holders_add(&w->holders, &m->wallet, m->event_block))
             return -1;
     }
-    dirty_clear(marks);
+    dirty_clear(all);
     return 0;
 }
 
@@ -261,7 +261,7 @@ static void history_close_window(struct history_window *win)
     *win = (struct history_window){0};
 }
 
-/* The window was not answered: narrower, later, elsewhere, or never. */
+/* The window was not answered: it is asked again, narrower or later, or the scan fails. */
 static int history_on_refusal(struct history_walk *w, struct history_window *win,
                               const struct logs *logs, const struct err *why, struct err *err)
 {

@@ -30,13 +30,13 @@ static int snapshot_give_rows(void *ctx, const struct step_work *work, struct er
  * view that reverts has been there to do so. */
 static int snapshot_check_state(const struct snapshot *s, struct err *err)
 {
-    static const address nobody;
+    static const address zero;
     const struct conf_term *term = &s->b->shape.terms[0];
     uint8_t call[ABI_VIEW_CALL];
     struct rpc_view view = {
         .to = &term->contract, .data = call, .data_len = sizeof call, .at = &s->at};
     struct rpc_view_answer a;
-    abi_encode_view(term->view.selector, &nobody, call);
+    abi_encode_view(term->view.selector, &zero, call);
     int rc = rpc_view(s->t->node, &view, &a, err);
     mem_free(a.data);
     if (rc == 0 || a.fault.fault == FAULT_REVERT)

@@ -20,7 +20,7 @@ static void lease_read_host(char host[HOST_TEXT])
     host[HOST_TEXT - 1] = '\0';
 }
 
-/* "sweep, process 12 on host", told to people as it is. */
+/* holder is "sweep, process 12 on host", a text that users see. */
 static bool lease_is_dead_here(const char *holder)
 {
     static const char process[] = ", process ", on[] = " on ";

@@ -40,7 +40,7 @@ struct pipeline_run {
     struct writers *writers;
     struct learned learned;
     struct batch batches[BATCHES];
-    size_t count[BATCH_WRITING + 1]; /* of flights in each state */
+    size_t count[BATCH_WRITING + 1]; /* of batches in each state */
 
     bool has_anchor, finds_drift;
     struct anchor at;
@@ -237,7 +237,7 @@ static int pipeline_read_more(struct pipeline_run *r, struct err *err)
             return -1;
         f = pipeline_find_batch(r, BATCH_PLANNED);
         if (!f && plans && !r->at_end && !(r->p->t->stop && r->p->t->stop()))
-            continue; /* a page with nobody to read */
+            continue; /* a page without a wallet to read */
         if (!f)
             return 0;
         if (pipeline_ensure_anchor(r, &anchored, err) < 0)
@@ -380,7 +380,7 @@ static void pipeline_report_progress(struct pipeline_run *r,
         r->p->progress(r->p->progress_ctx, &r->progress, r->p->total);
 }
 
-/* One turn: everything that can be begun is, then a wait for whoever is slower. When the database
+/* One turn: begins all it can, then waits for the slower of node and database. When the database
  * is, replies wait in the system's buffers; now and then the reads are looked after all the same.
  */
 static int pipeline_run_turn(struct pipeline_run *r, struct err *err)

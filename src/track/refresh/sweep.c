@@ -64,14 +64,14 @@ static void sweep_drop_old_skips(struct sweep *s)
     s->n_skips = kept;
 }
 
-static void sweep_add_skips(struct sweep *s, const struct affected *marks, size_t n)
+static void sweep_add_skips(struct sweep *s, const struct affected *list, size_t n)
 {
     for (size_t m = 0; m < n && s->n_skips < SWEEP_SKIPS; m++) {
         size_t at = s->n_skips;
-        while (at > 0 && address_compare(&s->skips[at - 1].wallet, &marks[m].wallet) > 0)
+        while (at > 0 && address_compare(&s->skips[at - 1].wallet, &list[m].wallet) > 0)
             at--;
         memmove(s->skips + at + 1, s->skips + at, (s->n_skips - at) * sizeof *s->skips);
-        s->skips[at] = (struct sweep_skip){marks[m].wallet, clock_ms() + SKIP_MS};
+        s->skips[at] = (struct sweep_skip){list[m].wallet, clock_ms() + SKIP_MS};
         s->n_skips++;
     }
 }

@@ -114,7 +114,7 @@ static uint64_t sync_find_range_end(const struct chain *c, uint64_t from)
     return near > from ? near - 1 : c->head.at.number;
 }
 
-/* Marks what the next window names; *ret_to is the last block looked at. */
+/* Collects what the next window names; *ret_to is the last block looked at. */
 static int sync_read_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
                             struct follow_report *ret, bool *ret_ok, struct err *err)
 {
@@ -184,7 +184,8 @@ static enum store_cause sync_choose_cause(const struct follow_balance *fb)
     return reorganised || fb->reorg_affected.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
 }
 
-/* Writes one balance's marks; the last step carries the checkpoint. False in *ret_ok: held. */
+/* Writes one balance's affected wallets; the last step carries the checkpoint. False in *ret_ok:
+ * blocked. */
 static int sync_flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
                               const struct anchor *at, struct follow_report *ret, bool *ret_ok,
                               struct err *err)
@@ -226,7 +227,7 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, uint6
     return 0;
 }
 
-/* The durable rescan mark follows what is synced, and goes once it has caught up. */
+/* The durable rescan key follows what is synced, and goes once it has caught up. */
 static int sync_move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     if (!fb->rescanning)

@@ -178,7 +178,7 @@ static int follow_mark_rescan(struct follow *f, struct follow_balance *fb, uint6
     return 0;
 }
 
-/* The rescan mark is durable before the rewind: a crash between them finds the break again, a crash
+/* The rescan key is durable before the rewind: a crash between them finds the break again, a crash
  * after both goes on syncing. The other order could lose the adopted blocks' events. */
 static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_rows,
                             struct err *err)

@@ -42,7 +42,7 @@ struct follow {
     bool announced;        /* the catch-up under way was logged */
     bool begun;            /* first is known */
     bool moved;            /* positions have, since they were saved */
-    uint64_t finalized_to; /* marks up to here have been read again (reread_final.h) */
+    uint64_t finalized_to; /* trueup_dirty up to here has been read again (reread_final.h) */
     bool reread_due;       /* the chain grew since we looked for more of them */
 };
 

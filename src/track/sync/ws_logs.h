@@ -19,7 +19,7 @@ struct ws_logs {
             answered; /* its logs have been answered (or its bloom said that there are none) */
         uint64_t number;
         hash32 hash;
-        struct endpoint *by; /* who answered; NULL: nobody was asked */
+        struct endpoint *by; /* that answered; NULL: none was asked */
         unsigned tries;      /* how often it was made due again */
         uint8_t heard[WS_LOGS_INDEXES / 8], given[WS_LOGS_INDEXES / 8];
     } blocks[WS_LOGS_BLOCKS];
@@ -33,7 +33,7 @@ void ws_logs_on_answer(struct ws_logs *p, const struct header *h, const struct l
 bool ws_logs_has_block(const struct ws_logs *p, const hash32 *hash);
 bool ws_logs_has_missing(const struct ws_logs *p); /* would ws_logs_take_missing() tell of one? */
 /* The lowest block whose answer lacks pushed logs, how many, and whether it is worth asking again;
- * each is told once an answer. NULL: there is none. */
+ * each is returned once an answer. NULL: there is none. */
 const struct ws_logs_block *ws_logs_take_missing(struct ws_logs *p, size_t *ret_n, bool *ret_again);
 
 #endif

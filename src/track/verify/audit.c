@@ -244,7 +244,7 @@ static int audit_read_wallets(struct audit_run *r, bool believe, struct err *err
     return audit_run_pipeline(r, false, err);
 }
 
-/* Everybody once, those that differ a second time. */
+/* Reads each wallet once, and those that differ a second time. */
 static int audit_run_round(struct audit_run *r, bool first, struct err *err)
 {
     const struct audit *a = r->a;

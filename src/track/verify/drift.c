@@ -66,7 +66,7 @@ struct inquiry {
     struct log_source log_source;
     struct endpoint *who;     /* is asked */
     size_t fanouts;           /* lists asked for */
-    uint64_t doubtful_before; /* an unanswered list up to here: no silence can be told */
+    uint64_t doubtful_before; /* an unanswered list up to here: "no event" cannot be said */
     struct err *err;
 };
 
@@ -254,8 +254,8 @@ static int drift_read_all_logs(struct inquiry *q, bool *ret_all)
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
 
-/* Kept only since after the event: it was nobody's to answer. Where the row's age and the block's
- * do not tell, neither can be blamed. */
+/* The row is younger than the event: no endpoint had to answer it. Where the row's age and the
+ * block's do not tell, neither can be blamed. */
 static int drift_check_row_age(struct inquiry *q, struct drift *one)
 {
     struct store_row row;
@@ -286,7 +286,7 @@ static int drift_set_event_cause(struct inquiry *q, struct drift *one)
     return 0;
 }
 
-/* Was the value that we found put there by somebody else? What our last change wrote is what should
+/* Was the value that we found written by another program? What our last change wrote is what should
  * have stood there; where a record was filed, the newest change is the repair, and where none was,
  * it may be. */
 static int drift_check_foreign_write(struct inquiry *q, const struct drift *one, bool *ret)
@@ -326,7 +326,7 @@ static int drift_set_causes(struct inquiry *q)
     return 0;
 }
 
-/* Those that were anchored so long ago that nobody asks again stay unknown; they are put last. */
+/* Rows anchored too long ago are not asked about: they stay unknown, and are put last. */
 static void drift_put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
 {
     size_t near = 0;
