@@ -73,8 +73,8 @@ def test_the_table_is_true():
                       (TESTS / "provider/README.md").read_text(), re.M)
     assert [(int(n), name) for n, name, _ in rows] == sorted((f.number, f.name)
                                                               for f in FAULTS.values())
-    source = {"F": (TESTS / "unit/node_fault_test.c").read_text(),
-              "N": (TESTS / "unit/node_test.c").read_text()}
+    source = {"F": (TESTS / "unit/rpc_fault_test.c").read_text(),
+              "N": (TESTS / "unit/rpc_test.c").read_text()}
     for number, name, tests in rows:
         for file in re.findall(r"`(test_\w+\.py)`", tests):
             assert f'"{name}"' in (TESTS / "integration" / file).read_text(), f"{file}: no {name}"
