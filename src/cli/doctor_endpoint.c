@@ -9,7 +9,6 @@
 #include "track/events.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 enum { WS_MS = 3000, LAG_BLOCKS = 5, QUESTIONS = 3 };
 

@@ -5,7 +5,6 @@
 #include "store/view.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

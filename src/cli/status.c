@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "cli/cli.h"
 #include "cli/naming.h"
 #include "cli/status.h"

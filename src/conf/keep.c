@@ -1,6 +1,5 @@
 /* What may not change while the daemon runs: whatever its tables, its checkpoint and its place on
  * the chain were made for. `trueup run` looks at these once, before the workers start. */
-#include "base/mem.h"
 #include "conf/loaded.h"
 
 #include <string.h>

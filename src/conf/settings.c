@@ -1,6 +1,5 @@
 #include "conf/settings.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "conf/value.h"
 
 #include <ctype.h>

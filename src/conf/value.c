@@ -1,11 +1,8 @@
 #include "conf/value.h"
-#include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "base/url.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 #define FIELD(type, row, base)  ((type *)(void *)((char *)(base) + (row)->offset))

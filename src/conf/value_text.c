@@ -7,7 +7,6 @@
 #include "conf/value.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 static void value_keep_text(struct decoder *d, const struct spot *s, const char *text, void *base)

@@ -6,7 +6,6 @@
 #include <link.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <ucontext.h>

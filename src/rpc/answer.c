@@ -12,7 +12,6 @@
 #include "rpc/rpc_internal.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { EXCERPT_MAX = 16 * 1024, WORDS_MAX = 128 * 1024 };

@@ -4,11 +4,10 @@
  * Its state is health.h's. A pause delays requests, it does not fail them, unless it outlasts their
  * deadline. An endpoint that says "slow down" pauses for as long as it says, and is sent less at a
  * time and a second afterwards; one that does not answer, three times in a row, pauses for seconds;
- * one that answered from a wrong block, while there is another to ask, for longer each time; one whose paid capacity is
- * gone for minutes.
+ * one that answered from a wrong block, while there is another to ask, for longer each time; one
+ * whose paid capacity is gone for minutes.
  */
 #include "base/clock.h"
-#include "base/err.h"
 #include "base/mem.h"
 #include "base/url.h"
 #include "eth/fault_policy.h"

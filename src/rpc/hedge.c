@@ -6,7 +6,6 @@
  * twenty at most is asked twice. The hedge is an entry of its own, tied to the caller's; whatever
  * comes of it becomes the caller's answer, and the caller sees one request.
  */
-#include "base/mem.h"
 #include "rpc/rpc_internal.h"
 
 #include <string.h>

@@ -9,7 +9,6 @@
  * says nothing, and that it ran out of time is held against no endpoint.
  */
 #include "base/clock.h"
-#include "base/err.h"
 #include "proc/counters.h"
 #include "rpc/rpc_internal.h"
 

@@ -1,11 +1,9 @@
 /*
  * One question at a time: the blocking verbs, each a request submitted and waited for.
  */
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "eth/fault_policy.h"
-#include "eth/jsonrpc.h"
 #include "rpc/rpc_internal.h"
 
 #include <inttypes.h>

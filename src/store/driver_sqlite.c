@@ -7,7 +7,6 @@
  */
 #include "store/sqlite.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "proc/alive.h"
 #include "store/times.h"
@@ -16,7 +15,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>

@@ -6,8 +6,6 @@
  */
 #include "store/pg.h"
 
-#include "base/mem.h"
-
 #include <string.h>
 
 #define EPOCH_2000_US INT64_C(946684800000000)

@@ -2,11 +2,9 @@
 #include "store/driver.h"
 
 #include "base/mem.h"
-#include "store/audit.h"
 #include "store/holders.h"
 #include "store/pick.h"
 
-#include <stdio.h>
 #include <string.h>
 
 int store_count(struct store *s, const struct store_balance *b, struct store_counts *ret,

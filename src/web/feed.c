@@ -9,7 +9,6 @@
 #include "web/app.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { ROUND_MS = 150, CHANGES_A_ROUND = 500, RECENT_MOST = 200, EVENT_MAX = 1024 * 1024 };

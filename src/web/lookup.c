@@ -10,7 +10,6 @@
 #include "web/app.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { HISTORY_MOST = 200, TOP_KEPT_MS = 60000, BODY_MAX = 4 * 1024 * 1024 };

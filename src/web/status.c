@@ -1,10 +1,8 @@
 #include "web/status.h"
-#include "base/clock.h"
 #include "base/json_write.h"
 #include "store/times.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { DAY_S = 86400 };

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "proc/stop.h"
 #include "web/app.h"
-#include "web/health.h"
 
 #include <unistd.h>
 

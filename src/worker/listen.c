@@ -12,7 +12,6 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/url.h"
 #include "eth/jsonrpc.h"
 #include "net/ws.h"
 #include "proc/counters.h"

@@ -6,7 +6,6 @@
 #include "track/sync/chain.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { SKIP_MS = 60000, BATCH_MOST = 20000 };

@@ -2,10 +2,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
-#include "track/sync/rescan.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 uint64_t chain_sweep_block(uint64_t head, uint64_t finalized, uint64_t synced, uint64_t first)

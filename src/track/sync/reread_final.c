@@ -1,5 +1,4 @@
 #include "track/sync/reread_final.h"
-#include "base/mem.h"
 #include "track/step.h"
 
 enum { PAGE = 2048 };
