@@ -136,7 +136,7 @@ void manual_settings(struct buf *out)
         struct buf expected = BUF_INIT(1024);
         if (row->kind == &kind_section)
             continue;
-        row->kind->expected(row, &expected);
+        kind_expected(row, &expected);
         buf_addf(out, ".It Ic %s\n", row->path);
         manual_add_text(row->help, out);
         buf_adds(out, ".\nA value is ");

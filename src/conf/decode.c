@@ -53,7 +53,7 @@ bool spot_refuse_at(struct decoder *d, const struct spot *s, size_t column, cons
 bool spot_refuse(struct decoder *d, const struct spot *s, const char *cause)
 {
     struct buf expected = BUF_INIT(1024);
-    s->row->kind->expected(s->row, &expected);
+    kind_expected(s->row, &expected);
     spot_refuse_at(d, s, 0, cause, buf_str(&expected));
     buf_free(&expected);
     return false;
@@ -191,7 +191,7 @@ static void decode_report_missing(struct decoder *d, const struct setting *row,
                                   const char *name)
 {
     struct buf expected = BUF_INIT(1024);
-    row->kind->expected(row, &expected);
+    kind_expected(row, &expected);
     if (row->flag)
         buf_addf(&expected, ", or %s", row->flag);
     problem_add(d->problems, &map->place, scope_path, "missing setting \"%s\"; expected %s", name,

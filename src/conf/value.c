@@ -48,12 +48,6 @@ static bool value_is_zero_word(const struct setting *row, const char *text)
     return row->zero && strcmp(row->zero, text) == 0;
 }
 
-static void value_or_zero_word(const struct setting *row, struct buf *out)
-{
-    if (row->zero)
-        buf_addf(out, ", or %s", row->zero);
-}
-
 /* --- YAML text --- */
 
 static bool value_plain_safe(const char *s)
@@ -92,31 +86,74 @@ void value_quote(const char *s, struct buf *out)
     buf_addc(out, quote);
 }
 
-/* --- section, list --- */
+/* --- what is expected --- */
 
-static void value_section_expected(const struct setting *row, struct buf *out)
+static void value_duration_add(uint64_t ms, struct buf *out);
+
+static void value_names_add(const char *scope, struct buf *out)
 {
-    buf_adds(out, "a map of ");
-    bool first = true;
+    const char *between = "";
     for (size_t i = 0; i < n_settings; i++) {
-        const char *name = setting_name_in(&settings[i], row->path);
+        const char *name = setting_name_in(&settings[i], scope);
         if (name)
-            buf_addf(out, "%s%s", first ? "" : ", ", name);
-        first = first && !name;
+            buf_addf(out, "%s%s", between, name);
+        between = name ? ", " : between;
     }
 }
 
-static void value_list_expected(const struct setting *row, struct buf *out)
+static void value_urls_add(const char *schemes, struct buf *out)
 {
-    if (row->min)
-        buf_addf(out, "a list of %llu to %llu", (unsigned long long)row->min,
-                 (unsigned long long)row->max);
-    else
-        buf_addf(out, "a list of at most %llu", (unsigned long long)row->max);
+    size_t n = strcspn(schemes, " ");
+    buf_addf(out, "%.*s://… or %s://…", (int)n, schemes, schemes + n + 1);
 }
 
-const struct kind kind_section = {.name = "map", .expected = value_section_expected};
-const struct kind kind_list = {.name = "list", .expected = value_list_expected};
+/* False: it is no blank, but text in braces. */
+static bool value_blank_fill(const struct setting *row, const char *blank, size_t n,
+                             struct buf *out)
+{
+    const unsigned long long min = row->min, max = row->max;
+#define IS(text) (n == sizeof text - 1 && strncmp(blank, text, n) == 0)
+    if (IS("{words}"))
+        value_words(row->words, out);
+    else if (IS("{min}"))
+        buf_addf(out, "%llu", min);
+    else if (IS("{max}"))
+        buf_addf(out, "%llu", max);
+    else if (IS("{max-1}"))
+        buf_addf(out, "%llu", max - 1);
+    else if (IS("{min_ms}"))
+        value_duration_add(min, out);
+    else if (IS("{max_ms}"))
+        value_duration_add(max, out);
+    else if (IS("{count}"))
+        min ? buf_addf(out, "%llu to %llu", min, max) : buf_addf(out, "at most %llu", max);
+    else if (IS("{names}"))
+        value_names_add(row->path, out);
+    else if (IS("{urls}"))
+        value_urls_add(row->words, out);
+    else if (IS("{zero}"))
+        buf_addf(out, row->zero ? ", or %s" : "%s", row->zero ? row->zero : "");
+    else
+        return false;
+#undef IS
+    return true;
+}
+
+void kind_expected(const struct setting *row, struct buf *out)
+{
+    for (const char *s = row->kind->expects; *s;) {
+        size_t n = *s == '{' ? strcspn(s, "}") + 1 : 0;
+        if (n && value_blank_fill(row, s, n, out))
+            s += n;
+        else
+            buf_addc(out, *s++);
+    }
+}
+
+/* --- section, list --- */
+
+const struct kind kind_section = {.name = "map", .expects = "a map of {names}"};
+const struct kind kind_list = {.name = "list", .expects = "a list of {count}"};
 
 /* --- numbers --- */
 
@@ -157,18 +194,11 @@ static void value_number_write(const struct setting *row, const void *base, stru
         buf_addf(out, "%llu", (unsigned long long)v);
 }
 
-static void value_number_expected(const struct setting *row, struct buf *out)
-{
-    buf_addf(out, "a number from %llu to %llu", (unsigned long long)row->min,
-             (unsigned long long)row->max);
-    value_or_zero_word(row, out);
-}
-
 const struct kind kind_number = {.name = "number",
                                  .scalar = true,
                                  .read_text = value_number_read,
                                  .write = value_number_write,
-                                 .expected = value_number_expected};
+                                 .expects = "a number from {min} to {max}{zero}"};
 
 static bool value_chain_id_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                                 void *base)
@@ -190,7 +220,7 @@ const struct kind kind_chain_id = {.name = "number",
                                    .scalar = true,
                                    .read_text = value_chain_id_read,
                                    .write = value_chain_id_write,
-                                   .expected = value_number_expected};
+                                   .expects = "a number from {min} to {max}{zero}"};
 
 static bool value_finality_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                                 void *base)
@@ -219,17 +249,11 @@ static void value_finality_write(const struct setting *row, const void *base, st
         value_word_add(row->words, (int)c->chain.finality, out);
 }
 
-static void value_finality_expected(const struct setting *row, struct buf *out)
-{
-    value_words(row->words, out);
-    buf_addf(out, ", or a number of blocks up to %llu", (unsigned long long)row->max);
-}
-
 const struct kind kind_finality = {.name = "word or number",
                                    .scalar = true,
                                    .read_text = value_finality_read,
                                    .write = value_finality_write,
-                                   .expected = value_finality_expected};
+                                   .expects = "{words}, or a number of blocks up to {max}"};
 
 /* --- durations --- */
 
@@ -268,21 +292,12 @@ static void value_duration_write(const struct setting *row, const void *base, st
         value_duration_add((uint64_t)ms, out);
 }
 
-static void value_duration_expected(const struct setting *row, struct buf *out)
-{
-    buf_adds(out, "a duration from ");
-    value_duration_add(row->min, out);
-    buf_adds(out, " to ");
-    value_duration_add(row->max, out);
-    buf_adds(out, ", such as 30s, 5m or 24h");
-    value_or_zero_word(row, out);
-}
-
-const struct kind kind_duration = {.name = "duration",
-                                   .scalar = true,
-                                   .read_text = value_duration_read,
-                                   .write = value_duration_write,
-                                   .expected = value_duration_expected};
+const struct kind kind_duration = {
+    .name = "duration",
+    .scalar = true,
+    .read_text = value_duration_read,
+    .write = value_duration_write,
+    .expects = "a duration from {min_ms} to {max_ms}, such as 30s, 5m or 24h{zero}"};
 
 /* --- words and yes/no --- */
 
@@ -311,16 +326,11 @@ static void value_word_write(const struct setting *row, const void *base, struct
     value_word_add(row->words, word, out);
 }
 
-static void value_word_expected(const struct setting *row, struct buf *out)
-{
-    value_words(row->words, out);
-}
-
 const struct kind kind_word = {.name = "word",
                                .scalar = true,
                                .read_text = value_word_read,
                                .write = value_word_write,
-                               .expected = value_word_expected};
+                               .expects = "{words}"};
 
 static bool value_yes_no_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                               void *base)
@@ -338,14 +348,8 @@ static void value_yes_no_write(const struct setting *row, const void *base, stru
     buf_adds(out, *FIELDC(bool, row, base) ? "yes" : "no");
 }
 
-static void value_yes_no_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "yes or no");
-}
-
 const struct kind kind_yes_no = {.name = "yes or no",
                                  .scalar = true,
                                  .read_text = value_yes_no_read,
                                  .write = value_yes_no_write,
-                                 .expected = value_yes_no_expected};
+                                 .expects = "yes or no"};

@@ -20,8 +20,12 @@ struct kind {
     bool (*read_node)(struct decoder *d, const struct spot *s, void *base);
     /* Nothing is written when there is no value. */
     void (*write)(const struct setting *row, const void *base, struct buf *out);
-    void (*expected)(const struct setting *row, struct buf *out);
+    const char
+        *expects; /* one phrase; {words}, {min}, {max} … stand for the row's: kind_expected() */
 };
+
+/* The phrase of what a row's kind expects, its blanks filled in from the row. */
+void kind_expected(const struct setting *row, struct buf *out);
 
 extern const struct kind kind_section, kind_list, kind_number, kind_chain_id, kind_duration,
     kind_name, kind_label, kind_table, kind_url, kind_socket_url, kind_store, kind_address,

@@ -29,7 +29,7 @@ static bool value_refuse_signature(struct decoder *d, const struct spot *s, cons
     bool variable = yaml_node_has_variable(s->node);
     struct buf shown = BUF_INIT(512), expected = BUF_INIT(512);
     show_text(&shown, s->node->text, s->node->n);
-    s->row->kind->expected(s->row, &expected);
+    kind_expected(s->row, &expected);
     if (s->node->exact && !variable && column)
         at.column += (size_t)column - 1 + s->node->quoted;
     problem_add(d->problems, &at, s->path, "does not parse: %s in %s; expected %s",
@@ -103,17 +103,11 @@ static void value_signature_write(const struct setting *row, const void *base, s
     buf_free(&text);
 }
 
-static void value_view_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "a view of one address such as balanceOf(address)");
-}
-
 const struct kind kind_view = {.name = "view",
                                .scalar = true,
                                .read_text = value_view_read,
                                .write = value_signature_write,
-                               .expected = value_view_expected};
+                               .expects = "a view of one address such as balanceOf(address)"};
 
 static bool value_event_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                              void *base)
@@ -126,18 +120,13 @@ static bool value_event_read(struct decoder *d, const struct spot *s, const char
     return true;
 }
 
-static void value_event_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "an event such as Transfer(address indexed from, address indexed to, uint256 "
-                  "value)");
-}
-
-const struct kind kind_event = {.name = "event",
-                                .scalar = true,
-                                .read_text = value_event_read,
-                                .write = value_signature_write,
-                                .expected = value_event_expected};
+const struct kind kind_event = {
+    .name = "event",
+    .scalar = true,
+    .read_text = value_event_read,
+    .write = value_signature_write,
+    .expects =
+        "an event such as Transfer(address indexed from, address indexed to, uint256 value)"};
 
 /* --- whom an event touches --- */
 
@@ -286,16 +275,11 @@ static void value_sources_write(const struct setting *row, const void *base, str
     buf_free(&item);
 }
 
-static void value_sources_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "a list of the event's address arguments or VIEW(argument), or all");
-}
-
-const struct kind kind_sources = {.name = "list or all",
-                                  .read_node = value_sources_read,
-                                  .write = value_sources_write,
-                                  .expected = value_sources_expected};
+const struct kind kind_sources = {
+    .name = "list or all",
+    .read_node = value_sources_read,
+    .write = value_sources_write,
+    .expects = "a list of the event's address arguments or VIEW(argument), or all"};
 
 /* --- whose balances are kept --- */
 
@@ -361,17 +345,11 @@ static void value_wallets_write(const struct setting *row, const void *base, str
     buf_addc(out, '}');
 }
 
-static void value_wallets_expected(const struct setting *row, struct buf *out)
-{
-    value_words(row->words, out);
-    buf_adds(out, ", or {query: SQL}");
-}
-
 const struct kind kind_wallets = {.name = "word or query",
                                   .scalar = true,
                                   .read_node = value_wallets_read,
                                   .write = value_wallets_write,
-                                  .expected = value_wallets_expected};
+                                  .expects = "{words}, or {query: SQL}"};
 
 /* --- what a request costs --- */
 
@@ -433,14 +411,8 @@ static void value_price_write(const struct setting *row, const void *base, struc
     buf_adds(out, e->n_prices ? "}" : "");
 }
 
-static void value_price_expected(const struct setting *row, struct buf *out)
-{
-    value_words(row->words, out);
-    buf_adds(out, ", or {METHOD: UNITS}");
-}
-
 const struct kind kind_price = {.name = "word or map",
                                 .scalar = true,
                                 .read_node = value_price_read,
                                 .write = value_price_write,
-                                .expected = value_price_expected};
+                                .expects = "{words}, or {METHOD: UNITS}"};

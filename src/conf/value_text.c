@@ -60,17 +60,12 @@ static bool value_name_read(struct decoder *d, const struct spot *s, const char 
     return true;
 }
 
-static void value_name_expected(const struct setting *row, struct buf *out)
-{
-    buf_addf(out, "a letter and at most %llu letters, digits and _, in lower case",
-             (unsigned long long)row->max - 1);
-}
-
-const struct kind kind_name = {.name = "name",
-                               .scalar = true,
-                               .read_text = value_name_read,
-                               .write = value_text_write,
-                               .expected = value_name_expected};
+const struct kind kind_name = {
+    .name = "name",
+    .scalar = true,
+    .read_text = value_name_read,
+    .write = value_text_write,
+    .expects = "a letter and at most {max-1} letters, digits and _, in lower case"};
 
 static bool value_label_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                              void *base)
@@ -84,16 +79,11 @@ static bool value_label_read(struct decoder *d, const struct spot *s, const char
     return true;
 }
 
-static void value_label_expected(const struct setting *row, struct buf *out)
-{
-    buf_addf(out, "at most %llu letters, digits and _ . : [ ] -", (unsigned long long)row->max);
-}
-
 const struct kind kind_label = {.name = "label",
                                 .scalar = true,
                                 .read_text = value_label_read,
                                 .write = value_text_write,
-                                .expected = value_label_expected};
+                                .expects = "at most {max} letters, digits and _ . : [ ] -"};
 
 /* The ceiling of the table's own part leaves room for "_updated_at_idx" within PostgreSQL's 63. */
 static bool value_table_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
@@ -115,17 +105,12 @@ static bool value_table_read(struct decoder *d, const struct spot *s, const char
     return true;
 }
 
-static void value_table_expected(const struct setting *row, struct buf *out)
-{
-    buf_addf(out, "TABLE or SCHEMA.TABLE of lower-case letters, digits and _, at most %llu",
-             (unsigned long long)row->max);
-}
-
-const struct kind kind_table = {.name = "table name",
-                                .scalar = true,
-                                .read_text = value_table_read,
-                                .write = value_text_write,
-                                .expected = value_table_expected};
+const struct kind kind_table = {
+    .name = "table name",
+    .scalar = true,
+    .read_text = value_table_read,
+    .write = value_text_write,
+    .expects = "TABLE or SCHEMA.TABLE of lower-case letters, digits and _, at most {max}"};
 
 static bool value_text_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                             void *base)
@@ -139,16 +124,11 @@ static bool value_text_read(struct decoder *d, const struct spot *s, const char 
     return true;
 }
 
-static void value_text_expected(const struct setting *row, struct buf *out)
-{
-    buf_addf(out, "at most %llu letters, digits and signs", (unsigned long long)row->max);
-}
-
 const struct kind kind_text = {.name = "text",
                                .scalar = true,
                                .read_text = value_text_read,
                                .write = value_text_write,
-                               .expected = value_text_expected};
+                               .expects = "at most {max} letters, digits and signs"};
 
 /* --- URLs --- */
 
@@ -190,17 +170,11 @@ static bool value_url_read(struct decoder *d, const struct spot *s, const char *
     return true;
 }
 
-static void value_url_expected(const struct setting *row, struct buf *out)
-{
-    size_t n = strcspn(row->words, " ");
-    buf_addf(out, "%.*s://… or %s://…", (int)n, row->words, row->words + n + 1);
-}
-
 const struct kind kind_url = {.name = "URL",
                               .scalar = true,
                               .read_text = value_url_read,
                               .write = value_text_write,
-                              .expected = value_url_expected};
+                              .expects = "{urls}"};
 
 static bool value_socket_url_read(struct decoder *d, const struct spot *s, const char *text,
                                   size_t n, void *base)
@@ -208,17 +182,11 @@ static bool value_socket_url_read(struct decoder *d, const struct spot *s, const
     return strcmp(text, "off") == 0 || value_url_read(d, s, text, n, base);
 }
 
-static void value_socket_url_expected(const struct setting *row, struct buf *out)
-{
-    value_url_expected(row, out);
-    buf_adds(out, ", or off");
-}
-
 const struct kind kind_socket_url = {.name = "URL or off",
                                      .scalar = true,
                                      .read_text = value_socket_url_read,
                                      .write = value_or_off_write,
-                                     .expected = value_socket_url_expected};
+                                     .expects = "{urls}, or off"};
 
 /* No host is asked of a PostgreSQL URL: postgres:///app?host=/run/postgresql is a socket. */
 static bool value_store_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
@@ -240,17 +208,11 @@ static bool value_store_read(struct decoder *d, const struct spot *s, const char
     return true;
 }
 
-static void value_store_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "postgres://… or sqlite:FILE");
-}
-
 const struct kind kind_store = {.name = "URL",
                                 .scalar = true,
                                 .read_text = value_store_read,
                                 .write = value_text_write,
-                                .expected = value_store_expected};
+                                .expects = "postgres://… or sqlite:FILE"};
 
 /* --- addresses --- */
 
@@ -278,17 +240,11 @@ static void value_address_write(const struct setting *row, const void *base, str
     buf_addf(out, "'%s'", text);
 }
 
-static void value_address_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "0x and 40 hex digits");
-}
-
 const struct kind kind_address = {.name = "address",
                                   .scalar = true,
                                   .read_text = value_address_read,
                                   .write = value_address_write,
-                                  .expected = value_address_expected};
+                                  .expects = "0x and 40 hex digits"};
 
 static bool value_host_ok(const char *host, size_t n)
 {
@@ -317,14 +273,9 @@ static bool value_listen_read(struct decoder *d, const struct spot *s, const cha
     return true;
 }
 
-static void value_listen_expected(const struct setting *row, struct buf *out)
-{
-    (void)row;
-    buf_adds(out, "ADDRESS:PORT such as 127.0.0.1:1325 or '[::]:1325', or off");
-}
-
 const struct kind kind_listen = {.name = "address or off",
                                  .scalar = true,
                                  .read_text = value_listen_read,
                                  .write = value_or_off_write,
-                                 .expected = value_listen_expected};
+                                 .expects =
+                                     "ADDRESS:PORT such as 127.0.0.1:1325 or '[::]:1325', or off"};

@@ -63,7 +63,7 @@ static void conf_write_reference(struct buf *out)
             buf_free(&expected);
             continue;
         }
-        row->kind->expected(row, &expected);
+        kind_expected(row, &expected);
         buf_addf(out, "| `%s` | ", row->path);
         reference_cell(row->help, out);
         buf_adds(out, " | ");
