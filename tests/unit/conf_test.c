@@ -880,7 +880,7 @@ static void test_rows_are_complete(void **state)
         const struct setting *row = &settings[i];
         assert_non_null(row->help);
         assert_true(row->workers != 0);
-        assert_non_null(row->kind->expected);
+        assert_non_null(row->kind->expects);
         bool leaf = row->kind->write != NULL;
         assert_int_equal(leaf, row->kind->read_text != NULL || row->kind->read_node != NULL);
         if (leaf && !row->required && !row->def && !row->derived)
