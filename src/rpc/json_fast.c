@@ -128,7 +128,7 @@ struct logs_out {
     struct text hash, contract; /* as the last log spelled them: mostly the next one does, too */
 };
 
-enum log_field {
+enum json_fast_field {
     FIELD_ADDRESS = 1,
     FIELD_TOPICS = 2,
     FIELD_DATA = 4,
@@ -250,7 +250,7 @@ static bool json_fast_take_block_hash(struct cursor *c, struct logs_out *out, st
 }
 
 /* By length first: this is asked ten times a log. */
-static enum log_field json_fast_field_named(const char *key, size_t n)
+static enum json_fast_field json_fast_field_named(const char *key, size_t n)
 {
 #define IS(name) (n == sizeof(name) - 1 && memcmp(key, (name), sizeof(name) - 1) == 0)
     switch (n) {
@@ -272,7 +272,7 @@ static enum log_field json_fast_field_named(const char *key, size_t n)
 #undef IS
 }
 
-static bool json_fast_take_field(struct cursor *c, enum log_field field, struct logs_out *out,
+static bool json_fast_take_field(struct cursor *c, enum json_fast_field field, struct logs_out *out,
                                  struct event_log *log)
 {
     switch (field) {
@@ -308,7 +308,7 @@ static bool json_fast_take_log(struct cursor *c, struct logs_out *out)
     do {
         if (!json_fast_take_string(c, &key.at, &key.n) || !json_fast_take(c, ':'))
             return false;
-        enum log_field field = json_fast_field_named(key.at, key.n);
+        enum json_fast_field field = json_fast_field_named(key.at, key.n);
         if ((field && seen & field) || (!field && !json_fast_is_plain(key.at, key.n)) ||
             !json_fast_take_field(c, field, out, log))
             return false;
