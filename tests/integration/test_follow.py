@@ -134,7 +134,7 @@ def test_a_failed_request_holds_the_checkpoint(chain, store, follow, provider, m
     chain.world.token.send("mint", WALLETS[0], 5)
     named = chain.rpc.number()
     chain.anvil.mine(4)  # finalized, so that nothing but the failure is in the checkpoint's way
-    trueup.until(lambda: "syncing" in trueup.output()[said:], "it to say that it cannot", 40)
+    trueup.until(lambda: "event sync" in trueup.output()[said:], "it to say that it cannot", 40)
     assert store.synced(BALANCE) < named and store.checkpoint(CHECKPOINT) < named
     assert store.rows(TABLE)[WALLETS[0]].balance == 5
     assert not store.quarantined(BALANCE)
