@@ -246,7 +246,7 @@ def test_it_pauses_while_a_job_reads_the_rows(chain, store, trueup, configured, 
     started(trueup, store)
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:5])
     lease(store, "backfill, process 1 on elsewhere")
-    trueup.until_log("paused, another job reads the rows")
+    trueup.until_log("paused while another job reads the rows")
     refused = trueup.run("sweep", code=1).stderr
     assert "another job is at work on this store: backfill, process 1 on elsewhere" in refused
     said = len(trueup.output())
