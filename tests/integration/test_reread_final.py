@@ -135,7 +135,7 @@ def test_a_settle_that_fails_is_done_later(chain, store, settling, trueup, provi
     provider.rules({"fault": "error", "method": "eth_call", "args": {"text": "internal error", "code": -32603}})
     said = len(trueup.output())
     chain.anvil.mine(DEPTH)
-    trueup.until_log("again", 40, said)
+    trueup.until_log("event sync failed, retrying", 40, said)
     assert len(marks(store)) == 1
     provider.reset()
     trueup.until(lambda: not marks(store), "the mark to be finalized", 40)
