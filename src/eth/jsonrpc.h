@@ -1,5 +1,5 @@
 /*
- * JSON-RPC 2.0 text: requests out, envelopes in. Pure; transport is net/ and node/.
+ * JSON-RPC 2.0 text: requests out, envelopes in. Pure; transport is net/ and rpc/.
  *
  * What real nodes do to envelopes is accepted (RPC folklore, each case has a test): HTTP 4xx/5xx
  * bodies that hold a valid error, an `error` that is a plain string or an array, numeric strings as

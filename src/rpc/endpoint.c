@@ -98,7 +98,7 @@ void endpoint_event(struct endpoint *e, enum health_event event, const char *why
         rpc_notify(e->rpc, e, "endpoint circuit opened", why);
     else if (e->circuit.state == BREAKER_CLOSED && before != BREAKER_THROTTLED)
         rpc_notify(e->rpc, e, "endpoint is used again", words);
-    /* Who comes back from elsewhere may be somebody else. */
+    /* What comes back may be another node. */
     if (e->circuit.state == BREAKER_OPEN || e->circuit.state == BREAKER_WRONG_CHAIN)
         e->identity.confirmed = false;
 }
@@ -157,7 +157,7 @@ static void endpoint_on_success(struct endpoint *e, int64_t now)
         e->load.most++;
         e->load.good = 0;
     }
-    /* Where the chain is known, being the right node is what ends an absence: check.c. */
+    /* Where the chain is known, being the right node is what ends an absence: identity.c. */
     if (!e->rpc->chain.identified)
         endpoint_event(e, HEALTH_GOOD, "");
 }
@@ -201,7 +201,7 @@ void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now)
         endpoint_on_failure(e, "does not answer in time", sent_ms >= e->circuit.judged_ms, now);
 }
 
-/* Alone, it is all there is: a pause would help nobody beyond giving it time to come right. */
+/* The only endpoint is not paused for it: there is no other to ask. */
 void endpoint_report_wrong_block(struct endpoint *e, const char *why)
 {
     char text[sizeof e->circuit.text];

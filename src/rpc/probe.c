@@ -12,13 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Who was caught answering from another block is trusted less easily: one name may stand for many
- * machines, and not all of them look at the hash. */
-enum { LOOKS_AFTER_A_LIE = 16 };
+/* After an answer from a wrong block more tries are needed: one name may stand for many machines,
+ * and not all of them look at the hash. */
+enum { TRIES_AFTER_WRONG_BLOCK = 16 };
 
 /* A call to the zero address, which has no code anywhere: success, and no data. */
-static int call_at(struct rpc *n, struct endpoint *e, const hash32 *at, uint32_t straight,
-                   struct fault_info *ret_fault, bool *ret_null, struct err *err)
+static int probe_call_at(struct endpoint *e, const hash32 *at, uint32_t no_retry,
+                         struct fault_info *ret_fault, bool *ret_null, struct err *err)
 {
     char hash[HASH_TEXT], params[256];
     hash_text(at, hash);
@@ -29,11 +29,11 @@ static int call_at(struct rpc *n, struct endpoint *e, const hash32 *at, uint32_t
     struct rpc_request q = {.method = "eth_call",
                             .params = params,
                             .params_len = (size_t)len,
-                            .no_retry = straight,
+                            .no_retry = no_retry,
                             .only = e};
     struct json *doc = NULL;
     const struct json *result = NULL;
-    int rc = rpc_call(n, &q, &doc, &result, ret_fault, err);
+    int rc = rpc_call(e->rpc, &q, &doc, &result, ret_fault, err);
     *ret_null = rc == 0 && json_is_null(result);
     json_free(doc);
     return rc;
@@ -63,13 +63,13 @@ static int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struc
 }
 
 /* A hash that no block has. */
-static int call_nowhere(struct rpc *n, struct endpoint *e, struct fault_info *ret_fault,
-                        bool *ret_null, struct err *err)
+static int probe_call_nowhere(struct rpc *n, struct endpoint *e, struct fault_info *ret_fault,
+                              bool *ret_null, struct err *err)
 {
     hash32 at;
     rng_fill(&n->rng, at.b, sizeof at.b);
-    return call_at(n, e, &at, RPC_NO_RETRY(FAULT_BEHIND) | RPC_NO_RETRY(FAULT_UNKNOWN), ret_fault,
-                   ret_null, err);
+    return probe_call_at(e, &at, RPC_NO_RETRY(FAULT_BEHIND) | RPC_NO_RETRY(FAULT_UNKNOWN),
+                         ret_fault, ret_null, err);
 }
 
 int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
@@ -78,16 +78,16 @@ int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
     struct fault_info fault;
     struct err why = {0}; /* a refusal is an answer here, not an error */
     bool null = false, refused = true;
-    int rc = 0, looks = e->counters.blamed > 0 ? LOOKS_AFTER_A_LIE : 1;
-    for (int i = 0; i < looks && refused; i++) {
-        rc = call_nowhere(n, e, &fault, &null, &why);
+    int rc = 0, tries = e->counters.blamed > 0 ? TRIES_AFTER_WRONG_BLOCK : 1;
+    for (int i = 0; i < tries && refused; i++) {
+        rc = probe_call_nowhere(n, e, &fault, &null, &why);
         refused =
             rc < 0 && fault_says(fault.fault, FAULT_SAYS_BLOCK_MISSING | FAULT_SAYS_BLOCK_DROPPED);
     }
     if (refused) {
         if (endpoint_latest(n, e, &at, err) < 0)
             return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
-        rc = call_at(n, e, &at, 0, &fault, &null, &why);
+        rc = probe_call_at(e, &at, 0, &fault, &null, &why);
     }
     if (rc < 0 && (why.kind == ERR_STOPPED || fault_says(fault.fault, FAULT_SAYS_NOT_NOW))) {
         err_set(err, why.kind, "%s", why.text);

@@ -58,7 +58,7 @@ struct rpc_request {
     bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
     struct endpoint *only;   /* NULL: the node chooses */
     struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for
-                                word, when `only` is slow. NULL: nobody */
+                                word, when `only` is slow. NULL: none */
     uint32_t no_retry;       /* faults not to retry, each as RPC_NO_RETRY(fault), or-ed */
     void *user;              /* comes back in the answer */
 };
@@ -116,7 +116,7 @@ int rpc_call(struct rpc *n, const struct rpc_request *q, struct json **ret_doc,
  * the store. NULL: not known. */
 void rpc_expect(struct rpc *n, const uint64_t *chain_id, const hash32 *genesis);
 /* The identity: eth_chainId and the genesis block's hash, asked of every endpoint. One that tells
- * another chain than is expected is set aside (and asked again now and then); when all that answer
+ * another chain than is expected is not used (and asked again now and then); when all that answer
  * do, the first one's chain is returned, for the caller to refuse. Where nothing is expected they
  * must agree with each other: ERR_CHAIN when they do not. One that does not answer is identified
  * when it comes, and asked nothing before. */

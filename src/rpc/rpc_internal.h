@@ -194,7 +194,7 @@ struct rpc {
     struct rpc_entry *queue[QUEUE_MAX]; /* the entries of all of these */
 };
 
-/* Something a person wants to know once: the oldest unread is lost when nobody reads them. */
+/* Something a person wants to know once: the oldest unread is lost when they are not read. */
 void rpc_notify(struct rpc *n, const struct endpoint *e, const char *message, const char *why);
 
 /* ---- queue.c --------------------------------------------------------------------------------- */
@@ -282,7 +282,7 @@ void rpc_answer_read(struct rpc_entry *r, const struct endpoint *e, const struct
 /* Does the status say that the endpoint serves us nothing? Mostly a URL without its key. */
 bool rpc_answer_turned_away(const struct rpc_answer *a);
 /* An answer's fault as an error: the kind is about who spoke (an endpoint that says no has been
- * reached), or that nobody on our chain is left. Always −1. */
+ * reached), or that no endpoint on our chain is left. Always −1. */
 int rpc_answer_err(const char *what, const struct rpc_answer *a, struct err *err);
 
 #endif

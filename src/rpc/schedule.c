@@ -53,7 +53,7 @@ struct endpoint *rpc_schedule_choose(struct rpc *n, const struct rpc_entry *r,
 }
 
 /* When the first endpoint that may serve r is not paused any more; *ret is that endpoint, NULL when
- * all are aside. */
+ * all are on another chain. */
 static int64_t rpc_schedule_pause_end(struct rpc *n, const struct rpc_entry *r,
                                       struct endpoint **ret)
 {
