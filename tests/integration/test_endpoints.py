@@ -66,7 +66,7 @@ def latencies(chain, store, trueup, n=6):
 
 
 def pauses(port, name):
-    """{why: how often} of an endpoint that was left alone or put last."""
+    """{why: how often} of an endpoint that was paused or put last."""
     return {why: int(n) for why, n in re.findall(
         rf'^trueup_endpoint_pauses_total{{endpoint="{name}",reason="([^"]+)"}} (\d+)$', metrics(port), re.M)}
 
@@ -119,7 +119,7 @@ def test_one_that_lags_then_lies_then_dies(chain, store, trueup, two, with_endpo
 
     trueup.until(caught, "the lie to be noticed", 60)
     assert latencies(chain, store, trueup) < bound
-    assert "endpoint left alone" in trueup.output()[said:]
+    assert "endpoint circuit opened" in trueup.output()[said:]
     assert pauses(port, "bad")["wrong answer"] > 0
 
     bad.close()
