@@ -44,7 +44,7 @@ static const char *cause_words(const char *cause)
         const char *cause, *words;
     } known[] = {{"event", "an event that named it"},
                  {"sweep", "the sweep"},
-                 {"settle", "the settling of a block it was read at"},
+                 {"settle", "a second read when its block was finalized"},
                  {"reorg", "a reorg"},
                  {"audit", "trueup audit --fix"},
                  {"backfill", "trueup backfill"}};

@@ -22,7 +22,7 @@ static void print_adopted(const struct store_adopted *a)
     if (a->terms_changed)
         puts("the terms changed: every row is unanchored until it is read again");
     if (a->rules_changed)
-        puts("triggers or wallets rule changed: they cover from the checkpoint on");
+        puts("triggers or wallets rule changed: blocks are synced again from the checkpoint on");
     if (a->foreign_checkpoint)
         puts("another program moved the checkpoint: the blocks it passed are synced again");
     if (a->foreign_rows)

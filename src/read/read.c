@@ -1,7 +1,7 @@
 /*
  * The engine: chunks of several reads in flight over one node. See read.h.
  *
- * A read's wallets are cut into chunks; a chunk goes out, its answer either settles its wallets or
+ * A read's wallets are cut into chunks; a chunk goes out, its answer completes its wallets or
  * puts smaller chunks back (read_answer.c). A read ends when nothing of it waits or is in flight,
  * or at the first thing that makes all of it worthless.
  */

@@ -127,7 +127,7 @@ int read_profile_get(struct reads *r, struct endpoint *e, const struct read_shap
                      struct read_profile **ret, struct err *err);
 struct read_profile *read_profile_find(struct reads *r, const struct endpoint *e,
                                        const struct read_shape *shape);
-/* A chunk goes out, and it goes away. The first of an unproven size is the probe chunk:
+/* A chunk goes out, and it goes away. The first of an untried size is the probe chunk:
  * until it is answered the others stay at what holds, or as many as fly would fail together. */
 void read_probe_chunk_sent(const struct chunk *c);
 void read_probe_chunk_gone(const struct chunk *c);

@@ -47,7 +47,7 @@ struct facts {
     size_t n_drift;
 };
 
-/* A keeper of the above, for the threads that fill it and the one that reads. */
+/* Holds the above, for the threads that fill it and the one that reads. */
 struct facts_store {
     pthread_mutex_t lock;
     struct facts now; /* under the lock */

@@ -10,7 +10,7 @@
 enum {
     ANSWER_MS = 5000,  /* beyond two polls: as long as a good node may take */
     STORE_MS = 5000,   /* the store is looked at twice a second */
-    STALL_MS = 60000,  /* a turn of follow may cover for long, but not without an end */
+    STALL_MS = 60000,  /* a turn of follow may sync for long, but not without an end */
     BEHIND_BLOCKS = 3, /* between two turns a block or two may have come */
     ASIDE_MS = 60000,  /* one that is left alone is asked for its head within this time */
 };

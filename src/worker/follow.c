@@ -1,4 +1,4 @@
-/* Worker follow: polls the head, covers blocks, owns the checkpoint. The work itself is
+/* Worker follow: polls the head, syncs blocks, owns the checkpoint. The work itself is
  * track/follow. */
 #include "track/sync/follow.h"
 #include "base/backoff.h"

@@ -4,7 +4,7 @@
  *
  *     below finalized     eth_getLogs by range, with the header of its last block
  *     above finalized     eth_getLogs by block hash, skipped where the header's bloom says no
- *     chain broke       rewind to the last common header, cover again from there
+ *     chain broke       rewind to the last common header, sync again from there
  *
  * The checkpoint moves with the write that answers for it, and only then.
  */

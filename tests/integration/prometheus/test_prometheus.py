@@ -167,7 +167,7 @@ def each_fault(prometheus, anvil, client, postgres, trueup, world, provider, min
     postgres.script("INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, endpoint, age) "
                     f"VALUES ('{BALANCE}', '{WALLETS[1]}', 5, 7, 12, 'silent', 'local', 60)")
     fires("TrueupQuarantine", "TrueupOldRows", "TrueupDrift")
-    # A slow node; then a contract that answers nobody, while rows wait to be anchored.
+    # A slow node; then a contract that fails for every wallet, while rows wait to be anchored.
     provider.rules({"fault": "silence", "method": "eth_call", "args": {"seconds": 1.5}})
     fires("TrueupTicksDropped")
     provider.rules()
