@@ -277,6 +277,8 @@ static int sq_apply_failure(struct sq_batch *a, const struct store_failure *f)
 static int sq_apply_dirty(struct sq_batch *a)
 {
     const struct store_dirty *d = a->batch->dirty;
+    if (a->batch->n_dirty == 0)
+        return 0;
     struct db_query q = {
         .sql = "INSERT INTO trueup_dirty (balance, wallet, number, hash) SELECT $1, u.w, u.n, u.h "
                "FROM unnest($2, $3, $4) u(w, n, h) WHERE true ON CONFLICT DO NOTHING",
@@ -284,7 +286,7 @@ static int sq_apply_dirty(struct sq_batch *a)
         .params = {db_text(a->batch->balance->name), db_column(DB_ADDRESS, &d->wallet, sizeof *d),
                    db_column(DB_NUMBER, &d->number, sizeof *d),
                    db_column(DB_HASH, &d->hash, sizeof *d)}};
-    return a->batch->n_dirty ? sq_write_one_statement(a, &q) : 0;
+    return sq_write_one_statement(a, &q);
 }
 
 static int sq_apply_checkpoint(struct sq_batch *a)

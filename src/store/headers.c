@@ -6,6 +6,8 @@
 
 int store_headers_put(struct store *s, const struct anchor *headers, size_t n, struct err *err)
 {
+    if (n == 0)
+        return 0;
     const struct db_param number = db_column(DB_NUMBER, &headers->number, sizeof *headers),
                           hash = db_column(DB_HASH, &headers->hash, sizeof *headers),
                           parent = db_column(DB_HASH, &headers->parent, sizeof *headers),
@@ -26,7 +28,7 @@ int store_headers_put(struct store *s, const struct anchor *headers, size_t n, s
          .params = {number, hash, parent, time}},
     };
     /* The log is kept in order: whatever is written at a header is lost before the header is. */
-    return n ? db_write(s, list, COUNT_OF(list), DB_ASYNC, NULL, err) : 0;
+    return db_write(s, list, COUNT_OF(list), DB_ASYNC, NULL, err);
 }
 
 int store_headers_below(struct store *s, const struct store_page *page, struct anchor **ret,

@@ -143,6 +143,8 @@ int store_dirty_due(struct store *s, const struct store_balance *b, const struct
 int store_dirty_drop(struct store *s, const struct store_balance *b,
                      const struct store_dirty *marks, size_t n, struct err *err)
 {
+    if (n == 0)
+        return 0;
     struct db_query q = {
         .sql = "DELETE FROM trueup_dirty AS d USING unnest($2, $3, $4) u(wallet, number, hash) "
                "WHERE d.balance = $1 AND d.number = u.number AND d.wallet = u.wallet AND d.hash = "
@@ -152,7 +154,7 @@ int store_dirty_drop(struct store *s, const struct store_balance *b,
         .params = {db_text(b->name), db_column(DB_ADDRESS, &marks->wallet, sizeof *marks),
                    db_column(DB_NUMBER, &marks->number, sizeof *marks),
                    db_column(DB_HASH, &marks->hash, sizeof *marks)}};
-    return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
+    return db_write(s, &q, 1, 0, NULL, err);
 }
 
 /* ---- quarantine ------------------------------------------------------------------------------ */
