@@ -322,7 +322,7 @@ static void a_machine_that_slept_is_forgiven(void **state)
         kill(all[i], SIGSTOP);
     usleep(9000000);
     kill(supervisor, SIGCONT); /* it looks first, before they could say anything */
-    UNTIL(logged("stood still"));
+    UNTIL(logged("was suspended"));
     for (size_t i = 0; i < COUNT_OF(all); i++)
         kill(all[i], SIGCONT);
     usleep(300000);
@@ -331,7 +331,7 @@ static void a_machine_that_slept_is_forgiven(void **state)
         assert_int_equal(look(i).pid, all[i + 1]);
     }
     assert_int_equal(stop(), 0);
-    assert_non_null(strstr(log_text(), "stood still"));
+    assert_non_null(strstr(log_text(), "was suspended"));
 }
 
 /* ---- the budget ------------------------------------------------------------------------------ */
