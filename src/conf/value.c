@@ -31,7 +31,7 @@ static void value_word_add(const char *words, int index, struct buf *out)
     buf_add(out, w, strcspn(w, " "));
 }
 
-void value_words(const char *words, struct buf *out)
+static void value_words(const char *words, struct buf *out)
 {
     for (const char *w = words; *w;) {
         size_t len = strcspn(w, " ");

@@ -32,9 +32,8 @@ extern const struct kind kind_section, kind_list, kind_number, kind_chain_id, ki
     kind_listen, kind_text, kind_yes_no, kind_word, kind_finality, kind_price, kind_view,
     kind_event, kind_sources, kind_wallets;
 
-/* The word's number in a list of words with blanks between, or -1; the list as "a, b or c". */
+/* The word's number in a list of words with blanks between, or -1. */
 int value_word(const char *words, const char *text);
-void value_words(const char *words, struct buf *out);
 
 /* A YAML scalar: plain where that is safe, quoted elsewhere, ${ kept from being a variable. */
 void value_quote(const char *s, struct buf *out);

@@ -1,8 +1,8 @@
 /*
  * Requests as our own part of the server sees them, behind the protocol: the path, two headers, the
  * query and the body, each on a line of its own, the body being the rest. The first byte chooses
- * the method (two bits), whether the db_thread takes the work (one), and whether a token is set (one).
- * Every request is answered exactly once, and without the token only what is open is.
+ * the method (two bits), whether the db_thread takes the work (one), and whether a token is set
+ * (one). Every request is answered exactly once, and without the token only what is open is.
  */
 #include "base/mem.h"
 #include "fuzz.h"
