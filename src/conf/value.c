@@ -112,7 +112,7 @@ static bool value_blank_fill(const struct setting *row, const char *blank, size_
                              struct buf *out)
 {
     const unsigned long long min = row->min, max = row->max;
-#define IS(text) (n == sizeof text - 1 && strncmp(blank, text, n) == 0)
+#define IS(text) (n == sizeof(text) - 1 && strncmp(blank, (text), n) == 0)
     if (IS("{words}"))
         value_words(row->words, out);
     else if (IS("{min}"))

@@ -179,10 +179,10 @@ struct endpoint_counters {
 const struct endpoint_counters *endpoint_counters(const struct endpoint *e);
 /* An answer that shows by itself that it is wrong: counts against the endpoint. */
 void endpoint_report_wrong_block(struct endpoint *e, const char *why);
-/* A read answered from another block than asked, or so it seems: `believed` is the header we hold
- * to be the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
+/* A read answered from another block than asked, or so it seems: `header` is the one we hold to be
+ * the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
  * there is no other, it counts at once. why is kept by pointer: a literal. */
-void endpoint_confirm_header(struct endpoint *e, const struct anchor *believed, const char *why);
+void endpoint_confirm_header(struct endpoint *e, const struct anchor *header, const char *why);
 
 /* ---- notices: what a person should be told once ---------------------------------------------- */
 

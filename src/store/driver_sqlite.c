@@ -133,7 +133,8 @@ static void sq_bind_one(sqlite3_stmt *st, int i, const struct db_param *p, size_
     const void *at = p->at ? (const uint8_t *)p->at + element * p->stride : NULL;
     const uint8_t *has = (const uint8_t *)p->has;
     char text[U256_DEC_ROOM];
-    if (has && !*(const bool *)(has + element * p->stride)) {
+    if ((has && !*(const bool *)(has + element * p->stride)) ||
+        (!at && p->kind != DB_NUMBER && p->kind != DB_TIME)) {
         sqlite3_bind_null(st, i);
         return;
     }

@@ -206,7 +206,7 @@ static int schema_keep_print(struct store *s, const char *key, const hash32 *pri
 static int schema_compare_config(struct store *s, const struct store_balance *b, bool fresh,
                                  struct store_adopted *ret, struct err *err)
 {
-    bool terms_known, terms_same, rules_known, rules_same;
+    bool terms_known = false, terms_same = false, rules_known = false, rules_same = false;
     char terms[STATE_KEY], rules[STATE_KEY];
     uint64_t rows = 0;
     state_key(terms, "terms", b->name, NULL);

@@ -3,10 +3,10 @@
  * gets as arrays, is taken out of FROM or USING, and its columns become parameters: the driver runs
  * the statement once a row.
  */
+#include "base/parse.h"
 #include "store/sqlite.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SET_COLUMNS = 8 };
@@ -21,11 +21,18 @@ struct set {                 /* unnest($2, $3) WITH ORDINALITY u(w, n, i) */
     int n;
 };
 
+/* The number of `$N`, whose digits these are. */
+static int sq_param_number(const char *digits)
+{
+    uint64_t n = 0;
+    return parse_u64(digits, strspn(digits, "0123456789"), &n) && n <= DB_PARAMS ? (int)n : 0;
+}
+
 static int sq_last_param(const char *sql)
 {
     int last = 0;
     while ((sql = strchr(sql, '$'))) {
-        int n = atoi(++sql);
+        int n = sq_param_number(++sql);
         last = n > last ? n : last;
     }
     return last;
@@ -61,7 +68,7 @@ static struct set sq_find_set(const char *sql)
         param += strcspn(param, "$)");
         set.columns[set.n].name = name;
         set.columns[set.n].len = len;
-        set.columns[set.n++].param = param < args_end ? atoi(++param) : ordinal;
+        set.columns[set.n++].param = param < args_end ? sq_param_number(++param) : ordinal;
         name += len;
         if (*name == ')')
             break;

@@ -208,7 +208,8 @@ static int find_top(struct store *s, struct db_thread_job *job, struct err *err)
                       &rows, &n, err);
     if (rc == 0) {
         l->rows = mem_zero(n + 1, sizeof *rows);
-        memcpy(l->rows, rows, n * sizeof *rows);
+        if (n)
+            memcpy(l->rows, rows, n * sizeof *rows);
         l->n_rows = n;
     }
     arena_free(&arena);

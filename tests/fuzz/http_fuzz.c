@@ -108,7 +108,7 @@ static struct app *open_app(bool token)
     HOLDS(c);
     conf_problems_free(&problems);
     c->http.token = token ? (char *)(uintptr_t) "SECRET" : NULL;
-    facts_init(&a->knowledge, c);
+    facts_init(&a->facts, c);
     a->conf = c;
     return a;
 }
@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     buf_init(&now.body, SERVER_BODY_MAX);
     buf_add(&now.body, at, strlen(at));
     if (now.path[0] == '/' && !now.body.overflow)
-        route(a, &now);
+        routes_answer_request(a, &now);
     if (taken) {
         HOLDS(now.answers == 0);
         taken->rc = -1;

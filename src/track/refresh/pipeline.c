@@ -111,7 +111,7 @@ int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
     struct arena arena;
     struct store_stale *rows = NULL;
     address *keys = NULL;
-    size_t n;
+    size_t n = 0;
     arena_init(&arena);
     int rc = w->quarantined
                  ? store_keys(w->t->store, &w->b->store,
@@ -123,7 +123,7 @@ int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
                                                           .limit = want,
                                                           .arena = &arena},
                                      &rows, &n, err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
+    for (size_t i = 0; rc == 0 && i < n && (keys || rows); i++) {
         w->after = keys ? keys[i] : rows[i].wallet;
         w->started = true;
         dirty_add(ret, &(struct affected){.wallet = w->after, .insert = INSERT_NEVER});
