@@ -1,5 +1,5 @@
 /*
- * What an answer means for a chunk: finalized, cut smaller, asked again, or the end of the read.
+ * What an answer means for a chunk: done, cut smaller, asked again, or the end of the read.
  *
  * "Too big" and "this one is bad" are told apart by cutting: a chunk that fails for its size is
  * halved down to one wallet, then to one term; only there a failure is the wallet's own.
@@ -121,9 +121,7 @@ static void read_wrong_block(struct chunk *c, const char *words)
 }
 
 /* Where nothing is anchored from inside, the hash that was asked for is the proof. That it is
- * looked at was shown by asking for a made-up one, and is shown again before the read ends
- * (succeeded()).
- */
+ * looked at was shown by asking for a made-up one, and is shown again before the read ends. */
 static bool chunk_proved_by_hash(struct chunk *c)
 {
     if (endpoint_pins_hash(c->profile->endpoint) != CAP_YES) {

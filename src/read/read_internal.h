@@ -110,7 +110,7 @@ struct reads {
     struct read *under_way;
     struct read_profile profile[READ_PROFILES];
     size_t n_profiles;
-    struct read_saved_profile *saved; /* n_kept of them, at most READ_LEARNT */
+    struct read_saved_profile *saved; /* n_saved of them */
     size_t n_saved;
 };
 

@@ -3,7 +3,7 @@
  * into the parameters of one request, and the reply into readings. It is pure: no request leaves
  * from here. read/read.c drives it: packing, bisecting, suspects, several chunks in flight.
  *
- * A new reader is one new file and a row in reader_table (read/reader.c).
+ * A new reader is one new file and a row in readers[] (read/reader.c).
  *
  * What every reader promises:
  *  - A reading says READ_OK only for a sum of exactly 32-byte answers, each from a call that
@@ -71,13 +71,14 @@ enum { SENTINEL_CALL = 96 };
 /* The call data of a sentinel that costs at least s->gas, and at most 1 % more. */
 void sentinel_encode(const struct sentinel *s, uint8_t ret[SENTINEL_CALL]);
 
-/* One request's worth. `alone`: one wallet, one or all terms, with the whole gas budget: suspects.
+/* One request's worth. `isolated`: one wallet, one or all terms, with the whole gas budget:
+ * suspects.
  */
 struct read_chunk {
     const struct read_shape *shape;
     const address *wallets;
     size_t n;
-    size_t first_term, n_terms; /* a range of the shape's terms; all of them unless alone */
+    size_t first_term, n_terms; /* a range of the shape's terms; all of them unless isolated */
     bool isolated;
     uint64_t gas;             /* the call's gas limit */
     struct sentinel sentinel; /* reader multicall3 */

@@ -1,6 +1,6 @@
 /*
- * The driver: one database as a dozen functions. The verbs of this folder are written once, above
- * it, in SQL that PostgreSQL and SQLite both understand.
+ * The driver: one database as 13 functions, and the verbs that stand in two forms. The verbs of
+ * this folder are written once, above it, in SQL that PostgreSQL and SQLite both understand.
  *
  * How the SQL of a verb is written:
  *  - Parameters are $1, $2 …, in the order of db_query.params.

@@ -1,5 +1,5 @@
 /*
- * SQLite: opening the file and the few calls the other sqlite_*.c files are written in.
+ * SQLite: opening the file and the few calls the other *_sqlite.c files are written in.
  *
  * WAL, so that readers never wait for a writer. A writing transaction is BEGIN IMMEDIATE: a
  * deferred one that reads first and writes later fails at once, whatever the busy timeout, when

@@ -27,7 +27,8 @@ int store_headers_put(struct store *s, const struct anchor *headers, size_t n, s
          .hot = true,
          .params = {number, hash, parent, time}},
     };
-    /* The log is kept in order: whatever is written at a header is lost before the header is. */
+    /* Asynchronous: a crash loses the end of the database's log, so a row that was written at a
+     * header is lost before the header is. */
     return db_write(s, list, COUNT_OF(list), DB_ASYNC, NULL, err);
 }
 

@@ -1,7 +1,7 @@
 /*
- * What a write does, decided in one place for every database: given the row as it stands and a
- * anchored value, which columns change. Pure: no SQL, no clock. The table is in DESIGN 1.3; the
- * backends only carry out what is decided here.
+ * What a write does, decided in one place for every database: given the row as it stands and an
+ * anchored value, which columns change. Pure: no SQL, no clock. The databases only carry out what
+ * is decided here.
  */
 #ifndef STORE_RULE_H
 #define STORE_RULE_H

@@ -9,7 +9,7 @@
  * Rules of every verb:
  *  - One verb that writes is one transaction: all of it happens or nothing.
  *  - Times come from the database's clock, in UTC, as microseconds since 1970.
- *  - Wallets in a batch are sorted and unique (store_batch_sort() in track does it): two writers
+ *  - Wallets in a batch are sorted and unique (dirty_sort_unique() in track does it): two writers
  *    with opposite order would deadlock, and PostgreSQL refuses duplicates in one statement.
  *  - Errors: ERR_STORE when the database refuses (schema, rights, version), ERR_STORE_LOST when it
  *    went away, is busy, read-only for now, full, or asks for a retry: store_reopen() and again.
@@ -77,7 +77,7 @@ struct store_adopted {
 };
 
 /* Creates or upgrades trueup's own tables, then creates or adopts each balance's table (rules:
- * DESIGN 1.3). Idempotent. Refuses a schema newer than this program. */
+ * docs/formats.md). Idempotent. Refuses a schema newer than this program. */
 int store_migrate(struct store *s, const struct store_balance *balances, size_t n,
                   struct store_adopted *ret, struct err *err);
 /* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
@@ -108,7 +108,7 @@ int store_rewind(struct store *s, const struct store_balance *balances, size_t n
 /* Drops headers below number, canonical or not, except the highest canonical one below it. */
 int store_headers_prune(struct store *s, uint64_t below, struct err *err);
 
-/* ---- the spine's end: one batch, one transaction --------------------------------------------- */
+/* ---- writing: one batch, one transaction ----------------------------------------------------- */
 
 enum store_cause { /* why a wallet was read; also the `cause` of trueup_changes */
                    CAUSE_EVENT,
@@ -195,7 +195,7 @@ struct store_applied {
     struct store_old *olds; /* n_writes of them, in the arena; NULL if anchor_gone */
 };
 
-/* Writes the batch by the table in DESIGN 1.3: an event never lowers blocknumber; a value read at
+/* Writes the batch by the rules of store/rule.h: an event never lowers blocknumber; a value read at
  * an older block than the row's observed_block changes nothing; an unchanged value touches
  * updated_at and observed_block only, so that a trigger on `balance` does not fire. A written
  * wallet leaves quarantine, its waiting event_block paid into blocknumber; a failed one enters it
@@ -228,7 +228,7 @@ struct store_cursor {
     struct {              /* SQLite: the last row looked at, as it spells itself */
         char time[32], wallet[64];
     } after;
-    uint64_t walk_at;      /* PostgreSQL: where the walk over the heap stands (pg_pick.c) */
+    uint64_t walk_at;      /* PostgreSQL: where the walk over the heap stands (pick_pg.c) */
     bool from_end;         /* PostgreSQL: look at the placeholders from their other end */
     int64_t walk_until_ms; /* monotonic: the order by updated_at is too slow to ask until then */
 };
@@ -316,7 +316,8 @@ int store_dirty_due(struct store *s, const struct store_balance *b, const struct
 int store_dirty_drop(struct store *s, const struct store_balance *b,
                      const struct store_dirty *marks, size_t n, struct err *err);
 
-/* trueup_state: short texts by key ("chain.id", "genesis", "settled", "head", "rescan:audio"). */
+/* trueup_state: short texts by key ("chain.id", "chain.genesis", "rescan:audio"); docs/formats.md
+ * lists them. */
 enum { STORE_STATE_MAX = 4096 };
 int store_state_get(struct store *s, const char *key, struct arena *arena, const char **ret,
                     struct err *err); /* *ret NULL if there is none */

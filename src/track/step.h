@@ -17,7 +17,7 @@ struct step {
     struct tracked *balance;
     enum store_cause cause;
     struct anchor at;
-    const struct affected *affected; /* finalized: unique, in key order */
+    const struct affected *affected; /* unique, in key order */
     size_t n;
     enum rpc_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */

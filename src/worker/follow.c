@@ -1,5 +1,5 @@
 /* Worker follow: polls the head, syncs blocks, owns the checkpoint. The work itself is
- * track/follow. */
+ * track/sync/follow.c. */
 #include "track/sync/follow.h"
 #include "base/backoff.h"
 #include "base/clock.h"

@@ -46,7 +46,7 @@ void worker_log_drift(size_t rows);
 /* Tells the counters how each endpoint is read. */
 void worker_count_readers(struct tracker *t);
 
-/* The exit status for an error (DESIGN 1.1). */
+/* The exit status for an error (docs/formats.md). */
 int worker_exit_status(const struct err *err);
 
 #endif
