@@ -107,7 +107,7 @@ static bool find_lens(const struct rules *r, const struct call *c, struct lens_t
         return false;
     static const enum lens_mode creations[] = {LENS_CREATE, LENS_CREATE_REVERT};
     for (int alone = 0; alone < 2; alone++) {
-        struct lens_shape s = {.terms = terms, .n_terms = r->n_terms, .alone = alone};
+        struct lens_shape s = {.terms = terms, .n_terms = r->n_terms, .isolated = alone};
         if (c->has_to) {
             *ret = s;
             *ret_wallets = c->data;
@@ -161,7 +161,7 @@ static bool lens_answer(const struct rules *r, const struct call *c, const struc
     uint64_t entry = start_gas(r, c), gas = entry;
     uint64_t each = r->wallet_gas / r->n_terms;
     uint64_t deposit = s->mode == LENS_CREATE ? LENS_DEPOSIT * lens_reply_most(s, n) : 0;
-    uint64_t need = s->alone ? LENS_MARGIN : (s->terms[0].gas * 64 + 62) / 63 + LENS_MARGIN;
+    uint64_t need = s->isolated ? LENS_MARGIN : (s->terms[0].gas * 64 + 62) / 63 + LENS_MARGIN;
     for (bool stop = false; done < n && !stop;) {
         uint8_t wallet[20];
         unsigned __int128 sum = 0;
