@@ -26,10 +26,13 @@ static int schema_read_version(struct store *s, uint64_t *ret, struct err *err)
     struct db_rows rows;
     if (db_read(s, &there, &rows, err) < 0)
         return -1;
-    exists = db_next(&rows, err) == 1 && db_get_bool(&rows, 0);
+    int rc = db_next(&rows, err);
+    exists = rc == 1 && db_get_bool(&rows, 0);
     db_end(&rows);
+    if (rc < 0)
+        return -1;
     arena_init(&arena);
-    int rc = exists ? store_state_get(s, "schema", &arena, &text, err) : 0;
+    rc = exists ? store_state_get(s, "schema", &arena, &text, err) : 0;
     if (rc == 0 && text && !parse_u64(text, strlen(text), &version))
         rc = err_set(err, ERR_STORE, "%s: trueup_state holds schema \"%s\"", s->masked, text);
     arena_free(&arena);
