@@ -419,13 +419,12 @@ static int logs_block_ask(struct rpc *n, const struct logs_ask *ask, const struc
 }
 
 int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct header *h,
-                   struct logs *ret, bool *ret_doubted, struct err *err)
+                   struct logs *ret, struct err *err)
 {
     struct logs_ask again = *ask;
     if (logs_block_ask(n, ask, h, ret, err) < 0)
         return -1;
-    *ret_doubted = logs_contradict_bloom(ask->filter, h, ret);
-    if (!*ret_doubted)
+    if (!logs_contradict_bloom(ask->filter, h, ret))
         return 0;
     struct endpoint *first = ret->by;
     struct logs second;

@@ -52,9 +52,9 @@ int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, 
 
 /* The logs of one block, by its hash. An answer without a log of a contract that the header's
  * bloom speaks of is asked once more; a second such answer is believed (blooms give false
- * positives), and of two the longer one. *ret_doubted tells that this happened. */
+ * positives), and of two the longer one. */
 int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct header *h,
-                   struct logs *ret, bool *ret_doubted, struct err *err);
+                   struct logs *ret, struct err *err);
 
 /* ---- ranges, several at once -----------------------------------------------------------------
  * open → its answers are taken as rpc_next() brings them → ended → result → close. */

@@ -7,34 +7,26 @@
 
 #define CHANGE_COLUMNS "id, balance, wallet, CAST(old AS TEXT), CAST(new AS TEXT), block, cause, at"
 
+static bool change_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct view_change *v = item;
+    if (!db_get_address(row, 2, &v->wallet))
+        return false;
+    db_get_number(row, 0, &v->id);
+    v->balance = db_keep_text(row, 1, arena);
+    v->old = db_keep_text(row, 3, arena);
+    v->new_ = db_keep_text(row, 4, arena);
+    db_get_number(row, 5, &v->block);
+    v->cause = db_keep_text(row, 6, arena);
+    v->at_us = db_get_time(row, 7);
+    return true;
+}
+
 static int changes_read(struct store *s, const struct db_query *q, struct arena *arena,
                         struct view_change **ret, size_t *ret_n, struct err *err)
 {
-    struct view_change *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        struct view_change v = {0};
-        if (!db_get_address(&rows, 2, &v.wallet))
-            continue;
-        db_get_number(&rows, 0, &v.id);
-        v.balance = db_keep_text(&rows, 1, arena);
-        v.old = db_keep_text(&rows, 3, arena);
-        v.new_ = db_keep_text(&rows, 4, arena);
-        db_get_number(&rows, 5, &v.block);
-        v.cause = db_keep_text(&rows, 6, arena);
-        v.at_us = db_get_time(&rows, 7);
-        list = db_grow(arena, list, n, sizeof *list);
-        list[n++] = v;
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {arena, sizeof **ret, change_take};
+    return db_read_list(s, q, &take, ret, ret_n, err);
 }
 
 int view_changes_after(struct store *s, const struct view_ask *ask, struct view_change **ret,
@@ -69,36 +61,28 @@ int view_changes_latest(struct store *s, const struct view_ask *ask, struct view
     "id, balance, wallet, CAST(stored AS TEXT), CAST(actual AS TEXT), block, cause, endpoint, "    \
     "age, found_at"
 
+static bool drift_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct view_drift *d = item;
+    if (!db_get_address(row, 2, &d->wallet))
+        return false;
+    db_get_number(row, 0, &d->id);
+    d->balance = db_keep_text(row, 1, arena);
+    d->stored = db_keep_text(row, 3, arena);
+    d->actual = db_keep_text(row, 4, arena);
+    db_get_number(row, 5, &d->block);
+    d->cause = db_keep_text(row, 6, arena);
+    d->endpoint = db_keep_text(row, 7, arena);
+    d->has_age = db_get_number(row, 8, &d->age);
+    d->found_us = db_get_time(row, 9);
+    return true;
+}
+
 static int drift_read(struct store *s, const struct db_query *q, struct arena *arena,
                       struct view_drift **ret, size_t *ret_n, struct err *err)
 {
-    struct view_drift *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        struct view_drift d = {0};
-        if (!db_get_address(&rows, 2, &d.wallet))
-            continue;
-        db_get_number(&rows, 0, &d.id);
-        d.balance = db_keep_text(&rows, 1, arena);
-        d.stored = db_keep_text(&rows, 3, arena);
-        d.actual = db_keep_text(&rows, 4, arena);
-        db_get_number(&rows, 5, &d.block);
-        d.cause = db_keep_text(&rows, 6, arena);
-        d.endpoint = db_keep_text(&rows, 7, arena);
-        d.has_age = db_get_number(&rows, 8, &d.age);
-        d.found_us = db_get_time(&rows, 9);
-        list = db_grow(arena, list, n, sizeof *list);
-        list[n++] = d;
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {arena, sizeof **ret, drift_take};
+    return db_read_list(s, q, &take, ret, ret_n, err);
 }
 
 int view_drift_latest(struct store *s, const struct view_ask *ask, struct view_drift **ret,
@@ -117,28 +101,22 @@ int view_drift_latest(struct store *s, const struct view_ask *ask, struct view_d
     return drift_read(s, &q, ask->arena, ret, ret_n, err);
 }
 
+static bool cause_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct view_cause *c = item;
+    c->balance = db_keep_text(row, 0, arena);
+    c->cause = db_keep_text(row, 1, arena);
+    db_get_number(row, 2, &c->n);
+    return true;
+}
+
 int view_drift_causes(struct store *s, struct arena *arena, struct view_cause **ret, size_t *ret_n,
                       struct err *err)
 {
     struct db_query q = {
         .sql = "SELECT balance, cause, count(*) FROM trueup_drift GROUP BY 1, 2 LIMIT 200"};
-    struct view_cause *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, &q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(arena, list, n, sizeof *list);
-        list[n].balance = db_keep_text(&rows, 0, arena);
-        list[n].cause = db_keep_text(&rows, 1, arena);
-        db_get_number(&rows, 2, &list[n++].n);
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {arena, sizeof **ret, cause_take};
+    return db_read_list(s, &q, &take, ret, ret_n, err);
 }
 
 int store_drift_set_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,

@@ -227,24 +227,17 @@ int db_read_number(struct store *s, const struct db_query *q, uint64_t *ret, boo
     return 0;
 }
 
+static bool db_take_address(const struct db_rows *row, struct arena *arena, void *item)
+{
+    (void)arena;
+    return db_get_address(row, 0, item);
+}
+
 int db_read_addresses(struct store *s, const struct db_query *q, struct arena *arena, address **ret,
                       size_t *ret_n, struct err *err)
 {
-    address *list = NULL;
-    size_t n = 0;
-    struct db_rows rows;
-    int rc;
-    if (db_read(s, q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(arena, list, n, sizeof *list);
-        n += db_get_address(&rows, 0, &list[n]);
-    }
-    if (rc == 0) {
-        *ret = list;
-        *ret_n = n;
-    }
-    return rc;
+    struct db_take take = {arena, sizeof **ret, db_take_address};
+    return db_read_list(s, q, &take, ret, ret_n, err);
 }
 
 int db_mark_ordinals(struct store *s, const struct db_query *q, bool *ret, struct err *err)
@@ -270,6 +263,28 @@ void *db_grow(struct arena *arena, void *list, size_t n, size_t size)
     if (n > 0)
         memcpy(more, list, n * size);
     return more;
+}
+
+int db_read_list(struct store *s, const struct db_query *q, const struct db_take *take, void *ret,
+                 size_t *ret_n, struct err *err)
+{
+    struct db_rows rows;
+    void *list = NULL;
+    size_t n = 0;
+    int rc;
+    if (db_read(s, q, &rows, err) < 0)
+        return -1;
+    while ((rc = db_next(&rows, err)) == 1) {
+        list = db_grow(take->arena, list, n, take->size);
+        void *item = (uint8_t *)list + n * take->size;
+        memset(item, 0, take->size);
+        n += take->row(&rows, take->arena, item);
+    }
+    if (rc < 0)
+        return -1;
+    memcpy(ret, &list, sizeof list);
+    *ret_n = n;
+    return 0;
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */

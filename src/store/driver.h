@@ -236,4 +236,16 @@ const char *db_quote(const struct store *s, const char *table, struct arena *are
 /* Room for one more element after n, in the arena. */
 void *db_grow(struct arena *arena, void *list, size_t n, size_t size);
 
+/* How a list is read: an item of `size` bytes, all zero, is filled from each row; false leaves that
+ * row out. */
+struct db_take {
+    struct arena *arena; /* the list's, and of the texts that an item keeps */
+    size_t size;
+    bool (*row)(const struct db_rows *row, struct arena *arena, void *item);
+};
+/* All rows of an answer, in its order. ret points at the caller's pointer to items, which is NULL
+ * for an empty list. */
+int db_read_list(struct store *s, const struct db_query *q, const struct db_take *take, void *ret,
+                 size_t *ret_n, struct err *err);
+
 #endif

@@ -32,6 +32,14 @@ int store_headers_put(struct store *s, const struct anchor *headers, size_t n, s
     return db_write(s, list, COUNT_OF(list), DB_ASYNC, NULL, err);
 }
 
+static bool header_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct anchor *h = item;
+    (void)arena;
+    return db_get_number(row, 0, &h->number) && db_get_hash(row, 1, &h->hash) &&
+           db_get_hash(row, 2, &h->parent) && db_get_number(row, 3, &h->timestamp);
+}
+
 int store_headers_below(struct store *s, const struct store_page *page, struct anchor **ret,
                         size_t *ret_n, struct err *err)
 {
@@ -39,23 +47,8 @@ int store_headers_below(struct store *s, const struct store_page *page, struct a
                                 "number <= $1 AND canonical ORDER BY number DESC LIMIT $2",
                          .hot = true,
                          .params = {db_number(page->up_to), db_number(page->limit)}};
-    struct anchor *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, &q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(page->arena, list, n, sizeof *list);
-        struct anchor *h = &list[n];
-        n += db_get_number(&rows, 0, &h->number) && db_get_hash(&rows, 1, &h->hash) &&
-             db_get_hash(&rows, 2, &h->parent) && db_get_number(&rows, 3, &h->timestamp);
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {page->arena, sizeof **ret, header_take};
+    return db_read_list(s, &q, &take, ret, ret_n, err);
 }
 
 int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *ret_found,

@@ -29,6 +29,13 @@ int store_holders_put(struct store *s, const struct store_balance *b,
     return db_commit(s, err);
 }
 
+static bool holder_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct named_holder *h = item;
+    (void)arena;
+    return db_get_address(row, 0, &h->wallet) && db_get_number(row, 1, &h->block);
+}
+
 int store_holders_next(struct store *s, const struct store_balance *b,
                        const struct holders_page *page, struct named_holder **ret, size_t *ret_n,
                        struct err *err)
@@ -45,21 +52,8 @@ int store_holders_next(struct store *s, const struct store_balance *b,
         .hot = true,
         .params = {db_text(b->name), db_after(page->after), db_number(page->limit)}};
 #undef WITHOUT_ROW
-    struct named_holder *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, &q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(page->arena, list, n, sizeof *list);
-        n += db_get_address(&rows, 0, &list[n].wallet) && db_get_number(&rows, 1, &list[n].block);
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {page->arena, sizeof **ret, holder_take};
+    return db_read_list(s, &q, &take, ret, ret_n, err);
 }
 
 int store_holders_count(struct store *s, const struct store_balance *b, uint64_t *ret,

@@ -194,29 +194,22 @@ int store_rows(struct store *s, const struct store_balance *b, const address *wa
     "SELECT t.wallet, CAST(t.balance AS TEXT), t.blocknumber, t.observed_block, t.updated_at "     \
     "FROM "
 
+static bool row_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct view_row *v = item;
+    (void)arena;
+    v->updated_us = db_get_time(row, 4);
+    db_copy_text(row, 1, v->balance, sizeof v->balance);
+    v->has_blocknumber = db_get_number(row, 2, &v->blocknumber);
+    v->has_observed = db_get_number(row, 3, &v->observed_block);
+    return db_get_address(row, 0, &v->wallet);
+}
+
 static int rows_read(struct store *s, const struct db_query *q, struct arena *arena,
                      struct view_row **ret, size_t *ret_n, struct err *err)
 {
-    struct view_row *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(arena, list, n, sizeof *list);
-        struct view_row *row = &list[n];
-        *row = (struct view_row){.updated_us = db_get_time(&rows, 4)};
-        db_copy_text(&rows, 1, row->balance, sizeof row->balance);
-        row->has_blocknumber = db_get_number(&rows, 2, &row->blocknumber);
-        row->has_observed = db_get_number(&rows, 3, &row->observed_block);
-        n += db_get_address(&rows, 0, &row->wallet);
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {arena, sizeof **ret, row_take};
+    return db_read_list(s, q, &take, ret, ret_n, err);
 }
 
 int view_rows(struct store *s, const struct view_ask *ask, struct view_row **ret, size_t *ret_n,

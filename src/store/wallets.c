@@ -114,6 +114,14 @@ int store_wallets_list(struct store *s, const struct store_balance *b,
 
 /* ---- dirty marks ----------------------------------------------------------------------------- */
 
+static bool dirty_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    struct store_dirty *d = item;
+    (void)arena;
+    return db_get_address(row, 0, &d->wallet) && db_get_number(row, 1, &d->number) &&
+           db_get_hash(row, 2, &d->hash);
+}
+
 int store_dirty_due(struct store *s, const struct store_balance *b, const struct store_page *page,
                     struct store_dirty **ret, size_t *ret_n, struct err *err)
 {
@@ -122,22 +130,8 @@ int store_dirty_due(struct store *s, const struct store_balance *b, const struct
                "AND number <= $2 ORDER BY number, wallet LIMIT $3",
         .hot = true,
         .params = {db_text(b->name), db_number(page->up_to), db_number(page->limit)}};
-    struct store_dirty *list = NULL;
-    struct db_rows rows;
-    size_t n = 0;
-    int rc;
-    if (db_read(s, &q, &rows, err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        list = db_grow(page->arena, list, n, sizeof *list);
-        n += db_get_address(&rows, 0, &list[n].wallet) &&
-             db_get_number(&rows, 1, &list[n].number) && db_get_hash(&rows, 2, &list[n].hash);
-    }
-    if (rc < 0)
-        return -1;
-    *ret = list;
-    *ret_n = n;
-    return 0;
+    struct db_take take = {page->arena, sizeof **ret, dirty_take};
+    return db_read_list(s, &q, &take, ret, ret_n, err);
 }
 
 int store_dirty_drop(struct store *s, const struct store_balance *b,

@@ -90,14 +90,13 @@ static int sync_read_block(struct follow *f, const struct header *h, struct aren
                            struct err *err)
 {
     struct logs logs;
-    bool doubted;
     if (h->has_bloom && !filter_may_match(&f->filter.filter, h) &&
         !ws_logs_has_block(&f->ws_logs, &h->at.hash)) {
         ws_logs_on_answer(&f->ws_logs, h, NULL);
         return 0;
     }
     struct logs_ask ask = {.filter = &f->filter.filter, .lane = RPC_LIVE, .arena = arena};
-    if (rpc_logs_block(f->t->node, &ask, h, &logs, &doubted, err) < 0)
+    if (rpc_logs_block(f->t->node, &ask, h, &logs, err) < 0)
         return -1;
     ws_logs_on_answer(&f->ws_logs, h, &logs);
     log_source_set(&f->log_source, h->at.number, endpoint_name(logs.by));
