@@ -1,12 +1,13 @@
 /*
- * An assembler just large enough for the lens: one function a kind of instruction, labels, and a
- * listing. Every instruction carries a note for the listing, by convention the stack after it with
- * the top first. It knows no jump but to a label, and labels take two bytes.
+ * An assembler just large enough for the lens: one function a kind of instruction, and labels. It
+ * knows no jump but to a label, and labels take two bytes.
+ *
+ * `stack` is a note for the reader of the source: the stack after the instruction, top first. The
+ * listing in docs/lens.md shows the notes; no byte of the program comes from them.
  */
 #ifndef ETH_LENS_ASM_H
 #define ETH_LENS_ASM_H
 
-#include "base/buf.h"
 #include "eth/address.h"
 #include "eth/lens.h"
 
@@ -71,7 +72,6 @@ enum { LENS_USES_MAX = 128 };
 
 struct lens_asm {
     struct lens_code *code;
-    struct buf *listing; /* or NULL */
     size_t at[LENS_LABELS];
     struct {
         size_t at;
@@ -81,14 +81,19 @@ struct lens_asm {
     bool overflow;
 };
 
-void asm_init(struct lens_asm *a, struct lens_code *code, struct buf *listing);
-void asm_section(struct lens_asm *a, const char *title);
+void asm_init(struct lens_asm *a, struct lens_code *code);
+/* What follows is about: a note, too. */
+static inline void asm_section(struct lens_asm *a, const char *title)
+{
+    (void)a;
+    (void)title;
+}
 void asm_op(struct lens_asm *a, enum lens_op op, const char *stack);
 void asm_dup(struct lens_asm *a, int n, const char *stack);  /* DUP1 copies the top */
 void asm_swap(struct lens_asm *a, int n, const char *stack); /* SWAP1 changes top and second */
 /* The shortest PUSH that holds the value, at least one byte. */
 void asm_push(struct lens_asm *a, uint64_t value, const char *stack);
-/* The same, named in the listing: a place in memory. */
+/* The same, with a name: a place in memory. */
 void asm_push_place(struct lens_asm *a, uint64_t place, const char *name, const char *stack);
 void asm_push_bytes(struct lens_asm *a, const uint8_t *bytes, size_t n, const char *stack);
 void asm_push_label(struct lens_asm *a, enum lens_label l, const char *stack);

@@ -313,10 +313,8 @@ static void lens_emit_term(struct program *p, size_t i)
 {
     struct lens_asm *a = &p->a;
     const struct lens_shape *s = p->shape;
-    struct buf title = BUF_INIT(64);
-    buf_addf(&title, "term %zu: the full limit or nothing", i);
-    asm_section(a, buf_str(&title));
-    buf_free(&title);
+    asm_section(a, i ? "the next term: the full limit or nothing"
+                     : "the first term: the full limit or nothing");
     lens_emit_gas_check(p, i);
     /* The word keeps its selector; what follows may need the same one. */
     bool same = i && memcmp(s->terms[i - 1].selector, s->terms[i].selector, 4) == 0;
@@ -457,16 +455,14 @@ static void lens_emit_note(struct program *p)
     asm_jump(a, AT_NEXT, "p out");
 }
 
-/* listing: NULL, or the program as text: offset, instruction, and the stack after it, top first. */
-static void lens_build(const struct lens_shape *s, size_t n_wallets, struct lens_code *code,
-                       struct buf *listing)
+void lens_assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *ret)
 {
     assert(s->n_terms >= 1 && s->n_terms <= LENS_TERMS_MAX && n_wallets <= LENS_WALLETS_MAX);
     struct program p = {.shape = s, .reserve = LENS_MARGIN};
     p.reply_most = lens_reply_most(s, n_wallets);
     if (s->mode == LENS_CREATE) /* its last act is paid for after it has ended */
         p.reserve += LENS_DEPOSIT * (uint64_t)p.reply_most;
-    asm_init(&p.a, code, listing);
+    asm_init(&p.a, ret);
     lens_emit_header(&p);
     lens_emit_prologue(&p);
     lens_emit_wallet(&p);
@@ -479,9 +475,4 @@ static void lens_build(const struct lens_shape *s, size_t n_wallets, struct lens
     lens_emit_reason(&p);
     lens_emit_note(&p);
     asm_end(&p.a);
-}
-
-void lens_assemble(const struct lens_shape *s, size_t n_wallets, struct lens_code *ret)
-{
-    lens_build(s, n_wallets, ret, NULL);
 }
