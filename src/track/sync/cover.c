@@ -1,15 +1,13 @@
 #include "track/sync/cover.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "track/refresh/full_refresh.h"
-#include "track/step.h"
+#include "track/sync/flush.h"
 #include "track/sync/reread_final.h"
 #include "track/sync/rescan.h"
 
 #include <inttypes.h>
 
 enum {
-    STEP_WALLETS = 2048,  /* in one read and one transaction */
     FLUSH_WALLETS = 8192, /* named and not yet read: enough, cover what is there */
     FLUSH_MS = 5000,      /* a catch-up moves its checkpoint at least this often */
 };
@@ -154,28 +152,6 @@ static int sync_choose_anchor(struct follow *f, uint64_t to, struct anchor *ret,
     return 0;
 }
 
-/* From what the logs named to the wallets that are ours. The note that every row is due is durable
- * before the checkpoint passes its event. */
-static int sync_resolve_affected(struct follow *f, struct follow_balance *fb,
-                                 const struct anchor *at, struct follow_report *ret,
-                                 struct err *err)
-{
-    struct affected_set *n = &fb->affected;
-    uint64_t all = 0;
-    for (size_t i = 0; i < fb->reorg_affected.n; i++)
-        dirty_add(&n->dirty, &fb->reorg_affected.list[i]);
-    if (fanout_overflows(&n->fanout, &all) && all > n->all_block)
-        n->all_block = all;
-    if (n->all_block > 0 && full_refresh_set(f->t, fb->b, n->all_block, err) < 0)
-        return -1;
-    if (fanout_resolve(f->t, &n->fanout, at, events_insert_rule(fb->b), &n->dirty, err) < 0)
-        return -1;
-    ret->unanswered += n->fanout.unanswered;
-    if (n->fanout.unanswered > 0) /* the wallets of those lists are not the endpoint's fault */
-        log_source_set(&f->log_source, fb->synced + 1, NULL);
-    return events_keep_tracked(f->t, fb->b, &n->dirty, err);
-}
-
 /* What another program passed over is synced again, but nothing was reorganised there. */
 static enum store_cause sync_choose_cause(const struct follow_balance *fb)
 {
@@ -183,40 +159,32 @@ static enum store_cause sync_choose_cause(const struct follow_balance *fb)
     return reorganised || fb->reorg_affected.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
 }
 
-/* Writes one balance's affected wallets; the last step carries the checkpoint. False in *ret_ok:
- * blocked. */
+/* Writes one balance's affected wallets, and the checkpoint last. False in *ret_ok: blocked. */
 static int sync_flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
                               const struct anchor *at, struct follow_report *ret, bool *ret_ok,
                               struct err *err)
 {
-    struct dirty *dirty = &fb->affected.dirty;
     uint64_t checkpoint = reread_checkpoint(to, f->chain.finalized.number, fb->checkpoint);
+    struct flush flush = {.balance = fb->b,
+                          .cause = sync_choose_cause(fb),
+                          .at = *at,
+                          .unfinalized = at->number > f->chain.finalized.number,
+                          .has_checkpoint = !fb->stored || checkpoint != fb->checkpoint,
+                          .checkpoint = checkpoint};
+    struct flush_report r;
     *ret_ok = false;
-    if (sync_resolve_affected(f, fb, at, ret, err) < 0)
+    for (size_t i = 0; i < fb->reorg_affected.n; i++)
+        dirty_add(&fb->affected.dirty, &fb->reorg_affected.list[i]);
+    int rc = flush_run(f->t, &flush, &fb->affected, &r, err);
+    ret->updated += r.updated;
+    ret->unanswered += r.unanswered;
+    if (r.unanswered > 0) /* the wallets of those lists are not the endpoint's fault */
+        log_source_set(&f->log_source, fb->synced + 1, NULL);
+    if (rc < 0)
         return -1;
-    bool nothing = dirty->n == 0 && fb->stored && checkpoint == fb->checkpoint;
-    size_t done = 0;
-    while (!nothing) {
-        size_t n = dirty->n - done < STEP_WALLETS ? dirty->n - done : STEP_WALLETS;
-        struct step s = {.balance = fb->b,
-                         .cause = sync_choose_cause(fb),
-                         .at = *at,
-                         .affected = n > 0 ? dirty->list + done : NULL,
-                         .n = n,
-                         .lane = RPC_LIVE,
-                         .has_checkpoint = done + n == dirty->n,
-                         .checkpoint = checkpoint,
-                         .unfinalized = at->number > f->chain.finalized.number};
-        struct step_report r;
-        if (step_run(f->t, &s, &r, err) < 0)
-            return -1;
-        if (r.end != STEP_DONE) {
-            sync_set_blocked(ret, &r.why);
-            return 0;
-        }
-        done += n;
-        ret->updated += r.applied.inserted + r.applied.changed + r.applied.refreshed;
-        nothing = done == dirty->n;
+    if (r.blocked) {
+        sync_set_blocked(ret, &r.why);
+        return 0;
     }
     fb->checkpoint = checkpoint;
     fb->stored = true;
