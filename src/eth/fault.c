@@ -1,7 +1,7 @@
 /*
- * One ordered table. A row hits when all the conditions it states hold: a phrase in the text, an
- * HTTP status, a code. Phrases of one meaning stand together; what the order protects is said where
- * it matters. Words first, then the codes and statuses that mean the same everywhere.
+ * One ordered table. A row hits when all the conditions it states hold: one of its phrases in the
+ * text, one of its HTTP statuses, one of its codes. What the order protects is said where it
+ * matters. Words first, then the codes and statuses that mean the same everywhere.
  */
 #include "eth/fault.h"
 #include "base/mem.h"
@@ -20,227 +20,146 @@ enum { TEXT_MAX = 8192 };
 
 enum { BLOCKS_MAX = 10000000, PER_SECOND_MAX = 1000000 };
 
+enum { PHRASES_MOST = 16, CODES_MOST = 4 };
+
 enum take { NOTHING, LIMIT, WINDOW };
 
 struct fault_rule {
     const char *rule;
     enum fault fault;
     int methods;
-    const char *phrase; /* NULL: any text */
     enum take take;
-    int http; /* 0: any; below 10: the class, 5 for 5xx */
-    int code; /* 0: any */
+    /* Each list: any one of these; an empty list is no condition. */
+    const char *phrases[PHRASES_MOST];
+    int http[CODES_MOST]; /* below 10: the class, 5 for 5xx */
+    int codes[CODES_MOST];
 };
 
 static const struct fault_rule rows[] = {
     /* A revert carries words of the contract's own choosing: no other row may read them. */
-    {"revert", FAULT_REVERT, CALL, "execution reverted"},
-    {"revert", FAULT_REVERT, CALL, "processing transaction: revert"},
-    {"revert", FAULT_REVERT, CALL, "reverted with "},
+    {"revert", FAULT_REVERT, CALL,
+     .phrases = {"execution reverted", "processing transaction: revert", "reverted with "}},
 
     /* Rate before ranges: "limited to N" can speak of requests. */
-    {"R", FAULT_BILLING, ALL, "monthly capacity"},
-    {"R", FAULT_BILLING, ALL, "payment required"},
-    {"R", FAULT_BILLING, ALL, "daily request count exceeded"},
-    {"R", FAULT_BILLING, ALL, "daily limit"},
-    {"R", FAULT_BILLING, ALL, .http = 402},
-    {"R", FAULT_BILLING, ALL, .code = 402},
-    {"R", FAULT_BILLING, ALL, .code = -33000}, /* Infura */
-    {"R", FAULT_RATE, ALL, .http = 429},
-    {"R", FAULT_RATE, ALL, .code = 429}, /* over WebSocket there is no status */
-    {"R", FAULT_RATE, ALL, "rate limit"},
-    {"R", FAULT_RATE, ALL, "rate exceeded"},
-    {"R", FAULT_RATE, ALL, "too many requests"},
-    {"R", FAULT_RATE, ALL, "compute units"},
-    {"R", FAULT_RATE, ALL, "capacity"},
-    {"R", FAULT_RATE, ALL, "quota"},
-    {"R", FAULT_RATE, ALL, "request limit reached"},
-    {"R", FAULT_RATE, ALL, "per second"},
-    {"R", FAULT_RATE, ALL, "/second"},
-    {"R", FAULT_RATE, ALL, "under too much load"},
-    {"R", FAULT_RATE, ALL, "upgrade your tier"},
-    {"R", FAULT_RATE, ALL, "limit for your current plan"},
+    {"R", FAULT_BILLING, ALL,
+     .phrases = {"monthly capacity", "payment required", "daily request count exceeded",
+                 "daily limit"}},
+    {"R", FAULT_BILLING, ALL, .http = {402}},
+    {"R", FAULT_BILLING, ALL, .codes = {402, -33000 /* Infura */}},
+    {"R", FAULT_RATE, ALL, .http = {429}},
+    {"R", FAULT_RATE, ALL, .codes = {429 /* over WebSocket there is no status */}},
+    {"R", FAULT_RATE, ALL,
+     .phrases = {"rate limit", "rate exceeded", "too many requests", "compute units", "capacity",
+                 "quota", "request limit reached", "per second", "/second", "under too much load",
+                 "upgrade your tier", "limit for your current plan"}},
 
-    {"gas", FAULT_GAS, CALL, "out of gas"},
-    {"gas", FAULT_GAS, CALL, "outofgas"},
-    {"gas", FAULT_GAS, CALL, "gas required exceeds"},
-    {"gas", FAULT_GAS, CALL, "intrinsic gas"},
-    {"gas", FAULT_GAS, CALL, "gas limit"},
-    {"gas", FAULT_GAS, CALL, "gas too low"},
-    {"gas", FAULT_GAS, CALL, "gas uint64 overflow"},
+    {"gas", FAULT_GAS, CALL,
+     .phrases = {"out of gas", "outofgas", "gas required exceeds", "intrinsic gas", "gas limit",
+                 "gas too low", "gas uint64 overflow"}},
 
     /* The server's own suggestion beats the limit named in the same sentence. */
-    {"1", FAULT_WINDOW, LOGS, "try with*[%,_%]", WINDOW},
-    {"1", FAULT_WINDOW, LOGS, "should work*[%,_%]", WINDOW},
-    {"1", FAULT_WINDOW, LOGS, "\"from\":_%*\"to\":_%", WINDOW},    /* Infura's error.data */
-    {"2", FAULT_WINDOW, LOGS, "retry with the range @-@", WINDOW}, /* reth; decimal */
-    {"2", FAULT_WINDOW, LOGS, "too large, try @-@", WINDOW},
-    {"3", FAULT_RANGE, LOGS, "requested too many blocks from # to #, maximum is set to @", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "max{imum} {allowed }{block }range{ is}{ of}_@", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "block range greater than @ max", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "block range exceeds @", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "maximum allowed is @ blocks", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "distance: @", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "block range is too wide (maximum @", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "query must be smaller than size @", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "exceeds the maximum of @ blocks", LIMIT},
-    {"4", FAULT_RANGE, LOGS, "range exceeds server limit, narrow your filter: @", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "limited to # - @", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "limited to {a }@", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "at most @ blocks", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "requested blocks is @", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "up to a @ block range", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "range allowed for your plan (# > @)", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "ranges over @ blocks are not supported", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "range # exceeds limit of @", LIMIT},
-    {"5", FAULT_RANGE, LOGS, "max is @ blocks", LIMIT},
-    {"6", FAULT_RANGE, LOGS, "block range limit exceeded"},
-    {"6", FAULT_RANGE, LOGS, "block range is too wide"},
-    {"6", FAULT_RANGE, LOGS, "block range {is }too large"},
-    {"6", FAULT_RANGE, LOGS, "range threshold exceeded"},
-    {"6", FAULT_RANGE, LOGS, "exceeded max allowed"},
-    {"6", FAULT_RANGE, LOGS, "exceeds maximum rpc range limit"},
-    {"6", FAULT_RANGE, LOGS, "block range is bigger than"},
-    {"6", FAULT_RANGE, LOGS, "range is too large"},
-    {"6", FAULT_RANGE, LOGS, "too many blocks"},
+    {"1", FAULT_WINDOW, LOGS, .take = WINDOW,
+     .phrases = {"try with*[%,_%]", "should work*[%,_%]",
+                 "\"from\":_%*\"to\":_%" /* Infura's error.data */}},
+    {"2", FAULT_WINDOW, LOGS, .take = WINDOW,
+     .phrases = {"retry with the range @-@" /* reth; decimal */, "too large, try @-@"}},
+    {"3", FAULT_RANGE, LOGS, .take = LIMIT,
+     .phrases = {"requested too many blocks from # to #, maximum is set to @"}},
+    {"4", FAULT_RANGE, LOGS, .take = LIMIT,
+     .phrases = {"max{imum} {allowed }{block }range{ is}{ of}_@", "block range greater than @ max",
+                 "block range exceeds @", "maximum allowed is @ blocks", "distance: @",
+                 "block range is too wide (maximum @", "query must be smaller than size @",
+                 "exceeds the maximum of @ blocks",
+                 "range exceeds server limit, narrow your filter: @"}},
+    {"5", FAULT_RANGE, LOGS, .take = LIMIT,
+     .phrases = {"limited to # - @", "limited to {a }@", "at most @ blocks",
+                 "requested blocks is @", "up to a @ block range",
+                 "range allowed for your plan (# > @)", "ranges over @ blocks are not supported",
+                 "range # exceeds limit of @", "max is @ blocks"}},
+    {"6", FAULT_RANGE, LOGS,
+     .phrases = {"block range limit exceeded", "block range is too wide",
+                 "block range {is }too large", "range threshold exceeded", "exceeded max allowed",
+                 "exceeds maximum rpc range limit", "block range is bigger than",
+                 "range is too large", "too many blocks"}},
 
-    {"7", FAULT_DENSITY, ALL, "returned more than #"},
-    {"7", FAULT_DENSITY, ALL, "more than # logs"},
-    {"7", FAULT_DENSITY, ALL, "exceeds max results"},
-    {"7", FAULT_DENSITY, ALL, "too many logs"},
-    {"7", FAULT_DENSITY, ALL, "too many results"},
-    {"7", FAULT_DENSITY, ALL, "logs matched by query exceeds limit"},
-    {"7", FAULT_DENSITY, ALL, "response is too big"},
-    {"7", FAULT_DENSITY, ALL, "response size"},
-    {"7", FAULT_DENSITY, ALL, "response too large"},
+    {"7", FAULT_DENSITY, ALL,
+     .phrases = {"returned more than #", "more than # logs", "exceeds max results", "too many logs",
+                 "too many results", "logs matched by query exceeds limit", "response is too big",
+                 "response size", "response too large"}},
     /* Our request, not the answer, before the general "is too big". */
-    {"9", FAULT_FILTER, ALL, "request body"},
-    {"9", FAULT_FILTER, ALL, "request entity too large"},
-    {"9", FAULT_FILTER, ALL, "payload too large"},
-    {"9", FAULT_FILTER, ALL, "content too large"},
-    {"9", FAULT_FILTER, ALL, "request too large"},
-    {"9", FAULT_FILTER, CALL, "initcode size"},
-    {"9", FAULT_FILTER, CALL, "max code size"},
-    {"7", FAULT_DENSITY, ALL, "is too big"},
+    {"9", FAULT_FILTER, ALL,
+     .phrases = {"request body", "request entity too large", "payload too large",
+                 "content too large", "request too large"}},
+    {"9", FAULT_FILTER, CALL, .phrases = {"initcode size", "max code size"}},
+    {"7", FAULT_DENSITY, ALL, .phrases = {"is too big"}},
 
-    {"8", FAULT_TIME, ALL, "timed out"},
-    {"8", FAULT_TIME, ALL, "timeout"},
-    {"8", FAULT_TIME, ALL, "time-out"},
-    {"8", FAULT_TIME, ALL, "deadline exceeded"},
-    {"8", FAULT_TIME, ALL, "took too long"},
+    {"8", FAULT_TIME, ALL,
+     .phrases = {"timed out", "timeout", "time-out", "deadline exceeded", "took too long"}},
 
-    {"9", FAULT_FILTER, ALL, "contains # filters"},
-    {"9", FAULT_FILTER, ALL, "max addresses or topics"},
-    {"9", FAULT_FILTER, ALL, "specify less number of address"},
+    {"9", FAULT_FILTER, ALL,
+     .phrases = {"contains # filters", "max addresses or topics",
+                 "specify less number of address"}},
 
     /* Before "block not found" and "is not available": a tag or a method that is not there. */
-    {"feature", FAULT_UNSUPPORTED, ALL, "finalized block not found"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "safe block not found"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "does not exist/is not available"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "method not found"},
-    {"canonical", FAULT_NOT_CANONICAL, ALL, "not currently canonical"},
-    {"canonical", FAULT_NOT_CANONICAL, ALL, "is not canonical"},
+    {"feature", FAULT_UNSUPPORTED, ALL,
+     .phrases = {"finalized block not found", "safe block not found",
+                 "does not exist/is not available", "method not found"}},
+    {"canonical", FAULT_NOT_CANONICAL, ALL,
+     .phrases = {"not currently canonical", "is not canonical"}},
 
     /* Missing data before reverts: Alchemy says "Unknown block" with code 3 near the tip. */
-    {"10", FAULT_BEHIND, ALL, "extends beyond current head"},
-    {"10", FAULT_BEHIND, ALL, "beyond head block"},
-    {"10", FAULT_BEHIND, ALL, "greater than latest"},
-    {"10", FAULT_BEHIND, ALL, "after last accepted block"},
-    {"10", FAULT_BEHIND, ALL, "cannot query unfinalized"},
-    {"10", FAULT_BEHIND, ALL, "not yet complete, please try again"},
-    {"10", FAULT_BEHIND, ALL, "not processed yet"},
-    {"10", FAULT_BEHIND, ALL, "unknown block"},
-    {"10", FAULT_BEHIND, ALL, "block not found"},
-    {"10", FAULT_BEHIND, ALL, "block # not found"},
-    {"10", FAULT_BEHIND, ALL, "block 0x* not found"},
-    {"10", FAULT_BEHIND, ALL, "could not find block"},
-    {"10", FAULT_BEHIND, ALL, "header not found"},
-    {"10", FAULT_BEHIND, ALL, "header for hash not found"},
+    {"10", FAULT_BEHIND, ALL,
+     .phrases = {"extends beyond current head", "beyond head block", "greater than latest",
+                 "after last accepted block", "cannot query unfinalized",
+                 "not yet complete, please try again", "not processed yet", "unknown block",
+                 "block not found", "block # not found", "block 0x* not found",
+                 "could not find block", "header not found", "header for hash not found"}},
 
-    {"11", FAULT_PRUNED, ALL, "pruned"},
-    {"11", FAULT_PRUNED, ALL, "archive"},
-    {"11", FAULT_PRUNED, ALL, "archival"},
-    {"11", FAULT_PRUNED, ALL, "not included in your current plan"},
-    {"11", FAULT_PRUNED, ALL, "missing trie node"},
-    {"11", FAULT_PRUNED, ALL, "historical state"},
-    {"11", FAULT_PRUNED, ALL, "no state available"},
-    {"11", FAULT_PRUNED, ALL, "state unavailable"},
-    {"11", FAULT_PRUNED, ALL, "state *is not available"},
-    {"11", FAULT_PRUNED, ALL, "old data not available"},
-    {"11", FAULT_PRUNED, ALL, "purged for block"},
-    {"11", FAULT_PRUNED, ALL, .code = 4444}, /* EIP-4444, geth */
+    {"11", FAULT_PRUNED, ALL,
+     .phrases = {"pruned", "archive", "archival", "not included in your current plan",
+                 "missing trie node", "historical state", "no state available", "state unavailable",
+                 "state *is not available", "old data not available", "purged for block"}},
+    {"11", FAULT_PRUNED, ALL, .codes = {4444 /* EIP-4444, geth */}},
 
-    {"12", FAULT_DOWN, ALL, "no backend is currently healthy"},
-    {"12", FAULT_DOWN, ALL, "bad gateway"},
-    {"12", FAULT_DOWN, ALL, "service unavailable"},
-    {"12", FAULT_DOWN, ALL, "connection reset"},
-    {"12", FAULT_DOWN, ALL, "connection refused"},
-    {"12", FAULT_DOWN, ALL, "broken pipe"},
-    {"12", FAULT_DOWN, ALL, "unexpected eof"},
-    {"12", FAULT_DOWN, ALL, "empty reply"},
+    {"12", FAULT_DOWN, ALL,
+     .phrases = {"no backend is currently healthy", "bad gateway", "service unavailable",
+                 "connection reset", "connection refused", "broken pipe", "unexpected eof",
+                 "empty reply"}},
 
-    {"13", FAULT_BATCH, ALL, "exceeds max batch size"},
-    {"13", FAULT_BATCH, ALL, "too many rpc calls in batch"},
-    {"13", FAULT_BATCH, ALL, "batch too large"},
-    {"13", FAULT_BATCH, ALL, "batch size"},
-    {"13", FAULT_BATCH, ALL, "batch{ed} requests are not"},
+    {"13", FAULT_BATCH, ALL,
+     .phrases = {"exceeds max batch size", "too many rpc calls in batch", "batch too large",
+                 "batch size", "batch{ed} requests are not"}},
 
     /* Code 3 and bare words of the virtual machine. */
-    {"revert", FAULT_REVERT, CALL, .code = 3},
-    {"revert", FAULT_REVERT, CALL, .code = -32015},
-    {"revert", FAULT_REVERT, CALL, "vm execution error"},
-    {"revert", FAULT_REVERT, CALL, "vm exception"},
-    {"revert", FAULT_REVERT, CALL, "evm error"},
-    {"revert", FAULT_REVERT, CALL, "invalid opcode"},
-    {"revert", FAULT_REVERT, CALL, "bad instruction"},
-    {"revert", FAULT_REVERT, CALL, "invalid jump"},
-    {"revert", FAULT_REVERT, CALL, "stack underflow"},
-    {"revert", FAULT_REVERT, CALL, "stack limit reached"},
-    {"revert", FAULT_REVERT, CALL, "revert"},
+    {"revert", FAULT_REVERT, CALL, .codes = {3, -32015}},
+    {"revert", FAULT_REVERT, CALL,
+     .phrases = {"vm execution error", "vm exception", "evm error", "invalid opcode",
+                 "bad instruction", "invalid jump", "stack underflow", "stack limit reached",
+                 "revert"}},
 
-    {"feature", FAULT_UNSUPPORTED, ALL, "unsupported"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "not supported"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "too many arguments"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "not whitelisted"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "malformed blocknumber"},
-    {"feature", FAULT_UNSUPPORTED, ALL, "not a supported commitment"},
+    {"feature", FAULT_UNSUPPORTED, ALL,
+     .phrases = {"unsupported", "not supported", "too many arguments", "not whitelisted",
+                 "malformed blocknumber", "not a supported commitment"}},
 
-    {"14", FAULT_INVALID, ALL, "invalid block range"},
-    {"14", FAULT_INVALID, ALL, "invalid params"},
+    {"14", FAULT_INVALID, ALL, .phrases = {"invalid block range", "invalid params"}},
 
     /* So general that for eth_getLogs it also means "too much": there it is left unknown, which
      * slows down and halves both. */
-    {"R", FAULT_RATE, ALL & ~LOGS, "limit exceeded"},
+    {"R", FAULT_RATE, ALL & ~LOGS, .phrases = {"limit exceeded"}},
 
     /* No words we know. Statuses that mean one thing, codes that mean one thing, then the rest. */
-    {"R", FAULT_RATE, ALL, .http = 503, .code = -32005}, /* nethermind's queue is full */
-    {"9", FAULT_FILTER, ALL, .http = 413},
-    {"8", FAULT_TIME, ALL, .http = 408},
-    {"8", FAULT_TIME, ALL, .http = 504},
-    {"8", FAULT_TIME, ALL, .http = 524}, /* Cloudflare */
-    {"R", FAULT_RATE, ALL, .code = -32029},
-    {"R", FAULT_RATE, ALL, .code = -32090},
-    {"7", FAULT_DENSITY, ALL, .code = -32008},
-    {"7", FAULT_DENSITY, ALL, .code = -32020},
-    {"8", FAULT_TIME, ALL, .code = -32016},
-    {"8", FAULT_TIME, ALL, .code = -32017},
-    {"8", FAULT_TIME, ALL, .code = -32002},
-    {"10", FAULT_BEHIND, ALL, .code = -32001},
-    {"10", FAULT_BEHIND, ALL, .code = -39001}, /* besu */
-    {"12", FAULT_DOWN, ALL, .code = -32010},
-    {"12", FAULT_DOWN, ALL, .code = -32011},
-    {"feature", FAULT_UNSUPPORTED, ALL, .code = -32601},
-    {"feature", FAULT_UNSUPPORTED, ALL, .code = -32612}, /* QuickNode */
-    {"feature", FAULT_UNSUPPORTED, ALL, .code = -32613},
-    {"feature", FAULT_UNSUPPORTED, ALL, .code = -32004},
-    {"14", FAULT_INVALID, ALL, .code = -32602},
-    {"14", FAULT_INVALID, ALL, .code = -32600},
-    {"14", FAULT_INVALID, ALL, .code = -32700},
-    {"12", FAULT_DOWN, ALL, .http = 5},
-    {"14", FAULT_INVALID, ALL, .http = 401},
-    {"14", FAULT_INVALID, ALL, .http = 403},
-    {"14", FAULT_INVALID, ALL, .http = 404},
-    {"14", FAULT_INVALID, ALL, .http = 405},
+    {"R", FAULT_RATE, ALL, .http = {503 /* nethermind's queue is full */}, .codes = {-32005}},
+    {"9", FAULT_FILTER, ALL, .http = {413}},
+    {"8", FAULT_TIME, ALL, .http = {408, 504, 524 /* Cloudflare */}},
+    {"R", FAULT_RATE, ALL, .codes = {-32029, -32090}},
+    {"7", FAULT_DENSITY, ALL, .codes = {-32008, -32020}},
+    {"8", FAULT_TIME, ALL, .codes = {-32016, -32017, -32002}},
+    {"10", FAULT_BEHIND, ALL, .codes = {-32001, -39001 /* besu */}},
+    {"12", FAULT_DOWN, ALL, .codes = {-32010, -32011}},
+    {"feature", FAULT_UNSUPPORTED, ALL, .codes = {-32601, -32612 /* QuickNode */, -32613, -32004}},
+    {"14", FAULT_INVALID, ALL, .codes = {-32602, -32600, -32700}},
+    {"12", FAULT_DOWN, ALL, .http = {5}},
+    {"14", FAULT_INVALID, ALL, .http = {401, 403, 404, 405}},
 };
 
 static const char *const waits[] = {
@@ -267,9 +186,30 @@ static size_t fault_lower_text(const char *text, size_t n, char low[TEXT_MAX])
     return n;
 }
 
-static bool fault_http_is(int wanted, int status)
+static bool fault_http_is_listed(const int list[CODES_MOST], int status)
 {
-    return wanted == 0 || wanted == status || (wanted < 10 && wanted == status / 100);
+    bool listed = list[0] == 0;
+    for (size_t i = 0; i < CODES_MOST && list[i] && !listed; i++)
+        listed = list[i] == status || (list[i] < 10 && list[i] == status / 100);
+    return listed;
+}
+
+static bool fault_code_is_listed(const int list[CODES_MOST], int64_t code)
+{
+    bool listed = list[0] == 0;
+    for (size_t i = 0; i < CODES_MOST && list[i] && !listed; i++)
+        listed = list[i] == code;
+    return listed;
+}
+
+/* The first of a list of phrases that ends with NULL or at its most. */
+static bool fault_find_phrase(const char *const *list, size_t most, const char *text, size_t n,
+                              struct phrase_hit *hit)
+{
+    bool found = false;
+    for (size_t i = 0; i < most && list[i] && !found; i++)
+        found = phrase_find(text, n, list[i], hit);
+    return found;
 }
 
 /* A failure as it came: its text is in lower case. */
@@ -284,9 +224,9 @@ struct fault_input {
 static bool fault_rule_matches(const struct fault_rule *r, const struct fault_input *in,
                                struct phrase_hit *hit)
 {
-    return r->methods & 1 << in->method && fault_http_is(r->http, in->http_status) &&
-           (r->code == 0 || r->code == in->code) &&
-           (r->phrase == NULL || phrase_find(in->text, in->n, r->phrase, hit));
+    return r->methods & 1 << in->method && fault_http_is_listed(r->http, in->http_status) &&
+           fault_code_is_listed(r->codes, in->code) &&
+           (!r->phrases[0] || fault_find_phrase(r->phrases, PHRASES_MOST, in->text, in->n, hit));
 }
 
 static void fault_take_numbers(const struct fault_rule *r, const struct phrase_hit *hit,
@@ -340,10 +280,7 @@ static bool fault_has_phrase(const char *text, const char *const *phrases, size_
     char low[TEXT_MAX];
     struct phrase_hit hit;
     size_t n = fault_lower_text(text, strlen(text), low);
-    for (size_t i = 0; i < n_phrases; i++)
-        if (phrase_find(low, n, phrases[i], &hit))
-            return true;
-    return false;
+    return fault_find_phrase(phrases, n_phrases, low, n, &hit);
 }
 
 bool fault_text_reverted(const char *text)
