@@ -23,9 +23,16 @@ enum {
     UNACKNOWLEDGED_MS = 10 * 1000,
 };
 
+enum transfer_state {
+    TRANSFER_IDLE,
+    TRANSFER_LIVE, /* handed to curl */
+    TRANSFER_DONE, /* not taken yet */
+    TRANSFER_TAKEN,
+};
+
 struct http_transfer {
-    struct http_transfer *next; /* on the idle list or the finished list */
-    struct http_transfer *prev_live, *next_live;
+    enum transfer_state state;
+    uint64_t done_order;
     CURL *easy;
     char *url;
     struct buf body;
@@ -36,13 +43,14 @@ struct http_transfer {
     char words[CURL_ERROR_SIZE];
 };
 
+/* There are few transfers, so every choice is a scan of them and there are no lists to keep right.
+ */
 struct http {
     CURLM *multi;
     struct curl_slist *headers;
-    struct http_transfer *idle;
-    struct http_transfer *live;                      /* handed to curl */
-    struct http_transfer *finished, **finished_tail; /* done, not taken */
-    size_t made;
+    struct http_transfer *transfers[HTTP_TRANSFERS_MAX];
+    size_t n_transfers;
+    uint64_t last_done;
 };
 
 static void *http_resize(void *p, size_t n)
@@ -56,7 +64,6 @@ int http_open(struct http **ret, struct err *err)
                              mem_zero) != CURLE_OK)
         return err_set(err, ERR_FAILED, "libcurl does not start");
     struct http *h = mem_zero(1, sizeof *h);
-    h->finished_tail = &h->finished;
     h->multi = curl_multi_init();
     /* An empty "Expect:" keeps curl from waiting for "100 Continue" before bodies over 1 MB. */
     h->headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -79,16 +86,16 @@ static void http_transfer_free(struct http_transfer *t)
     mem_free(t);
 }
 
-static void http_live_remove(struct http *h, struct http_transfer *t)
+/* The first in this state, of those done the one that was done first; NULL: none is in it. */
+static struct http_transfer *http_find(const struct http *h, enum transfer_state state)
 {
-    if (t->prev_live)
-        t->prev_live->next_live = t->next_live;
-    else
-        h->live = t->next_live;
-    if (t->next_live)
-        t->next_live->prev_live = t->prev_live;
-    t->prev_live = t->next_live = NULL;
-    curl_multi_remove_handle(h->multi, t->easy);
+    struct http_transfer *first = NULL;
+    for (size_t i = 0; i < h->n_transfers; i++) {
+        struct http_transfer *t = h->transfers[i];
+        if (t->state == state && (!first || t->done_order < first->done_order))
+            first = t;
+    }
+    return first;
 }
 
 static size_t http_on_body(char *bytes, size_t size, size_t n, void *ctx)
@@ -170,27 +177,18 @@ static void http_make_idle(struct http *h, struct http_transfer *t)
     http_forget_retries(h, t);
     if (t->body.room > KEPT_BODY)
         buf_free(&t->body);
-    t->next = h->idle;
-    h->idle = t;
-}
-
-static void http_free_list(struct http_transfer *t)
-{
-    while (t) {
-        struct http_transfer *next = t->next;
-        http_transfer_free(t);
-        t = next;
-    }
+    t->state = TRANSFER_IDLE;
+    t->done_order = 0; /* so that the same few are used again, with the memory they have */
 }
 
 void http_close(struct http *h)
 {
     if (!h)
         return;
-    while (h->live)
-        http_cancel(h, h->live);
-    http_free_list(h->finished);
-    http_free_list(h->idle);
+    for (size_t i = 0; i < h->n_transfers; i++) {
+        http_cancel(h, h->transfers[i]);
+        http_transfer_free(h->transfers[i]);
+    }
     if (h->multi)
         curl_multi_cleanup(h->multi);
     curl_slist_free_all(h->headers);
@@ -207,18 +205,16 @@ static struct http_transfer *http_transfer_make(struct http *h)
         return NULL;
     }
     http_set_up(h, t);
-    h->made++;
+    h->transfers[h->n_transfers++] = t;
     return t;
 }
 
 static struct http_transfer *http_transfer_get(struct http *h, struct err *err)
 {
-    struct http_transfer *t = h->idle;
-    if (t) {
-        h->idle = t->next;
+    struct http_transfer *t = http_find(h, TRANSFER_IDLE);
+    if (t)
         return t;
-    }
-    if (h->made >= HTTP_TRANSFERS_MAX) {
+    if (h->n_transfers == HTTP_TRANSFERS_MAX) {
         err_set(err, ERR_FAILED, "%d HTTP requests are in flight already", HTTP_TRANSFERS_MAX);
         return NULL;
     }
@@ -260,7 +256,6 @@ int http_post(struct http *h, const struct http_post *post, struct http_transfer
     t->sent = post->body_len;
     t->too_large = false;
     t->words[0] = '\0';
-    t->next = NULL;
     http_set_url(t, post->url);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, post->body);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body_len);
@@ -273,26 +268,15 @@ int http_post(struct http *h, const struct http_post *post, struct http_transfer
         http_make_idle(h, t);
         return http_set_error(rc, err);
     }
-    t->next_live = h->live;
-    if (h->live)
-        h->live->prev_live = t;
-    h->live = t;
+    t->state = TRANSFER_LIVE;
     *ret = t;
     return 0;
 }
 
 void http_cancel(struct http *h, struct http_transfer *t)
 {
-    for (struct http_transfer **at = &h->finished; *at; at = &(*at)->next) {
-        if (*at != t)
-            continue;
-        *at = t->next;
-        if (h->finished_tail == &t->next)
-            h->finished_tail = at;
-        http_make_idle(h, t);
-        return;
-    }
-    http_live_remove(h, t);
+    if (t->state == TRANSFER_LIVE)
+        curl_multi_remove_handle(h->multi, t->easy);
     http_make_idle(h, t);
 }
 
@@ -308,10 +292,9 @@ static void http_collect_done(struct http *h)
         if (result == CURLE_OUT_OF_MEMORY)
             mem_out();
         t->result = result;
-        http_live_remove(h, t);
-        t->next = NULL;
-        *h->finished_tail = t;
-        h->finished_tail = &t->next;
+        curl_multi_remove_handle(h->multi, t->easy);
+        t->state = TRANSFER_DONE;
+        t->done_order = ++h->last_done;
     }
 }
 
@@ -328,14 +311,14 @@ int http_kick(struct http *h, struct err *err)
 int http_wait(struct http *h, int timeout_ms, int wake_fd, bool *ret_woken, struct err *err)
 {
     *ret_woken = false;
-    if (h->finished)
+    if (http_find(h, TRANSFER_DONE))
         return 0;
     int64_t end = clock_ms() + timeout_ms;
     for (;;) {
         if (http_kick(h, err) != 0)
             return -1;
         int left = ms_until(end);
-        if (h->finished || left == 0)
+        if (left == 0 || http_find(h, TRANSFER_DONE))
             return 0;
         struct curl_waitfd wake = {.fd = wake_fd, .events = CURL_WAIT_POLLIN};
         int ready = 0;
@@ -385,28 +368,18 @@ static void http_describe_trouble(const struct http_transfer *t, struct http_rep
 {
     char where[URL_TEXT];
     char *to = NULL;
-    switch (r->trouble) {
-    case HTTP_FINE:
-        r->text[0] = '\0';
-        return;
-    case HTTP_TOO_LARGE:
+    r->text[0] = '\0';
+    if (r->trouble == HTTP_TOO_LARGE) {
         snprintf(r->text, sizeof r->text, "the reply is over the ceiling of %zu bytes",
                  t->body.ceiling);
-        return;
-    case HTTP_REDIRECT:
+    } else if (r->trouble == HTTP_REDIRECT) {
         curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &to);
         url_masked(where, to ? to : "");
         snprintf(r->text, sizeof r->text, "HTTP %d redirects to %s, which is not followed",
                  r->status, where);
-        return;
-    case HTTP_NO_CONNECTION:
-    case HTTP_BROKEN:
-    case HTTP_TIMED_OUT:
-    case HTTP_UNTRUSTED:
-    case HTTP_BAD_URL:
+    } else if (r->trouble != HTTP_FINE) {
         url_scrub(r->text, sizeof r->text, t->words[0] ? t->words : curl_easy_strerror(t->result),
                   t->url);
-        return;
     }
 }
 
@@ -426,12 +399,10 @@ static uint64_t http_bytes_out(const struct http_transfer *t)
 
 bool http_take(struct http *h, struct http_reply *ret)
 {
-    struct http_transfer *t = h->finished;
+    struct http_transfer *t = http_find(h, TRANSFER_DONE);
     if (!t)
         return false;
-    h->finished = t->next;
-    if (!h->finished)
-        h->finished_tail = &h->finished;
+    t->state = TRANSFER_TAKEN;
     long status = 0, headers = 0;
     curl_off_t down = 0, retry_after = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
