@@ -156,16 +156,22 @@ void counters_lap(size_t balance, bool fresh, uint64_t rows)
     counters_increase(&l->rows, rows);
 }
 
+/* What is beyond the page is counted and never shown. */
 static struct endpoint_cells *counters_endpoint_of(size_t i)
 {
-    return i < COUNTERS_ENDPOINTS ? &mine->endpoints[i] : NULL;
+    static struct endpoint_cells beyond;
+    return i < COUNTERS_ENDPOINTS ? &mine->endpoints[i] : &beyond;
+}
+
+static struct worker_cells *counters_worker_of(size_t slot)
+{
+    static struct worker_cells beyond;
+    return slot < COUNTERS_WORKERS ? &page->workers[slot] : &beyond;
 }
 
 void counters_endpoint(size_t endpoint, const char *name)
 {
-    struct endpoint_cells *e = counters_endpoint_of(endpoint);
-    if (e)
-        counters_text_put(&e->name, name);
+    counters_text_put(&counters_endpoint_of(endpoint)->name, name);
 }
 
 size_t counters_method(const char *method)
@@ -180,7 +186,7 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
                       uint64_t bytes_out, uint64_t bytes_in)
 {
     struct endpoint_cells *e = counters_endpoint_of(endpoint);
-    if (!e || method >= COUNTERS_METHODS || (size_t)outcome >= COUNTERS_OUTCOMES)
+    if (method >= COUNTERS_METHODS || (size_t)outcome >= COUNTERS_OUTCOMES)
         return;
     uint64_t took = took_ms > 0 ? (uint64_t)took_ms : 0, before = counters_load(&e->latency_us);
     counters_increase(&e->requests[method][outcome], 1);
@@ -200,16 +206,12 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
 
 void counters_missed_log(size_t endpoint)
 {
-    struct endpoint_cells *e = counters_endpoint_of(endpoint);
-    if (e)
-        counters_increase(&e->missed_logs, 1);
+    counters_increase(&counters_endpoint_of(endpoint)->missed_logs, 1);
 }
 
 void counters_cost(size_t endpoint, uint64_t units)
 {
-    struct endpoint_cells *e = counters_endpoint_of(endpoint);
-    if (e)
-        counters_increase(&e->cost, units);
+    counters_increase(&counters_endpoint_of(endpoint)->cost, units);
 }
 
 const char *const counters_pause_names[PAUSES] = {[PAUSE_TOLD] = "told to wait",
@@ -220,16 +222,12 @@ const char *const counters_pause_names[PAUSES] = {[PAUSE_TOLD] = "told to wait",
 
 void counters_endpoint_pause(size_t endpoint, enum counters_pause why)
 {
-    struct endpoint_cells *e = counters_endpoint_of(endpoint);
-    if (e)
-        counters_increase(&e->pauses[why], 1);
+    counters_increase(&counters_endpoint_of(endpoint)->pauses[why], 1);
 }
 
 void counters_endpoint_paused(size_t endpoint, int64_t wall_ms_until, const char *why)
 {
     struct endpoint_cells *e = counters_endpoint_of(endpoint);
-    if (!e)
-        return;
     counters_store(&e->paused_until, (uint64_t)wall_ms_until);
     counters_text_put(&e->paused_why, why);
 }
@@ -238,8 +236,6 @@ void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batc
 {
     struct endpoint_cells *e = counters_endpoint_of(endpoint);
     char now[COUNTERS_TEXT];
-    if (!e)
-        return;
     counters_text_get(&e->reader, now, sizeof now);
     if (strncmp(now, reader, sizeof now - 1) != 0)
         counters_text_put(&e->reader, reader);
@@ -247,20 +243,15 @@ void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batc
     counters_store(&e->gas, gas);
 }
 
-/* A failure's words, masked by whoever made them. */
-static void counters_trouble(const char *text)
-{
-    counters_text_put(&mine->trouble, text);
-}
-
 /* ---- the page -------------------------------------------------------------------------------- */
 
+/* The words of a failure come masked. */
 static void counters_on_log(enum log_level level, const char *message, const char *error)
 {
     char words[COUNTERS_TEXT];
     (void)level;
     snprintf(words, sizeof words, "%.100s%s%s", message, error ? ": " : "", error ? error : "");
-    counters_trouble(words);
+    counters_text_put(&mine->trouble, words);
 }
 
 static struct page *counters_map_page(int fd)
@@ -295,23 +286,29 @@ int counters_fd(void)
     return page_fd;
 }
 
-void counters_attach(const char *worker)
+/* The part of the worker of this name; NULL: it has none. */
+static struct part *counters_part_of(const char *worker)
 {
-    enum counters_part part = PART_SUPERVISOR;
-    struct stat st;
     for (int i = PART_FOLLOW; i < PARTS; i++)
         if (strcmp(worker, part_names[i]) == 0)
-            part = (enum counters_part)i;
-    if (part == PART_SUPERVISOR)
+            return &page->parts[i];
+    return NULL;
+}
+
+void counters_attach(const char *worker)
+{
+    struct part *part = counters_part_of(worker);
+    struct stat st;
+    if (!part)
         return;
-    mine = &page->parts[part];
+    mine = part;
     log_watch(counters_on_log);
     if (fstat(COUNTERS_FD, &st) < 0 || st.st_size != (off_t)sizeof(struct page))
         return;
     struct page *p = counters_map_page(COUNTERS_FD);
     if (p && p->mark == PAGE_MARK && p->size == sizeof *p) {
         page = p;
-        mine = &p->parts[part];
+        mine = counters_part_of(worker);
         page_fd = COUNTERS_FD;
         fcntl(COUNTERS_FD, F_SETFD, FD_CLOEXEC);
     } else if (p) {
@@ -322,14 +319,6 @@ void counters_attach(const char *worker)
 bool counters_shared(void)
 {
     return page != &private_page;
-}
-
-static struct part *counters_part_of(const char *worker)
-{
-    for (int i = PART_FOLLOW; i < PARTS; i++)
-        if (strcmp(worker, part_names[i]) == 0)
-            return &page->parts[i];
-    return NULL;
 }
 
 void counters_alive(int64_t until_ms)
@@ -365,9 +354,7 @@ void counters_worker_starting(const char *name)
 
 void counters_worker_started(size_t slot, const char *name, int pid)
 {
-    if (slot >= COUNTERS_WORKERS)
-        return;
-    struct worker_cells *w = &page->workers[slot];
+    struct worker_cells *w = counters_worker_of(slot);
     if (counters_load(&w->started) == 0)
         counters_text_put(&w->name, name);
     counters_store(&w->started, (uint64_t)wall_seconds());
@@ -376,9 +363,7 @@ void counters_worker_started(size_t slot, const char *name, int pid)
 
 void counters_worker_died(size_t slot, enum counters_death how, const char *words)
 {
-    if (slot >= COUNTERS_WORKERS)
-        return;
-    struct worker_cells *w = &page->workers[slot];
+    struct worker_cells *w = counters_worker_of(slot);
     counters_store(&w->pid, 0);
     counters_increase(&w->deaths[how], 1);
     counters_text_put(&w->exit_reason, words);
@@ -386,9 +371,7 @@ void counters_worker_died(size_t slot, enum counters_death how, const char *word
 
 void counters_worker_stopped(size_t slot, bool gone)
 {
-    if (slot >= COUNTERS_WORKERS)
-        return;
-    struct worker_cells *w = &page->workers[slot];
+    struct worker_cells *w = counters_worker_of(slot);
     counters_store(&w->pid, 0);
     if (gone) {
         counters_text_put(&w->name, "");
@@ -398,8 +381,7 @@ void counters_worker_stopped(size_t slot, bool gone)
 
 void counters_worker_parked(size_t slot, int64_t until_s)
 {
-    if (slot < COUNTERS_WORKERS)
-        counters_store(&page->workers[slot].parked_until, (uint64_t)until_s);
+    counters_store(&counters_worker_of(slot)->parked_until, (uint64_t)until_s);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -501,10 +483,9 @@ bool counters_worker_get(size_t slot, struct counters_worker_view *ret)
     for (int i = 0; i < DEATHS; i++)
         ret->deaths[i] = counters_load(&w->deaths[i]);
     counters_text_get(&w->exit_reason, ret->exit_reason, sizeof ret->exit_reason);
-    for (int i = 0; i < PARTS; i++)
-        if (strcmp(ret->name, part_names[i]) == 0)
-            ret->trouble_at =
-                counters_text_get(&page->parts[i].trouble, ret->trouble, sizeof ret->trouble);
+    const struct part *p = counters_part_of(ret->name);
+    if (p)
+        ret->trouble_at = counters_text_get(&p->trouble, ret->trouble, sizeof ret->trouble);
     return ret->name[0] != '\0';
 }
 
