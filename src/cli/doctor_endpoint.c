@@ -137,14 +137,13 @@ static void look_at_socket(struct findings *f, const struct conf_endpoint *e)
 static void look_at_client(struct findings *f, struct patient *p)
 {
     struct rpc_request ask = {.method = "web3_clientVersion", .params = "[]", .params_len = 2};
-    struct json *doc = NULL;
-    const struct json *result = NULL;
+    struct rpc_answer a;
     struct err err = {0};
-    if (rpc_call(p->t.node, &ask, &doc, &result, NULL, &err) == 0 && json_str(result))
-        doctor_say(f, p->name, FINE, "client %.90s", json_str(result));
+    if (rpc_call(p->t.node, &ask, &a, &err) == 0 && json_str(a.result))
+        doctor_say(f, p->name, FINE, "client %.90s", json_str(a.result));
     else
         doctor_say(f, p->name, NOTE, "does not say which client it is");
-    json_free(doc);
+    rpc_answer_free(&a);
 }
 
 static void look_at_tags(struct findings *f, struct patient *p)

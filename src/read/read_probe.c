@@ -33,19 +33,16 @@ static int read_probe_sentinel_pays(struct reads *r, struct endpoint *e, const s
     buf_adds(&params, "\"},\"latest\"]");
     struct rpc_request q = {
         .method = "eth_call", .params = params.data, .params_len = params.len, .only = e};
-    struct json *doc;
-    const struct json *result;
-    struct fault_info fault;
-    int rc = rpc_call(r->node, &q, &doc, &result, &fault, err);
+    struct rpc_answer a;
+    int rc = rpc_call(r->node, &q, &a, err);
+    const char *hex = rc == 0 ? json_str(a.result) : NULL;
+    bool paid = hex && hex[0] == '0' && hex[1] == 'x' && hex[2] != '\0';
     buf_free(&params);
-    if (rc == 0) {
-        const char *hex = json_str(result);
-        bool paid = hex && hex[0] == '0' && hex[1] == 'x' && hex[2] != '\0';
-        json_free(doc);
+    rpc_answer_free(&a);
+    if (rc == 0)
         return paid;
-    }
     return err->kind == ERR_STOPPED || err->kind == ERR_UNREACHABLE ||
-                   fault_says(fault.fault, READ_PROBE_SAYS_NOTHING)
+                   fault_says(a.fault.fault, READ_PROBE_SAYS_NOTHING)
                ? -1
                : 0;
 }

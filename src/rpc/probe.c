@@ -31,11 +31,11 @@ static int probe_call_at(struct endpoint *e, const hash32 *at, uint32_t no_retry
                             .params_len = (size_t)len,
                             .no_retry = no_retry,
                             .only = e};
-    struct json *doc = NULL;
-    const struct json *result = NULL;
-    int rc = rpc_call(e->rpc, &q, &doc, &result, ret_fault, err);
-    *ret_null = rc == 0 && json_is_null(result);
-    json_free(doc);
+    struct rpc_answer a;
+    int rc = rpc_call(e->rpc, &q, &a, err);
+    *ret_fault = a.fault;
+    *ret_null = rc == 0 && json_is_null(a.result);
+    rpc_answer_free(&a);
     return rc;
 }
 
@@ -47,14 +47,13 @@ static int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struc
                             .params = params,
                             .params_len = sizeof params - 1,
                             .only = e};
-    struct json *doc;
-    const struct json *result;
+    struct rpc_answer a;
     struct header h;
     bool found = false;
-    if (rpc_call(n, &q, &doc, &result, NULL, err) < 0)
-        return -1;
-    int rc = header_from_json(result, &h, &found, err);
-    json_free(doc);
+    int rc = rpc_call(n, &q, &a, err);
+    if (rc == 0)
+        rc = header_from_json(a.result, &h, &found, err);
+    rpc_answer_free(&a);
     if (rc == 0 && !found)
         rc = err_set(err, ERR_FAILED, "eth_getBlockByNumber latest: not found");
     if (rc == 0)

@@ -106,11 +106,9 @@ bool rpc_stop_asked(const struct rpc *n); /* was that why the last rpc_next() ga
 /* The answer, whatever its fault; the caller's to rpc_answer_free(). */
 int rpc_ask(struct rpc *n, const struct rpc_request *q, struct rpc_answer *ret, struct err *err);
 
-/* *ret_doc is the caller's to json_free(); *ret_result lies in it. A fault is an error:
- * ERR_UNREACHABLE when no endpoint answered, else ERR_FAILED with the node's words; *ret_fault (may
- * be NULL) has the class in both cases. */
-int rpc_call(struct rpc *n, const struct rpc_request *q, struct json **ret_doc,
-             const struct json **ret_result, struct fault_info *ret_fault, struct err *err);
+/* A fault is an error: ERR_UNREACHABLE when no endpoint answered, else ERR_FAILED with the node's
+ * words. The answer is the caller's to rpc_answer_free() in any case, and has the fault's class. */
+int rpc_call(struct rpc *n, const struct rpc_request *q, struct rpc_answer *ret, struct err *err);
 
 /* What is known of the chain before it is asked: from the configuration (done by rpc_open) or from
  * the store. NULL: not known. */

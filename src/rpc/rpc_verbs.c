@@ -36,22 +36,12 @@ int rpc_ask(struct rpc *n, const struct rpc_request *q, struct rpc_answer *ret, 
     return rpc_wait_answer(n, ret, err);
 }
 
-int rpc_call(struct rpc *n, const struct rpc_request *q, struct json **ret_doc,
-             const struct json **ret_result, struct fault_info *ret_fault, struct err *err)
+int rpc_call(struct rpc *n, const struct rpc_request *q, struct rpc_answer *ret, struct err *err)
 {
-    struct rpc_answer a;
-    if (rpc_ask(n, q, &a, err) < 0) {
-        if (ret_fault)
-            *ret_fault = fault_make(FAULT_UNKNOWN, "");
+    *ret = (struct rpc_answer){.fault = fault_make(FAULT_UNKNOWN, "")};
+    if (rpc_ask(n, q, ret, err) < 0)
         return -1;
-    }
-    if (ret_fault)
-        *ret_fault = a.fault;
-    if (a.fault.fault != FAULT_NONE)
-        return rpc_answer_err(q->method, &a, err);
-    *ret_doc = a.doc;
-    *ret_result = a.result;
-    return 0;
+    return ret->fault.fault == FAULT_NONE ? 0 : rpc_answer_err(q->method, ret, err);
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
@@ -147,27 +137,12 @@ static void rpc_view_params(const struct endpoint *e, const struct rpc_view *v, 
     buf_addc(out, ']');
 }
 
-static int rpc_view_take(struct rpc_answer *a, struct rpc_view_answer *ret, struct err *err)
-{
-    ret->fault = a->fault;
-    if (a->fault.fault != FAULT_NONE)
-        return rpc_answer_err("eth_call", a, err);
-    if (!a->bytes) {
-        ret->fault.fault = FAULT_BEHIND;
-        return err_set(err, ERR_FAILED, "eth_call: answered null instead of data");
-    }
-    ret->data = a->bytes;
-    ret->len = a->n_bytes;
-    a->bytes = NULL;
-    return 0;
-}
-
 int rpc_view(struct rpc *n, const struct rpc_view *v, struct rpc_view_answer *ret, struct err *err)
 {
     /* The block parameter is one endpoint's, so the question is that endpoint's too. */
     struct endpoint *e = rpc_best(n);
     struct buf params = BUF_INIT(PARAMS_MAX);
-    struct rpc_answer a;
+    struct rpc_answer a = {.fault = fault_make(FAULT_UNKNOWN, "")};
     rpc_view_params(e, v, &params);
     struct rpc_request q = {.method = "eth_call",
                             .params = params.data,
@@ -175,13 +150,19 @@ int rpc_view(struct rpc *n, const struct rpc_view *v, struct rpc_view_answer *re
                             .bytes = true,
                             .no_retry = v->now ? RPC_NO_RETRY(FAULT_BEHIND) : 0,
                             .only = e};
-    *ret = (struct rpc_view_answer){.fault = fault_make(FAULT_UNKNOWN, "")};
     int rc = params.overflow ? err_set(err, ERR_TOO_LARGE, "call data of %zu bytes", v->data_len)
-                             : rpc_ask(n, &q, &a, err);
-    if (rc == 0) {
-        rc = rpc_view_take(&a, ret, err);
-        rpc_answer_free(&a);
-    }
+                             : rpc_call(n, &q, &a, err);
     buf_free(&params);
+    if (rc == 0 && !a.bytes) {
+        a.fault.fault = FAULT_BEHIND;
+        rc = err_set(err, ERR_FAILED, "eth_call: answered null instead of data");
+    }
+    *ret = (struct rpc_view_answer){.fault = a.fault};
+    if (rc == 0) {
+        ret->data = a.bytes;
+        ret->len = a.n_bytes;
+        a.bytes = NULL;
+    }
+    rpc_answer_free(&a);
     return rc;
 }

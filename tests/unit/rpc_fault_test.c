@@ -419,12 +419,9 @@ static void nobody_listens(void **state)
     assert_null(a.endpoint);
     assert_true(endpoint_counters(rpc_endpoint(s->node, 0))->requests >= 3);
     struct rpc_request q = {.method = "eth_chainId", .deadline_ms = clock_ms() + 200};
-    struct json *doc;
-    const struct json *result;
-    struct fault_info fault;
-    assert_int_equal(rpc_call(s->node, &q, &doc, &result, &fault, &err), -1);
+    assert_int_equal(rpc_call(s->node, &q, &a, &err), -1);
     assert_int_equal(err.kind, ERR_UNREACHABLE);
-    assert_int_equal(fault.fault, FAULT_DOWN);
+    assert_fault(&a, FAULT_DOWN);
     assert_no_secret(err.text);
 }
 
