@@ -196,8 +196,3 @@ void budget_import(struct budget *b, const char *text, bool mine)
     else
         b->others += units;
 }
-
-void budget_forget_others(struct budget *b)
-{
-    b->others = 0;
-}

@@ -67,14 +67,12 @@ void budget_others(struct budget *b, uint64_t units, int64_t now);
 
 /* The account as a short text for trueup_state, "DAY UNITS", and back. A text of another day, or
  * one that is none, counts as nothing spent. mine: this process' own from before a restart; else
- * another process', and all of those are added up by one call of budget_forget_others() and then
- * these. */
+ * another process', and all of those are added up in `others`, which is set to 0 beforehand. */
 enum { BUDGET_TEXT = 48, BUDGET_SPENDERS = 3 };
 /* Who keeps such a text, each under "budget.spent." and its name. */
 extern const char *const budget_spenders[BUDGET_SPENDERS];
 #define BUDGET_KEY "budget.spent."
 void budget_export(const struct budget *b, char out[BUDGET_TEXT]);
 void budget_import(struct budget *b, const char *text, bool mine);
-void budget_forget_others(struct budget *b);
 
 #endif

@@ -36,7 +36,6 @@ static void rpc_heads_set_lag(struct endpoint *e, uint64_t lag, int64_t now)
         counters_endpoint_paused(endpoint_number(e), wall_ms() + EVERY_MOST_MS, why);
         rpc_heads_compare_soon(e->rpc, now);
         if (e->head.lag == 0) {
-            e->counters.lagged++;
             counters_endpoint_pause(endpoint_number(e), PAUSE_LAGS);
             rpc_notify(e->rpc, e, "endpoint lags, others are asked first", why);
         }

@@ -34,7 +34,7 @@ enum health_event {
     HEALTH_GOOD,        /* a good answer to what was asked since the last change */
     HEALTH_FAILED,      /* no answer, broken, garbled, often enough */
     HEALTH_THROTTLED,   /* "too many requests", "payment required" */
-    HEALTH_WRONG_BLOCK, /* answered from another block than asked, and that was confirmed */
+    HEALTH_WRONG_BLOCK, /* answered from another block than asked */
     HEALTH_WAITED,      /* the time it is left alone is over */
     HEALTH_WRONG_CHAIN, /* it says that it is on another chain than ours */
     HEALTH_RIGHT_CHAIN, /* it says that it is on ours */

@@ -43,7 +43,7 @@ static void rpc_identity_read(const struct rpc_answer *a, bool is_chain,
 static int rpc_identity_gather(struct rpc *n, struct rpc_identity_reply *replies, struct err *err)
 {
     /* One byte per question: its address is what comes back. */
-    char users[ENDPOINTS_MAX * 2];
+    char users[RPC_ENDPOINTS_MAX * 2];
     int64_t deadline = clock_ms() + IDENTIFY_MS;
     static const char *const methods[] = {"eth_chainId", "eth_getBlockByNumber"};
     static const char *const params[] = {"[]", "[\"0x0\",false]"};
@@ -142,7 +142,7 @@ static int rpc_identity_unreachable(struct rpc *n, const struct rpc_identity_rep
 
 int rpc_identify(struct rpc *n, uint64_t *ret_chain_id, hash32 *ret_genesis, struct err *err)
 {
-    struct rpc_identity_reply replies[ENDPOINTS_MAX] = {0};
+    struct rpc_identity_reply replies[RPC_ENDPOINTS_MAX] = {0};
     if (n->in_use > 0)
         return err_set(err, ERR_FAILED, "identity asked while %zu requests are in flight",
                        n->in_use);

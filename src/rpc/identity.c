@@ -1,5 +1,5 @@
 /*
- * Which node an endpoint is, and whether a header is right: questions that no caller asks.
+ * Which node an endpoint is: questions that no caller asks.
  *
  * An endpoint that was away may come back as another node, so before it is asked anything, it says
  * chain id and genesis again. The same for one that was not there at the start, and now and then
@@ -142,39 +142,4 @@ void rpc_identity_submit(struct rpc *n, int64_t now)
             rpc_identity_ask(e, now);
     }
     rpc_heads_submit(n, now);
-}
-
-/* ---- a header to confirm --------------------------------------------------------------------- */
-
-void endpoint_confirm_header(struct endpoint *e, const struct anchor *header, const char *why)
-{
-    struct rpc *n = e->rpc;
-    char params[64];
-    struct endpoint *other = rpc_other(n, e);
-    struct rpc_confirm *c = NULL;
-    for (size_t i = 0; i < CONFIRMS_MAX; i++) {
-        if (n->confirms[i].entry.state == ENTRY_FREE)
-            c = &n->confirms[i];
-        else if (n->confirms[i].suspect == e)
-            return; /* it is being looked into */
-    }
-    if (!other) {
-        endpoint_report_wrong_block(e, why);
-        return;
-    }
-    if (!c)
-        return;
-    c->suspect = e;
-    c->header = *header;
-    c->why = why;
-    snprintf(params, sizeof params, "[\"0x%" PRIx64 "\",false]", header->number);
-    rpc_question_open(other, &c->entry, "eth_getBlockByNumber", params, clock_ms() + QUESTION_MS);
-}
-
-/* Another hash: it may be our header that is wrong, and the next look at the head tells. */
-void rpc_confirm_on_reply(struct rpc_confirm *c)
-{
-    struct header h;
-    if (rpc_answer_header(&c->entry.answer, &h) && hash_equal(&h.at.hash, &c->header.hash))
-        endpoint_report_wrong_block(c->suspect, c->why);
 }

@@ -37,8 +37,6 @@ void rpc_queue_init(struct rpc *n)
         rpc_queue_add(n, &at, &n->callers[i].entry, OWNER_CALLER);
     for (size_t i = 0; i < COUNT_OF(n->hedges); i++)
         rpc_queue_add(n, &at, &n->hedges[i].entry, OWNER_HEDGE);
-    for (size_t i = 0; i < COUNT_OF(n->confirms); i++)
-        rpc_queue_add(n, &at, &n->confirms[i].entry, OWNER_CONFIRM);
     for (size_t i = 0; i < COUNT_OF(n->endpoints); i++) {
         rpc_queue_add(n, &at, &n->endpoints[i].identity.chain_id_entry, OWNER_CHAIN_ID);
         rpc_queue_add(n, &at, &n->endpoints[i].identity.genesis_entry, OWNER_GENESIS);
@@ -114,9 +112,6 @@ void rpc_entry_finish(struct rpc *n, struct rpc_entry *r, int64_t now)
         break;
     case OWNER_HEAD:
         break; /* its answer was noted like any */
-    case OWNER_CONFIRM:
-        rpc_confirm_on_reply((struct rpc_confirm *)r);
-        break;
     }
     rpc_entry_release(n, r);
 }

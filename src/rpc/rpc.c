@@ -18,9 +18,9 @@ int rpc_open(const struct conf *conf, struct rpc **ret, struct err *err)
 {
     if (conf->chain.n_endpoints == 0)
         return err_set(err, ERR_USAGE, "no endpoint is configured");
-    if (conf->chain.n_endpoints > ENDPOINTS_MAX)
+    if (conf->chain.n_endpoints > RPC_ENDPOINTS_MAX)
         return err_set(err, ERR_USAGE, "%zu endpoints are configured, %d is the most",
-                       conf->chain.n_endpoints, ENDPOINTS_MAX);
+                       conf->chain.n_endpoints, RPC_ENDPOINTS_MAX);
     struct http *http;
     if (http_open(&http, err) < 0)
         return -1;
@@ -68,6 +68,18 @@ size_t rpc_endpoints(const struct rpc *n)
 struct endpoint *rpc_endpoint(struct rpc *n, size_t i)
 {
     return i < n->n_endpoints ? &n->endpoints[i] : NULL;
+}
+
+struct rpc_traffic rpc_traffic(const struct rpc *n)
+{
+    struct rpc_traffic all = {0};
+    for (size_t i = 0; i < n->n_endpoints; i++) {
+        const struct endpoint_counters *c = &n->endpoints[i].counters;
+        all.requests += c->requests;
+        all.bytes_out += c->bytes_out;
+        all.bytes_in += c->bytes_in;
+    }
+    return all;
 }
 
 /* ---- notices --------------------------------------------------------------------------------- */
@@ -127,7 +139,7 @@ void rpc_spent_import(struct rpc *n, const char *mine)
 
 void rpc_spent_others(struct rpc *n, const char *const *texts, size_t n_texts)
 {
-    budget_forget_others(&n->spending.budget);
+    n->spending.budget.others = 0;
     for (size_t i = 0; i < n_texts; i++)
         if (texts[i])
             budget_import(&n->spending.budget, texts[i], false);

@@ -29,6 +29,7 @@ struct endpoint;
 struct event_log;
 
 enum {
+    RPC_ENDPOINTS_MAX = 8,
     RPC_IN_FLIGHT_MAX = 64,
     RPC_REQUEST_MAX = 8 * 1024 * 1024,
     RPC_REPLY_MAX = 64 * 1024 * 1024,
@@ -153,6 +154,7 @@ struct endpoint *rpc_best(struct rpc *n);
 /* The next best: who would be asked if it were not for e. NULL when there is none. */
 struct endpoint *rpc_other(struct rpc *n, const struct endpoint *e);
 
+size_t endpoint_number(const struct endpoint *e); /* in the order of the settings, from 0 */
 const char *endpoint_name(const struct endpoint *e);
 enum conf_reader endpoint_reader_setting(const struct endpoint *e);
 
@@ -171,16 +173,16 @@ struct endpoint_counters {
     uint64_t units;          /* what was sent, as priced */
     uint64_t hedges, beaten; /* second tries sent here; those that beat this endpoint */
     uint64_t missed_logs;    /* left out by it, shown by another */
-    uint64_t lagged;         /* times it was found to lag */
     uint64_t by_fault[FAULT_UNKNOWN + 1];
 };
 const struct endpoint_counters *endpoint_counters(const struct endpoint *e);
+/* What went to and came from all endpoints since start. */
+struct rpc_traffic {
+    uint64_t requests, bytes_out, bytes_in;
+};
+struct rpc_traffic rpc_traffic(const struct rpc *n);
 /* An answer that shows by itself that it is wrong: counts against the endpoint. */
 void endpoint_report_wrong_block(struct endpoint *e, const char *why);
-/* A read answered from another block than asked, or so it seems: `header` is the one we hold to be
- * the chain's. Another endpoint is asked for it, and if it says the same, it counts; where
- * there is no other, it counts at once. why is kept by pointer: a literal. */
-void endpoint_confirm_header(struct endpoint *e, const struct anchor *header, const char *why);
 
 /* ---- notices: what a person should be told once ---------------------------------------------- */
 

@@ -4,8 +4,7 @@
  * An entry of the queue is what all requests have in common. Its way is QUEUED → SENT → (QUEUED
  * again, to retry) → DONE → FREE, changed only in queue.c. Each entry is a part of its owner, which
  * has what only its kind needs: a caller's request, a hedge (hedge.c), a question about an endpoint
- * (identity.c), a header to confirm (identity.c). Nothing is allocated for a request but the
- * answer's document.
+ * (identity.c). Nothing is allocated for a request but the answer's document.
  */
 #ifndef RPC_RPC_INTERNAL_H
 #define RPC_RPC_INTERNAL_H
@@ -19,11 +18,9 @@
 
 enum {
     ENDPOINT_IN_FLIGHT = 8,
-    ENDPOINTS_MAX = 8,
     HEDGES_MAX = 8,
-    CONFIRMS_MAX = 4,
     ENDPOINT_QUESTIONS = 3,
-    QUEUE_MAX = RPC_IN_FLIGHT_MAX + HEDGES_MAX + CONFIRMS_MAX + ENDPOINT_QUESTIONS * ENDPOINTS_MAX,
+    QUEUE_MAX = RPC_IN_FLIGHT_MAX + HEDGES_MAX + ENDPOINT_QUESTIONS * RPC_ENDPOINTS_MAX,
     METHOD_TEXT = 48,
     NOTICES = 16,
 };
@@ -36,7 +33,6 @@ enum rpc_owner {
     OWNER_CHAIN_ID, /* the endpoint `only`: identity.chain_id_entry … */
     OWNER_GENESIS,  /* … identity.genesis_entry … */
     OWNER_HEAD,     /* … head.entry */
-    OWNER_CONFIRM,  /* struct rpc_confirm */
 };
 
 /* What is asked, and how its answer is wanted. */
@@ -92,14 +88,6 @@ struct rpc_caller {
 struct rpc_hedge {
     struct rpc_entry entry;
     struct rpc_caller *of;
-};
-
-/* A read of `suspect` seemed to be of another block than `header`: another endpoint is asked. */
-struct rpc_confirm {
-    struct rpc_entry entry;
-    struct endpoint *suspect;
-    struct anchor header;
-    const char *why;
 };
 
 struct endpoint_circuit {
@@ -185,12 +173,11 @@ struct rpc {
     struct rpc_notice notices[NOTICES];
     size_t n_notices;
     size_t n_endpoints;
-    struct endpoint endpoints[ENDPOINTS_MAX];
+    struct endpoint endpoints[RPC_ENDPOINTS_MAX];
     size_t in_use; /* callers */
     uint64_t last_id, last_done;
     struct rpc_caller callers[RPC_IN_FLIGHT_MAX];
     struct rpc_hedge hedges[HEDGES_MAX];
-    struct rpc_confirm confirms[CONFIRMS_MAX];
     struct rpc_entry *queue[QUEUE_MAX]; /* the entries of all of these */
 };
 
@@ -236,7 +223,6 @@ bool rpc_answer_header(const struct rpc_answer *a, struct header *ret);
 void rpc_identity_begin(struct rpc *n, int64_t now);
 void rpc_identity_submit(struct rpc *n, int64_t now);
 void rpc_identity_on_reply(struct rpc_entry *r, int64_t now);
-void rpc_confirm_on_reply(struct rpc_confirm *c);
 
 void rpc_heads_submit(struct rpc *n, int64_t now);
 /* Something looks late: the heads are compared soon. */
@@ -264,7 +250,6 @@ void endpoint_on_result(struct endpoint *e, const struct rpc_answer *a, bool rea
                         int64_t sent_ms, int64_t now);
 /* It let a question wait so long that another was asked, and answered first. */
 void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now);
-size_t endpoint_number(const struct endpoint *e);
 /* url and ws taken out of text. */
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room);
 

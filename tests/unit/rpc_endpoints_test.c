@@ -162,34 +162,11 @@ static void all_wrong_is_for_the_caller_to_refuse(void **state) /* 31 */
 
 /* ---- who lied -------------------------------------------------------------------------------- */
 
-static void header_of(struct setup *s, uint64_t number, struct header *ret)
-{
-    struct err err = {0};
-    bool found = false;
-    OK(rpc_header_number(s->node, number, ret, &found, &err));
-    assert_true(found);
-}
-
-static void an_accusation_is_looked_into(void **state)
+static void a_wrong_block_opens_the_circuit(void **state)
 {
     struct setup *s = *state;
-    struct header h;
-    header_of(s, 50, &h);
-    /* We are wrong ourselves: nothing comes of it. */
-    struct anchor wrong = h.at;
-    wrong.hash.b[0] ^= 1;
-    endpoint_confirm_header(first(s), &wrong, "answered from another block than asked");
-    for (int i = 0; i < 5; i++) {
-        struct rpc_answer a = ASK(s, "eth_chainId");
-        assert_result(&a, "0x1");
-    }
-    assert_int_equal(first(s)->circuit.state, BREAKER_CLOSED);
-    assert_int_equal(endpoint_counters(first(s))->blamed, 0);
-    endpoint_confirm_header(first(s), &h.at, "answered from another block than asked");
-    for (int i = 0; i < 50 && endpoint_counters(first(s))->blamed == 0; i++) {
-        struct rpc_answer a = ASK(s, "eth_chainId");
-        assert_result(&a, "0x1");
-    }
+    endpoint_report_wrong_block(first(s), "answered from another block than asked");
+    assert_int_equal(endpoint_counters(first(s))->blamed, 1);
     assert_int_equal(first(s)->circuit.state, BREAKER_OPEN);
     assert_ptr_equal(rpc_best(s->node), second(s));
     assert_notice(s, "circuit opened", "answered from another block than asked");
@@ -198,9 +175,7 @@ static void an_accusation_is_looked_into(void **state)
 static void alone_it_is_blamed_at_once_and_still_asked(void **state)
 {
     struct setup *s = *state;
-    struct header h;
-    header_of(s, 50, &h);
-    endpoint_confirm_header(first(s), &h.at, "answered from another block than asked");
+    endpoint_report_wrong_block(first(s), "answered from another block than asked");
     assert_int_equal(endpoint_counters(first(s))->blamed, 1);
     struct rpc_answer a = ASK(s, "eth_chainId");
     assert_true(a.took_ms < 1000);
@@ -284,7 +259,7 @@ int main(void)
         TWO(a_slow_answer_is_asked_for_elsewhere), TWO(one_that_is_always_beaten_is_left_alone),
         TWO(a_fault_waits_for_the_hedge),          TWO(only_live_requests_are_hedged),
         TWO(the_wrong_one_is_set_aside),           TWO(all_wrong_is_for_the_caller_to_refuse),
-        TWO(an_accusation_is_looked_into),         ONE(alone_it_is_blamed_at_once_and_still_asked),
+        TWO(a_wrong_block_opens_the_circuit),      ONE(alone_it_is_blamed_at_once_and_still_asked),
         TWO(logs_left_out_are_found_elsewhere),    ONE(a_named_rate_is_kept_to),
     };
     return cmocka_run_group_tests(tests, start_provider, stop_provider);
