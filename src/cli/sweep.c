@@ -52,13 +52,9 @@ static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lea
     int64_t started = clock_ms();
     snprintf(what, sizeof what, "sweep %s", b->conf->name);
     progress_start(&progress, what);
-    struct pass pass = {.t = t,
-                        .b = b,
-                        .lease = lease,
-                        .max_age_ms = max_age_ms,
-                        .progress = sweep_show_progress,
-                        .ctx = &progress};
-    int rc = pass_run(&pass, &done, err);
+    struct pipeline pipeline = {
+        .t = t, .b = b, .lease = lease, .progress = sweep_show_progress, .progress_ctx = &progress};
+    int rc = pass_run(&pipeline, max_age_ms, &done, err);
     progress_end(&progress);
     if (rc == 0 || err->kind == ERR_STOPPED)
         print_result(b, &done, clock_ms() - started, json);

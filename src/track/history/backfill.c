@@ -155,19 +155,11 @@ static int backfill_sample_parts(struct backfill *f, struct backfill_forecast *r
     return 0;
 }
 
-static const struct conf_endpoint *backfill_find_endpoint(const struct backfill *f)
-{
-    const struct conf *conf = f->t->conf;
-    for (size_t i = 0; i < conf->chain.n_endpoints; i++)
-        if (rpc_endpoint(f->t->node, i) == rpc_best(f->t->node))
-            return &conf->chain.endpoints[i];
-    return &conf->chain.endpoints[0];
-}
-
 static void backfill_count_reads(struct backfill *f, uint64_t log_requests,
                                  struct backfill_forecast *ret)
 {
-    const struct conf_endpoint *e = backfill_find_endpoint(f);
+    const struct conf_endpoint *e =
+        &f->t->conf->chain.endpoints[endpoint_number(rpc_best(f->t->node))];
     size_t batch = reads_batch_size(f->t->reads, &f->b->shape);
     uint64_t reads = ret->wallets / (batch ? batch : DEFAULT_BATCH) + 1;
     ret->units =
@@ -206,7 +198,7 @@ int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err 
                                        .state_key = f->state_key,
                                        .progress = f->looked,
                                        .ctx = f->ctx};
-    for (size_t i = 0; i < HISTORY_ENDPOINTS; i++)
+    for (size_t i = 0; i < RPC_ENDPOINTS_MAX; i++)
         range_init(&f->history.ranges[i]);
     if (f->b->conf->n_triggers == 0) {
         err_set(err, ERR_USAGE,

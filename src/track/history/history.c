@@ -19,7 +19,7 @@ enum {
     FANOUT_MANY = 2000,    /* lists to be asked for: enough, see to them */
     FIRST_GUESS_OFF = 4,
     DISHONEST_MOST = 8, /* answers in a row that cannot be right */
-    PENDING = 16,       /* stretches that were given back and wait to be asked for again */
+    PENDING = 17,       /* stretches still to be asked for: given back, and the rest of the way */
 };
 
 struct history_span {
@@ -37,9 +37,9 @@ struct history_walk {
     struct history_scan *h;
     struct trigger_filter filter;
     struct history_window windows[WINDOWS];
-    struct history_span pending[PENDING]; /* given back, ascending */
+    /* Ascending; one more than may wait, while a stretch joins its neighbour. */
+    struct history_span pending[PENDING + 1];
     size_t n_pending;
-    uint64_t next; /* nothing from here on was asked for yet; to + 1 at the end */
     struct holders holders;
     struct affected_set affected;
     int64_t flush_at_ms, not_before_ms;
@@ -51,10 +51,7 @@ struct history_walk {
 
 struct range *history_range(struct history_scan *h, const struct endpoint *e)
 {
-    for (size_t i = 0; i < HISTORY_ENDPOINTS && i < rpc_endpoints(h->t->node); i++)
-        if (rpc_endpoint(h->t->node, i) == e)
-            return &h->ranges[i];
-    return &h->ranges[0];
+    return &h->ranges[endpoint_number(e)];
 }
 
 static size_t history_count_open(const struct history_walk *w)
@@ -68,7 +65,7 @@ static size_t history_count_open(const struct history_walk *w)
 /* Everything below has been looked at. */
 static uint64_t history_done_below(const struct history_walk *w)
 {
-    uint64_t lowest = w->n_pending ? w->pending[0].from : w->next;
+    uint64_t lowest = w->n_pending ? w->pending[0].from : w->h->to + 1;
     for (size_t i = 0; i < WINDOWS; i++)
         if (w->windows[i].w && w->windows[i].span.from < lowest)
             lowest = w->windows[i].span.from;
@@ -167,23 +164,16 @@ static int history_flush_if_due(struct history_walk *w, bool *ret_drain, struct 
 /* What comes next, at most `width` wider than one block. */
 static bool history_next_span(struct history_walk *w, uint64_t width, struct history_span *ret)
 {
-    if (w->n_pending > 0) {
-        struct history_span *first = &w->pending[0];
-        *ret = *first;
-        if (ret->to - ret->from > width) {
-            ret->to = ret->from + width;
-            first->from = ret->to + 1;
-        } else {
-            memmove(first, first + 1, --w->n_pending * sizeof *first);
-        }
-        return true;
-    }
-    if (w->next > w->h->to)
+    struct history_span *first = &w->pending[0];
+    if (w->n_pending == 0)
         return false;
-    *ret = (struct history_span){w->next, w->h->to};
-    if (ret->to - ret->from > width)
+    *ret = *first;
+    if (ret->to - ret->from > width) {
         ret->to = ret->from + width;
-    w->next = ret->to + 1;
+        first->from = ret->to + 1;
+    } else {
+        memmove(first, first + 1, --w->n_pending * sizeof *first);
+    }
     return true;
 }
 
@@ -338,14 +328,6 @@ static int history_take_answer(struct history_walk *w, struct err *err)
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-static uint64_t history_count_requests(const struct tracker *t)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < rpc_endpoints(t->node); i++)
-        n += endpoint_counters(rpc_endpoint(t->node, i))->requests;
-    return n;
-}
-
 static int history_may_continue(struct history_walk *w, struct err *err)
 {
     struct tracker *t = w->h->t;
@@ -376,10 +358,10 @@ static int history_run_turn(struct history_walk *w, struct err *err)
 static int history_run(struct history_walk *w, struct err *err)
 {
     int rc = 0;
-    uint64_t before = history_count_requests(w->h->t);
-    while (rc == 0 && (history_count_open(w) > 0 || w->n_pending > 0 || w->next <= w->h->to)) {
+    uint64_t before = rpc_traffic(w->h->t->node).requests;
+    while (rc == 0 && (history_count_open(w) > 0 || w->n_pending > 0)) {
         rc = history_run_turn(w, err);
-        w->progress.requests = history_count_requests(w->h->t) - before;
+        w->progress.requests = rpc_traffic(w->h->t->node).requests - before;
         if (w->h->progress)
             w->h->progress(w->h->ctx, &w->progress);
     }
@@ -404,7 +386,8 @@ int history_scan_run(struct history_scan *h, struct history_progress *ret, struc
 {
     struct history_walk *w = mem_zero(1, sizeof *w);
     w->h = h;
-    w->next = h->next;
+    if (h->next <= h->to)
+        history_return_span(w, (struct history_span){h->next, h->to});
     w->flush_at_ms = clock_ms() + FLUSH_MS;
     holders_init(&w->holders, rng_seed_from_system());
     backoff_init(&w->wait, 250, 30000, rng_seed_from_system());

@@ -14,8 +14,6 @@
 #include "track/refresh/lease.h"
 #include "track/sync/range.h"
 
-enum { HISTORY_ENDPOINTS = 8 };
-
 struct history_progress {
     uint64_t blocks, logs, holders; /* blocks done of this walk; holders: written down so far and
                                        met again counted again */
@@ -29,7 +27,7 @@ struct history_scan {
     uint64_t from, to;     /* what is asked for … */
     uint64_t next;         /* … and the first block still to be looked at */
     const char *state_key; /* what is durable: "FROM TO NEXT PRINT", see backfill.c */
-    struct range ranges[HISTORY_ENDPOINTS]; /* by endpoint; range_init() each */
+    struct range ranges[RPC_ENDPOINTS_MAX]; /* by endpoint; range_init() each */
     void (*progress)(void *ctx, const struct history_progress *p); /* often; may be NULL */
     void *ctx;
 };
@@ -38,7 +36,7 @@ struct history_scan {
  * rerun goes on. After any failure the same may be tried again. */
 int history_scan_run(struct history_scan *h, struct history_progress *ret, struct err *err);
 
-/* The endpoint's limits; the first's for one that is not known. */
+/* The endpoint's limits. */
 struct range *history_range(struct history_scan *h, const struct endpoint *e);
 
 #endif

@@ -40,18 +40,13 @@ static int lease_try_take(struct lease *l, struct err *err)
 {
     struct arena arena;
     const char *other = NULL;
+    struct store_lease ask = {.key = lease_key, .holder = l->holder, .seconds = LEASE_SECONDS};
     arena_init(&arena);
-    int rc = store_lease_take(
-        l->t->store,
-        &(struct store_lease){.key = lease_key, .holder = l->holder, .seconds = LEASE_SECONDS},
-        &arena, &other, err);
-    if (rc == 0 && other && lease_is_dead_here(other))
-        rc = store_lease_take(l->t->store,
-                              &(struct store_lease){.key = lease_key,
-                                                    .holder = l->holder,
-                                                    .instead_of = other,
-                                                    .seconds = LEASE_SECONDS},
-                              &arena, &other, err);
+    int rc = store_lease_take(l->t->store, &ask, &arena, &other, err);
+    if (rc == 0 && other && lease_is_dead_here(other)) {
+        ask.instead_of = other;
+        rc = store_lease_take(l->t->store, &ask, &arena, &other, err);
+    }
     l->held = rc == 0 && !other;
     l->renewed_ms = clock_ms();
     if (rc == 0 && other) {

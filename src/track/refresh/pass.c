@@ -1,24 +1,22 @@
 #include "track/refresh/pass.h"
 
-int pass_run(const struct pass *p, struct pipeline_progress *ret, struct err *err)
+int pass_run(const struct pipeline *like, int64_t max_age_ms, struct pipeline_progress *ret,
+             struct err *err)
 {
     struct store_counts counts;
-    if (store_count(p->t->store, &p->b->store, &counts, err) < 0)
+    if (store_count(like->t->store, &like->b->store, &counts, err) < 0)
         return -1;
-    struct pipeline_rows rows = {.t = p->t,
-                                 .b = p->b,
-                                 .before_us =
-                                     p->max_age_ms ? counts.now_us - p->max_age_ms * 1000 : 0};
-    struct pipeline pipeline = {.t = p->t,
-                                .b = p->b,
-                                .cause = CAUSE_SWEEP,
-                                .who = "trueup sweep",
-                                .lease = p->lease,
-                                .plan = pipeline_plan_rows,
-                                .ctx = &rows,
-                                .files_drift = true,
-                                .progress = p->progress,
-                                .progress_ctx = p->ctx,
-                                .total = counts.rows};
+    struct pipeline_rows rows = {
+        .t = like->t,
+        .b = like->b,
+        .before_us = max_age_ms ? counts.now_us - max_age_ms * 1000 : 0,
+    };
+    struct pipeline pipeline = *like;
+    pipeline.cause = CAUSE_SWEEP;
+    pipeline.who = "trueup sweep";
+    pipeline.plan = pipeline_plan_rows;
+    pipeline.ctx = &rows;
+    pipeline.files_drift = true;
+    pipeline.total = counts.rows;
     return pipeline_run(&pipeline, ret, err);
 }

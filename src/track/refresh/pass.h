@@ -8,17 +8,10 @@
 
 #include "track/refresh/pipeline.h"
 
-struct pass {
-    struct tracker *t;
-    struct tracked *b;
-    struct lease *lease; /* renewed on the way; NULL: none */
-    int64_t max_age_ms;  /* only rows older; 0: all */
-    /* Often; total: rows to be expected. May be NULL. */
-    void (*progress)(void *ctx, const struct pipeline_progress *p, uint64_t total);
-    void *ctx;
-};
-
-/* ERR_STOPPED when t->stop said so: a rerun starts over, rows already read are simply fresher. */
-int pass_run(const struct pass *p, struct pipeline_progress *ret, struct err *err);
+/* like: tracker, balance, lease and progress; the rest of it is set here. max_age_ms: only rows
+ * older; 0: all. ERR_STOPPED when t->stop said so: a rerun starts over, rows already read are
+ * simply fresher. */
+int pass_run(const struct pipeline *like, int64_t max_age_ms, struct pipeline_progress *ret,
+             struct err *err);
 
 #endif

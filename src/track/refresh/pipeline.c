@@ -107,22 +107,17 @@ static int pipeline_retry_batch(struct pipeline_run *r, struct batch *f, struct 
 int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
 {
     struct pipeline_rows *w = ctx;
-    const address *after = w->started ? &w->after : NULL;
     struct arena arena;
+    struct store_page page = {.after = w->started ? &w->after : NULL,
+                              .before_us = w->before_us,
+                              .limit = want,
+                              .arena = &arena};
     struct store_stale *rows = NULL;
     address *keys = NULL;
     size_t n = 0;
     arena_init(&arena);
-    int rc = w->quarantined
-                 ? store_keys(w->t->store, &w->b->store,
-                              &(struct store_page){.after = after, .limit = want, .arena = &arena},
-                              &keys, &n, err)
-                 : store_next_by_key(w->t->store, &w->b->store,
-                                     &(struct store_page){.after = after,
-                                                          .before_us = w->before_us,
-                                                          .limit = want,
-                                                          .arena = &arena},
-                                     &rows, &n, err);
+    int rc = w->quarantined ? store_keys(w->t->store, &w->b->store, &page, &keys, &n, err)
+                            : store_next_by_key(w->t->store, &w->b->store, &page, &rows, &n, err);
     for (size_t i = 0; rc == 0 && i < n && (keys || rows); i++) {
         w->after = keys ? keys[i] : rows[i].wallet;
         w->started = true;
@@ -355,27 +350,12 @@ static int pipeline_show_ready(struct pipeline_run *r, struct err *err)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static void pipeline_count_traffic(const struct tracker *t, struct pipeline_progress *p, bool begin)
+static void pipeline_report_progress(struct pipeline_run *r, const struct rpc_traffic *at_start)
 {
-    uint64_t requests = 0, out = 0, in = 0;
-    for (size_t i = 0; i < rpc_endpoints(t->node); i++) {
-        const struct endpoint_counters *c = endpoint_counters(rpc_endpoint(t->node, i));
-        requests += c->requests;
-        out += c->bytes_out;
-        in += c->bytes_in;
-    }
-    p->requests = begin ? requests : requests - p->requests;
-    p->bytes_out = begin ? out : out - p->bytes_out;
-    p->bytes_in = begin ? in : in - p->bytes_in;
-}
-
-static void pipeline_report_progress(struct pipeline_run *r,
-                                     const struct pipeline_progress *at_start)
-{
-    r->progress.requests = at_start->requests;
-    r->progress.bytes_out = at_start->bytes_out;
-    r->progress.bytes_in = at_start->bytes_in;
-    pipeline_count_traffic(r->p->t, &r->progress, false);
+    struct rpc_traffic now = rpc_traffic(r->p->t->node);
+    r->progress.requests = now.requests - at_start->requests;
+    r->progress.bytes_out = now.bytes_out - at_start->bytes_out;
+    r->progress.bytes_in = now.bytes_in - at_start->bytes_in;
     if (r->p->progress)
         r->p->progress(r->p->progress_ctx, &r->progress, r->p->total);
 }
@@ -402,8 +382,7 @@ static int pipeline_run_turn(struct pipeline_run *r, struct err *err)
 static int pipeline_run_turns(struct pipeline_run *r, struct err *err)
 {
     struct tracker *t = r->p->t;
-    struct pipeline_progress at_start;
-    pipeline_count_traffic(t, &at_start, true);
+    struct rpc_traffic at_start = rpc_traffic(t->node);
     int rc = 0;
     while (rc == 0 && (!r->at_end || r->count[BATCH_FREE] < BATCHES)) {
         rc = t->stop && t->stop()
