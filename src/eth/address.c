@@ -86,6 +86,11 @@ int address_compare(const address *a, const address *b)
     return memcmp(a->b, b->b, sizeof a->b);
 }
 
+int address_compare_elements(const void *a, const void *b)
+{
+    return address_compare(a, b);
+}
+
 bool address_equal(const address *a, const address *b)
 {
     return address_compare(a, b) == 0;

@@ -27,6 +27,8 @@ void address_text(const address *a, char ret[ADDRESS_TEXT]);     /* lower case, 
 void address_checksum(const address *a, char ret[ADDRESS_TEXT]); /* EIP-55 */
 bool address_is_zero(const address *a);
 int address_compare(const address *a, const address *b); /* byte order = text order */
+/* The same for qsort() and bsearch() over elements that begin with their address. */
+int address_compare_elements(const void *a, const void *b);
 bool address_equal(const address *a, const address *b);
 
 /* "0x" and exactly 64 hex digits. */

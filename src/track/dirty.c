@@ -13,12 +13,6 @@ void dirty_add(struct dirty *d, const struct affected *m)
     d->sorted = false;
 }
 
-static int dirty_compare(const void *a, const void *b)
-{
-    return address_compare(&((const struct affected *)a)->wallet,
-                           &((const struct affected *)b)->wallet);
-}
-
 /* Of two entries of one wallet: the later event, the wider right to insert. */
 static void dirty_merge(struct affected *into, const struct affected *m)
 {
@@ -46,7 +40,7 @@ void dirty_sort_unique(struct dirty *d)
         return;
     }
     if (!dirty_is_sorted(d))
-        qsort(d->list, d->n, sizeof *d->list, dirty_compare);
+        qsort(d->list, d->n, sizeof *d->list, address_compare_elements);
     size_t kept = 0;
     for (size_t i = 1; i < d->n; i++) {
         if (address_equal(&d->list[kept].wallet, &d->list[i].wallet))

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 struct affected {
-    address wallet;
+    address wallet; /* first: address_compare_elements() */
     bool has_event;
     uint64_t event_block;
     enum store_insert insert;

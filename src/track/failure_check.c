@@ -93,11 +93,6 @@ static int failure_check_find_controls(struct failure_check *c, struct err *err)
     return 0;
 }
 
-static int failure_check_compare(const void *a, const void *b)
-{
-    return address_compare(a, b);
-}
-
 /* Reads the failing wallets and the control wallets in one go. */
 static int failure_check_read_again(struct failure_check *c, struct err *err)
 {
@@ -110,7 +105,7 @@ static int failure_check_read_again(struct failure_check *c, struct err *err)
             wallets[n++] = c->readings[i].wallet;
     memcpy(wallets + n, c->controls.wallets, c->controls.n * sizeof *wallets);
     n += c->controls.n;
-    qsort(wallets, n, sizeof *wallets, failure_check_compare);
+    qsort(wallets, n, sizeof *wallets, address_compare_elements);
     c->again = arena_alloc(c->arena, n * sizeof *c->again);
     c->n_again = n;
     struct read_ask ask = {.shape = &s->balance->shape,

@@ -89,12 +89,6 @@ bool holders_full(const struct holders *h)
     return h->n > HOLDERS_MOST - PAGE_MOST;
 }
 
-static int holders_compare(const void *a, const void *b)
-{
-    return address_compare(&((const struct named_holder *)a)->wallet,
-                           &((const struct named_holder *)b)->wallet);
-}
-
 struct named_holder *holders_new(const struct holders *h, size_t *ret_n)
 {
     struct named_holder *list = mem_alloc((h->n_new + 1) * sizeof *list);
@@ -103,7 +97,7 @@ struct named_holder *holders_new(const struct holders *h, size_t *ret_n)
         if (h->places[i].used && h->places[i].fresh)
             list[n++] = (struct named_holder){h->places[i].wallet, h->places[i].block};
     if (n > 1)
-        qsort(list, n, sizeof *list, holders_compare);
+        qsort(list, n, sizeof *list, address_compare_elements);
     *ret_n = n;
     return list;
 }

@@ -12,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct audit_wallets {
-    address *list;
-    size_t n, room;
-};
-
 struct audit_run {
     const struct audit *a;
     struct audit_report *ret;
@@ -24,7 +19,7 @@ struct audit_run {
     uint64_t due_below;    /* rows observed before this block are due: an event may change all */
     struct dirty affected; /* above finalized: to be read again when their block is final */
 
-    struct audit_wallets todo; /* the round's; not by key */
+    struct dirty todo; /* the round's; not by key */
     size_t next;
     bool by_key;
     struct pipeline_rows rows_by_key;
@@ -33,7 +28,7 @@ struct audit_run {
     bool sums;    /* on the way: the readings are those of the supply's term */
     bool whole;   /* and none was missing */
     u256 sum;
-    struct audit_wallets suspects, later, wrong;
+    struct dirty suspects, later, wrong;
     struct drifts drifts;
     struct store_row *rows; /* of a step */
     size_t rows_room;
@@ -42,43 +37,32 @@ struct audit_run {
 
 /* ---- lists of wallets ------------------------------------------------------------------------ */
 
-static bool audit_keep_wallet(struct audit_wallets *w, const address *a)
+static bool audit_keep_wallet(struct dirty *list, const address *wallet)
 {
-    if (w->n == AUDIT_LIST)
+    if (list->n == AUDIT_LIST)
         return false;
-    if (w->n == w->room) {
-        w->room = w->room ? 2 * w->room : 256;
-        w->list = mem_grow(w->list, w->room, sizeof *w->list);
-    }
-    w->list[w->n++] = *a;
+    dirty_add(list, &(struct affected){.wallet = *wallet, .insert = INSERT_NEVER});
     return true;
-}
-
-static int audit_compare_affected(const void *a, const void *b)
-{
-    return address_compare(&((const struct affected *)a)->wallet,
-                           &((const struct affected *)b)->wallet);
 }
 
 /* The row is of a block above finalized and has not been read again since. */
 static bool audit_is_affected(const struct audit_run *r, const address *wallet,
                               const struct store_row *row)
 {
-    struct affected key = {.wallet = *wallet};
-    const struct affected *m = r->affected.n ? bsearch(&key, r->affected.list, r->affected.n,
-                                                       sizeof key, audit_compare_affected)
-                                             : NULL;
+    const struct dirty *all = &r->affected;
+    const struct affected *m =
+        all->n ? bsearch(wallet, all->list, all->n, sizeof *m, address_compare_elements) : NULL;
     return m && row->observed_block <= m->event_block;
 }
 
 /* The round's work becomes what is in `from`, which is empty then. */
-static void audit_take_wallets(struct audit_run *r, struct audit_wallets *from)
+static void audit_take_wallets(struct audit_run *r, struct dirty *from)
 {
-    struct audit_wallets old = r->todo;
+    struct dirty old = r->todo;
     r->todo = *from;
     *from = old;
-    from->n = 0;
-    r->todo.n = addresses_sort_unique(r->todo.list, r->todo.n);
+    dirty_clear(from);
+    dirty_sort_unique(&r->todo);
     r->by_key = false;
     r->next = 0;
 }
@@ -198,8 +182,7 @@ static int audit_plan_next(void *ctx, size_t want, struct dirty *ret, bool *ret_
     if (r->by_key)
         return pipeline_plan_rows(&r->rows_by_key, want, ret, ret_end, err);
     for (size_t i = 0; i < want && r->next < r->todo.n; i++)
-        dirty_add(ret,
-                  &(struct affected){.wallet = r->todo.list[r->next++], .insert = INSERT_NEVER});
+        dirty_add(ret, &r->todo.list[r->next++]);
     *ret_end = r->next == r->todo.n;
     return 0;
 }
@@ -354,11 +337,11 @@ int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
     if (rc == 0 && a->fix)
         rc = audit_repair_rows(&r, err);
     mem_free(r.rows);
-    mem_free(r.todo.list);
     dirty_free(&r.affected);
-    mem_free(r.suspects.list);
-    mem_free(r.later.list);
-    mem_free(r.wrong.list);
+    dirty_free(&r.todo);
+    dirty_free(&r.suspects);
+    dirty_free(&r.later);
+    dirty_free(&r.wrong);
     drifts_free(&r.drifts);
     return rc;
 }

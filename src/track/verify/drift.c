@@ -37,21 +37,10 @@ void drifts_add(struct drifts *d, const struct drift *one)
     d->list[d->n++] = *one;
 }
 
-/* Keeps the memory. */
-static void drift_clear_list(struct drifts *d)
-{
-    d->n = 0;
-}
-
 void drifts_free(struct drifts *d)
 {
     mem_free(d->list);
     *d = (struct drifts){0};
-}
-
-static int drift_compare(const void *a, const void *b)
-{
-    return address_compare(&((const struct drift *)a)->wallet, &((const struct drift *)b)->wallet);
 }
 
 /* ---- what is asked for ----------------------------------------------------------------------- */
@@ -120,8 +109,7 @@ static struct log_filter drift_make_filter(struct inquiry *q, int position, cons
 
 static struct drift *drift_find_wallet(struct drifts *d, const address *wallet)
 {
-    struct drift key = {.wallet = *wallet};
-    return d->n ? bsearch(&key, d->list, d->n, sizeof key, drift_compare) : NULL;
+    return d->n ? bsearch(wallet, d->list, d->n, sizeof *d->list, address_compare_elements) : NULL;
 }
 
 static bool drift_take_event(struct drift *one, uint64_t block)
@@ -198,13 +186,11 @@ static bool drift_read_window(struct inquiry *q, const struct log_filter *f, str
         struct endpoint *best = rpc_best(q->t->node);
         if (why->kind == ERR_STOPPED)
             return false;
-        if (range_on_fault(range, to - *from, &ret->fault) == RANGE_AGAIN) {
-            *ret = (struct logs){0};
-            return true;
-        }
-        if (q->who == best)
+        bool again = range_on_fault(range, to - *from, &ret->fault) == RANGE_AGAIN;
+        if (!again && q->who == best)
             return false;
-        q->who = best; /* the other one cannot say: the first one again */
+        if (!again)
+            q->who = best; /* the other one cannot say: the first one again */
         *ret = (struct logs){0};
         return true;
     }
@@ -343,7 +329,7 @@ static void drift_put_far_last(struct drifts *d, uint64_t to, size_t *ret_near)
 static int drift_search_near(struct inquiry *q)
 {
     bool found, all = true;
-    qsort(q->d->list, q->d->n, sizeof *q->d->list, drift_compare);
+    qsort(q->d->list, q->d->n, sizeof *q->d->list, address_compare_elements);
     if (store_header_at(q->t->store, q->to, &q->at, &found, q->err) < 0 ||
         log_source_load(q->t, &q->log_source, q->err) < 0)
         return -1;
@@ -410,7 +396,7 @@ int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts 
             rc = drift_save_cause(t, d, ids, i, err);
     if (rc == 0)
         rc = store_drift_prune(t->store, err);
-    drift_clear_list(d);
+    d->n = 0; /* the memory stays */
     arena_free(&arena);
     return rc;
 }

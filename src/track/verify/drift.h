@@ -31,7 +31,7 @@ enum drift_cause {
 const char *drift_cause_name(enum drift_cause c);
 
 struct drift {
-    address wallet;
+    address wallet;    /* first: address_compare_elements() */
     uint64_t id;       /* its record; 0: none was filed */
     uint64_t observed; /* the row's block before … */
     uint64_t at;       /* … and the read's */

@@ -27,19 +27,15 @@ static int explain_read_store(struct tracker *t, const struct tracked *b, struct
     struct balance_position p;
     struct store *store = t->store;
     const struct store_balance *sb = &b->store;
+    struct view_ask changes = {
+        .b = sb, .wallets = &s->wallet, .limit = EXPLAIN_CHANGES, .arena = arena};
+    struct view_ask drift = changes;
+    drift.limit = EXPLAIN_DRIFT;
     if (store_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
         explain_count_affected(t, b, s, err) < 0 || positions_load_balance(t, b, &p, err) < 0 ||
-        view_changes_latest(
-            store,
-            &(struct view_ask){
-                .b = sb, .wallets = &s->wallet, .limit = EXPLAIN_CHANGES, .arena = arena},
-            &s->changes, &s->n_changes, err) < 0 ||
-        view_drift_latest(
-            store,
-            &(struct view_ask){
-                .b = sb, .wallets = &s->wallet, .limit = EXPLAIN_DRIFT, .arena = arena},
-            &s->drift, &s->n_drift, err) < 0)
+        view_changes_latest(store, &changes, &s->changes, &s->n_changes, err) < 0 ||
+        view_drift_latest(store, &drift, &s->drift, &s->n_drift, err) < 0)
         return -1;
     s->full_refresh = p.refresh_below;
     s->has_synced = p.has_synced;
