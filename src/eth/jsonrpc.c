@@ -34,31 +34,21 @@ static bool jsonrpc_is_present(const struct json *v)
     return v && !json_is_null(v);
 }
 
-/* The error's own words: a string, an object's message, or the first of these in an array. */
+/* The error's own words: a string, or an object's message. */
 static const char *jsonrpc_message_of(const struct json *error)
 {
-    if (json_is_array(error))
-        error = json_first(error);
-    if (json_is_string(error))
-        return json_str(error);
-    const char *s = json_str(json_get(error, "message"));
+    const char *s = json_str(json_is_string(error) ? error : json_get(error, "message"));
     return s ? s : "";
 }
 
-static int64_t jsonrpc_code_of(const struct json *error)
-{
-    int64_t code;
-    if (json_is_array(error))
-        error = json_first(error);
-    return json_i64(json_get(error, "code"), &code) ? code : 0;
-}
-
+/* Of an array of errors the first one counts. */
 static void jsonrpc_read_error(const struct json *error, struct jsonrpc_reply *r)
 {
     r->is_error = true;
     r->error = json_is_array(error) ? json_first(error) : error;
-    r->code = jsonrpc_code_of(error);
-    r->message = jsonrpc_message_of(error);
+    if (!json_i64(json_get(r->error, "code"), &r->code))
+        r->code = 0;
+    r->message = jsonrpc_message_of(r->error);
     buf_init(&r->whole, WHOLE_MAX);
     /* The message comes first, so that it is there whatever the rest is cut to. */
     size_t n = strlen(r->message);

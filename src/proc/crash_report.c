@@ -29,6 +29,14 @@ static size_t n_modules;
 static atomic_flag speaking = ATOMIC_FLAG_INIT;
 static char stack[STACK_BYTES]; /* a stack that overflowed has no room for a handler */
 
+bool crash_report_is_fatal(int signal_number)
+{
+    bool is = false;
+    for (size_t i = 0; i < COUNT_OF(fatal); i++)
+        is |= fatal[i] == signal_number;
+    return is;
+}
+
 /* ---- before ---------------------------------------------------------------------------------- */
 
 static int crash_report_add_module(struct dl_phdr_info *info, size_t size, void *ctx)

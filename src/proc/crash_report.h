@@ -9,8 +9,12 @@
 #ifndef PROC_CRASH_REPORT_H
 #define PROC_CRASH_REPORT_H
 
+#include <stdbool.h>
+
 /* After counters_attach(). A build with AddressSanitizer installs nothing: it has its own report.
  */
 void crash_report_install(void);
+/* Is this one of the signals that a process gets for what it does itself? */
+bool crash_report_is_fatal(int signal_number);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "proc/child.h"
 #include "proc/counters.h"
+#include "proc/crash_report.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -130,18 +131,7 @@ static enum counters_death worker_process_death_kind(const struct worker_process
         return DEATH_HUNG;
     if (exit_code >= 0)
         return exit_code == MEM_EXIT_STATUS ? DEATH_MEMORY : DEATH_EXIT;
-    switch (sig) {
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGILL:
-    case SIGFPE:
-    case SIGABRT:
-    case SIGTRAP:
-    case SIGSYS:
-        return DEATH_CRASH;
-    default:
-        return DEATH_SIGNAL;
-    }
+    return crash_report_is_fatal(sig) ? DEATH_CRASH : DEATH_SIGNAL;
 }
 
 static void worker_process_exit_reason(const struct worker_process *k, enum counters_death how,

@@ -55,19 +55,13 @@ static int step_take_report(struct step_work *w, const struct read_report *read,
 {
     w->report.requests += read->requests;
     w->report.why = read->why;
-    switch (read->end) {
-    case READ_END_DONE:
-        break;
-    case READ_END_FAILED:
+    if (read->end == READ_END_FAILED) {
         *err = read->why;
         return -1;
-    case READ_END_MOVED:
-    case READ_END_PRUNED:
-    case READ_END_WRONG_BLOCK:
-        w->report.end = STEP_MOVED;
-        w->report.pruned = read->end == READ_END_PRUNED;
-        break;
     }
+    if (read->end != READ_END_DONE)
+        w->report.end = STEP_MOVED;
+    w->report.pruned = read->end == READ_END_PRUNED;
     return 0;
 }
 

@@ -9,18 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum store_tracking tracker_map_wallets_rule(enum conf_wallets w)
-{
-    switch (w) {
-    case WALLETS_SEEN:
-        return STORE_SEEN;
-    case WALLETS_LISTED:
-        return STORE_LISTED;
-    case WALLETS_QUERY:
-        break;
-    }
-    return STORE_QUERY;
-}
+static const enum store_tracking tracking[] = {
+    [WALLETS_SEEN] = STORE_SEEN, [WALLETS_LISTED] = STORE_LISTED, [WALLETS_QUERY] = STORE_QUERY};
 
 static void tracker_describe_balance(const struct conf *conf, const struct conf_balance *b,
                                      struct tracked *ret)
@@ -30,7 +20,7 @@ static void tracker_describe_balance(const struct conf *conf, const struct conf_
         .store = {.name = b->name,
                   .table = b->table,
                   .checkpoint = b->checkpoint,
-                  .tracking = tracker_map_wallets_rule(b->wallets),
+                  .tracking = tracking[b->wallets],
                   .query = b->query,
                   .terms_print = b->terms_print,
                   .rules_print = b->rules_print},

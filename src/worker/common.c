@@ -9,23 +9,10 @@
 
 int worker_exit_status(const struct err *err)
 {
-    switch (err->kind) {
-    case ERR_NONE:
-        return 0;
-    case ERR_USAGE:
-        return 2;
-    case ERR_UNREACHABLE:
-    case ERR_CHAIN:
-        return 4;
-    case ERR_STORE:
-    case ERR_STORE_LOST:
-        return 5;
-    case ERR_FAILED:
-    case ERR_TOO_LARGE:
-    case ERR_STOPPED:
-        break;
-    }
-    return 1;
+    static const int statuses[] = {[ERR_NONE] = 0,        [ERR_FAILED] = 1,    [ERR_USAGE] = 2,
+                                   [ERR_UNREACHABLE] = 4, [ERR_CHAIN] = 4,     [ERR_STORE] = 5,
+                                   [ERR_STORE_LOST] = 5,  [ERR_TOO_LARGE] = 1, [ERR_STOPPED] = 1};
+    return statuses[err->kind];
 }
 
 static int worker_open_once(struct conf *conf, const char *who, struct tracker *ret,
