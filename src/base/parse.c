@@ -31,6 +31,16 @@ bool parse_u64(const char *s, size_t n, uint64_t *ret)
     return true;
 }
 
+bool parse_u64_next(const char **s, uint64_t *ret)
+{
+    size_t n = strcspn(*s, " ");
+    if (!parse_u64(*s, n, ret))
+        return false;
+    *s += n;
+    *s += strspn(*s, " ");
+    return true;
+}
+
 bool parse_hex_u64(const char *s, size_t n, uint64_t *ret)
 {
     uint64_t v = 0;

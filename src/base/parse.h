@@ -11,6 +11,9 @@
 
 /* Decimal digits only, no sign, no blanks. */
 bool parse_u64(const char *s, size_t n, uint64_t *ret);
+/* The number at the front of *s, which ends at a blank or with the text; *s moves behind the blanks
+ * that follow. For texts of ours that are a row of numbers. */
+bool parse_u64_next(const char **s, uint64_t *ret);
 /* 0x and 1 to 16 hex digits: a JSON-RPC quantity. Leading zeros are tolerated (some nodes). */
 bool parse_hex_u64(const char *s, size_t n, uint64_t *ret);
 /* Exactly 2 * count hex digits, no 0x. */

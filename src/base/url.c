@@ -16,11 +16,8 @@ static bool url_split(const char *url, struct parts *p)
         return false;
     p->scheme_end = (size_t)(sep - url) + 3;
     size_t end = p->scheme_end + strcspn(url + p->scheme_end, "/?#");
-    size_t at = p->scheme_end;
-    for (size_t i = p->scheme_end; i < end; i++)
-        if (url[i] == '@')
-            at = i + 1;
-    p->host = at;
+    const char *at = memrchr(url + p->scheme_end, '@', end - p->scheme_end);
+    p->host = at ? (size_t)(at + 1 - url) : p->scheme_end;
     p->host_end = end;
     return p->host < p->host_end;
 }
@@ -66,20 +63,16 @@ bool url_host(const char *url, char *out, size_t room)
     struct parts p;
     if (!url_split(url, &p) || !url_may_show_host(url, &p))
         return false;
-    size_t end = p.host;
-    if (url[end] == '[') {
-        while (end < p.host_end && url[end] != ']')
-            end++;
-        if (end < p.host_end)
-            end++;
-    } else {
-        while (end < p.host_end && url[end] != ':')
-            end++;
-    }
-    if (end == p.host || end - p.host >= room)
+    const char *host = url + p.host;
+    bool in_brackets = host[0] == '[';
+    size_t n = p.host_end - p.host;
+    const char *end = memchr(host, in_brackets ? ']' : ':', n);
+    if (end)
+        n = (size_t)(end - host) + in_brackets;
+    if (n == 0 || n >= room)
         return false;
-    memcpy(out, url + p.host, end - p.host);
-    out[end - p.host] = '\0';
+    memcpy(out, host, n);
+    out[n] = '\0';
     return true;
 }
 

@@ -56,10 +56,9 @@ int ws_url_parse(const char *url, struct ws_url *ret, struct err *err)
     if (!s)
         return err_set(err, ERR_USAGE, "a WebSocket URL starts with ws:// or wss://");
     u.secure = s == url + 6;
-    size_t end = strcspn(s, "/?#"), host = 0;
-    for (size_t i = 0; i < end; i++)
-        if (s[i] == '@')
-            host = i + 1;
+    size_t end = strcspn(s, "/?#");
+    const char *at = memrchr(s, '@', end);
+    size_t host = at ? (size_t)(at + 1 - s) : 0;
     if (host > 0)
         ws_url_decode(s, host - 1, u.user, sizeof u.user);
     if (!ws_url_take_host(s + host, end - host, &u))

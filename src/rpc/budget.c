@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 enum {
     MILLI = 1000,
@@ -187,9 +186,7 @@ void budget_export(const struct budget *b, char out[BUDGET_TEXT])
 void budget_import(struct budget *b, const char *text, bool mine)
 {
     uint64_t day, units;
-    size_t n = strcspn(text, " ");
-    if (!text[n] || !parse_u64(text, n, &day) ||
-        !parse_u64(text + n + 1, strlen(text + n + 1), &units) || day != b->day)
+    if (!parse_u64_next(&text, &day) || !parse_u64_next(&text, &units) || *text || day != b->day)
         return;
     if (mine)
         b->spent += units;

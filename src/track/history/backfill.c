@@ -23,15 +23,6 @@ enum {
 
 /* ---- what was begun before ------------------------------------------------------------------- */
 
-static bool backfill_parse_number(const char **s, uint64_t *ret)
-{
-    size_t n = strcspn(*s, " ");
-    if (!parse_u64(*s, n, ret))
-        return false;
-    *s += n + ((*s)[n] == ' ');
-    return true;
-}
-
 /* A walk of the same triggers, over the blocks that are asked for or any if none are. */
 static bool backfill_is_same_walk(const struct backfill *f, const char *text,
                                   struct history_scan *ret)
@@ -39,8 +30,8 @@ static bool backfill_is_same_walk(const struct backfill *f, const char *text,
     char print[HASH_TEXT];
     struct history_scan h = *ret;
     hash_text(&f->b->conf->rules_print, print);
-    if (!backfill_parse_number(&text, &h.from) || !backfill_parse_number(&text, &h.to) ||
-        !backfill_parse_number(&text, &h.next) || strcmp(text, print) != 0)
+    if (!parse_u64_next(&text, &h.from) || !parse_u64_next(&text, &h.to) ||
+        !parse_u64_next(&text, &h.next) || strcmp(text, print) != 0)
         return false;
     if ((f->has_from && f->from != h.from) || (f->has_to && f->to != h.to))
         return false;

@@ -56,16 +56,6 @@ int positions_save(struct tracker *t, const struct positions *p, struct err *err
     return rc;
 }
 
-static bool chain_parse_number(const char **s, uint64_t *ret)
-{
-    size_t n = strcspn(*s, " ");
-    if (!parse_u64(*s, n, ret))
-        return false;
-    *s += n;
-    *s += strspn(*s, " ");
-    return true;
-}
-
 /* name=block, for as many as there are; a balance that is configured no more is passed over. */
 static void chain_parse_synced(const struct tracker *t, const char *s, struct positions *p)
 {
@@ -85,8 +75,8 @@ static struct positions positions_parse(const struct tracker *t, const char *tex
 {
     struct positions p = {0};
     if (text) {
-        p.known = chain_parse_number(&text, &p.head) && chain_parse_number(&text, &p.finalized) &&
-                  chain_parse_number(&text, &p.first);
+        p.known = parse_u64_next(&text, &p.head) && parse_u64_next(&text, &p.finalized) &&
+                  parse_u64_next(&text, &p.first);
         chain_parse_synced(t, text, &p);
     }
     return p;
