@@ -6,342 +6,300 @@
 #include <stdio.h>
 #include <string.h>
 
+struct metric;
+
+struct scrape { /* a metric that is being written */
+    const struct metric *m;
+    const struct health *h;
+    struct buf *out;
+};
+
+/* A metric is written by one function: once, or for each balance or endpoint. */
 struct metric {
     const char *name;
     const char *type;
-    const char *labels; /* for the reference */
+    const char *labels; /* "endpoint, method" */
     const char *help;
-    void (*write)(const struct metric *m, const struct health *h, struct buf *out);
-    enum cell cell;       /* for those that are just one cell */
+    void (*once)(const struct scrape *s);
+    void (*balance)(const struct scrape *s, const struct facts_balance *b);
+    void (*endpoint)(const struct scrape *s, const struct counters_endpoint_view *e);
+    size_t at;                 /* the number's offset: in the health, the balance, the endpoint */
+    enum cell cell;            /* the first of metric_write_cells() */
+    const char *const *values; /* the label's value for each of them; NULL: it is one, no label */
+    size_t n_values;
     const char *old_name; /* of the last edition: given beside the new one; NULL: none */
 };
 
 /* ---- one sample ------------------------------------------------------------------------------ */
 
-static void metric_add_label(struct buf *out, const char *name, const char *value, bool first)
+static void metric_add_escaped(const char *text, struct buf *out)
 {
-    buf_addf(out, "%s%s=\"", first ? "{" : ",", name);
-    for (const char *s = value; *s; s++)
-        if (*s == '\\' || *s == '"')
-            buf_addf(out, "\\%c", *s);
-        else if (*s == '\n')
+    for (; *text; text++)
+        if (*text == '\n')
             buf_adds(out, "\\n");
         else
-            buf_addc(out, *s);
-    buf_addc(out, '"');
+            buf_addf(out, *text == '\\' || *text == '"' ? "\\%c" : "%c", *text);
 }
 
-static void metric_add_plain(const struct metric *m, uint64_t v, struct buf *out)
+/* The sample's name and labels; its number is the caller's. values: one for each label. */
+static void metric_begin(const struct scrape *s, const char *suffix, const char *const *values)
 {
-    buf_addf(out, "%s %" PRIu64 "\n", m->name, v);
-}
-
-static void one_label(const struct metric *m, const char *name, const char *value, uint64_t v,
-                      struct buf *out)
-{
-    buf_adds(out, m->name);
-    metric_add_label(out, name, value, true);
-    buf_addf(out, "} %" PRIu64 "\n", v);
-}
-
-/* ---- the metrics ----------------------------------------------------------------------------- */
-
-static void write_head(const struct metric *m, const struct health *h, struct buf *out)
-{
-    if (h->head)
-        metric_add_plain(m, h->head, out);
-}
-
-static void write_synced(const struct metric *m, const struct health *h, struct buf *out)
-{
-    if (h->head)
-        metric_add_plain(m, h->synced, out);
-}
-
-static void write_finalized(const struct metric *m, const struct health *h, struct buf *out)
-{
-    if (h->head)
-        metric_add_plain(m, h->finalized, out);
-}
-
-static void write_checkpoint(const struct metric *m, const struct health *h, struct buf *out)
-{
-    for (size_t i = 0; i < h->facts.n_balances; i++)
-        if (h->facts.balances[i].has_checkpoint)
-            one_label(m, "balance", h->facts.balances[i].name, h->facts.balances[i].checkpoint,
-                      out);
-}
-
-static void write_rows(const struct metric *m, const struct health *h, struct buf *out)
-{
-    for (size_t i = 0; i < h->facts.n_balances; i++)
-        if (h->facts.balances[i].has_ages)
-            one_label(m, "balance", h->facts.balances[i].name, h->facts.balances[i].ages.rows, out);
-}
-
-static void write_unanchored(const struct metric *m, const struct health *h, struct buf *out)
-{
-    for (size_t i = 0; i < h->facts.n_balances; i++)
-        if (h->facts.balances[i].has_ages)
-            one_label(m, "balance", h->facts.balances[i].name, h->facts.balances[i].ages.unanchored,
-                      out);
-}
-
-static void write_quarantined(const struct metric *m, const struct health *h, struct buf *out)
-{
-    for (size_t i = 0; i < h->facts.n_balances; i++)
-        if (h->facts.balances[i].has_ages)
-            one_label(m, "balance", h->facts.balances[i].name,
-                      h->facts.balances[i].ages.quarantined, out);
-}
-
-static void write_oldest(const struct metric *m, const struct health *h, struct buf *out)
-{
-    for (size_t i = 0; i < h->facts.n_balances; i++) {
-        const struct facts_balance *b = &h->facts.balances[i];
-        /* It ages on between two looks at the rows. */
-        int64_t us = b->ages.now_us - b->ages.oldest_us;
-        if (!b->has_ages || b->ages.rows == 0)
-            continue;
-        buf_adds(out, m->name);
-        metric_add_label(out, "balance", b->name, true);
-        buf_addf(out, "} %.3f\n", us > 0 ? (double)us / 1e6 : 0);
+    buf_addf(s->out, "%s%s", s->m->name, suffix);
+    char before = '{';
+    for (const char *name = s->m->labels; *name && values[0]; values++) {
+        size_t n = strcspn(name, ",");
+        buf_addf(s->out, "%c%.*s=\"", before, (int)n, name);
+        metric_add_escaped(*values, s->out);
+        buf_addc(s->out, '"');
+        name += n + strspn(name + n, ", ");
+        before = ',';
     }
+    buf_adds(s->out, before == ',' ? "} " : " ");
 }
 
-static void write_age(const struct metric *m, const struct health *h, struct buf *out)
+static void metric_add(const struct scrape *s, const char *const *values, uint64_t n)
+{
+    metric_begin(s, "", values);
+    buf_addf(s->out, "%" PRIu64 "\n", n);
+}
+
+static void metric_add_seconds(const struct scrape *s, const char *const *values, double seconds)
+{
+    metric_begin(s, "", values);
+    buf_addf(s->out, "%.3f\n", seconds);
+}
+
+static uint64_t metric_number(const struct scrape *s, const void *from)
+{
+    return *(const uint64_t *)(const void *)((const char *)from + s->m->at);
+}
+
+/* ---- written once ---------------------------------------------------------------------------- */
+
+static void metric_write_block(const struct scrape *s)
+{
+    if (s->h->head)
+        metric_add(s, NULL, metric_number(s, s->h));
+}
+
+static void metric_write_cells(const struct scrape *s)
+{
+    const struct metric *m = s->m;
+    if (!m->values)
+        metric_add(s, NULL, counters_sum(m->cell));
+    for (size_t i = 0; i < m->n_values; i++)
+        metric_add(s, &m->values[i], counters_sum(m->cell + (enum cell)i));
+}
+
+static void metric_write_connected(const struct scrape *s)
+{
+    metric_add(s, NULL, s->h->connected);
+}
+
+static void metric_write_store_up(const struct scrape *s)
+{
+    metric_add(s, NULL, health_store_up(s->h));
+}
+
+static void metric_write_build(const struct scrape *s)
+{
+    metric_add(s, (const char *[]){TRUEUP_VERSION}, 1);
+}
+
+static void metric_write_drift(const struct scrape *s)
+{
+    const struct facts *f = &s->h->facts;
+    for (size_t i = 0; i < f->n_drift; i++)
+        metric_add(s, (const char *[]){f->drift[i].balance, f->drift[i].cause}, f->drift[i].n);
+}
+
+static void metric_write_delay(const struct scrape *s)
+{
+    uint64_t n = counters_sum(CELL_EVENT_ROWS);
+    const char *name = s->m->name;
+    for (int i = 0; i < COUNTERS_BUCKETS; i++)
+        buf_addf(s->out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+                 (double)counters_bucket_ms[i] / 1000, counters_sum(CELL_EVENT_BUCKET + i));
+    buf_addf(s->out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.3f\n%s_count %" PRIu64 "\n",
+             name, n, name, (double)counters_sum(CELL_EVENT_MS) / 1000, name, n);
+}
+
+static void metric_write_restarts(const struct scrape *s)
+{
+    struct counters_worker_view w;
+    for (size_t i = 0; i < COUNTERS_WORKERS; i++)
+        for (int d = 0; counters_worker_get(i, &w) && d < DEATHS; d++)
+            metric_add(s, (const char *[]){w.name, counters_death_names[d]}, w.deaths[d]);
+}
+
+/* ---- written for a balance ------------------------------------------------------------------- */
+
+static void metric_write_checkpoint(const struct scrape *s, const struct facts_balance *b)
+{
+    if (b->has_checkpoint)
+        metric_add(s, &b->name, b->checkpoint);
+}
+
+/* A figure over all rows. */
+static void metric_write_rows(const struct scrape *s, const struct facts_balance *b)
+{
+    if (b->has_ages)
+        metric_add(s, &b->name, metric_number(s, b));
+}
+
+static void metric_write_oldest(const struct scrape *s, const struct facts_balance *b)
+{
+    /* It ages on between two looks at the rows. */
+    int64_t us = b->ages.now_us - b->ages.oldest_us;
+    if (b->has_ages && b->ages.rows > 0)
+        metric_add_seconds(s, &b->name, us > 0 ? (double)us / 1e6 : 0);
+}
+
+static void metric_write_age(const struct scrape *s, const struct facts_balance *b)
 {
     static const struct {
         const char *name;
         double share;
     } shares[] = {{"0.5", 0.5}, {"0.9", 0.9}, {"0.99", 0.99}, {"1", 1}};
-    for (size_t i = 0; i < h->facts.n_balances; i++) {
-        const struct facts_balance *b = &h->facts.balances[i];
-        for (size_t q = 0; b->has_ages && b->ages.rows && q < 4; q++) {
-            buf_adds(out, m->name);
-            metric_add_label(out, "balance", b->name, true);
-            metric_add_label(out, "quantile", shares[q].name, false);
-            buf_addf(out, "} %.3f\n", facts_quantile(&b->ages, shares[q].share));
-        }
-        if (!b->has_ages)
-            continue;
-        buf_addf(out, "%s_count", m->name);
-        metric_add_label(out, "balance", b->name, true);
-        buf_addf(out, "} %" PRIu64 "\n", b->ages.rows);
-    }
+    if (!b->has_ages)
+        return;
+    for (size_t q = 0; b->ages.rows && q < COUNT_OF(shares); q++)
+        metric_add_seconds(s, (const char *[]){b->name, shares[q].name},
+                           facts_quantile(&b->ages, shares[q].share));
+    metric_begin(s, "_count", (const char *[]){b->name, NULL});
+    buf_addf(s->out, "%" PRIu64 "\n", b->ages.rows);
 }
 
-static void write_refreshed(const struct metric *m, const struct health *h, struct buf *out)
+/* ---- written for an endpoint ----------------------------------------------------------------- */
+
+static void metric_write_endpoint(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    (void)h;
-    for (int i = 0; i < COUNTERS_PATHS; i++)
-        one_label(m, "path", path_names[i], counters_sum(CELL_REFRESHED + i), out);
+    metric_add(s, (const char *[]){e->name}, metric_number(s, e));
 }
 
-static void write_drift(const struct metric *m, const struct health *h, struct buf *out)
+static void metric_write_up(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    for (size_t i = 0; i < h->facts.n_drift; i++) {
-        buf_adds(out, m->name);
-        metric_add_label(out, "balance", h->facts.drift[i].balance, true);
-        metric_add_label(out, "cause", h->facts.drift[i].cause, false);
-        buf_addf(out, "} %" PRIu64 "\n", h->facts.drift[i].n);
-    }
+    metric_add(s, (const char *[]){e->name}, endpoint_is_up(e, s->h));
 }
 
-static void write_event_to_row(const struct metric *m, const struct health *h, struct buf *out)
+static void metric_write_requests(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    uint64_t n = counters_sum(CELL_EVENT_ROWS);
-    (void)h;
-    for (int i = 0; i < COUNTERS_BUCKETS; i++)
-        buf_addf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", m->name,
-                 (double)counters_bucket_ms[i] / 1000, counters_sum(CELL_EVENT_BUCKET + i));
-    buf_addf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.3f\n%s_count %" PRIu64 "\n",
-             m->name, n, m->name, (double)counters_sum(CELL_EVENT_MS) / 1000, m->name, n);
-}
-
-static void write_cell(const struct metric *m, const struct health *h, struct buf *out)
-{
-    (void)h;
-    metric_add_plain(m, counters_sum(m->cell), out);
-}
-
-static void write_missed(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_endpoint_view e;
-    (void)h;
-    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++)
-        if (counters_endpoint_get(i, &e))
-            one_label(m, "endpoint", e.name, e.missed_logs, out);
-}
-
-static void write_requests(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_endpoint_view e;
-    (void)h;
-    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++) {
-        if (!counters_endpoint_get(i, &e))
-            continue;
-        for (size_t k = 0; k < COUNTERS_METHODS * COUNTERS_OUTCOMES; k++) {
-            size_t method = k / COUNTERS_OUTCOMES, outcome = k % COUNTERS_OUTCOMES;
-            if (e.requests[method][outcome] == 0)
-                continue;
-            buf_adds(out, m->name);
-            metric_add_label(out, "endpoint", e.name, true);
-            metric_add_label(out, "method", counters_methods[method], false);
-            metric_add_label(out, "outcome", counters_outcome_name(outcome), false);
-            buf_addf(out, "} %" PRIu64 "\n", e.requests[method][outcome]);
-        }
-    }
-}
-
-static void write_bytes(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_endpoint_view e;
-    (void)h;
-    for (size_t i = 0; i < COUNTERS_ENDPOINTS * 2; i++) {
-        if (!counters_endpoint_get(i / 2, &e))
-            continue;
-        buf_adds(out, m->name);
-        metric_add_label(out, "endpoint", e.name, true);
-        metric_add_label(out, "direction", i % 2 ? "out" : "in", false);
-        buf_addf(out, "} %" PRIu64 "\n", i % 2 ? e.bytes_out : e.bytes_in);
-    }
-}
-
-static void write_pauses(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_endpoint_view e;
-    (void)h;
-    for (size_t i = 0; i < COUNTERS_ENDPOINTS * PAUSES; i++) {
-        if (!counters_endpoint_get(i / PAUSES, &e))
-            continue;
-        buf_adds(out, m->name);
-        metric_add_label(out, "endpoint", e.name, true);
-        metric_add_label(out, "reason", counters_pause_names[i % PAUSES], false);
-        buf_addf(out, "} %" PRIu64 "\n", e.pauses[i % PAUSES]);
-    }
-}
-
-static void write_cost(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_endpoint_view e;
-    (void)h;
-    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++)
-        if (counters_endpoint_get(i, &e))
-            one_label(m, "endpoint", e.name, e.cost, out);
-}
-
-static void write_up(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_endpoint_view e;
-    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++)
-        if (counters_endpoint_get(i, &e))
-            one_label(m, "endpoint", e.name, endpoint_is_up(&e, h), out);
-}
-
-static void write_restarts(const struct metric *m, const struct health *h, struct buf *out)
-{
-    struct counters_worker_view w;
-    (void)h;
-    for (size_t i = 0; i < COUNTERS_WORKERS; i++)
-        for (int d = 0; counters_worker_get(i, &w) && d < DEATHS; d++) {
-            buf_adds(out, m->name);
-            metric_add_label(out, "worker", w.name, true);
-            metric_add_label(out, "reason", counters_death_names[d], false);
-            buf_addf(out, "} %" PRIu64 "\n", w.deaths[d]);
+    for (size_t m = 0; m < COUNTERS_METHODS; m++)
+        for (size_t o = 0; o < COUNTERS_OUTCOMES; o++) {
+            const char *values[] = {e->name, counters_methods[m], counters_outcome_name(o)};
+            if (e->requests[m][o] > 0)
+                metric_add(s, values, e->requests[m][o]);
         }
 }
 
-static void write_ticks(const struct metric *m, const struct health *h, struct buf *out)
+static void metric_write_bytes(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    (void)h;
-    one_label(m, "outcome", "done", counters_sum(CELL_TICKS_DONE), out);
-    one_label(m, "outcome", "dropped", counters_sum(CELL_TICKS_DROPPED), out);
-    one_label(m, "outcome", "failed", counters_sum(CELL_TICKS_FAILED), out);
+    metric_add(s, (const char *[]){e->name, "in"}, e->bytes_in);
+    metric_add(s, (const char *[]){e->name, "out"}, e->bytes_out);
 }
 
-static void write_connected(const struct metric *m, const struct health *h, struct buf *out)
+static void metric_write_pauses(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    metric_add_plain(m, h->connected, out);
+    for (size_t i = 0; i < PAUSES; i++)
+        metric_add(s, (const char *[]){e->name, counters_pause_names[i]}, e->pauses[i]);
 }
 
-static void write_store_up(const struct metric *m, const struct health *h, struct buf *out)
-{
-    metric_add_plain(m, health_store_up(h), out);
-}
+/* ---- the table ------------------------------------------------------------------------------- */
 
-static void write_build(const struct metric *m, const struct health *h, struct buf *out)
-{
-    (void)h;
-    one_label(m, "version", TRUEUP_VERSION, 1, out);
-}
+static const char *const tick_outcomes[] = {"done", "dropped", "failed"};
 
 static const struct metric metrics[] = {
-    {"trueup_head_block", "gauge", "", "The newest block known.", write_head, 0},
+    {"trueup_head_block", "gauge", "", "The newest block known.", .once = metric_write_block,
+     .at = offsetof(struct health, head)},
     {"trueup_synced_block", "gauge", "",
-     "The highest block whose logs have been answered; the least of all balances.", write_synced, 0,
-     "trueup_covered_block"},
+     "The highest block whose logs have been answered; the least of all balances.",
+     .once = metric_write_block, .at = offsetof(struct health, synced),
+     .old_name = "trueup_covered_block"},
     {"trueup_finalized_block", "gauge", "", "The block the chain will not take back.",
-     write_finalized, 0, "trueup_settled_block"},
+     .once = metric_write_block, .at = offsetof(struct health, finalized),
+     .old_name = "trueup_settled_block"},
     {"trueup_checkpoint_block", "gauge", "balance",
-     "The durable last_block in eth_indexer_checkpoints.", write_checkpoint, 0},
-    {"trueup_rows", "gauge", "balance", "Rows in the table.", write_rows, 0},
+     "The durable last_block in eth_indexer_checkpoints.", .balance = metric_write_checkpoint},
+    {"trueup_rows", "gauge", "balance", "Rows in the table.", .balance = metric_write_rows,
+     .at = offsetof(struct facts_balance, ages.rows)},
     {"trueup_unanchored_rows", "gauge", "balance", "Rows without observed_block: not anchored yet.",
-     write_unanchored, 0, "trueup_unproven_rows"},
+     .balance = metric_write_rows, .at = offsetof(struct facts_balance, ages.unanchored),
+     .old_name = "trueup_unproven_rows"},
     {"trueup_oldest_row_age_seconds", "gauge", "balance",
-     "Age of the row that was read longest ago (placeholders of 1970 included).", write_oldest, 0},
+     "Age of the row that was read longest ago (placeholders of 1970 included).",
+     .balance = metric_write_oldest},
     {"trueup_row_age_seconds", "summary", "balance, quantile",
-     "Age below which this share of the rows lies, from a histogram.", write_age, 0},
+     "Age below which this share of the rows lies, from a histogram.", .balance = metric_write_age},
     {"trueup_refreshed_rows_total", "counter", "path",
-     "Rows written with a value read from the chain, by what caused the read.", write_refreshed, 0},
+     "Rows written with a value read from the chain, by what caused the read.",
+     .once = metric_write_cells, .cell = CELL_REFRESHED, .values = path_names,
+     .n_values = COUNTERS_PATHS},
     {"trueup_changed_rows_total", "counter", "",
-     "Of those, rows whose balance was another one before.", write_cell, CELL_CHANGED},
+     "Of those, rows whose balance was another one before.", .once = metric_write_cells,
+     .cell = CELL_CHANGED},
     {"trueup_drift_rows_total", "counter", "balance, cause",
-     "Rows found to differ from the chain, by cause.", write_drift, 0},
+     "Rows found to differ from the chain, by cause.", .once = metric_write_drift},
     {"trueup_quarantined_rows", "gauge", "balance",
-     "Wallets that cannot be read and wait for their next try.", write_quarantined, 0},
+     "Wallets that cannot be read and wait for their next try.", .balance = metric_write_rows,
+     .at = offsetof(struct facts_balance, ages.quarantined)},
     {"trueup_event_to_row_seconds", "histogram", "",
      "From a block's timestamp to the commit of the rows its events named, while at the head. "
      "Timestamps are whole seconds.",
-     write_event_to_row, 0},
-    {"trueup_reorgs_total", "counter", "", "Times the chain took blocks back.", write_cell,
-     CELL_REORGS},
+     .once = metric_write_delay},
+    {"trueup_reorgs_total", "counter", "", "Times the chain took blocks back.",
+     .once = metric_write_cells, .cell = CELL_REORGS},
     {"trueup_missed_logs_total", "counter", "endpoint",
-     "Logs an endpoint left out of an answer, found later.", write_missed, 0},
+     "Logs an endpoint left out of an answer, found later.", .endpoint = metric_write_endpoint,
+     .at = offsetof(struct counters_endpoint_view, missed_logs)},
     {"trueup_rpc_requests_total", "counter", "endpoint, method, outcome",
-     "Requests to a node; the outcome is ok or the fault.", write_requests, 0},
+     "Requests to a node; the outcome is ok or the fault.", .endpoint = metric_write_requests},
     {"trueup_rpc_bytes_total", "counter", "endpoint, direction",
-     "Bytes on the wire, headers included.", write_bytes, 0},
+     "Bytes on the wire, headers included.", .endpoint = metric_write_bytes},
     {"trueup_rpc_cost_total", "counter", "endpoint",
-     "Cost units, by the endpoint's price list; flat: one a request.", write_cost, 0},
+     "Cost units, by the endpoint's price list; flat: one a request.",
+     .endpoint = metric_write_endpoint, .at = offsetof(struct counters_endpoint_view, cost)},
     {"trueup_endpoint_up", "gauge", "endpoint",
-     "1 while an endpoint answers: from a good answer on, until it is paused.", write_up, 0},
+     "1 while an endpoint answers: from a good answer on, until it is paused.",
+     .endpoint = metric_write_up},
     {"trueup_endpoint_pauses_total", "counter", "endpoint, reason",
-     "Times an endpoint was left alone or put last, by why.", write_pauses, 0},
-    {"trueup_connected", "gauge", "", "1 while any endpoint answers.", write_connected, 0},
-    {"trueup_store_up", "gauge", "", "1 while the database answers.", write_store_up, 0},
+     "Times an endpoint was left alone or put last, by why.", .endpoint = metric_write_pauses},
+    {"trueup_connected", "gauge", "", "1 while any endpoint answers.",
+     .once = metric_write_connected},
+    {"trueup_store_up", "gauge", "", "1 while the database answers.",
+     .once = metric_write_store_up},
     {"trueup_worker_restarts_total", "counter", "worker, reason",
      "Deaths of a worker, each followed by a restart. Reasons: exit (it ended itself), memory "
      "(there was none), signal (killed from outside), crash, hung (no sign of life).",
-     write_restarts, 0},
+     .once = metric_write_restarts},
     {"trueup_sweep_ticks_total", "counter", "outcome",
-     "Ticks of the sweep: done, dropped because the last one still ran, failed.", write_ticks, 0},
+     "Ticks of the sweep: done, dropped because the last one still ran, failed.",
+     .once = metric_write_cells, .cell = CELL_TICKS_DONE, .values = tick_outcomes,
+     .n_values = COUNT_OF(tick_outcomes)},
     {"trueup_sweep_broken", "gauge", "",
-     "Balances that cannot be swept, since a term fails for every wallet.", write_cell,
-     CELL_BROKEN},
-    {"trueup_http_requests_total", "counter", "", "HTTP requests handled here.", write_cell,
-     CELL_HTTP_REQUESTS},
+     "Balances that cannot be swept, since a term fails for every wallet.",
+     .once = metric_write_cells, .cell = CELL_BROKEN},
+    {"trueup_http_requests_total", "counter", "", "HTTP requests handled here.",
+     .once = metric_write_cells, .cell = CELL_HTTP_REQUESTS},
     {"trueup_http_refused_total", "counter", "",
-     "HTTP connections turned away or cut off by a limit.", write_cell, CELL_HTTP_REFUSED},
-    {"trueup_build_info", "gauge", "version", "Always 1.", write_build, 0},
+     "HTTP connections turned away or cut off by a limit.", .once = metric_write_cells,
+     .cell = CELL_HTTP_REFUSED},
+    {"trueup_build_info", "gauge", "version", "Always 1.", .once = metric_write_build},
 };
 
 static void metric_write(const struct metric *m, const struct health *h, struct buf *out)
 {
+    struct scrape s = {m, h, out};
+    struct counters_endpoint_view e;
     size_t before = out->len;
     buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
     size_t head = out->len;
-    m->write(m, h, out);
+    if (m->once)
+        m->once(&s);
+    for (size_t i = 0; m->balance && i < h->facts.n_balances; i++)
+        m->balance(&s, &h->facts.balances[i]);
+    for (size_t i = 0; m->endpoint && i < COUNTERS_ENDPOINTS; i++)
+        if (counters_endpoint_get(i, &e))
+            m->endpoint(&s, &e);
     if (out->len == head && out->data) { /* nothing to say yet */
         out->len = before;
         out->data[before] = '\0';
