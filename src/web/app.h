@@ -55,6 +55,9 @@ void answer_error(struct exchange *x, int status, const char *fmt, ...)
 
 /* The exchange waits from now on; false (and answered) when too many do. */
 bool pending_add(struct app *a, struct exchange *x, struct pending *ret_details);
+/* It waits for a short job; false (and answered) when it cannot: then the job stays the caller's.
+ */
+bool pending_submit(struct app *a, struct exchange *x, struct db_thread_job *job);
 /* It does not wait any more; NULL when it is gone, or was answered without. */
 struct exchange *pending_take(struct app *a, uint64_t exchange);
 

@@ -111,36 +111,33 @@ static struct look *new_look(struct app *a)
     return l;
 }
 
-void changes_route(struct app *a, struct exchange *x)
+/* Where the stream begins, as the client says; false, and answered, when that is no number. */
+static bool take_start(struct exchange *x, struct look *l)
 {
-    struct pending details = {0};
-    struct look *l = new_look(a);
     char text[32];
     uint64_t recent = 0;
     const char *last = exchange_header(x, "last-event-id");
     const char *few = exchange_parameter(x, "recent", text, sizeof text);
-    l->exchange = exchange_number(x);
-    l->job.work = find_start;
-    l->job.done = start_done;
     l->has_after = last[0] != '\0';
     if (last[0] && !parse_u64(last, strlen(last), &l->after)) {
         answer_error(x, 400, "Last-Event-ID: \"%.40s\" is not a number", last);
-        free_look(l);
-        return;
+        return false;
     }
     if (few && (!parse_u64(few, strlen(few), &recent) || recent > RECENT_MOST)) {
         answer_error(x, 400, "recent: \"%s\" is not a number up to %d", few, RECENT_MOST);
-        free_look(l);
-        return;
+        return false;
     }
     l->recent = (size_t)recent;
-    if (!pending_add(a, x, &details)) {
+    return true;
+}
+
+void changes_route(struct app *a, struct exchange *x)
+{
+    struct look *l = new_look(a);
+    l->job = (struct db_thread_job){.work = find_start, .done = start_done};
+    l->exchange = exchange_number(x);
+    if (!take_start(x, l) || !pending_submit(a, x, &l->job))
         free_look(l);
-    } else if (!db_thread_submit(a->quick_db, &l->job)) {
-        pending_take(a, l->exchange);
-        answer_error(x, 503, "too many requests wait for the database");
-        free_look(l);
-    }
 }
 
 void feed_tick(struct app *a)
@@ -156,9 +153,8 @@ void feed_tick(struct app *a)
     if (least == UINT64_MAX || a->feed_asked || clock_ms() < a->feed_at_ms)
         return;
     struct look *l = new_look(a);
+    l->job = (struct db_thread_job){.work = find_changes, .done = round_done};
     l->after = least;
-    l->job.work = find_changes;
-    l->job.done = round_done;
     a->feed_asked = db_thread_submit(a->quick_db, &l->job);
     if (!a->feed_asked)
         free_look(l);

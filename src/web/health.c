@@ -21,8 +21,7 @@ const char *colour_name(enum colour c)
     return names[c];
 }
 
-__attribute__((format(printf, 3, 4))) static void reasons_add(struct reasons *r, enum colour colour,
-                                                              const char *fmt, ...)
+void reasons_add(struct reasons *r, enum colour colour, const char *fmt, ...)
 {
     va_list ap;
     if (r->n == REASONS)

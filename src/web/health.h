@@ -20,6 +20,10 @@ struct reasons {
     } list[REASONS];
 };
 
+/* Left out when there are REASONS already. */
+void reasons_add(struct reasons *r, enum colour colour, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Everything known at one moment. */
 struct health {
     struct facts facts;

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "web/app.h"
+#include "web/json_values.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 enum { HISTORY_MOST = 200, TOP_KEPT_MS = 60000, BODY_MAX = 4 * 1024 * 1024 };
@@ -23,6 +23,7 @@ struct lookup {
     bool one, history;
     address *wallets;
     size_t n;
+    struct arena arena; /* of what the database answers */
     struct buf body;
     int status;
     struct view_row *rows; /* the largest */
@@ -32,89 +33,101 @@ struct lookup {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void write_block(struct buf *out, const char *name, bool has, uint64_t n)
-{
-    if (has)
-        buf_addf(out, ",\"%s\":%" PRIu64, name, n);
-    else
-        buf_addf(out, ",\"%s\":null", name);
-}
-
 /* Without the closing brace. */
 static void begin_row(struct buf *out, const struct view_row *r)
 {
-    char wallet[ADDRESS_TEXT];
-    address_text(&r->wallet, wallet);
-    buf_addf(out, "{\"wallet\":\"%s\",\"balance\":", wallet);
-    json_write_text(out, r->balance);
-    write_block(out, "observed_block", r->has_observed, r->observed_block);
-    write_block(out, "blocknumber", r->has_blocknumber, r->blocknumber);
-    buf_adds(out, ",\"updated_at\":");
-    json_write_time(out, r->updated_us);
+    json_begin(out, NULL, '{');
+    json_add_address(out, "wallet", &r->wallet);
+    json_add_text(out, "balance", r->balance);
+    json_add_number_or_null(out, "observed_block", r->has_observed, r->observed_block);
+    json_add_number_or_null(out, "blocknumber", r->has_blocknumber, r->blocknumber);
+    json_add_time(out, "updated_at", r->updated_us);
+}
+
+static void write_rows(struct buf *out, const struct view_row *rows, size_t n)
+{
+    json_begin(out, "balances", '[');
+    for (size_t i = 0; i < n; i++) {
+        begin_row(out, &rows[i]);
+        json_end(out, '}');
+    }
+    json_end(out, ']');
 }
 
 void write_change(struct buf *out, const struct view_change *c)
 {
-    char wallet[ADDRESS_TEXT];
-    address_text(&c->wallet, wallet);
-    buf_addf(out, "{\"id\":%" PRIu64 ",\"balance\":", c->id);
-    json_write_text(out, c->balance);
-    buf_addf(out, ",\"wallet\":\"%s\",\"old\":", wallet);
-    json_write_text(out, c->old);
-    buf_adds(out, ",\"new\":");
-    json_write_text(out, c->new_);
-    buf_addf(out, ",\"block\":%" PRIu64 ",\"cause\":", c->block);
-    json_write_text(out, c->cause);
-    buf_adds(out, ",\"at\":");
-    json_write_time(out, c->at_us);
-    buf_addc(out, '}');
+    json_begin(out, NULL, '{');
+    json_add_number(out, "id", c->id);
+    json_add_text(out, "balance", c->balance);
+    json_add_address(out, "wallet", &c->wallet);
+    json_add_text(out, "old", c->old);
+    json_add_text(out, "new", c->new_);
+    json_add_number(out, "block", c->block);
+    json_add_text(out, "cause", c->cause);
+    json_add_time(out, "at", c->at_us);
+    json_end(out, '}');
 }
 
-/* ---- on the database thread's thread
- * ------------------------------------------------------------------- */
+static void write_drift(struct buf *out, const struct view_drift *d)
+{
+    json_begin(out, NULL, '{');
+    json_add_number(out, "id", d->id);
+    json_add_text(out, "balance", d->balance);
+    json_add_address(out, "wallet", &d->wallet);
+    json_add_text(out, "stored", d->stored);
+    json_add_text(out, "actual", d->actual);
+    json_add_number(out, "block", d->block);
+    json_add_text(out, "cause", d->cause);
+    json_add_text(out, "endpoint", d->endpoint);
+    json_add_number_or_null(out, "age", d->has_age, d->age);
+    json_add_time(out, "found_at", d->found_us);
+    json_end(out, '}');
+}
 
-static int add_history(struct store *s, struct lookup *l, struct arena *arena, struct err *err)
+static void write_quarantine(struct buf *out, const struct view_quarantine *q)
+{
+    json_begin(out, "quarantine", '{');
+    json_add_number(out, "failures", q->failures);
+    json_add_text(out, "reason", q->reason);
+    json_add_time(out, "retry_at", q->retry_us);
+    json_end(out, '}');
+}
+
+/* ---- on the database thread ------------------------------------------------------------------ */
+
+static int add_history(struct store *s, struct lookup *l, struct err *err)
 {
     struct view_change *changes;
     struct view_quarantine q;
     bool held;
     size_t n;
-    if (view_changes_latest(
-            s,
-            &(struct view_ask){
-                .b = l->balance, .wallets = &l->wallets[0], .limit = l->limit, .arena = arena},
-            &changes, &n, err) < 0 ||
-        view_quarantined(s, l->balance, &l->wallets[0], &q, &held, err) < 0)
+    struct view_ask ask = {
+        .b = l->balance, .wallets = l->wallets, .limit = l->limit, .arena = &l->arena};
+    if (view_changes_latest(s, &ask, &changes, &n, err) < 0 ||
+        view_quarantined(s, l->balance, l->wallets, &q, &held, err) < 0)
         return -1;
-    buf_adds(&l->body, ",\"quarantine\":");
-    if (held) {
-        buf_addf(&l->body, "{\"failures\":%" PRIu64 ",\"reason\":", q.failures);
-        json_write_text(&l->body, q.reason);
-        buf_adds(&l->body, ",\"retry_at\":");
-        json_write_time(&l->body, q.retry_us);
-        buf_addc(&l->body, '}');
-    } else {
-        buf_adds(&l->body, "null");
-    }
-    buf_adds(&l->body, ",\"history\":[");
-    for (size_t i = 0; i < n; i++) {
-        buf_adds(&l->body, i ? "," : "");
+    if (held)
+        write_quarantine(&l->body, &q);
+    else
+        json_add_text(&l->body, "quarantine", NULL);
+    json_begin(&l->body, "history", '[');
+    for (size_t i = 0; i < n; i++)
         write_change(&l->body, &changes[i]);
-    }
-    buf_addc(&l->body, ']');
+    json_end(&l->body, ']');
     return 0;
 }
 
-static int answer_one(struct store *s, struct lookup *l, struct arena *arena,
-                      const struct view_row *rows, size_t n, struct err *err)
+static int answer_one(struct store *s, struct lookup *l, const struct view_row *rows, size_t n,
+                      struct err *err)
 {
     if (n == 0) {
         l->status = 404;
-        buf_adds(&l->body, "{\"error\":\"this wallet has no row\"");
+        json_begin(&l->body, NULL, '{');
+        json_add_text(&l->body, "error", "this wallet has no row");
     } else {
         begin_row(&l->body, &rows[0]);
     }
-    if (l->history && add_history(s, l, arena, err) < 0)
+    if (l->history && add_history(s, l, err) < 0)
         return -1;
     buf_adds(&l->body, "}\n");
     return 0;
@@ -122,22 +135,15 @@ static int answer_one(struct store *s, struct lookup *l, struct arena *arena,
 
 static void answer_many(struct lookup *l, const struct view_row *rows, size_t n)
 {
-    size_t missing = 0;
-    buf_adds(&l->body, "{\"balances\":[");
-    for (size_t i = 0; i < n; i++) {
-        buf_adds(&l->body, i ? "," : "");
-        begin_row(&l->body, &rows[i]);
-        buf_addc(&l->body, '}');
-    }
-    buf_adds(&l->body, "],\"missing\":[");
+    json_begin(&l->body, NULL, '{');
+    write_rows(&l->body, rows, n);
+    json_begin(&l->body, "missing", '[');
     for (size_t i = 0; i < l->n; i++) {
-        char wallet[ADDRESS_TEXT];
         bool found = false;
         for (size_t k = 0; k < n && !found; k++)
-            found = address_compare(&rows[k].wallet, &l->wallets[i]) == 0;
-        address_text(&l->wallets[i], wallet);
+            found = address_equal(&rows[k].wallet, &l->wallets[i]);
         if (!found)
-            buf_addf(&l->body, "%s\"%s\"", missing++ ? "," : "", wallet);
+            json_add_address(&l->body, NULL, &l->wallets[i]);
     }
     buf_adds(&l->body, "]}\n");
 }
@@ -145,75 +151,42 @@ static void answer_many(struct lookup *l, const struct view_row *rows, size_t n)
 static int find_rows(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct lookup *l = (struct lookup *)(void *)job;
-    struct arena arena;
+    struct view_ask ask = {.b = l->balance, .wallets = l->wallets, .n = l->n, .arena = &l->arena};
     struct view_row *rows;
     size_t n;
-    arena_init(&arena);
     buf_clear(&l->body);
     l->status = 200;
-    int rc = view_rows(
-        s, &(struct view_ask){.b = l->balance, .wallets = l->wallets, .n = l->n, .arena = &arena},
-        &rows, &n, err);
-    if (rc == 0 && l->one)
-        rc = answer_one(s, l, &arena, rows, n, err);
-    else if (rc == 0)
-        answer_many(l, rows, n);
-    arena_free(&arena);
-    return rc;
+    if (view_rows(s, &ask, &rows, &n, err) < 0)
+        return -1;
+    if (l->one)
+        return answer_one(s, l, rows, n, err);
+    answer_many(l, rows, n);
+    return 0;
 }
 
 static int find_drift(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct lookup *l = (struct lookup *)(void *)job;
-    struct arena arena;
+    struct view_ask ask = {.limit = l->limit, .arena = &l->arena};
     struct view_drift *list;
-    size_t n = 0;
-    arena_init(&arena);
+    size_t n;
     buf_clear(&l->body);
-    int rc = view_drift_latest(s, &(struct view_ask){.limit = l->limit, .arena = &arena}, &list, &n,
-                               err);
-    buf_adds(&l->body, "{\"drift\":[");
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        char wallet[ADDRESS_TEXT];
-        address_text(&list[i].wallet, wallet);
-        buf_addf(&l->body, "%s{\"id\":%" PRIu64 ",\"balance\":", i ? "," : "", list[i].id);
-        json_write_text(&l->body, list[i].balance);
-        buf_addf(&l->body, ",\"wallet\":\"%s\",\"stored\":", wallet);
-        json_write_text(&l->body, list[i].stored);
-        buf_adds(&l->body, ",\"actual\":");
-        json_write_text(&l->body, list[i].actual);
-        buf_addf(&l->body, ",\"block\":%" PRIu64 ",\"cause\":", list[i].block);
-        json_write_text(&l->body, list[i].cause);
-        buf_adds(&l->body, ",\"endpoint\":");
-        json_write_text(&l->body, list[i].endpoint);
-        write_block(&l->body, "age", list[i].has_age, list[i].age);
-        buf_adds(&l->body, ",\"found_at\":");
-        json_write_time(&l->body, list[i].found_us);
-        buf_addc(&l->body, '}');
-    }
+    if (view_drift_latest(s, &ask, &list, &n, err) < 0)
+        return -1;
+    json_begin(&l->body, NULL, '{');
+    json_begin(&l->body, "drift", '[');
+    for (size_t i = 0; i < n; i++)
+        write_drift(&l->body, &list[i]);
     buf_adds(&l->body, "]}\n");
-    arena_free(&arena);
-    return rc;
+    return 0;
 }
 
 static int find_top(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct lookup *l = (struct lookup *)(void *)job;
-    struct arena arena;
-    struct view_row *rows;
-    size_t n;
-    arena_init(&arena);
+    struct view_ask ask = {.b = l->balance, .limit = TOP_MOST, .arena = &l->arena};
     l->as_of_us = wall_ms() * 1000;
-    int rc = view_top(s, &(struct view_ask){.b = l->balance, .limit = TOP_MOST, .arena = &arena},
-                      &rows, &n, err);
-    if (rc == 0) {
-        l->rows = mem_zero(n + 1, sizeof *rows);
-        if (n)
-            memcpy(l->rows, rows, n * sizeof *rows);
-        l->n_rows = n;
-    }
-    arena_free(&arena);
-    return rc;
+    return view_top(s, &ask, &l->rows, &l->n_rows, err);
 }
 
 /* ---- back on the server's -------------------------------------------------------------------- */
@@ -222,7 +195,7 @@ static void free_lookup(struct lookup *l)
 {
     buf_free(&l->body);
     mem_free(l->wallets);
-    mem_free(l->rows);
+    arena_free(&l->arena);
     mem_free(l);
 }
 
@@ -237,23 +210,13 @@ static void lookup_answer_job(struct db_thread_job *job)
     free_lookup(l);
 }
 
-static void write_top(const struct top *t, size_t limit, struct buf *out)
-{
-    buf_adds(out, "{\"as_of\":");
-    json_write_time(out, t->as_of_us);
-    buf_adds(out, ",\"balances\":[");
-    for (size_t i = 0; i < t->n && i < limit; i++) {
-        buf_adds(out, i ? "," : "");
-        begin_row(out, &t->rows[i]);
-        buf_addc(out, '}');
-    }
-    buf_adds(out, "]}\n");
-}
-
 static void answer_top(const struct top *t, struct exchange *x, size_t limit)
 {
     struct buf body = BUF_INIT(BODY_MAX);
-    write_top(t, limit, &body);
+    json_begin(&body, NULL, '{');
+    json_add_time(&body, "as_of", t->as_of_us);
+    write_rows(&body, t->rows, t->n < limit ? t->n : limit);
+    buf_adds(&body, "}\n");
     answer_json(x, 200, &body);
 }
 
@@ -265,11 +228,12 @@ static void top_done(struct db_thread_job *job)
     t->asked = false;
     if (job->rc == 0) {
         mem_free(t->rows);
-        t->rows = l->rows;
+        t->rows = mem_zero(l->n_rows + 1, sizeof *t->rows);
+        if (l->n_rows)
+            memcpy(t->rows, l->rows, l->n_rows * sizeof *t->rows);
         t->n = l->n_rows;
         t->at_ms = clock_ms();
         t->as_of_us = l->as_of_us;
-        l->rows = NULL;
     }
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++) {
         struct pending o = a->pending[i];
@@ -294,22 +258,16 @@ static struct lookup *new_lookup(struct app *a, struct exchange *x, int index)
     l->index = index < 0 ? 0 : (size_t)index;
     l->balance = &a->facts.balances[l->index];
     l->status = 200;
-    l->job.work = find_rows;
-    l->job.done = lookup_answer_job;
+    l->job = (struct db_thread_job){.work = find_rows, .done = lookup_answer_job};
+    arena_init(&l->arena);
     buf_init(&l->body, BODY_MAX);
     return l;
 }
 
 static void lookup_submit_job(struct app *a, struct exchange *x, struct lookup *l)
 {
-    struct pending details = {0};
-    if (!pending_add(a, x, &details)) {
+    if (!pending_submit(a, x, &l->job))
         free_lookup(l);
-    } else if (!db_thread_submit(a->quick_db, &l->job)) {
-        pending_take(a, l->exchange);
-        answer_error(x, 503, "too many requests wait for the database");
-        free_lookup(l);
-    }
 }
 
 /* A limit between 1 and most; false, and answered, when it is none. */
@@ -357,8 +315,7 @@ static void top_route(struct app *a, struct exchange *x, int index)
     if (!pending_add(a, x, &details) || t->asked)
         return;
     struct lookup *l = new_lookup(a, NULL, index);
-    l->job.work = find_top;
-    l->job.done = top_done;
+    l->job = (struct db_thread_job){.work = find_top, .done = top_done};
     t->asked = db_thread_submit(a->scan_db, &l->job);
     if (!t->asked)
         free_lookup(l); /* the deadline answers */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "web/app.h"
+#include "web/json_values.h"
 #include "web/metrics.h"
 
 #include <inttypes.h>
@@ -26,8 +27,8 @@ void answer_error(struct exchange *x, int status, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    buf_adds(&body, "{\"error\":");
-    json_write_text(&body, text);
+    json_begin(&body, NULL, '{');
+    json_add_text(&body, "error", text);
     buf_adds(&body, "}\n");
     exchange_answer(x, status, "application/json",
                     status == 401   ? "WWW-Authenticate: Bearer\r\n"
@@ -49,6 +50,18 @@ bool pending_add(struct app *a, struct exchange *x, struct pending *details)
     return false;
 }
 
+bool pending_submit(struct app *a, struct exchange *x, struct db_thread_job *job)
+{
+    uint64_t number = exchange_number(x);
+    if (!pending_add(a, x, &(struct pending){0}))
+        return false;
+    if (db_thread_submit(a->quick_db, job))
+        return true;
+    pending_take(a, number);
+    answer_error(x, 503, "too many requests wait for the database");
+    return false;
+}
+
 struct exchange *pending_take(struct app *a, uint64_t exchange)
 {
     for (size_t i = 0; i < SERVER_CONNECTIONS; i++)
@@ -61,81 +74,72 @@ struct exchange *pending_take(struct app *a, uint64_t exchange)
 
 /* ---- health ---------------------------------------------------------------------------------- */
 
-static void answer_reasons(struct exchange *x, const struct reasons *r)
+/* 200, or 503 with what stands against it. */
+static void answer_reasons(struct app *a, struct exchange *x,
+                           void (*judge)(const struct health *h, struct reasons *ret))
 {
+    struct health h;
+    struct reasons r = {0};
     struct buf body = BUF_INIT(16384);
-    for (size_t i = 0; i < r->n; i++)
-        buf_addf(&body, "%s\n", r->list[i].text);
-    if (r->n == 0)
+    health_take(&h, &a->facts, true);
+    if (judge)
+        judge(&h, &r);
+    for (size_t i = 0; i < r.n; i++)
+        buf_addf(&body, "%s\n", r.list[i].text);
+    if (r.n == 0)
         buf_adds(&body, "ok\n");
-    exchange_answer(x, r->n ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
+    exchange_answer(x, r.n ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
 }
 
 static void route_answer_livez(struct app *a, struct exchange *x)
 {
-    struct reasons none = {0};
-    (void)a;
-    answer_reasons(x, &none);
+    answer_reasons(a, x, NULL);
 }
 
 static void route_answer_readyz(struct app *a, struct exchange *x)
 {
-    struct health h;
-    struct reasons r = {0};
-    health_take(&h, &a->facts, true);
-    health_ready(&h, &r);
-    answer_reasons(x, &r);
+    answer_reasons(a, x, health_ready);
 }
 
 static void route_answer_freshz(struct app *a, struct exchange *x)
 {
-    struct health h;
-    struct reasons r = {0};
-    health_take(&h, &a->facts, true);
-    health_fresh(&h, &r);
-    answer_reasons(x, &r);
+    answer_reasons(a, x, health_fresh);
 }
 
 static void add_lag(const struct health *h, uint64_t most_s, struct reasons *r)
 {
     uint64_t at = counters_get(PART_FOLLOW, CELL_EVENT_AT);
     int64_t lag = h->now_ms / 1000 - (int64_t)at;
-    if (most_s == 0 || at == 0 || lag <= (int64_t)most_s || r->n == REASONS)
-        return;
-    r->list[r->n].colour = RED;
-    snprintf(r->list[r->n++].text, REASON_TEXT,
-             "no event for %" PRId64 " seconds, at most %" PRIu64 " are allowed", lag, most_s);
+    if (most_s > 0 && at > 0 && lag > (int64_t)most_s)
+        reasons_add(r, RED, "no event for %" PRId64 " seconds, at most %" PRIu64 " are allowed",
+                    lag, most_s);
 }
 
-static void write_eth_health(const struct health *h, const struct reasons *r, struct buf *out)
+static void write_eth_health(const struct health *h, const struct reasons *errors, struct buf *out)
 {
-    uint64_t event = counters_get(PART_FOLLOW, CELL_EVENT_AT);
-    size_t errors = 0;
-    buf_addc(out, '{');
-    for (size_t i = 0; i < r->n; i++)
-        if (r->list[i].colour == RED) {
-            buf_adds(out, errors++ ? "," : "\"errors\":[");
-            json_write_text(out, r->list[i].text);
-        }
-    buf_addf(out,
-             "%s\"data\":{\"connected\":%s,\"rpc_configured\":%s,\"last_block_seen\":%" PRIu64
-             ",\"checkpoint_block\":%" PRIu64 ",\"last_event_at\":",
-             errors ? "]," : "", h->connected ? "true" : "false", h->configured ? "true" : "false",
-             h->head, h->facts.n_balances ? h->facts.balances[0].checkpoint : 0);
-    if (event)
-        json_write_time(out, (int64_t)event * 1000000);
-    else
-        buf_adds(out, "null");
+    json_begin(out, NULL, '{');
+    if (errors->n > 0)
+        json_begin(out, "errors", '[');
+    for (size_t i = 0; i < errors->n; i++)
+        json_add_text(out, NULL, errors->list[i].text);
+    if (errors->n > 0)
+        json_end(out, ']');
+    json_begin(out, "data", '{');
+    json_add_bool(out, "connected", h->connected);
+    json_add_bool(out, "rpc_configured", h->configured);
+    json_add_number(out, "last_block_seen", h->head);
+    json_add_number(out, "checkpoint_block",
+                    h->facts.n_balances ? h->facts.balances[0].checkpoint : 0);
+    json_add_seconds(out, "last_event_at", counters_get(PART_FOLLOW, CELL_EVENT_AT));
     buf_adds(out, "}}\n");
 }
 
 static void eth_health(struct app *a, struct exchange *x)
 {
     struct health h;
-    struct reasons r = {0};
+    struct reasons r = {0}, errors = {0};
     char text[32];
     uint64_t most = 600;
-    bool red = false;
     const char *lag = exchange_parameter(x, "max_event_lag_secs", text, sizeof text);
     if (lag && !parse_u64(lag, strlen(lag), &most)) {
         answer_error(x, 400, "max_event_lag_secs: \"%s\" is not a number of seconds", lag);
@@ -151,10 +155,11 @@ static void eth_health(struct app *a, struct exchange *x)
     health_following(&h, &r);
     add_lag(&h, most, &r);
     for (size_t i = 0; i < r.n; i++)
-        red |= r.list[i].colour == RED;
+        if (r.list[i].colour == RED)
+            errors.list[errors.n++] = r.list[i];
     struct buf body = BUF_INIT(16384);
-    write_eth_health(&h, &r, &body);
-    answer_json(x, red ? 500 : 200, &body);
+    write_eth_health(&h, &errors, &body);
+    answer_json(x, errors.n ? 500 : 200, &body);
 }
 
 /* ---- the rest that needs no SQL -------------------------------------------------------------- */

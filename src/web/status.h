@@ -25,8 +25,4 @@ extern const char *const path_names[COUNTERS_PATHS]; /* "event", "sweep" … */
 void status_write(const struct health *health, const struct conf *conf,
                   const struct refresh_history *h, bool with_history, struct buf *out);
 
-/* "2026-11-22T10:29:35.123456Z" in quotes, or null for 0. */
-void json_write_time(struct buf *out, int64_t us);
-void json_write_text(struct buf *out, const char *text); /* NULL: null */
-
 #endif
