@@ -34,7 +34,7 @@ static void look_at_endpoints(struct findings *f, const struct conf *conf)
 
 int command_doctor(struct cli *cli)
 {
-    static struct findings f;
+    static struct findings f = {.about = "config"};
     struct err err = {0};
     struct conf *conf = cli_conf(cli);
     if (!conf)
@@ -46,8 +46,9 @@ int command_doctor(struct cli *cli)
         doctor_advise(&f,
                       "no endpoint is configured: give --rpc URL, or chain.endpoints in a file");
     else if (name_balances(conf, &err) < 0)
-        doctor_say(&f, "config", NOTE, "%s", err.text);
+        doctor_say(&f, NOTE, "%s", err.text);
     doctor_store(&f, conf);
+    f.bad_store = f.n_bad > 0;
     look_at_endpoints(&f, conf);
     conf_free(conf);
     return doctor_conclude(&f);

@@ -11,7 +11,9 @@ enum { ADVICE = 32, LINE = 400 };
 enum grade { FINE, NOTE, BAD };
 
 struct findings {
+    const char *about; /* "store", or an endpoint's name */
     bool json, colour, bad_store;
+    size_t n_bad;     /* findings of grade BAD */
     bool silent_term; /* one has no answer for anybody */
     bool any_node;    /* one endpoint at least can serve */
     char advice[ADVICE][LINE];
@@ -34,11 +36,11 @@ struct patient {
 
 /* ---- doctor_report.c ------------------------------------------------------------------------- */
 
-void doctor_title(const struct findings *f, const char *what, const char *detail);
-void doctor_say(struct findings *f, const char *about, enum grade grade, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+/* Begins with the store or an endpoint: what is said from now on is about it. */
+void doctor_title(struct findings *f, const char *about, const char *detail);
+void doctor_say(struct findings *f, enum grade grade, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void doctor_advise(struct findings *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void doctor_size(char out[32], double bytes);
 /* What to change, and whether `run` can work: the exit status. */
 int doctor_conclude(struct findings *f);
 
@@ -56,6 +58,9 @@ void doctor_ask_head(struct patient *p);
 void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *conf, size_t i,
                      uint64_t best);
 void doctor_leave(struct patient *p);
+/* The endpoint alone: with a copy of the settings, which the tracker keeps by pointer. */
+int doctor_open(const struct conf *conf, const struct conf_endpoint *e, struct conf *ret_conf,
+                struct tracker *ret, struct err *err);
 
 /* ---- doctor_read.c --------------------------------------------------------------------------- */
 

@@ -31,16 +31,26 @@ static void doctor_identify_endpoint(struct patient *p)
     p->answers = true;
 }
 
+int doctor_open(const struct conf *conf, const struct conf_endpoint *e, struct conf *ret_conf,
+                struct tracker *ret, struct err *err)
+{
+    *ret_conf = *conf;
+    ret_conf->chain.endpoints = e;
+    ret_conf->chain.n_endpoints = 1;
+    if (tracker_open(ret_conf, "trueup doctor", NEEDS_NODE, ret, err) < 0)
+        return -1;
+    reads_stop_when(ret->reads, stop_asked);
+    rpc_stop_on(ret->node, stop_fd());
+    return 0;
+}
+
 void doctor_meet(const struct conf *conf, size_t i, struct patient *p)
 {
-    *p = (struct patient){.conf = *conf, .name = conf->chain.endpoints[i].name};
-    p->conf.chain.endpoints = &conf->chain.endpoints[i];
-    p->conf.chain.n_endpoints = 1;
-    if (tracker_open(&p->conf, "trueup doctor", NEEDS_NODE, &p->t, &p->why) < 0)
+    const struct conf_endpoint *e = &conf->chain.endpoints[i];
+    *p = (struct patient){.name = e->name};
+    p->is_open = doctor_open(conf, e, &p->conf, &p->t, &p->why) == 0;
+    if (!p->is_open)
         return;
-    p->is_open = true;
-    reads_stop_when(p->t.reads, stop_asked);
-    rpc_stop_on(p->t.node, stop_fd());
     p->endpoint = rpc_endpoint(p->t.node, 0);
     doctor_identify_endpoint(p);
 }
@@ -66,18 +76,17 @@ void doctor_leave(struct patient *p)
 static bool look_at_identity(struct findings *f, struct patient *p, const struct conf *conf)
 {
     if (!p->answers) {
-        doctor_say(f, p->name, BAD, "%s", p->why.text);
+        doctor_say(f, BAD, "%s", p->why.text);
         doctor_advise(f, "%s: check the URL, the key and the network", p->name);
         return false;
     }
     if (conf->chain.has_id && conf->chain.id != p->t.chain_id) {
-        doctor_say(f, p->name, BAD, "it serves chain %" PRIu64 ", but chain.id is %" PRIu64,
-                   p->t.chain_id, conf->chain.id);
+        doctor_say(f, BAD, "it serves chain %" PRIu64 ", but chain.id is %" PRIu64, p->t.chain_id,
+                   conf->chain.id);
         doctor_advise(f, "%s: use an endpoint of chain %" PRIu64, p->name, conf->chain.id);
         return false;
     }
-    doctor_say(f, p->name, FINE, "answers in %" PRId64 " ms; chain %" PRIu64, p->took_ms,
-               p->t.chain_id);
+    doctor_say(f, FINE, "answers in %" PRId64 " ms; chain %" PRIu64, p->took_ms, p->t.chain_id);
     return true;
 }
 
@@ -87,13 +96,13 @@ static void look_at_head(struct findings *f, struct patient *p, uint64_t best, s
     uint64_t lag = best - p->head.at.number;
     duration_text(age, (wall_seconds() - (int64_t)p->head.at.timestamp) * 1000);
     if (lag > LAG_BLOCKS) {
-        doctor_say(f, p->name, NOTE,
+        doctor_say(f, NOTE,
                    "head %" PRIu64 ", mined %s ago: %" PRIu64
                    " blocks behind the best of the others",
                    p->head.at.number, age, lag);
         doctor_advise(f, "%s lags: put it last in chain.endpoints, or replace it", p->name);
     } else {
-        doctor_say(f, p->name, FINE, "head %" PRIu64 ", mined %s ago%s", p->head.at.number, age,
+        doctor_say(f, FINE, "head %" PRIu64 ", mined %s ago%s", p->head.at.number, age,
                    endpoints > 1 ? ", level with the others" : "");
     }
 }
@@ -113,20 +122,19 @@ static void look_at_socket(struct findings *f, const struct conf_endpoint *e)
         .url = e->ws, .message_max = 65536, .wake_fd = -1, .on_message = no_message};
     int64_t deadline = clock_ms() + WS_MS;
     if (!e->ws) {
-        doctor_say(f, e->name, NOTE, "no WebSocket is configured: new blocks are found by polling");
+        doctor_say(f, NOTE, "no WebSocket is configured: new blocks are found by polling");
         return;
     }
     if (ws_open(&ask, &w, &err) < 0) {
-        doctor_say(f, e->name, NOTE, "WebSocket: %s", err.text);
+        doctor_say(f, NOTE, "WebSocket: %s", err.text);
         return;
     }
     while (ws_state(w) == WS_CONNECTING && clock_ms() < deadline)
         ws_wait(w, deadline);
     if (ws_state(w) == WS_OPEN) {
-        doctor_say(f, e->name, FINE, "WebSocket connects");
+        doctor_say(f, FINE, "WebSocket connects");
     } else {
-        doctor_say(f, e->name, NOTE,
-                   "WebSocket does not connect (%s): new blocks are found by polling",
+        doctor_say(f, NOTE, "WebSocket does not connect (%s): new blocks are found by polling",
                    ws_state(w) == WS_CLOSED ? ws_why(w) : "no answer in 3 s");
         doctor_advise(f, "%s: correct `ws`, or set it to off", e->name);
     }
@@ -140,9 +148,9 @@ static void look_at_client(struct findings *f, struct patient *p)
     struct rpc_answer a;
     struct err err = {0};
     if (rpc_call(p->t.node, &ask, &a, &err) == 0 && json_str(a.result))
-        doctor_say(f, p->name, FINE, "client %.90s", json_str(a.result));
+        doctor_say(f, FINE, "client %.90s", json_str(a.result));
     else
-        doctor_say(f, p->name, NOTE, "does not say which client it is");
+        doctor_say(f, NOTE, "does not say which client it is");
     rpc_answer_free(&a);
 }
 
@@ -152,18 +160,17 @@ static void look_at_tags(struct findings *f, struct patient *p)
     struct err err = {0};
     bool found = false;
     if (rpc_header_tag(p->t.node, TAG_FINALIZED, &h, &found, &err) == 0 && found)
-        doctor_say(f, p->name, FINE, "finalized block %" PRIu64 ", %" PRIu64 " behind its head",
-                   h.at.number,
+        doctor_say(f, FINE, "finalized block %" PRIu64 ", %" PRIu64 " behind its head", h.at.number,
                    p->head.at.number > h.at.number ? p->head.at.number - h.at.number : 0);
     else
-        doctor_say(f, p->name, NOTE,
+        doctor_say(f, NOTE,
                    "does not know the finalized block: what is 64 blocks deep counts as finalized");
     if (endpoint_probe(p->t.node, p->endpoint, &err) == 0 &&
         endpoint_pins_hash(p->endpoint) == CAP_YES)
-        doctor_say(f, p->name, FINE, "reads can be pinned to a block's hash");
+        doctor_say(f, FINE, "reads can be pinned to a block's hash");
     else
         doctor_say(
-            f, p->name, NOTE,
+            f, NOTE,
             "a made-up block hash is not refused: reads are pinned by number, and each proves its "
             "block from inside");
 }
@@ -188,12 +195,12 @@ static void look_at_logs(struct findings *f, struct patient *p)
         size_t n = rc == 0 ? logs.n : 0;
         arena_free(&arena);
         if (rc == 0) {
-            doctor_say(f, p->name, widths[i] < 99 && from > 0 ? NOTE : FINE,
+            doctor_say(f, widths[i] < 99 && from > 0 ? NOTE : FINE,
                        "eth_getLogs over %" PRIu64 " blocks works (%zu logs)", to - from + 1, n);
             return;
         }
     }
-    doctor_say(f, p->name, BAD, "eth_getLogs is refused: %s", err.text);
+    doctor_say(f, BAD, "eth_getLogs is refused: %s", err.text);
     doctor_advise(f, "%s: without eth_getLogs no event is seen; choose another plan or provider",
                   p->name);
 }

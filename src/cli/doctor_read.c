@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/doctor.h"
+#include "cli/figures.h"
 #include "proc/stop.h"
 
 #include <inttypes.h>
@@ -12,24 +13,30 @@
 enum { SAMPLE = 2000, SAMPLE_MOST = 6000 };
 enum { WAL_PER_ROW = 650 }; /* bytes, measured on a table with an index on updated_at */
 
+static bool run_read(struct tracker *t, const struct read_ask *ask, struct reading *readings,
+                     struct read_report *ret, struct err *err)
+{
+    if (reads_run(t->reads, ask, readings, ret, err) < 0)
+        return false;
+    if (ret->end != READ_END_DONE)
+        *err = ret->why;
+    return ret->end == READ_END_DONE;
+}
+
 /* A few wallets by this reader alone. */
 static bool reads_by(const struct patient *p, const struct conf_endpoint *e, enum conf_reader kind,
                      struct err *err)
 {
     enum { FEW = 4 };
-    struct conf conf = p->conf;
+    struct conf conf;
     struct conf_endpoint forced = *e;
     struct tracker t;
     address wallets[FEW] = {{{1}}, {{2}}, {{3}}, {{4}}};
     struct reading readings[FEW];
     struct read_report r = {0};
     forced.reader = kind;
-    conf.chain.endpoints = &forced;
-    conf.chain.n_endpoints = 1;
-    if (tracker_open(&conf, "trueup doctor", NEEDS_NODE, &t, err) < 0)
+    if (doctor_open(&p->conf, &forced, &conf, &t, err) < 0)
         return false;
-    reads_stop_when(t.reads, stop_asked);
-    rpc_stop_on(t.node, stop_fd());
     struct read_ask ask = {.shape = &t.balances[0].shape,
                            .at = p->head.at,
                            .chain_id = p->t.chain_id,
@@ -38,12 +45,8 @@ static bool reads_by(const struct patient *p, const struct conf_endpoint *e, enu
                            .lane = RPC_SWEEP};
     uint64_t id;
     hash32 genesis;
-    bool ok = rpc_identify(t.node, &id, &genesis, err) == 0 &&
-              reads_run(t.reads, &ask, readings, &r, err) == 0;
-    if (ok && r.end != READ_END_DONE) {
-        *err = r.why;
-        ok = false;
-    }
+    bool ok =
+        rpc_identify(t.node, &id, &genesis, err) == 0 && run_read(&t, &ask, readings, &r, err);
     tracker_close(&t);
     return ok;
 }
@@ -76,9 +79,9 @@ void doctor_readers(struct findings *f, struct patient *p, const struct conf_end
         bool ok = reads_by(p, e, kinds[i].kind, &err);
         good += ok && kinds[i].kind != READER_SINGLE;
         if (ok)
-            doctor_say(f, p->name, FINE, "reader %s works (%s)", kinds[i].name, kinds[i].what);
+            doctor_say(f, FINE, "reader %s works (%s)", kinds[i].name, kinds[i].what);
         else
-            doctor_say(f, p->name, NOTE, "reader %s does not work (%s): %.300s", kinds[i].name,
+            doctor_say(f, NOTE, "reader %s does not work (%s): %.300s", kinds[i].name,
                        kinds[i].what, doctor_read_reason(&err, kinds[i].name));
     }
     if (good == 0)
@@ -96,16 +99,16 @@ struct cost { /* of one read */
 /* What a full pass would take, from one read of made-up wallets at the head. */
 static void doctor_forecast_cost(struct findings *f, const struct patient *p, const struct cost *c)
 {
-    char bytes[32], took[CLOCK_TEXT], wal[32];
+    char bytes[FIGURE_TEXT], took[CLOCK_TEXT], wal[FIGURE_TEXT];
     size_t batch = reads_batch_size(p->t.reads, &p->t.balances[0].shape);
     uint64_t rows = f->rows ? f->rows : 1000000;
     uint64_t requests = (rows + batch - 1) / (batch ? batch : 1);
     double share = (double)rows / (double)c->wallets;
     bool sqlite = strncmp(p->conf.store, "sqlite:", 7) == 0;
-    doctor_size(bytes, (double)c->bytes * share);
-    doctor_size(wal, (double)rows * WAL_PER_ROW);
+    figure_bytes((double)c->bytes * share, bytes);
+    figure_bytes((double)rows * WAL_PER_ROW, wal);
     duration_text(took, (int64_t)((double)c->ms * share));
-    doctor_say(f, p->name, FINE,
+    doctor_say(f, FINE,
                "a full pass over %s%" PRIu64 " rows costs %" PRIu64 " request%s, %" PRIu64
                " units, %s of traffic%s%s, and takes %s when asked one after the other",
                f->rows ? "" : "a table of ", rows, requests, requests == 1 ? "" : "s",
@@ -129,7 +132,7 @@ static void tell_reading(struct findings *f, struct patient *p, const struct rea
     f->any_node = true;
     if (ok == 0 && readings[0].failed_term >= 0) {
         const struct conf_term *term = &p->conf.balances[0].terms[(size_t)readings[0].failed_term];
-        doctor_say(f, p->name, BAD, "term \"%s\" has no answer for any wallet: %s", term->name,
+        doctor_say(f, BAD, "term \"%s\" has no answer for any wallet: %s", term->name,
                    reading_status_name(readings[0].status));
         doctor_advise(f, "%s: is the contract of term \"%s\" on this chain, and has it that view?",
                       p->name, term->name);
@@ -138,7 +141,7 @@ static void tell_reading(struct findings *f, struct patient *p, const struct rea
     }
     struct read_size size = {.reader = "?"};
     reads_size(p->t.reads, p->endpoint, &size);
-    doctor_say(f, p->name, ok == cost->wallets ? FINE : NOTE,
+    doctor_say(f, ok == cost->wallets ? FINE : NOTE,
                "the largest batch is %zu wallets a request (reader %s, %" PRIu64
                " gas); %zu of %zu wallets read in %" PRId64 " ms",
                size.wallets, size.reader, size.gas, ok, cost->wallets, cost->ms);
@@ -158,12 +161,8 @@ static bool read_some(struct patient *p, const address *wallets, size_t n, struc
                            .lane = RPC_SWEEP};
     const struct endpoint_counters before = *endpoint_counters(p->endpoint);
     int64_t started = clock_ms();
-    if (reads_run(p->t.reads, &ask, readings, &r, err) < 0)
+    if (!run_read(&p->t, &ask, readings, &r, err))
         return false;
-    if (r.end != READ_END_DONE) {
-        *err = r.why;
-        return false;
-    }
     const struct endpoint_counters *after = endpoint_counters(p->endpoint);
     *ret = (struct cost){.wallets = n,
                          .requests = r.requests,
@@ -192,7 +191,7 @@ void doctor_reading(struct findings *f, struct patient *p)
     if (ok) {
         tell_reading(f, p, readings, &cost);
     } else {
-        doctor_say(f, p->name, BAD, "balances cannot be read: %s", err.text);
+        doctor_say(f, BAD, "balances cannot be read: %s", err.text);
         doctor_advise(f, "%s: check chain.id and the contracts of the terms", p->name);
     }
     mem_free(wallets);

@@ -3,21 +3,20 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 static void say_json(const char *about, const char *state, const char *text)
 {
     struct buf out = BUF_INIT(8192);
-    buf_addf(&out, "{\"about\":");
-    json_write_string(&out, about, strlen(about));
-    buf_addf(&out, ",\"state\":\"%s\",\"text\":", state);
-    json_write_string(&out, text, strlen(text));
-    buf_addc(&out, '}');
+    json_begin(&out, NULL, '{');
+    json_add_text(&out, "about", about);
+    json_add_text(&out, "state", state);
+    json_add_text(&out, "text", text);
+    json_end(&out, '}');
     puts(buf_str(&out));
     buf_free(&out);
 }
 
-void doctor_say(struct findings *f, const char *about, enum grade grade, const char *fmt, ...)
+void doctor_say(struct findings *f, enum grade grade, const char *fmt, ...)
 {
     static const char *const names[] = {"ok", "note", "bad"};
     static const char *const colours[] = {"\033[32m", "\033[33m", "\033[31m"};
@@ -26,8 +25,9 @@ void doctor_say(struct findings *f, const char *about, enum grade grade, const c
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    f->n_bad += grade == BAD;
     if (f->json)
-        say_json(about, names[grade], text);
+        say_json(f->about, names[grade], text);
     else
         printf("  %s%-5s%s %s\n", f->colour ? colours[grade] : "", names[grade],
                f->colour ? "\033[0m" : "", text);
@@ -43,21 +43,11 @@ void doctor_advise(struct findings *f, const char *fmt, ...)
     va_end(ap);
 }
 
-void doctor_title(const struct findings *f, const char *what, const char *detail)
+void doctor_title(struct findings *f, const char *about, const char *detail)
 {
+    f->about = about;
     if (!f->json)
-        printf("%s  %s\n", what, detail);
-}
-
-void doctor_size(char out[32], double bytes)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    size_t i = 0;
-    while (bytes >= 1000 && i < 4) {
-        bytes /= 1000;
-        i++;
-    }
-    snprintf(out, 32, "%.*f %s", i && bytes < 10 ? 1 : 0, bytes, units[i]);
+        printf("%s  %s\n", about, detail);
 }
 
 int doctor_conclude(struct findings *f)

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/url.h"
 #include "cli/doctor.h"
+#include "cli/figures.h"
 #include "store/view.h"
 
 #include <inttypes.h>
@@ -10,56 +11,52 @@
 
 enum { CLOCK_SKEW_S = 30 };
 
-static void look_at_clock(struct findings *f, const char *name, const struct view_facts *v)
+static void look_at_clock(struct findings *f, const struct view_facts *v)
 {
     int64_t skew = v->now_us / 1000000 - wall_seconds();
     if (skew > CLOCK_SKEW_S || skew < -CLOCK_SKEW_S) {
-        doctor_say(f, name, NOTE, "the database's clock is %" PRId64 " s away from this machine's",
-                   skew);
+        doctor_say(f, NOTE, "the database's clock is %" PRId64 " s away from this machine's", skew);
         doctor_advise(f, "set the clocks of both machines (NTP): ages are shown by the database's");
     } else {
-        doctor_say(f, name, FINE, "its clock agrees with this machine's");
+        doctor_say(f, FINE, "its clock agrees with this machine's");
     }
 }
 
-static void look_at_table(struct findings *f, const char *name, const struct store_balance *b,
+static void look_at_table(struct findings *f, const struct store_balance *b,
                           const struct view_facts *v)
 {
-    char size[32];
-    doctor_size(size, (double)v->bytes);
+    char size[FIGURE_TEXT];
     if (!v->table_exists) {
-        doctor_say(f, name, NOTE, "table %s is not there yet: `trueup run` creates it", b->table);
+        doctor_say(f, NOTE, "table %s is not there yet: `trueup run` creates it", b->table);
         return;
     }
-    doctor_say(f, name, FINE, "table %s: about %" PRIu64 " rows, %s", b->table, v->rows_estimate,
-               size);
+    doctor_say(f, FINE, "table %s: about %" PRIu64 " rows, %s", b->table, v->rows_estimate,
+               figure_bytes((double)v->bytes, size));
     if (!v->may_write) {
-        f->bad_store = true;
-        doctor_say(f, name, BAD, "the user in the store URL may not write %s", b->table);
+        doctor_say(f, BAD, "the user in the store URL may not write %s", b->table);
         doctor_advise(f, "GRANT SELECT, INSERT, UPDATE, DELETE ON %s to the user in the store URL",
                       b->table);
     } else {
-        doctor_say(f, name, FINE, "the user in the store URL may write it%s",
+        doctor_say(f, FINE, "the user in the store URL may write it%s",
                    v->owner ? " and owns it" : "");
     }
     if (!v->has_observed && !v->owner) {
-        f->bad_store = true;
-        doctor_say(f, name, BAD,
+        doctor_say(f, BAD,
                    "column observed_block is missing, and only the table's owner can add it");
         doctor_advise(f, "as the table's owner: ALTER TABLE %s ADD COLUMN observed_block BIGINT",
                       b->table);
     } else if (!v->has_observed) {
-        doctor_say(f, name, NOTE, "column observed_block is missing: `trueup run` adds it");
+        doctor_say(f, NOTE, "column observed_block is missing: `trueup run` adds it");
     }
     if (v->has_updated_index) {
-        doctor_say(f, name, FINE, "updated_at has an index");
+        doctor_say(f, FINE, "updated_at has an index");
     } else {
-        doctor_say(f, name, NOTE,
+        doctor_say(f, NOTE,
                    "updated_at has no index: the oldest rows are found by reading them all");
         doctor_advise(f, "CREATE INDEX CONCURRENTLY ON %s (updated_at)", b->table);
     }
     if (v->careless_triggers) {
-        doctor_say(f, name, NOTE,
+        doctor_say(f, NOTE,
                    "trigger %s fires on every refresh, also when the balance stays the same",
                    v->careless_name);
         doctor_advise(
@@ -68,12 +65,12 @@ static void look_at_table(struct findings *f, const char *name, const struct sto
             "NEW.balance)",
             v->careless_name);
     } else {
-        doctor_say(f, name, FINE,
+        doctor_say(f, FINE,
                    "no trigger fires on a refresh that changes nothing (%" PRIu64 " looked at)",
                    v->triggers);
     }
     if (v->non_canonical)
-        doctor_say(f, name, NOTE,
+        doctor_say(f, NOTE,
                    "%" PRIu64
                    " rows have a wallet that is not 0x + 40 lower-case hex: they are left alone",
                    v->non_canonical);
@@ -88,12 +85,11 @@ void doctor_store(struct findings *f, struct conf *conf)
     url_masked(masked, conf->store);
     doctor_title(f, "store", masked);
     if (file && access(file, F_OK) < 0) {
-        doctor_say(f, "store", NOTE, "the file is not there yet: `trueup run` creates it");
+        doctor_say(f, NOTE, "the file is not there yet: `trueup run` creates it");
         return;
     }
     if (store_open(conf->store, "trueup doctor", &s, &err) < 0) {
-        f->bad_store = true;
-        doctor_say(f, "store", BAD, "%s", err.text);
+        doctor_say(f, BAD, "%s", err.text);
         doctor_advise(f, "store: %s",
                       err.hint[0] ? err.hint : "make it reachable, then run doctor again");
         return;
@@ -105,25 +101,23 @@ void doctor_store(struct findings *f, struct conf *conf)
         if (!c->name)
             continue; /* without a file and without a node: nameless */
         if (view_facts(s, &b, &v, &err) < 0) {
-            f->bad_store = true;
-            doctor_say(f, "store", BAD, "%s", err.text);
+            doctor_say(f, BAD, "%s", err.text);
             break;
         }
         if (i == 0) {
             f->rows = v.rows_estimate;
-            doctor_say(f, "store", FINE, "%s", v.version);
-            look_at_clock(f, "store", &v);
+            doctor_say(f, FINE, "%s", v.version);
+            look_at_clock(f, &v);
             if (v.standby) {
-                f->bad_store = true;
-                doctor_say(f, "store", BAD, "this server is a read-only standby");
+                doctor_say(f, BAD, "this server is a read-only standby");
                 doctor_advise(f, "store: name the primary server");
             }
             if (v.pooled) {
-                doctor_say(f, "store", NOTE, "a connection pooler seems to stand in between");
+                doctor_say(f, NOTE, "a connection pooler seems to stand in between");
                 doctor_advise(f, "store: connect to PostgreSQL itself, or pool by session");
             }
         }
-        look_at_table(f, "store", &b, &v);
+        look_at_table(f, &b, &v);
     }
     store_close(s);
 }

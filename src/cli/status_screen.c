@@ -2,13 +2,15 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cli/figures.h"
 #include "cli/status.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { BAR = 30 };
+enum { BAR = 30, WORDS_MAX = 1024 };
 
 struct screen {
     struct buf *out;
@@ -17,16 +19,23 @@ struct screen {
 
 /* ---- small things ---------------------------------------------------------------------------- */
 
-static const char *screen_paint_text(const struct screen *s, const char *state)
+/* In the colour of a state, or as named; plain where the screen has no colours. */
+__attribute__((format(printf, 3, 4))) static void add_painted(struct screen *s, const char *colour,
+                                                              const char *fmt, ...)
 {
-    if (!s->colour)
-        return "";
-    return strcmp(state, "green") == 0   ? "\033[32m"
-           : strcmp(state, "amber") == 0 ? "\033[33m"
-           : strcmp(state, "red") == 0   ? "\033[31m"
-           : strcmp(state, "bold") == 0  ? "\033[1m"
-           : strcmp(state, "dim") == 0   ? "\033[2m"
-                                         : "\033[0m";
+    static const struct {
+        const char *name, *code;
+    } known[] = {{"green", "\033[32m"}, {"amber", "\033[33m"}, {"red", "\033[31m"},
+                 {"bold", "\033[1m"},   {"dim", "\033[2m"},    {"", "\033[0m"}};
+    char text[WORDS_MAX];
+    size_t i = 0;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    while (known[i].name[0] && strcmp(known[i].name, colour) != 0)
+        i++;
+    buf_addf(s->out, s->colour ? "%s%s\033[0m" : "%s%s", s->colour ? known[i].code : "", text);
 }
 
 static const char *text_of(const struct json *object, const char *key)
@@ -51,17 +60,8 @@ static int64_t number_of(const struct json *object, const char *key)
 
 static void add_number(struct screen *s, int64_t n)
 {
-    char digits[24];
-    if (n < 0) {
-        buf_adds(s->out, "-");
-        return;
-    }
-    snprintf(digits, sizeof digits, "%" PRId64, n);
-    for (size_t i = 0, len = strlen(digits); i < len; i++) {
-        if (i && (len - i) % 3 == 0)
-            buf_addc(s->out, ',');
-        buf_addc(s->out, digits[i]);
-    }
+    char text[FIGURE_TEXT];
+    buf_adds(s->out, n < 0 ? "-" : figure_grouped((uint64_t)n, text));
 }
 
 static void add_age(struct screen *s, int64_t seconds)
@@ -71,25 +71,17 @@ static void add_age(struct screen *s, int64_t seconds)
     buf_adds(s->out, seconds < 0 ? "-" : text);
 }
 
-static void add_bytes(struct screen *s, int64_t n)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    double bytes = (double)n;
-    size_t i = 0;
-    for (; bytes >= 1000 && i < COUNT_OF(units) - 1; i++)
-        bytes /= 1000;
-    buf_addf(s->out, "%.*f %s", i && bytes < 10 ? 1 : 0, bytes, units[i]);
-}
-
 static void add_pair(struct screen *s, const char *name, int64_t n)
 {
-    buf_addf(s->out, "  %s%s%s ", screen_paint_text(s, "dim"), name, screen_paint_text(s, "plain"));
+    buf_adds(s->out, "  ");
+    add_painted(s, "dim", "%s", name);
+    buf_addc(s->out, ' ');
     add_number(s, n);
 }
 
 static void add_name(struct screen *s, const char *name)
 {
-    buf_addf(s->out, "%s%-11s%s", screen_paint_text(s, "dim"), name, screen_paint_text(s, "plain"));
+    add_painted(s, "dim", "%-11s", name);
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
@@ -99,23 +91,25 @@ static void draw_verdict(struct screen *s, const struct json *doc)
     const struct json *v = json_get(doc, "verdict"), *chain = json_get(doc, "chain");
     const char *state = text_of(v, "state");
     int64_t id = number_of(chain, "id");
-    buf_addf(s->out, "%strueup %s%s  chain ", screen_paint_text(s, "bold"), text_of(doc, "version"),
-             screen_paint_text(s, "plain"));
+    add_painted(s, "bold", "trueup %s", text_of(doc, "version"));
     if (id < 0)
-        buf_adds(s->out, "not known yet");
+        buf_adds(s->out, "  chain not known yet");
     else
-        buf_addf(s->out, "%" PRId64, id);
-    buf_addf(s->out, ", %s, %s\n\n%s%s%s  %s\n", text_of(json_get(doc, "store"), "kind"),
-             text_of(chain, "mode"), screen_paint_text(s, state),
-             strcmp(state, "green") == 0   ? "CAN BE TRUSTED"
-             : strcmp(state, "amber") == 0 ? "CATCHING UP"
-                                           : "NOT TO BE TRUSTED",
-             screen_paint_text(s, "plain"), text_of(v, "text"));
+        buf_addf(s->out, "  chain %" PRId64, id);
+    buf_addf(s->out, ", %s, %s\n\n", text_of(json_get(doc, "store"), "kind"),
+             text_of(chain, "mode"));
+    add_painted(s, state,
+                strcmp(state, "green") == 0   ? "CAN BE TRUSTED"
+                : strcmp(state, "amber") == 0 ? "CATCHING UP"
+                                              : "NOT TO BE TRUSTED");
+    buf_addf(s->out, "  %s\n", text_of(v, "text"));
     for (const struct json *r = json_first(json_get(v, "reasons")); r; r = json_next(r))
         buf_addf(s->out, "  - %s\n", text_of(r, "text"));
-    for (const struct json *n = json_first(json_get(v, "notes")); n; n = json_next(n))
-        buf_addf(s->out, "  %s. %s%s\n", screen_paint_text(s, "dim"),
-                 json_str(n) ? json_str(n) : "", screen_paint_text(s, "plain"));
+    for (const struct json *n = json_first(json_get(v, "notes")); n; n = json_next(n)) {
+        buf_adds(s->out, "  ");
+        add_painted(s, "dim", ". %s", json_str(n) ? json_str(n) : "");
+        buf_addc(s->out, '\n');
+    }
     buf_addc(s->out, '\n');
 }
 
@@ -140,6 +134,7 @@ static void draw_chain(struct screen *s, const struct json *doc)
 static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
 {
     int64_t done = number_of(lap, "rows"), full = number_of(lap, "full_pass_seconds");
+    char traffic[FIGURE_TEXT];
     if (text_of(lap, "started")[0] == '\0')
         return;
     done = done > rows ? rows : done;
@@ -163,16 +158,16 @@ static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
     add_name(s, "a full pass");
     add_pair(s, "requests", number_of(lap, "full_pass_requests"));
     add_pair(s, "units", number_of(lap, "full_pass_units"));
-    buf_addf(s->out, "  %straffic%s ", screen_paint_text(s, "dim"), screen_paint_text(s, "plain"));
-    add_bytes(s, number_of(lap, "full_pass_bytes"));
-    buf_addc(s->out, '\n');
+    buf_adds(s->out, "  ");
+    add_painted(s, "dim", "traffic");
+    buf_addf(s->out, " %s\n", figure_bytes((double)number_of(lap, "full_pass_bytes"), traffic));
 }
 
 static void draw_balance(struct screen *s, const struct json *b)
 {
     int64_t rows = number_of(b, "rows");
-    buf_addf(s->out, "%s%s%s (table %s)\n  ", screen_paint_text(s, "bold"), text_of(b, "name"),
-             screen_paint_text(s, "plain"), text_of(b, "table"));
+    add_painted(s, "bold", "%s", text_of(b, "name"));
+    buf_addf(s->out, " (table %s)\n  ", text_of(b, "table"));
     add_name(s, "checkpoint");
     add_number(s, number_of(b, "checkpoint"));
     add_pair(s, "rows", rows);
@@ -257,11 +252,13 @@ static void draw_endpoint(struct screen *s, const struct json *e)
     char latency[24] = "-";
     if (text_of(e, "answered_at")[0])
         snprintf(latency, sizeof latency, "%" PRId64 " ms", number_of(e, "latency_ms"));
-    buf_addf(s->out, "%-16.16s %s%-15s%s %9s %9" PRId64 "  %s", text_of(e, "name"),
-             screen_paint_text(s, up                                ? "green"
-                                  : strcmp(state, "set aside") == 0 ? "amber"
-                                                                    : "red"),
-             state, screen_paint_text(s, "plain"), latency, number_of(e, "requests"),
+    buf_addf(s->out, "%-16.16s ", text_of(e, "name"));
+    add_painted(s,
+                up                                ? "green"
+                : strcmp(state, "set aside") == 0 ? "amber"
+                                                  : "red",
+                "%-15s", state);
+    buf_addf(s->out, " %9s %9" PRId64 "  %s", latency, number_of(e, "requests"),
              text_of(e, "reader"));
     if (batch > 0)
         buf_addf(s->out, ", %" PRId64 " wallets a request", batch);
@@ -279,12 +276,12 @@ static void draw_worker(struct screen *s, const struct json *w)
     bool runs = json_bool(json_get(w, "running"), false);
     bool parked = json_bool(json_get(w, "parked"), false);
     const char *words = text_of(w, "last_words");
-    buf_addf(s->out, "%-16.16s %s%-15s%s %9" PRId64 "  %.90s\n", text_of(w, "name"),
-             screen_paint_text(s, runs && !parked ? "green" : "red"),
-             parked ? (runs ? "on trial" : "is parked")
-             : runs ? "runs"
-                    : "is down",
-             screen_paint_text(s, "plain"), number_of(w, "restarts"),
+    buf_addf(s->out, "%-16.16s ", text_of(w, "name"));
+    add_painted(s, runs && !parked ? "green" : "red", "%-15s",
+                parked ? (runs ? "on trial" : "is parked")
+                : runs ? "runs"
+                       : "is down");
+    buf_addf(s->out, " %9" PRId64 "  %.90s\n", number_of(w, "restarts"),
              words[0] ? words : text_of(w, "died_of"));
 }
 
@@ -293,13 +290,15 @@ static void draw_machinery(struct screen *s, const struct json *doc)
     const struct json *e = json_first(json_get(doc, "endpoints"));
     const struct json *w = json_first(json_get(doc, "workers"));
     if (e)
-        buf_addf(s->out, "%s%-16s %-15s %9s %9s  %s%s\n", screen_paint_text(s, "dim"), "endpoint",
-                 "state", "latency", "requests", "reader", screen_paint_text(s, "plain"));
+        add_painted(s, "dim", "%-16s %-15s %9s %9s  reader", "endpoint", "state", "latency",
+                    "requests");
+    buf_adds(s->out, e ? "\n" : "");
     for (; e; e = json_next(e))
         draw_endpoint(s, e);
+    buf_adds(s->out, w ? "\n" : "");
     if (w)
-        buf_addf(s->out, "\n%s%-16s %-15s %9s  %s%s\n", screen_paint_text(s, "dim"), "worker",
-                 "state", "restarts", "last words", screen_paint_text(s, "plain"));
+        add_painted(s, "dim", "%-16s %-15s %9s  last words", "worker", "state", "restarts");
+    buf_adds(s->out, w ? "\n" : "");
     for (; w; w = json_next(w))
         draw_worker(s, w);
 }
