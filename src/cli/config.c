@@ -27,30 +27,30 @@ static int config_print_text(const struct buf *text, struct err *err)
     return err_set(err, ERR_FAILED, "cannot write to standard output: %s", strerror(errno));
 }
 
-static int config_check(struct cli *cli, struct err *err)
+static int config_print(struct cli *cli, bool values, struct err *err)
 {
     struct conf *conf = cli_conf(cli);
     if (!conf)
         return 2;
     struct buf out = BUF_INIT(TEXT_MAX);
-    buf_addf(&out, "%s: ok\n", conf_file(conf) ? conf_file(conf) : "no file");
+    if (values)
+        conf_write(conf, CONF_FOR_USER, &out);
+    else
+        buf_addf(&out, "%s: ok\n", conf_file(conf) ? conf_file(conf) : "no file");
     int rc = config_print_text(&out, err);
     buf_free(&out);
     conf_free(conf);
     return rc;
 }
 
+static int config_check(struct cli *cli, struct err *err)
+{
+    return config_print(cli, false, err);
+}
+
 static int config_show(struct cli *cli, struct err *err)
 {
-    struct conf *conf = cli_conf(cli);
-    if (!conf)
-        return 2;
-    struct buf out = BUF_INIT(TEXT_MAX);
-    conf_write(conf, CONF_FOR_USER, &out);
-    int rc = config_print_text(&out, err);
-    buf_free(&out);
-    conf_free(conf);
-    return rc;
+    return config_print(cli, true, err);
 }
 
 /* A new file or none: what is there is not touched, and half a file does not stay. */

@@ -28,40 +28,29 @@ static void decode_symbol(const uint8_t *data, size_t n, char ret[SYMBOL_MAX + 1
     ret[k] = '\0';
 }
 
-static int ask_symbol(const struct conf *conf, const address *token, char ret[SYMBOL_MAX + 1],
+static int ask_symbol(struct rpc *node, const address *token, char ret[SYMBOL_MAX + 1],
                       struct err *err)
 {
     static const uint8_t symbol_selector[4] = {0x95, 0xd8, 0x9b, 0x41};
-    struct rpc *node;
     struct header head;
     struct rpc_view_answer a;
     bool found = false;
     ret[0] = '\0';
-    if (rpc_open(conf, &node, err) < 0)
-        return -1;
-    rpc_patience(node, CLI_PATIENCE_MS);
     int rc = rpc_header_tag(node, TAG_LATEST, &head, &found, err);
     struct rpc_view view = {.to = token, .data = symbol_selector, .data_len = 4, .at = &head.at};
     if (rc == 0 && found && rpc_view(node, &view, &a, NULL) == 0) {
         decode_symbol(a.data, a.len, ret);
         mem_free(a.data);
     }
-    rpc_close(node);
-    return rc;
+    return rc < 0 ? err_wrap(err, "the token's symbol cannot be asked for") : 0;
 }
 
 /* What answers neither symbol() nor balanceOf() is no token: nothing would ever come of it. */
-static int must_be_a_token(const struct conf *conf, struct err *err)
+static int must_be_a_token(struct rpc *node, const struct conf_term *term, struct err *err)
 {
-    const struct conf_term *term = &conf->balances[0].terms[0];
     char text[ADDRESS_TEXT];
-    struct rpc *node;
     bool silent = false;
-    if (rpc_open(conf, &node, err) < 0)
-        return -1;
-    rpc_patience(node, CLI_PATIENCE_MS);
     int rc = term_is_silent(node, &term->contract, term->view.selector, &silent, err);
-    rpc_close(node);
     if (rc < 0 || !silent)
         return rc;
     address_checksum(&term->contract, text);
@@ -73,12 +62,18 @@ static int must_be_a_token(const struct conf *conf, struct err *err)
 int name_balances(struct conf *conf, struct err *err)
 {
     char symbol[SYMBOL_MAX + 1];
+    struct rpc *node;
     if (conf->n_balances != 1 || conf->balances[0].name)
         return 0;
-    if (ask_symbol(conf, &conf->balances[0].terms[0].contract, symbol, err) < 0)
+    const struct conf_term *term = &conf->balances[0].terms[0];
+    if (rpc_open(conf, &node, err) < 0)
         return err_wrap(err, "the token's symbol cannot be asked for");
-    if (!symbol[0] && must_be_a_token(conf, err) < 0)
-        return -1;
-    conf_name_balance(conf, symbol);
-    return 0;
+    rpc_patience(node, CLI_PATIENCE_MS);
+    int rc = ask_symbol(node, &term->contract, symbol, err);
+    if (rc == 0 && !symbol[0])
+        rc = must_be_a_token(node, term, err);
+    rpc_close(node);
+    if (rc == 0)
+        conf_name_balance(conf, symbol);
+    return rc;
 }

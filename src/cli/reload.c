@@ -58,7 +58,7 @@ struct reload_request {
     struct conf_flag flags[CLI_FLAGS];
     char **environment; /* of who asks, ended by NULL; for ${NAME}, and nobody else's to see */
     size_t n_environment;
-    char *start_block; /* --from */
+    const char *start_block; /* --from */
     struct conf *old;
 };
 
@@ -73,26 +73,22 @@ static void take_part(struct reload_request *q, const char *name, const char *te
 {
     struct conf_problems problems = {0};
     char *copy = arena_printf(&q->texts, "%.*s", (int)n, text);
-    size_t at = q->from.n_flags ? q->from.n_flags - 1 : 0;
+    struct conf_flag *flag = &q->flags[q->from.n_flags ? q->from.n_flags - 1 : 0];
+    const struct {
+        const char *name, **to;
+    } texts[] = {{"file", &q->from.file}, {"token", &q->from.token},
+                 {"flag", &flag->flag},   {"balance", &q->from.only_balance},
+                 {"value", &flag->value}, {"from", &q->start_block}};
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        if (strcmp(name, texts[i].name) == 0)
+            *texts[i].to = copy;
     if (strcmp(name, "old") == 0) {
         q->old = conf_load_text(text, n, &problems);
         conf_problems_free(&problems);
-    } else if (strcmp(name, "file") == 0) {
-        q->from.file = copy;
-    } else if (strcmp(name, "token") == 0) {
-        q->from.token = copy;
-    } else if (strcmp(name, "balance") == 0) {
-        q->from.only_balance = copy;
     } else if (strcmp(name, "env") == 0) {
         take_variable(q, copy);
-    } else if (strcmp(name, "from") == 0) {
-        q->start_block = copy;
     } else if (strcmp(name, "path") == 0 && q->from.n_flags < CLI_FLAGS) {
         q->flags[q->from.n_flags++].path = copy;
-    } else if (strcmp(name, "flag") == 0) {
-        q->flags[at].flag = copy;
-    } else if (strcmp(name, "value") == 0) {
-        q->flags[at].value = copy;
     }
 }
 

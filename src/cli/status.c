@@ -10,6 +10,7 @@
 #include "cli/naming.h"
 #include "cli/status.h"
 #include "proc/stop.h"
+#include "web/server.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,17 +35,8 @@ enum { WATCH_MS = 2000, ASK_MS = 3000 };
 /* Where to reach what listens there: a wildcard is this machine. */
 static bool status_split_listen(const char *listen, char host[256], const char **port)
 {
-    const char *colon = strrchr(listen, ':');
-    size_t n = colon ? (size_t)(colon - listen) : 256;
-    if (n >= 256)
+    if (!server_split_listen(listen, host, 256, port))
         return false;
-    *port = colon + 1;
-    if (n >= 2 && listen[0] == '[') {
-        listen++;
-        n -= 2;
-    }
-    memcpy(host, listen, n);
-    host[n] = '\0';
     if (!host[0] || strcmp(host, "0.0.0.0") == 0)
         snprintf(host, 256, "127.0.0.1");
     else if (strcmp(host, "::") == 0)

@@ -54,6 +54,8 @@ void server_close(struct server *s);
 void server_run(struct server *s);
 void server_wake(struct server *s); /* from any thread */
 
+/* "[::1]:80", "127.0.0.1:80" or ":80" into host ("" for any) and port. */
+bool server_split_listen(const char *listen, char *host, size_t room, const char **port);
 /* Is the address only reachable from this machine? */
 bool server_is_local(const char *listen);
 

@@ -10,8 +10,7 @@
 
 enum { BACKLOG = 512 };
 
-/* "[::1]:80" or "127.0.0.1:80" or ":80" into host ("" for any) and port. */
-static bool listen_split_address(const char *listen, char *host, size_t room, const char **port)
+bool server_split_listen(const char *listen, char *host, size_t room, const char **port)
 {
     const char *colon = strrchr(listen, ':');
     size_t n = colon ? (size_t)(colon - listen) : 0;
@@ -31,7 +30,7 @@ bool server_is_local(const char *listen)
 {
     char host[256];
     const char *port;
-    return listen_split_address(listen, host, sizeof host, &port) &&
+    return server_split_listen(listen, host, sizeof host, &port) &&
            (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
             strcmp(host, "localhost") == 0);
 }
@@ -58,7 +57,7 @@ int listen_on(const char *listen, struct err *err)
     char host[256];
     const char *port;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    if (!listen_split_address(listen, host, sizeof host, &port))
+    if (!server_split_listen(listen, host, sizeof host, &port))
         return err_set(err, ERR_USAGE, "http.listen: \"%s\" is no address and port", listen);
     int rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     if (rc != 0)
