@@ -3,11 +3,10 @@
 #include "base/clock.h"
 #include "base/json_write.h"
 #include "base/mem.h"
-#include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/session.h"
 #include "num/interval.h"
 #include "store/audit.h"
-#include "track/refresh/learned.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -66,38 +65,41 @@ static void print_rate(const struct audit *a, const struct audit_report *r)
                audit_percent_text(interval_upper(r->drifted, r->compared, two_sided), high));
 }
 
-static void print_left_out(const struct audit_report *r)
+struct audit_count {
+    uint64_t n;
+    const char *what;
+};
+
+/* "  causes: 3 missed_log, 1 reorg"; nothing when all are 0. */
+static void print_counts(const char *title, const struct audit_count *counts, size_t n)
 {
-    const struct {
-        uint64_t n;
-        const char *why;
-    } left[] = {{r->unanchored, "not anchored yet"},
-                {r->pending, "awaited by an event or in quarantine"},
-                {r->unread, "not readable"},
-                {r->moving, "read again meanwhile"},
-                {r->gone, "gone meanwhile"}};
-    const char *before = "  not compared: ";
-    for (size_t i = 0; i < COUNT_OF(left); i++) {
-        if (left[i].n == 0)
+    const char *before = title;
+    for (size_t i = 0; i < n; i++) {
+        if (counts[i].n == 0)
             continue;
-        printf("%s%" PRIu64 " %s", before, left[i].n, left[i].why);
+        printf("%s%" PRIu64 " %s", before, counts[i].n, counts[i].what);
         before = ", ";
     }
-    if (before[0] == ',')
+    if (before != title)
         putchar('\n');
+}
+
+static void print_left_out(const struct audit_report *r)
+{
+    const struct audit_count left[] = {{r->unanchored, "not anchored yet"},
+                                       {r->pending, "awaited by an event or in quarantine"},
+                                       {r->unread, "not readable"},
+                                       {r->moving, "read again meanwhile"},
+                                       {r->gone, "gone meanwhile"}};
+    print_counts("  not compared: ", left, COUNT_OF(left));
 }
 
 static void print_causes(const struct audit_report *r)
 {
-    const char *before = "  causes: ";
-    for (enum drift_cause c = DRIFT_UNKNOWN; c <= DRIFT_REORG; c++) {
-        if (r->causes[c] == 0)
-            continue;
-        printf("%s%" PRIu64 " %s", before, r->causes[c], drift_cause_name(c));
-        before = ", ";
-    }
-    if (before[0] == ',')
-        putchar('\n');
+    struct audit_count causes[DRIFT_REORG + 1];
+    for (enum drift_cause c = DRIFT_UNKNOWN; c <= DRIFT_REORG; c++)
+        causes[c] = (struct audit_count){r->causes[c], drift_cause_name(c)};
+    print_counts("  causes: ", causes, COUNT_OF(causes));
 }
 
 static void print_worst(const struct audit_report *r)
@@ -231,62 +233,39 @@ static void audit_show_progress(void *ctx, uint64_t done, uint64_t total, uint64
     progress_show(ctx, done, total, requests);
 }
 
-static int audit_balance(const struct cli *cli, struct audit *a, bool *drifted, struct err *err)
+struct audit_task {
+    struct audit a;
+    bool drifted; /* a row of any balance */
+};
+
+static int audit_balance(struct session *s, struct tracked *b, void *ctx, struct err *err)
 {
+    struct audit_task *task = ctx;
+    struct audit *a = &task->a;
     struct progress progress;
     struct audit_report report;
-    char what[80];
     int64_t started = clock_ms();
-    snprintf(what, sizeof what, "audit %s", a->b->conf->name);
-    progress_start(&progress, what);
+    progress_start(&progress, "rows", "audit %s", b->conf->name);
+    a->t = &s->t;
+    a->b = b;
+    a->lease = a->fix ? &s->lease : NULL;
     a->progress = audit_show_progress;
     a->ctx = &progress;
     int rc = audit_run(a, &report, err);
     progress_end(&progress);
     if (rc < 0)
         return -1;
-    *drifted |= report.drifted > 0;
-    if (cli_has(cli, "json"))
-        print_json(a, &report, clock_ms() - started);
-    else
-        print_report(a, &report, clock_ms() - started);
+    task->drifted |= report.drifted > 0;
+    (s->json ? print_json : print_report)(a, &report, clock_ms() - started);
     fflush(stdout);
     return 0;
 }
 
-static int run_all(const struct cli *cli, struct tracker *t, struct audit *a, bool *drifted,
-                   struct err *err)
-{
-    struct lease lease = {0};
-    struct learned learned;
-    struct store_adopted adopted;
-    struct err ignored; /* sizes are found again */
-    int rc = tracker_migrate(t, &adopted, err);
-    if (rc == 0)
-        rc = tracker_identify(t, err);
-    if (rc == 0 && a->fix)
-        rc = lease_take(&lease, t, "audit", err);
-    if (rc < 0)
-        return -1;
-    learned_load(t, &learned, &ignored);
-    a->t = t;
-    a->lease = a->fix ? &lease : NULL;
-    for (size_t i = 0; rc == 0 && i < t->n_balances; i++) {
-        a->b = &t->balances[i];
-        rc = audit_balance(cli, a, drifted, err);
-    }
-    lease_release(&lease);
-    a->lease = NULL;
-    return rc;
-}
-
 int command_audit(struct cli *cli)
 {
-    struct tracker t;
-    struct conf *conf;
     struct err err = {0};
     uint64_t sample = SAMPLE;
-    bool drifted = false, all = cli_has(cli, "all");
+    bool all = cli_has(cli, "all");
     if (cli_number(cli, "sample", &sample, &err) < 0)
         return cli_fail(&err);
     if (sample == 0 || sample > STORE_SAMPLE_MOST)
@@ -295,13 +274,14 @@ int command_audit(struct cli *cli)
         return cli_usage(cli, "--all and --sample exclude each other");
     if (cli_has(cli, "supply") && !all)
         return cli_usage(cli, "--supply wants --all");
-    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
-    struct audit a = {.sample = all ? 0 : (size_t)sample,
-                      .fix = cli_has(cli, "fix"),
-                      .supply = cli_has(cli, "supply")};
-    int rc = run_all(cli, &t, &a, &drifted, &err);
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : drifted ? FOUND_DRIFT : 0;
+    struct audit_task task = {.a = {.sample = all ? 0 : (size_t)sample,
+                                    .fix = cli_has(cli, "fix"),
+                                    .supply = cli_has(cli, "supply")}};
+    struct session_plan plan = {.needs = NEEDS_NODE | NEEDS_STORE,
+                                .steps = SESSION_MIGRATE | SESSION_IDENTIFY | SESSION_LOAD_LEARNED,
+                                .lease = task.a.fix ? "audit" : NULL,
+                                .balance = audit_balance,
+                                .ctx = &task};
+    int status = session_run(cli, &plan);
+    return status == 0 && task.drifted ? FOUND_DRIFT : status;
 }

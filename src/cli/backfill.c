@@ -1,9 +1,9 @@
 /* trueup backfill: holders from event history into the table. */
 #include "track/history/backfill.h"
 #include "base/clock.h"
-#include "cli/cli.h"
+#include "cli/figures.h"
 #include "cli/progress.h"
-#include "track/refresh/learned.h"
+#include "cli/session.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -18,40 +18,25 @@ const struct cli_option backfill_options[] = {
     {0},
 };
 
-/* "18,000,000" */
-enum { GROUPED_TEXT = 32 };
-static const char *backfill_group_digits(uint64_t v, char out[GROUPED_TEXT])
-{
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%" PRIu64, v), at = 0;
-    for (int i = 0; i < n; i++) {
-        if (i > 0 && (n - i) % 3 == 0)
-            out[at++] = ',';
-        out[at++] = digits[i];
-    }
-    out[at] = '\0';
-    return out;
-}
-
 static void print_forecast(const struct backfill *f, const struct backfill_forecast *p)
 {
-    char n[6][GROUPED_TEXT], took[CLOCK_TEXT];
+    char n[6][FIGURE_TEXT], took[CLOCK_TEXT];
     const char *name = f->b->conf->name;
     if (p->next > p->to)
         fprintf(stderr,
                 "%s: holders from blocks %s to %s are found; about %s requests to read up to "
                 "%s wallets\n",
-                name, backfill_group_digits(p->from, n[0]), backfill_group_digits(p->to, n[1]),
-                backfill_group_digits(p->requests, n[2]), backfill_group_digits(p->wallets, n[3]));
+                name, figure_grouped(p->from, n[0]), figure_grouped(p->to, n[1]),
+                figure_grouped(p->requests, n[2]), figure_grouped(p->wallets, n[3]));
     else
         fprintf(stderr, "%s: %s blocks %s to %s: about %s requests, %s units", name,
-                p->next > p->from ? "going on:" : "events of", backfill_group_digits(p->next, n[0]),
-                backfill_group_digits(p->to, n[1]), backfill_group_digits(p->requests, n[2]),
-                backfill_group_digits(p->units, n[3]));
+                p->next > p->from ? "going on:" : "events of", figure_grouped(p->next, n[0]),
+                figure_grouped(p->to, n[1]), figure_grouped(p->requests, n[2]),
+                figure_grouped(p->units, n[3]));
     if (p->sampled) {
         duration_text(took, p->ms);
         fprintf(stderr, ", %s for about %s logs and up to %s wallets", took,
-                backfill_group_digits(p->logs, n[4]), backfill_group_digits(p->wallets, n[5]));
+                figure_grouped(p->logs, n[4]), figure_grouped(p->wallets, n[5]));
     }
     if (p->next <= p->to)
         fputc('\n', stderr);
@@ -79,7 +64,6 @@ struct shown {
     const struct backfill *f;
     struct progress looking, reading;
     uint64_t first; /* block of this run */
-    char look[96], read[96];
     bool reads;
 };
 
@@ -95,7 +79,7 @@ static void read_some(void *ctx, const struct pipeline_progress *p, uint64_t tot
     struct shown *s = ctx;
     if (!s->reads) {
         progress_end(&s->looking);
-        progress_start(&s->reading, s->read);
+        progress_start(&s->reading, "rows", "backfill %s: read", s->f->b->conf->name);
         s->reads = true;
     }
     progress_show(&s->reading, p->rows, total, p->requests);
@@ -135,15 +119,17 @@ static void hint_resume(const struct backfill *f, struct err *err)
         err_hint(err, "run it again: all events were looked at, it goes on reading");
 }
 
-static int backfill_fill_table(struct cli *cli, struct tracker *t, struct tracked *b,
-                               struct lease *lease, struct err *err)
+static int backfill_fill_table(struct session *session, struct tracked *b, void *ctx,
+                               struct err *err)
 {
+    const struct cli *cli = session->cli;
     struct shown s = {0};
+    (void)ctx;
     struct backfill_forecast forecast;
     struct backfill_report report = {0};
-    struct backfill f = {.t = t,
+    struct backfill f = {.t = &session->t,
                          .b = b,
-                         .lease = lease,
+                         .lease = &session->lease,
                          .has_from = cli_has(cli, "from"),
                          .has_to = cli_has(cli, "to"),
                          .looked = backfill_show_progress,
@@ -157,15 +143,12 @@ static int backfill_fill_table(struct cli *cli, struct tracker *t, struct tracke
         return -1;
     s.f = &f;
     s.first = forecast.next;
-    snprintf(s.look, sizeof s.look, "backfill %s: events", b->conf->name);
-    snprintf(s.read, sizeof s.read, "backfill %s: read", b->conf->name);
-    progress_start(&s.looking, s.look);
-    s.looking.unit = "blocks";
+    progress_start(&s.looking, "blocks", "backfill %s: events", b->conf->name);
     int64_t started = clock_ms();
     int rc = backfill_run(&f, &report, err);
     progress_end(s.reads ? &s.reading : &s.looking);
     if (rc == 0)
-        print_result(&f, &report, clock_ms() - started, cli_has(cli, "json"));
+        print_result(&f, &report, clock_ms() - started, session->json);
     else if (!err->hint[0])
         hint_resume(&f, err);
     return rc;
@@ -183,29 +166,9 @@ static void give_memory_back(void)
 
 int command_backfill(struct cli *cli)
 {
-    struct tracker t;
-    struct conf *conf;
-    struct err err = {0}, ignored; /* sizes are found again */
-    struct store_adopted adopted;
-    struct learned learned;
-    struct lease lease = {0};
     give_memory_back();
-    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
-    int rc = tracker_migrate(&t, &adopted, &err);
-    if (rc == 0)
-        rc = tracker_identify(&t, &err);
-    bool begun = rc == 0;
-    if (begun)
-        learned_load(&t, &learned, &ignored);
-    if (rc == 0)
-        rc = lease_take(&lease, &t, "backfill", &err);
-    for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = backfill_fill_table(cli, &t, &t.balances[i], &lease, &err);
-    if (begun)
-        learned_save(&t, &learned, true, &ignored);
-    lease_release(&lease);
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
+                                                   .steps = SESSION_FILL_TABLE,
+                                                   .lease = "backfill",
+                                                   .balance = backfill_fill_table});
 }

@@ -3,10 +3,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "cli/naming.h"
 #include "conf/settings.h"
 #include "net/memory.h"
-#include "proc/stop.h"
 #include "worker/worker.h"
 
 #include <getopt.h>
@@ -242,7 +240,7 @@ int cli_main(int argc, char **argv)
     return status;
 }
 
-/* ---- settings, node, store ------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 void cli_log_lines(enum log_level level, const char *message, const char *name, const char *lines)
 {
@@ -284,42 +282,4 @@ struct conf *cli_conf(const struct cli *cli)
 struct conf *cli_conf_or_defaults(const struct cli *cli)
 {
     return load_conf(cli, true);
-}
-
-/* ERR_USAGE unless there is at least one endpoint. */
-static int cli_need_endpoint(const struct conf *conf, struct err *err)
-{
-    if (conf->chain.n_endpoints > 0)
-        return 0;
-    err_set(err, ERR_USAGE, "no endpoint is configured");
-    return err_hint(err, "give --rpc URL, or chain.endpoints in a file");
-}
-
-int cli_open(const struct cli *cli, int needs, struct tracker *ret, struct conf **ret_conf)
-{
-    struct err err = {0};
-    struct conf *conf = cli_conf(cli);
-    if (!conf)
-        return 2;
-    stop_install();
-    if (((needs & NEEDS_NODE) && cli_need_endpoint(conf, &err) < 0) ||
-        name_balances(conf, &err) < 0 || tracker_open(conf, "trueup", needs, ret, &err) < 0) {
-        conf_free(conf);
-        return cli_fail(&err);
-    }
-    ret->stop = stop_asked;
-    if (ret->node)
-        rpc_patience(ret->node, CLI_PATIENCE_MS);
-    if (ret->reads) {
-        reads_stop_when(ret->reads, stop_asked);
-        rpc_stop_on(ret->node, stop_fd());
-    }
-    *ret_conf = conf;
-    return 0;
-}
-
-void cli_close(struct tracker *t, struct conf *conf)
-{
-    tracker_close(t);
-    conf_free(conf);
 }

@@ -77,11 +77,6 @@ void cli_log_lines(enum log_level level, const char *message, const char *name, 
 /* The same; where nothing is configured, the defaults with no balance and no node. */
 struct conf *cli_conf_or_defaults(const struct cli *cli);
 
-/* Settings, and then node and store as needed; names the balance of a command without a file. 0, or
- * the exit status after printing. Closed by cli_close(). */
-int cli_open(const struct cli *cli, int needs, struct tracker *ret, struct conf **ret_conf);
-void cli_close(struct tracker *t, struct conf *conf);
-
 int command_audit(struct cli *cli);
 int command_backfill(struct cli *cli);
 int command_config(struct cli *cli);

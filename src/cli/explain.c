@@ -1,25 +1,24 @@
 /* trueup explain WALLET: why its row says what it says, as a story. */
 #include "track/verify/explain.h"
 #include "base/clock.h"
-#include "base/json_write.h"
 #include "base/mem.h"
-#include "cli/cli.h"
+#include "cli/session.h"
+#include "cli/wallet_file.h"
+#include "store/times.h"
+#include "web/json_values.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 const struct cli_option explain_options[] = {{0}};
 
-enum { WHEN_TEXT = 32, EXPLAIN_MOST = 100 };
+enum { WHEN_TEXT = TIME_TEXT };
 
 static const char *explain_time_text(int64_t us, char out[WHEN_TEXT])
 {
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    strftime(out, WHEN_TEXT, "%Y-%m-%d %H:%M:%S", &tm);
+    time_to_text(us, out);
+    out[strlen("1970-01-01 00:00:00")] = '\0';
     return out;
 }
 
@@ -38,21 +37,30 @@ static const char *explain_number_text(const u256 *v, char out[U256_DEC_ROOM])
 
 /* ---- in words -------------------------------------------------------------------------------- */
 
-static const char *cause_words(const char *cause)
+struct cause_words {
+    const char *cause, *words; /* the last one has no cause: for any other */
+};
+
+static const char *words_for(const struct cause_words *known, const char *cause)
 {
-    static const struct {
-        const char *cause, *words;
-    } known[] = {{"event", "an event that named it"},
-                 {"sweep", "the sweep"},
-                 {"settle", "a second read when its block was finalized"},
-                 {"reorg", "a reorg"},
-                 {"audit", "trueup audit --fix"},
-                 {"backfill", "trueup backfill"}};
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (strcmp(cause, known[i].cause) == 0)
-            return known[i].words;
-    return cause;
+    while (known->cause && strcmp(cause, known->cause) != 0)
+        known++;
+    return known->words ? known->words : cause;
 }
+
+static const struct cause_words change_words[] = {
+    {"event", "an event that named it"},
+    {"sweep", "the sweep"},
+    {"settle", "a second read when its block was finalized"},
+    {"reorg", "a reorg"},
+    {"audit", "trueup audit --fix"},
+    {"backfill", "trueup backfill"},
+    {NULL, NULL}};
+
+static const struct cause_words drift_words[] = {
+    {"no_event_change", "no event names it in between: the contract changed it in silence"},
+    {"reorg", "the event is in a block that took another one's place"},
+    {NULL, "why is not known"}};
 
 static void tell_row(const struct explain *s)
 {
@@ -78,7 +86,7 @@ static void tell_row(const struct explain *s)
         puts("No event that was answered has ever named it.");
     if (s->n_changes > 0)
         printf("Its value came with a read at block %" PRIu64 ", brought about by %s.\n",
-               s->changes[0].block, cause_words(s->changes[0].cause));
+               s->changes[0].block, words_for(change_words, s->changes[0].cause));
 }
 
 static void tell_reading(const struct reading *r)
@@ -115,6 +123,7 @@ static void tell_quarantine(const struct explain *s)
 
 static void tell_pending(const struct explain *s)
 {
+    fputs("So it is out of date, and known to be. ", stdout);
     if (s->row.observed_block < s->full_refresh)
         printf("An event in block %" PRIu64 " may have changed every row: all are read again, this "
                "one among them.\n",
@@ -124,43 +133,36 @@ static void tell_pending(const struct explain *s)
                s->n_affected ? s->affected_block : s->row.blocknumber);
 }
 
+static const struct {
+    const char *name, *words; /* words NULL: tell_verdict() finds them */
+} verdicts[] = {
+    [EXPLAIN_RIGHT] = {"right", "So it is right."},
+    [EXPLAIN_NO_ROW] = {"no_row",
+                        "So nothing is missing: the balance's rule does not keep this wallet."},
+    [EXPLAIN_NEW] = {"new", "The rule keeps it: its row appears with the next event that names it, "
+                            "or with the sweep once it is listed (trueup wallets add)."},
+    [EXPLAIN_UNANCHORED] = {"unanchored", "So it is due: the sweep reads such rows first."},
+    [EXPLAIN_QUARANTINED] = {"quarantined", NULL},
+    [EXPLAIN_UNREADABLE] = {"unreadable", "So nothing can be said: the next read that fails puts "
+                                          "it into quarantine."},
+    [EXPLAIN_PENDING] = {"pending", NULL},
+    [EXPLAIN_BEHIND] = {"behind", "They differ, but that block is not synced yet: an event that "
+                                  "says why may be on its way."},
+    [EXPLAIN_DRIFTED] = {"drifted", "So it has drifted: no event that was answered says why. The "
+                                    "sweep repairs it when its turn comes; trueup audit --fix does "
+                                    "now."},
+};
+
 static void tell_verdict(const struct explain *s)
 {
-    switch (s->verdict) {
-    case EXPLAIN_RIGHT:
-        puts(s->row.observed_block > s->at.number ? "So it is right: it was read later than that."
-                                                  : "So it is right.");
-        break;
-    case EXPLAIN_NO_ROW:
-        puts("So nothing is missing: the balance's rule does not keep this wallet.");
-        break;
-    case EXPLAIN_NEW:
-        puts("The rule keeps it: its row appears with the next event that names it, or with the "
-             "sweep once it is listed (trueup wallets add).");
-        break;
-    case EXPLAIN_UNANCHORED:
-        puts("So it is due: the sweep reads such rows first.");
-        break;
-    case EXPLAIN_QUARANTINED:
+    if (s->verdict == EXPLAIN_QUARANTINED)
         tell_quarantine(s);
-        break;
-    case EXPLAIN_UNREADABLE:
-        puts("So nothing can be said: the next read that fails puts it into quarantine.");
-        break;
-    case EXPLAIN_PENDING:
-        fputs("So it is out of date, and known to be. ", stdout);
+    else if (s->verdict == EXPLAIN_PENDING)
         tell_pending(s);
-        break;
-    case EXPLAIN_BEHIND:
-        puts("They differ, but that block is not synced yet: an event that says why may be on its "
-             "way.");
-        break;
-    case EXPLAIN_DRIFTED:
-        puts(
-            "So it has drifted: no event that was answered says why. The sweep repairs it when its "
-            "turn comes; trueup audit --fix does now.");
-        break;
-    }
+    else if (s->verdict == EXPLAIN_RIGHT && s->row.observed_block > s->at.number)
+        puts("So it is right: it was read later than that.");
+    else
+        puts(verdicts[s->verdict].words);
 }
 
 /* ---- what happened --------------------------------------------------------------------------- */
@@ -177,20 +179,13 @@ static void tell_drift(const struct view_drift *d)
 {
     char old[CLOCK_TEXT];
     duration_text(old, d->has_age ? (int64_t)d->age * 1000 : 0);
+    fputs("        drift: ", stdout);
     if (strcmp(d->cause, "missed_log") == 0)
-        printf("        drift: an event had named it, and endpoint \"%s\" left that log out of its "
-               "answer; the row had stood for %s\n",
-               d->endpoint ? d->endpoint : "?", old);
-    else if (strcmp(d->cause, "no_event_change") == 0)
-        printf("        drift: no event names it in between: the contract changed it in silence; "
-               "the row had stood for %s\n",
-               old);
-    else if (strcmp(d->cause, "reorg") == 0)
-        printf("        drift: the event is in a block that took another one's place; the row had "
-               "stood for %s\n",
-               old);
+        printf("an event had named it, and endpoint \"%s\" left that log out of its answer",
+               d->endpoint ? d->endpoint : "?");
     else
-        printf("        drift: why is not known; the row had stood for %s\n", old);
+        fputs(words_for(drift_words, d->cause), stdout);
+    printf("; the row had stood for %s\n", old);
 }
 
 static void tell_changes(const struct explain *s)
@@ -227,176 +222,164 @@ static void explain_print_text(const struct tracked *b, const struct explain *s)
 
 /* ---- as JSON --------------------------------------------------------------------------------- */
 
-static const char *verdict_name(enum explain_verdict v)
+static void add_time(struct buf *out, const char *name, int64_t us)
 {
-    static const char *const names[] = {"right",      "no_row",      "new",
-                                        "unanchored", "quarantined", "unreadable",
-                                        "pending",    "behind",      "drifted"};
-    return names[v];
+    char then[WHEN_TEXT];
+    json_add_text(out, name, explain_time_text(us, then));
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void add_reading(struct buf *out, const char *name, const struct reading *r)
 {
-    buf_addf(out, ",\"%s\":", name);
-    if (text)
-        json_write_string(out, text, strlen(text));
-    else
-        buf_adds(out, "null");
-}
-
-static void add_reading(struct buf *out, const struct reading *r)
-{
-    char dec[U256_DEC_ROOM];
     if (r->status == READ_OK)
-        buf_addf(out, "\"%s\"", explain_number_text(&r->sum, dec));
+        json_add_amount(out, name, &r->sum);
     else
-        buf_adds(out, "null");
+        json_add_text(out, name, NULL);
 }
 
-static void add_row(struct buf *out, const struct explain *s)
+static void add_row(struct buf *out, const struct store_row *r)
 {
-    char dec[U256_DEC_ROOM], then[WHEN_TEXT];
-    const struct store_row *r = &s->row;
     if (!r->found) {
-        buf_adds(out, ",\"row\":null");
+        json_add_text(out, "row", NULL);
         return;
     }
-    buf_adds(out, ",\"row\":{\"balance\":");
-    buf_addf(out, r->odd ? "null" : "\"%s\"", explain_number_text(&r->balance, dec));
-    buf_addf(out, ",\"updated_at\":\"%s\"", explain_time_text(r->updated_us, then));
+    json_begin(out, "row", '{');
+    if (r->odd)
+        json_add_text(out, "balance", NULL);
+    else
+        json_add_amount(out, "balance", &r->balance);
+    add_time(out, "updated_at", r->updated_us);
     if (r->has_observed)
-        buf_addf(out, ",\"observed_block\":%" PRIu64, r->observed_block);
+        json_add_number(out, "observed_block", r->observed_block);
     if (r->has_blocknumber)
-        buf_addf(out, ",\"blocknumber\":%" PRIu64, r->blocknumber);
-    buf_adds(out, "}");
+        json_add_number(out, "blocknumber", r->blocknumber);
+    json_end(out, '}');
 }
 
 static void add_chain(struct buf *out, const struct tracked *b, const struct explain *s)
 {
     char hash[HASH_TEXT];
     hash_text(&s->at.hash, hash);
-    buf_addf(out, ",\"chain\":{\"block\":%" PRIu64 ",\"hash\":\"%s\",\"balance\":", s->at.number,
-             hash);
-    add_reading(out, &s->sum);
-    buf_adds(out, ",\"terms\":{");
-    for (size_t i = 0; i < s->n_terms; i++) {
-        buf_addf(out, "%s\"%s\":", i ? "," : "", b->shape.terms[i].name);
-        add_reading(out, &s->terms[i]);
-    }
-    buf_adds(out, "}}");
+    json_begin(out, "chain", '{');
+    json_add_number(out, "block", s->at.number);
+    json_add_text(out, "hash", hash);
+    add_reading(out, "balance", &s->sum);
+    json_begin(out, "terms", '{');
+    for (size_t i = 0; i < s->n_terms; i++)
+        add_reading(out, b->shape.terms[i].name, &s->terms[i]);
+    json_end(out, '}');
+    json_end(out, '}');
 }
 
 static void add_waiting(struct buf *out, const struct explain *s)
 {
-    char then[WHEN_TEXT];
+    const struct view_quarantine *q = &s->quarantine;
     if (s->quarantined) {
-        buf_addf(out, ",\"quarantine\":{\"failures\":%" PRIu64 ",\"retry_at\":\"%s\"",
-                 s->quarantine.failures, explain_time_text(s->quarantine.retry_us, then));
-        add_text(out, "reason", s->quarantine.reason);
-        if (s->quarantine.has_event)
-            buf_addf(out, ",\"event_block\":%" PRIu64, s->quarantine.event_block);
-        buf_adds(out, "}");
+        json_begin(out, "quarantine", '{');
+        json_add_number(out, "failures", q->failures);
+        add_time(out, "retry_at", q->retry_us);
+        json_add_text(out, "reason", q->reason);
+        if (q->has_event)
+            json_add_number(out, "event_block", q->event_block);
+        json_end(out, '}');
     }
     if (s->n_affected > 0)
-        buf_addf(out, ",\"reread_at\":%" PRIu64, s->affected_block);
+        json_add_number(out, "reread_at", s->affected_block);
     if (s->full_refresh > 0)
-        buf_addf(out, ",\"full_refresh\":%" PRIu64, s->full_refresh);
+        json_add_number(out, "full_refresh", s->full_refresh);
+}
+
+static void add_change(struct buf *out, const struct view_change *c)
+{
+    json_begin(out, NULL, '{');
+    json_add_number(out, "block", c->block);
+    add_time(out, "at", c->at_us);
+    json_add_text(out, "old", c->old);
+    json_add_text(out, "new", c->new_);
+    json_add_text(out, "cause", c->cause);
+    json_end(out, '}');
+}
+
+static void add_drift(struct buf *out, const struct view_drift *d)
+{
+    json_begin(out, NULL, '{');
+    json_add_number(out, "block", d->block);
+    add_time(out, "found_at", d->found_us);
+    json_add_text(out, "stored", d->stored);
+    json_add_text(out, "actual", d->actual);
+    json_add_text(out, "cause", d->cause);
+    json_add_text(out, "endpoint", d->endpoint);
+    if (d->has_age)
+        json_add_number(out, "age", d->age);
+    json_end(out, '}');
 }
 
 static void add_past(struct buf *out, const struct explain *s)
 {
-    char then[WHEN_TEXT];
-    buf_adds(out, ",\"changes\":[");
-    for (size_t i = 0; i < s->n_changes; i++) {
-        const struct view_change *c = &s->changes[i];
-        buf_addf(out, "%s{\"block\":%" PRIu64 ",\"at\":\"%s\"", i ? "," : "", c->block,
-                 explain_time_text(c->at_us, then));
-        add_text(out, "old", c->old);
-        add_text(out, "new", c->new_);
-        add_text(out, "cause", c->cause);
-        buf_adds(out, "}");
-    }
-    buf_adds(out, "],\"drift\":[");
-    for (size_t i = 0; i < s->n_drift; i++) {
-        const struct view_drift *d = &s->drift[i];
-        buf_addf(out, "%s{\"block\":%" PRIu64 ",\"found_at\":\"%s\"", i ? "," : "", d->block,
-                 explain_time_text(d->found_us, then));
-        add_text(out, "stored", d->stored);
-        add_text(out, "actual", d->actual);
-        add_text(out, "cause", d->cause);
-        add_text(out, "endpoint", d->endpoint);
-        if (d->has_age)
-            buf_addf(out, ",\"age\":%" PRIu64, d->age);
-        buf_adds(out, "}");
-    }
-    buf_adds(out, "]");
+    json_begin(out, "changes", '[');
+    for (size_t i = 0; i < s->n_changes; i++)
+        add_change(out, &s->changes[i]);
+    json_end(out, ']');
+    json_begin(out, "drift", '[');
+    for (size_t i = 0; i < s->n_drift; i++)
+        add_drift(out, &s->drift[i]);
+    json_end(out, ']');
 }
 
 static void print_json(const struct tracked *b, const struct explain *s)
 {
     enum { MOST = 256 * 1024 };
-    char wallet[ADDRESS_TEXT];
     struct buf out = BUF_INIT(MOST);
-    address_text(&s->wallet, wallet);
-    buf_addf(&out, "{\"balance\":\"%s\",\"wallet\":\"%s\",\"verdict\":\"%s\"", b->conf->name,
-             wallet, verdict_name(s->verdict));
-    add_row(&out, s);
+    json_begin(&out, NULL, '{');
+    json_add_text(&out, "balance", b->conf->name);
+    json_add_address(&out, "wallet", &s->wallet);
+    json_add_text(&out, "verdict", verdicts[s->verdict].name);
+    add_row(&out, &s->row);
     add_chain(&out, b, s);
     add_waiting(&out, s);
     add_past(&out, s);
-    printf("%s}\n", buf_str(&out));
+    json_end(&out, '}');
+    puts(buf_str(&out));
     buf_free(&out);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static int explain_one(const struct cli *cli, struct tracker *t, struct tracked *b,
-                       const address *wallet, struct err *err)
+static int explain_one(struct session *s, struct tracked *b, const address *wallet, struct err *err)
 {
     struct arena arena;
-    struct explain s;
+    struct explain e;
     arena_init(&arena);
-    int rc = explain_gather(t, b, wallet, &arena, &s, err);
-    if (rc == 0 && cli_has(cli, "json"))
-        print_json(b, &s);
-    else if (rc == 0)
-        explain_print_text(b, &s);
+    int rc = explain_gather(&s->t, b, wallet, &arena, &e, err);
+    if (rc == 0)
+        (s->json ? print_json : explain_print_text)(b, &e);
     arena_free(&arena);
     return rc;
 }
 
-static int check_store(struct tracker *t, struct err *err)
+static int explain_all(struct session *s, void *ctx, struct err *err)
 {
-    struct arena arena;
-    arena_init(&arena);
-    int rc = store_check(t->store, tracker_store_balances(t, &arena), t->n_balances, err);
-    arena_free(&arena);
-    return rc;
+    const struct wallet_list *wallets = ctx;
+    for (size_t i = 0; i < wallets->n; i++)
+        for (size_t k = 0; k < s->t.n_balances; k++) {
+            if ((i > 0 || k > 0) && !s->json)
+                putchar('\n');
+            if (explain_one(s, &s->t.balances[k], &wallets->list[i], err) < 0)
+                return -1;
+        }
+    return 0;
 }
 
 int command_explain(struct cli *cli)
 {
-    struct tracker t;
-    struct conf *conf;
     struct err err = {0};
-    address wallets[EXPLAIN_MOST];
-    for (int i = 0; i < cli->n_args; i++)
-        if (address_parse(cli->args[i], strlen(cli->args[i]), &wallets[i], &err) < 0) {
-            err.kind = ERR_USAGE;
-            return cli_fail(&err);
-        }
-    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
-    int rc = check_store(&t, &err);
-    if (rc == 0)
-        rc = tracker_identify(&t, &err);
-    for (int i = 0; rc == 0 && i < cli->n_args; i++)
-        for (size_t k = 0; rc == 0 && k < t.n_balances; k++) {
-            if ((i > 0 || k > 0) && !cli_has(cli, "json"))
-                putchar('\n');
-            rc = explain_one(cli, &t, &t.balances[k], &wallets[i], &err);
-        }
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct wallet_list wallets = {0};
+    if (wallet_list_parse(&wallets, cli->args, cli->n_args, &err) < 0)
+        return cli_fail(&err);
+    int status =
+        session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
+                                                .steps = SESSION_CHECK_STORE | SESSION_IDENTIFY,
+                                                .work = explain_all,
+                                                .ctx = &wallets});
+    wallet_list_free(&wallets);
+    return status;
 }

@@ -1,5 +1,5 @@
 /* trueup migrate: create or upgrade the schema and stop. */
-#include "cli/cli.h"
+#include "cli/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,28 +33,29 @@ static void print_adopted(const struct store_adopted *a)
                a->non_canonical_rows);
 }
 
-int command_migrate(struct cli *cli)
+static int migrate_finish(struct session *s, void *ctx, struct err *err)
 {
-    struct tracker t;
-    struct conf *conf;
-    struct err err = {0};
     struct arena arena;
-    struct store_adopted adopted = {0};
-    int status = cli_open(cli, NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
+    bool reset = cli_has(s->cli, "reset-chain");
+    (void)ctx;
     arena_init(&arena);
-    int rc = tracker_migrate(&t, &adopted, &err);
-    if (rc == 0 && cli_has(cli, "reset-chain"))
-        rc = store_reset_chain(t.store, tracker_store_balances(&t, &arena), t.n_balances, &err);
+    int rc = reset ? store_reset_chain(s->t.store, tracker_store_balances(&s->t, &arena),
+                                       s->t.n_balances, err)
+                   : 0;
     arena_free(&arena);
-    cli_close(&t, conf);
     if (rc < 0)
-        return cli_fail(&err);
-    print_adopted(&adopted);
-    if (cli_has(cli, "reset-chain"))
+        return -1;
+    print_adopted(&s->adopted);
+    if (reset)
         puts(
             "the old chain is forgotten: rows stay, unanchored until they are read on the new one");
     puts("schema is up to date");
     return 0;
+}
+
+int command_migrate(struct cli *cli)
+{
+    return session_run(cli, &(struct session_plan){.needs = NEEDS_STORE,
+                                                   .steps = SESSION_MIGRATE,
+                                                   .work = migrate_finish});
 }

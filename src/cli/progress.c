@@ -2,6 +2,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,13 +10,16 @@
 
 enum { REDRAW_MS = 100, LINE_MS = 10000, BAR_MAX = 30 };
 
-void progress_start(struct progress *p, const char *what)
+void progress_start(struct progress *p, const char *unit, const char *what, ...)
 {
-    *p = (struct progress){.what = what,
-                           .unit = "rows",
+    va_list ap;
+    *p = (struct progress){.unit = unit,
                            .terminal = isatty(STDERR_FILENO),
                            .started_ms = clock_ms(),
                            .drawn_ms = clock_ms()};
+    va_start(ap, what);
+    vsnprintf(p->what, sizeof p->what, what, ap);
+    va_end(ap);
 }
 
 static int terminal_width(void)

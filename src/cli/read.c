@@ -1,10 +1,10 @@
 /* trueup read WALLET…: balances from the chain now; touches no store. */
 #include "base/mem.h"
-#include "cli/cli.h"
+#include "cli/session.h"
+#include "cli/wallet_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const struct cli_option read_options[] = {
@@ -15,43 +15,15 @@ const struct cli_option read_options[] = {
 
 enum { READ_WALLETS_MAX = 100000 };
 
-static int by_address(const void *a, const void *b)
-{
-    return address_compare(a, b);
-}
-
-/* The wallets as given: checked, sorted, each once. */
-static int parse_wallets(const struct cli *cli, address **ret, size_t *ret_n, struct err *err)
-{
-    if (cli->n_args > READ_WALLETS_MAX)
-        return err_set(err, ERR_USAGE, "more than %d wallets", READ_WALLETS_MAX);
-    address *list = mem_alloc((size_t)cli->n_args * sizeof *list);
-    for (int i = 0; i < cli->n_args; i++) {
-        if (address_parse(cli->args[i], strlen(cli->args[i]), &list[i], err) < 0) {
-            mem_free(list);
-            err->kind = ERR_USAGE;
-            return -1;
-        }
-    }
-    qsort(list, (size_t)cli->n_args, sizeof *list, by_address);
-    size_t n = 0;
-    for (int i = 0; i < cli->n_args; i++)
-        if (n == 0 || !address_equal(&list[n - 1], &list[i]))
-            list[n++] = list[i];
-    *ret = list;
-    *ret_n = n;
-    return 0;
-}
-
-static int find_block(struct tracker *t, const struct cli *cli, struct anchor *ret, struct err *err)
+static int read_find_block(struct session *s, struct anchor *ret, struct err *err)
 {
     struct header h;
     bool found;
     uint64_t number = 0;
-    if (cli_number(cli, "at", &number, err) < 0)
+    if (cli_number(s->cli, "at", &number, err) < 0)
         return -1;
-    int rc = cli_has(cli, "at") ? rpc_header_number(t->node, number, &h, &found, err)
-                                : rpc_header_tag(t->node, TAG_LATEST, &h, &found, err);
+    int rc = cli_has(s->cli, "at") ? rpc_header_number(s->t.node, number, &h, &found, err)
+                                   : rpc_header_tag(s->t.node, TAG_LATEST, &h, &found, err);
     if (rc < 0)
         return -1;
     if (!found)
@@ -60,12 +32,11 @@ static int find_block(struct tracker *t, const struct cli *cli, struct anchor *r
     return 0;
 }
 
-struct read_task { /* what the command line asked for */
-    const struct cli *cli;
-    struct tracker *t;
+struct read_task {
+    struct session *s;
     struct anchor at;
-    address *wallets;
-    size_t n, unread;
+    struct wallet_list wallets; /* sorted, each once */
+    size_t unread;
 };
 
 /* Reads with the given shape; an end other than DONE is an error in words. */
@@ -74,12 +45,12 @@ static int read_all(const struct read_task *c, const struct read_shape *shape,
 {
     struct read_ask ask = {.shape = shape,
                            .at = c->at,
-                           .chain_id = c->t->chain_id,
-                           .wallets = c->wallets,
-                           .n = c->n,
+                           .chain_id = c->s->t.chain_id,
+                           .wallets = c->wallets.list,
+                           .n = c->wallets.n,
                            .lane = RPC_LIVE};
     struct read_report report;
-    if (reads_run(c->t->reads, &ask, readings, &report, err) < 0)
+    if (reads_run(c->s->t.reads, &ask, readings, &report, err) < 0)
         return -1;
     if (report.end == READ_END_DONE)
         return 0;
@@ -127,19 +98,19 @@ static void print_wallet(const struct tracked *b, const struct anchor *at,
 
 static int read_balance(struct read_task *c, const struct tracked *b, struct err *err)
 {
-    struct reading *sum = mem_alloc(c->n * sizeof *sum);
+    struct reading *sum = mem_alloc(c->wallets.n * sizeof *sum);
     struct reading *terms[READ_TERMS_MAX] = {0};
-    bool by_term = cli_has(c->cli, "terms");
+    bool by_term = cli_has(c->s->cli, "terms");
     int rc = read_all(c, &b->shape, sum, err);
     for (size_t i = 0; rc == 0 && by_term && i < b->shape.n_terms; i++) {
         struct read_shape one = b->shape;
         one.terms += i;
         one.n_terms = 1;
-        terms[i] = mem_alloc(c->n * sizeof *sum);
+        terms[i] = mem_alloc(c->wallets.n * sizeof *sum);
         rc = read_all(c, &one, terms[i], err);
     }
-    for (size_t i = 0; rc == 0 && i < c->n; i++) {
-        print_wallet(b, &c->at, sum, by_term ? terms : NULL, i, cli_has(c->cli, "json"));
+    for (size_t i = 0; rc == 0 && i < c->wallets.n; i++) {
+        print_wallet(b, &c->at, sum, by_term ? terms : NULL, i, c->s->json);
         c->unread += sum[i].status != READ_OK;
     }
     for (size_t i = 0; i < READ_TERMS_MAX; i++)
@@ -148,28 +119,32 @@ static int read_balance(struct read_task *c, const struct tracked *b, struct err
     return rc;
 }
 
+static int read_all_balances(struct session *s, void *ctx, struct err *err)
+{
+    struct read_task *c = ctx;
+    c->s = s;
+    int rc = read_find_block(s, &c->at, err);
+    for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++)
+        rc = read_balance(c, &s->t.balances[i], err);
+    if (rc == 0 && c->unread > 0)
+        rc = err_set(err, ERR_FAILED, "%zu of %zu balances could not be read", c->unread,
+                     c->wallets.n * s->t.n_balances);
+    return rc;
+}
+
 int command_read(struct cli *cli)
 {
-    struct tracker t;
-    struct conf *conf;
     struct err err = {0};
-    struct read_task c = {.cli = cli, .t = &t};
-    if (parse_wallets(cli, &c.wallets, &c.n, &err) < 0)
+    struct read_task c = {0};
+    if (cli->n_args > READ_WALLETS_MAX)
+        err_set(&err, ERR_USAGE, "more than %d wallets", READ_WALLETS_MAX);
+    if (err.kind || wallet_list_parse(&c.wallets, cli->args, cli->n_args, &err) < 0)
         return cli_fail(&err);
-    int status = cli_open(cli, NEEDS_NODE, &t, &conf);
-    if (status) {
-        mem_free(c.wallets);
-        return status;
-    }
-    int rc = tracker_identify(&t, &err);
-    if (rc == 0)
-        rc = find_block(&t, cli, &c.at, &err);
-    for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = read_balance(&c, &t.balances[i], &err);
-    if (rc == 0 && c.unread > 0)
-        rc = err_set(&err, ERR_FAILED, "%zu of %zu balances could not be read", c.unread,
-                     c.n * t.n_balances);
-    mem_free(c.wallets);
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    wallet_list_sort_unique(&c.wallets);
+    int status = session_run(cli, &(struct session_plan){.needs = NEEDS_NODE,
+                                                         .steps = SESSION_IDENTIFY,
+                                                         .work = read_all_balances,
+                                                         .ctx = &c});
+    wallet_list_free(&c.wallets);
+    return status;
 }

@@ -1,9 +1,9 @@
 /* trueup snapshot: balances of all rows at a past block, into a file or to stdout. */
 #include "track/history/snapshot.h"
 #include "base/clock.h"
-#include "cli/cli.h"
 #include "cli/outfile.h"
 #include "cli/progress.h"
+#include "cli/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,15 +99,13 @@ static int find_block(struct tracker *t, uint64_t number, struct anchor *ret, st
 static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
                      struct pipeline_progress *ret, struct err *err)
 {
-    char what[80];
     struct snapshot s = {.t = o->t,
                          .b = b,
                          .at = *at,
                          .row = write_row,
                          .progress = snapshot_show_progress,
                          .ctx = o};
-    snprintf(what, sizeof what, "snapshot %s", b->conf->name);
-    progress_start(&o->progress, what);
+    progress_start(&o->progress, "rows", "snapshot %s", b->conf->name);
     int rc = write_header(o, b, at, err);
     if (rc == 0)
         rc = snapshot_run(&s, ret, err);
@@ -115,11 +113,11 @@ static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
     return rc;
 }
 
-static int snapshot_write_all(struct tracker *t, const struct cli *cli, uint64_t number,
-                              struct err *err)
+static int snapshot_write_all(struct session *s, void *number, struct err *err)
 {
-    const char *name = cli_value(cli, "out");
-    struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || cli_has(cli, "json")};
+    struct tracker *t = &s->t;
+    const char *name = cli_value(s->cli, "out");
+    struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || s->json};
     struct pipeline_progress done = {0};
     struct anchor at;
     char took[CLOCK_TEXT];
@@ -128,7 +126,7 @@ static int snapshot_write_all(struct tracker *t, const struct cli *cli, uint64_t
         err_set(err, ERR_USAGE, "the file has %zu balances; a snapshot is of one", t->n_balances);
         return err_hint(err, "say --balance NAME");
     }
-    if (tracker_identify(t, err) < 0 || find_block(t, number, &at, err) < 0 ||
+    if (tracker_identify(t, err) < 0 || find_block(t, *(uint64_t *)number, &at, err) < 0 ||
         outfile_open(&o.file, name, err) < 0)
         return -1;
     if (write_all(&o, &t->balances[0], &at, &done, err) < 0 || outfile_keep(&o.file, err) < 0) {
@@ -145,8 +143,6 @@ static int snapshot_write_all(struct tracker *t, const struct cli *cli, uint64_t
 
 int command_snapshot(struct cli *cli)
 {
-    struct tracker t;
-    struct conf *conf;
     struct err err = {0};
     uint64_t at = 0;
     const char *out = cli_value(cli, "out");
@@ -156,15 +152,8 @@ int command_snapshot(struct cli *cli)
         return cli_usage(cli, "--out \"%s\" ends in neither .csv nor .jsonl", out);
     if (cli_number(cli, "at", &at, &err) < 0)
         return cli_fail(&err);
-    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
-    struct arena arena;
-    arena_init(&arena);
-    int rc = store_check(t.store, tracker_store_balances(&t, &arena), t.n_balances, &err);
-    arena_free(&arena);
-    if (rc == 0)
-        rc = snapshot_write_all(&t, cli, at, &err);
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
+                                                   .steps = SESSION_CHECK_STORE,
+                                                   .work = snapshot_write_all,
+                                                   .ctx = &at});
 }

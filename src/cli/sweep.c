@@ -1,9 +1,8 @@
 /* trueup sweep: one full pass over the rows now. */
 #include "base/clock.h"
 #include "base/parse.h"
-#include "cli/cli.h"
 #include "cli/progress.h"
-#include "track/refresh/learned.h"
+#include "cli/session.h"
 #include "track/refresh/pass.h"
 
 #include <inttypes.h>
@@ -43,21 +42,21 @@ static void print_result(const struct tracked *b, const struct pipeline_progress
                p->drifted);
 }
 
-static int sweep_balance(struct tracker *t, struct tracked *b, struct lease *lease,
-                         int64_t max_age_ms, bool json, struct err *err)
+static int sweep_balance(struct session *s, struct tracked *b, void *max_age_ms, struct err *err)
 {
     struct progress progress;
     struct pipeline_progress done = {0};
-    char what[80];
     int64_t started = clock_ms();
-    snprintf(what, sizeof what, "sweep %s", b->conf->name);
-    progress_start(&progress, what);
-    struct pipeline pipeline = {
-        .t = t, .b = b, .lease = lease, .progress = sweep_show_progress, .progress_ctx = &progress};
-    int rc = pass_run(&pipeline, max_age_ms, &done, err);
+    progress_start(&progress, "rows", "sweep %s", b->conf->name);
+    struct pipeline pipeline = {.t = &s->t,
+                                .b = b,
+                                .lease = &s->lease,
+                                .progress = sweep_show_progress,
+                                .progress_ctx = &progress};
+    int rc = pass_run(&pipeline, *(int64_t *)max_age_ms, &done, err);
     progress_end(&progress);
     if (rc == 0 || err->kind == ERR_STOPPED)
-        print_result(b, &done, clock_ms() - started, json);
+        print_result(b, &done, clock_ms() - started, s->json);
     if (rc < 0 && err->kind == ERR_STOPPED)
         err_hint(err, "run it again: rows already read are anchored and fresh");
     return rc;
@@ -76,34 +75,14 @@ static void keep_memory(void)
 
 int command_sweep(struct cli *cli)
 {
-    struct tracker t;
-    struct conf *conf;
-    struct err err = {0};
-    struct store_adopted adopted;
-    struct learned learned;
-    struct lease lease = {0};
-    struct err ignored; /* sizes are found again */
     int64_t max_age = 0;
     const char *text = cli_value(cli, "max-age");
     if (text && !parse_duration(text, strlen(text), &max_age))
         return cli_usage(cli, "--max-age: \"%s\" is no age; say 30s, 5m, 24h or 7d", text);
     keep_memory();
-    int status = cli_open(cli, NEEDS_NODE | NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
-    int rc = tracker_migrate(&t, &adopted, &err);
-    if (rc == 0)
-        rc = tracker_identify(&t, &err);
-    if (rc == 0)
-        learned_load(&t, &learned, &ignored);
-    bool begun = rc == 0;
-    if (rc == 0)
-        rc = lease_take(&lease, &t, "sweep", &err);
-    for (size_t i = 0; rc == 0 && i < t.n_balances; i++)
-        rc = sweep_balance(&t, &t.balances[i], &lease, max_age, cli_has(cli, "json"), &err);
-    if (begun)
-        learned_save(&t, &learned, true, &ignored);
-    lease_release(&lease);
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
+                                                   .steps = SESSION_FILL_TABLE,
+                                                   .lease = "sweep",
+                                                   .balance = sweep_balance,
+                                                   .ctx = &max_age});
 }

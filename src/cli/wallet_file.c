@@ -23,6 +23,20 @@ void wallet_list_add(struct wallet_list *l, const address *wallets, size_t n)
     l->n += n;
 }
 
+int wallet_list_parse(struct wallet_list *l, char *const *texts, int n, struct err *err)
+{
+    address wallet;
+    for (int i = 0; i < n; i++) {
+        if (address_parse(texts[i], strlen(texts[i]), &wallet, err) < 0) {
+            wallet_list_free(l);
+            err->kind = ERR_USAGE;
+            return -1;
+        }
+        wallet_list_add(l, &wallet, 1);
+    }
+    return 0;
+}
+
 static int wallet_file_compare(const void *a, const void *b)
 {
     return address_compare(a, b);

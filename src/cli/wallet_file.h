@@ -23,6 +23,8 @@ struct wallet_list {
 };
 
 void wallet_list_add(struct wallet_list *l, const address *wallets, size_t n);
+/* Appends words of a command line; −1 with ERR_USAGE, and the list freed, when one is no wallet. */
+int wallet_list_parse(struct wallet_list *l, char *const *texts, int n, struct err *err);
 /* Sorted, each once. */
 void wallet_list_sort_unique(struct wallet_list *l);
 void wallet_list_free(struct wallet_list *l);

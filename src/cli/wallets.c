@@ -1,6 +1,6 @@
 /* trueup wallets add|remove|list|count: the tracked list; import and sync are in wallets_many.c. */
 #include "base/mem.h"
-#include "cli/cli.h"
+#include "cli/wallet_file.h"
 #include "cli/wallets_many.h"
 
 #include <inttypes.h>
@@ -14,42 +14,26 @@ const struct cli_option wallets_options[] = {
 
 enum { PAGE = 1000 };
 
-static int parse_rest(const struct cli *cli, address **ret, size_t *ret_n, struct err *err)
+static int wallets_change_list(struct session *s, bool add, struct err *err)
 {
-    size_t n = (size_t)cli->n_args - 1;
-    if (n == 0) {
+    const struct cli *cli = s->cli;
+    struct wallet_list l = {0};
+    size_t done;
+    int rc = 0;
+    if (cli->n_args < 2) {
         err_set(err, ERR_USAGE, "wallets %s: which wallets?", cli->args[0]);
         return err_hint(err, "trueup wallets %s 0x…", cli->args[0]);
     }
-    address *list = mem_alloc(n * sizeof *list);
-    for (size_t i = 0; i < n; i++) {
-        const char *text = cli->args[i + 1];
-        if (address_parse(text, strlen(text), &list[i], err) < 0) {
-            mem_free(list);
-            err->kind = ERR_USAGE;
-            return -1;
-        }
-    }
-    *ret = list;
-    *ret_n = n;
-    return 0;
-}
-
-static int wallets_change_list(struct tracker *t, const struct cli *cli, bool add, struct err *err)
-{
-    address *list;
-    size_t n, done;
-    if (parse_rest(cli, &list, &n, err) < 0)
+    if (wallet_list_parse(&l, cli->args + 1, cli->n_args - 1, err) < 0)
         return -1;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < t->n_balances; i++) {
-        const struct store_balance *b = &t->balances[i].store;
-        rc = add ? store_wallets_add(t->store, b, list, n, &done, err)
-                 : store_wallets_remove(t->store, b, list, n, &done, err);
+    for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++) {
+        const struct store_balance *b = &s->t.balances[i].store;
+        rc = (add ? store_wallets_add : store_wallets_remove)(s->t.store, b, l.list, l.n, &done,
+                                                              err);
         if (rc == 0)
             printf("%s: %zu %s\n", b->name, done, add ? "added" : "removed");
     }
-    mem_free(list);
+    wallet_list_free(&l);
     return rc;
 }
 
@@ -93,18 +77,19 @@ static int count_one(struct tracker *t, const struct store_balance *b, bool json
     return 0;
 }
 
-static int wallets_run_verb(struct tracker *t, const struct cli *cli, struct err *err)
+static int wallets_run_verb(struct session *s, void *ctx, struct err *err)
 {
-    const char *verb = cli->args[0];
-    bool json = cli_has(cli, "json");
+    const char *verb = s->cli->args[0];
+    (void)ctx;
     if (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0)
-        return wallets_change_list(t, cli, verb[0] == 'a', err);
+        return wallets_change_list(s, verb[0] == 'a', err);
     if (strcmp(verb, "import") == 0)
-        return wallets_import(t, cli, err);
+        return wallets_import(s, err);
     if (strcmp(verb, "sync") == 0)
-        return wallets_sync(t, cli, err);
-    for (size_t i = 0; i < t->n_balances; i++)
-        if ((verb[0] == 'l' ? list_one : count_one)(t, &t->balances[i].store, json, err) < 0)
+        return wallets_sync(s, err);
+    for (size_t i = 0; i < s->t.n_balances; i++)
+        if ((verb[0] == 'l' ? list_one : count_one)(&s->t, &s->t.balances[i].store, s->json, err) <
+            0)
             return -1;
     return 0;
 }
@@ -112,10 +97,6 @@ static int wallets_run_verb(struct tracker *t, const struct cli *cli, struct err
 int command_wallets(struct cli *cli)
 {
     static const char *const verbs[] = {"add", "remove", "import", "sync", "list", "count"};
-    struct tracker t;
-    struct conf *conf;
-    struct err err = {0};
-    struct store_adopted adopted;
     bool known = false;
     for (size_t i = 0; i < COUNT_OF(verbs); i++)
         known |= strcmp(cli->args[0], verbs[i]) == 0;
@@ -123,12 +104,7 @@ int command_wallets(struct cli *cli)
         return cli_usage(cli,
                          "wallets: unknown verb \"%s\"; add, remove, import, sync, list or count",
                          cli->args[0]);
-    int status = cli_open(cli, NEEDS_STORE, &t, &conf);
-    if (status)
-        return status;
-    int rc = tracker_migrate(&t, &adopted, &err);
-    if (rc == 0)
-        rc = wallets_run_verb(&t, cli, &err);
-    cli_close(&t, conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return session_run(cli, &(struct session_plan){.needs = NEEDS_STORE,
+                                                   .steps = SESSION_MIGRATE,
+                                                   .work = wallets_run_verb});
 }

@@ -10,7 +10,6 @@
 #include "cli/progress.h"
 #include "cli/wallet_file.h"
 #include "store/holders.h"
-#include "track/refresh/lease.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -77,12 +76,10 @@ static int add_all(struct adding *a, struct wallet_list *l, struct err *err)
     return rc;
 }
 
-static void wallets_begin_adding(struct adding *a, struct tracker *t, const struct store_balance *b,
-                                 struct lease *lease, const char *what)
+static void wallets_begin_adding(struct adding *a, struct session *s, const struct store_balance *b)
 {
-    *a = (struct adding){.t = t, .b = b, .lease = lease};
-    progress_start(&a->progress, what);
-    a->progress.unit = "wallets";
+    *a = (struct adding){.t = &s->t, .b = b, .lease = &s->lease};
+    progress_start(&a->progress, "wallets", "%s %s", s->cli->args[0], b->name);
 }
 
 /* ---- import ---------------------------------------------------------------------------------- */
@@ -137,28 +134,22 @@ static void print_import(const struct adding *a, const struct wallet_list *l, bo
                a->b->name, l->n, l->lines, a->added, l->n - a->added);
 }
 
-int wallets_import(struct tracker *t, const struct cli *cli, struct err *err)
+int wallets_import(struct session *s, struct err *err)
 {
     struct wallet_list l = {0};
-    struct lease lease = {0};
-    if (cli->n_args != 2) {
-        err_set(err, ERR_USAGE, "wallets import wants one file, or - for stdin");
-        return -1;
-    }
-    int rc = read_checked(cli, &l, err);
+    if (s->cli->n_args != 2)
+        return err_set(err, ERR_USAGE, "wallets import wants one file, or - for stdin");
+    int rc = read_checked(s->cli, &l, err);
     if (rc == 0)
-        rc = lease_take(&lease, t, "import", err);
-    for (size_t i = 0; rc == 0 && i < t->n_balances; i++) {
+        rc = lease_take(&s->lease, &s->t, "import", err);
+    for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++) {
         struct adding a;
-        char what[80];
-        snprintf(what, sizeof what, "import %s", t->balances[i].store.name);
-        wallets_begin_adding(&a, t, &t->balances[i].store, &lease, what);
+        wallets_begin_adding(&a, s, &s->t.balances[i].store);
         rc = add_all(&a, &l, err);
         progress_end(&a.progress);
         if (rc == 0)
-            print_import(&a, &l, cli_has(cli, "json"));
+            print_import(&a, &l, s->json);
     }
-    lease_release(&lease);
     wallet_list_free(&l);
     return rc;
 }
@@ -207,17 +198,14 @@ static int add_found(struct adding *a, struct err *err)
     return rc;
 }
 
-static int sync_one(struct tracker *t, const struct store_balance *b, struct lease *lease,
-                    bool json, struct err *err)
+static int sync_one(struct session *s, const struct store_balance *b, struct err *err)
 {
     struct wallet_list l = {0};
     struct adding a;
-    char what[80];
     uint64_t odd = 0;
-    snprintf(what, sizeof what, "sync %s", b->name);
-    wallets_begin_adding(&a, t, b, lease, what);
+    wallets_begin_adding(&a, s, b);
     a.only_without_row = true;
-    int rc = store_walk_query(t->store, b, take_page, &l, &odd, err);
+    int rc = store_walk_query(s->t.store, b, take_page, &l, &odd, err);
     wallet_list_sort_unique(&l);
     size_t named = l.n;
     if (rc == 0)
@@ -228,30 +216,28 @@ static int sync_one(struct tracker *t, const struct store_balance *b, struct lea
     wallet_list_free(&l);
     if (rc < 0)
         return -1;
-    printf(json ? "{\"balance\":\"%s\",\"named\":%zu,\"odd\":%" PRIu64 ",\"added\":%zu}\n"
-                : "%s: the query names %zu wallets (%" PRIu64 " values are none), %zu new ones "
-                  "without a row: the sweep reads them first\n",
+    printf(s->json ? "{\"balance\":\"%s\",\"named\":%zu,\"odd\":%" PRIu64 ",\"added\":%zu}\n"
+                   : "%s: the query names %zu wallets (%" PRIu64 " values are none), %zu new ones "
+                     "without a row: the sweep reads them first\n",
            b->name, named, odd, a.added);
-    if (named == 0 && !json)
+    if (named == 0 && !s->json)
         fprintf(stderr, "hint: to be asked for all its wallets a query must take NULL for $1: "
                         "… WHERE ($1::text[] IS NULL OR lower(wallet) = ANY($1))\n");
     return 0;
 }
 
-int wallets_sync(struct tracker *t, const struct cli *cli, struct err *err)
+int wallets_sync(struct session *s, struct err *err)
 {
-    struct lease lease = {0};
     size_t queries = 0;
-    for (size_t i = 0; i < t->n_balances; i++)
-        queries += t->balances[i].store.tracking == STORE_QUERY;
-    if (cli->n_args != 1 || queries == 0)
+    for (size_t i = 0; i < s->t.n_balances; i++)
+        queries += s->t.balances[i].store.tracking == STORE_QUERY;
+    if (s->cli->n_args != 1 || queries == 0)
         return err_set(err, ERR_USAGE,
                        queries ? "wallets sync takes nothing"
                                : "wallets sync: no balance has `wallets: {query: …}`");
-    int rc = lease_take(&lease, t, "sync", err);
-    for (size_t i = 0; rc == 0 && i < t->n_balances; i++)
-        if (t->balances[i].store.tracking == STORE_QUERY)
-            rc = sync_one(t, &t->balances[i].store, &lease, cli_has(cli, "json"), err);
-    lease_release(&lease);
+    int rc = lease_take(&s->lease, &s->t, "sync", err);
+    for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++)
+        if (s->t.balances[i].store.tracking == STORE_QUERY)
+            rc = sync_one(s, &s->t.balances[i].store, err);
     return rc;
 }

@@ -2,9 +2,9 @@
 #ifndef CLI_WALLETS_MANY_H
 #define CLI_WALLETS_MANY_H
 
-#include "cli/cli.h"
+#include "cli/session.h"
 
-int wallets_import(struct tracker *t, const struct cli *cli, struct err *err);
-int wallets_sync(struct tracker *t, const struct cli *cli, struct err *err);
+int wallets_import(struct session *s, struct err *err);
+int wallets_sync(struct session *s, struct err *err);
 
 #endif
