@@ -109,12 +109,6 @@ void json_add_number(struct buf *b, const char *key, uint64_t n)
     buf_addf(b, "%" PRIu64, n);
 }
 
-void json_add_signed(struct buf *b, const char *key, int64_t n)
-{
-    json_write_key(b, key);
-    buf_addf(b, "%" PRId64, n);
-}
-
 void json_add_number_or_null(struct buf *b, const char *key, bool has, uint64_t n)
 {
     if (has)

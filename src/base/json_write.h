@@ -15,7 +15,6 @@ void json_end(struct buf *b, char bracket);                    /* '}' or ']' */
 void json_add_bool(struct buf *b, const char *key, bool value);
 void json_add_text(struct buf *b, const char *key, const char *text); /* NULL: null */
 void json_add_number(struct buf *b, const char *key, uint64_t n);
-void json_add_signed(struct buf *b, const char *key, int64_t n);
 void json_add_number_or_null(struct buf *b, const char *key, bool has, uint64_t n);
 void json_add_decimal(struct buf *b, const char *key, double value, int digits); /* NAN: null */
 

@@ -1,12 +1,12 @@
 /* trueup audit: rows against the chain. */
 #include "track/verify/audit.h"
 #include "base/clock.h"
-#include "base/json_write.h"
 #include "base/mem.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "num/interval.h"
 #include "store/audit.h"
+#include "web/json_values.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -173,22 +173,21 @@ static const char *supply_name(enum audit_supply end)
 
 static void print_worst_json(const struct audit_worst *w)
 {
-    char wallet[ADDRESS_TEXT], stored[U256_DEC_ROOM], actual[U256_DEC_ROOM];
-    address_text(&w->wallet, wallet);
-    u256_to_dec(&w->stored, stored);
-    u256_to_dec(&w->actual, actual);
-    printf("{\"wallet\":\"%s\",\"stored\":\"%s\",\"actual\":\"%s\",\"observed_block\":%" PRIu64
-           ",\"block\":%" PRIu64 ",\"cause\":\"%s\"",
-           wallet, stored, actual, w->observed, w->at, drift_cause_name(w->cause));
+    struct buf out = BUF_INIT(4096);
+    json_begin(&out, NULL, '{');
+    json_add_address(&out, "wallet", &w->wallet);
+    json_add_amount(&out, "stored", &w->stored);
+    json_add_amount(&out, "actual", &w->actual);
+    json_add_number(&out, "observed_block", w->observed);
+    json_add_number(&out, "block", w->at);
+    json_add_text(&out, "cause", drift_cause_name(w->cause));
     if (w->event_block > 0)
-        printf(",\"event_block\":%" PRIu64, w->event_block);
-    if (w->endpoint[0]) {
-        struct buf name = BUF_INIT(1024);
-        json_write_string(&name, w->endpoint, strlen(w->endpoint));
-        printf(",\"endpoint\":%s", buf_str(&name));
-        buf_free(&name);
-    }
-    putchar('}');
+        json_add_number(&out, "event_block", w->event_block);
+    if (w->endpoint[0])
+        json_add_text(&out, "endpoint", w->endpoint);
+    json_end(&out, '}');
+    fputs(buf_str(&out), stdout);
+    buf_free(&out);
 }
 
 static void print_json(const struct audit *a, const struct audit_report *r, int64_t ms)

@@ -58,17 +58,22 @@ static int64_t number_of(const struct json *object, const char *key)
     return ret;
 }
 
+/* "18,000,000", or "-" where there is none. Returns out. */
+static const char *number_text(int64_t n, char out[FIGURE_TEXT])
+{
+    return n < 0 ? "-" : figure_grouped((uint64_t)n, out);
+}
+
+static const char *age_text(int64_t seconds, char out[CLOCK_TEXT])
+{
+    duration_text(out, seconds * 1000);
+    return seconds < 0 ? "-" : out;
+}
+
 static void add_number(struct screen *s, int64_t n)
 {
     char text[FIGURE_TEXT];
-    buf_adds(s->out, n < 0 ? "-" : figure_grouped((uint64_t)n, text));
-}
-
-static void add_age(struct screen *s, int64_t seconds)
-{
-    char text[CLOCK_TEXT];
-    duration_text(text, seconds * 1000);
-    buf_adds(s->out, seconds < 0 ? "-" : text);
+    buf_adds(s->out, number_text(n, text));
 }
 
 static void add_pair(struct screen *s, const char *name, int64_t n)
@@ -134,7 +139,7 @@ static void draw_chain(struct screen *s, const struct json *doc)
 static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
 {
     int64_t done = number_of(lap, "rows"), full = number_of(lap, "full_pass_seconds");
-    char traffic[FIGURE_TEXT];
+    char traffic[FIGURE_TEXT], left[CLOCK_TEXT], all[CLOCK_TEXT];
     if (text_of(lap, "started")[0] == '\0')
         return;
     done = done > rows ? rows : done;
@@ -145,12 +150,9 @@ static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
         buf_addc(s->out, i < done * BAR / rows ? '#' : '.');
     buf_addf(s->out, "] %" PRId64 " %% of lap %" PRId64, done * 100 / rows,
              number_of(lap, "number"));
-    if (full >= 0) {
-        buf_adds(s->out, ", ");
-        add_age(s, full * (rows - done) / rows);
-        buf_adds(s->out, " to go, every row once in ");
-        add_age(s, full);
-    }
+    if (full >= 0)
+        buf_addf(s->out, ", %s to go, every row once in %s",
+                 age_text(full * (rows - done) / rows, left), age_text(full, all));
     buf_addc(s->out, '\n');
     if (number_of(lap, "full_pass_units") < 0)
         return;
@@ -166,6 +168,7 @@ static void draw_lap(struct screen *s, const struct json *lap, int64_t rows)
 static void draw_balance(struct screen *s, const struct json *b)
 {
     int64_t rows = number_of(b, "rows");
+    char oldest[CLOCK_TEXT], half[CLOCK_TEXT];
     add_painted(s, "bold", "%s", text_of(b, "name"));
     buf_addf(s->out, " (table %s)\n  ", text_of(b, "table"));
     add_name(s, "checkpoint");
@@ -178,11 +181,9 @@ static void draw_balance(struct screen *s, const struct json *b)
         return;
     buf_adds(s->out, "  ");
     add_name(s, "age");
-    buf_adds(s->out, "oldest ");
-    add_age(s, number_of(b, "oldest_age_seconds"));
-    buf_adds(s->out, ", half below ");
-    add_age(s, number_of(json_get(b, "age_quantiles"), "0.5") + 1);
-    buf_addc(s->out, '\n');
+    buf_addf(s->out, "oldest %s, half below %s\n",
+             age_text(number_of(b, "oldest_age_seconds"), oldest),
+             age_text(number_of(json_get(b, "age_quantiles"), "0.5") + 1, half));
     draw_lap(s, json_get(b, "lap"), rows);
 }
 
@@ -204,22 +205,17 @@ static void add_counts(struct screen *s, const struct json *object)
 static void draw_budget(struct screen *s, const struct json *budget)
 {
     int64_t day = number_of(budget, "per_day"), second = number_of(budget, "per_second");
+    char spent[FIGURE_TEXT], most[FIGURE_TEXT];
     add_name(s, "budget");
     buf_adds(s->out, "  ");
-    if (day > 0) {
-        add_number(s, number_of(budget, "spent_today"));
-        buf_adds(s->out, " of ");
-        add_number(s, day);
-        buf_adds(s->out, " units today (UTC)");
-    } else {
-        add_number(s, number_of(budget, "spent_since_start"));
-        buf_adds(s->out, " units since the start");
-    }
-    if (second > 0) {
-        buf_adds(s->out, ", at most ");
-        add_number(s, second);
-        buf_adds(s->out, " a second");
-    }
+    if (day > 0)
+        buf_addf(s->out, "%s of %s units today (UTC)",
+                 number_text(number_of(budget, "spent_today"), spent), number_text(day, most));
+    else
+        buf_addf(s->out, "%s units since the start",
+                 number_text(number_of(budget, "spent_since_start"), spent));
+    if (second > 0)
+        buf_addf(s->out, ", at most %s a second", number_text(second, most));
     buf_adds(s->out, day > 0 || second > 0 ? "\n" : "; no budget is set\n");
 }
 

@@ -95,19 +95,21 @@ static void run_round(struct db_thread *c)
     c->round_at_ms = clock_ms() + next;
 }
 
+static struct timespec db_thread_time_in(clockid_t clock, int64_t ms)
+{
+    struct timespec ret;
+    clock_gettime(clock, &ret);
+    ret.tv_nsec += ms % 1000 * 1000000;
+    ret.tv_sec += ms / 1000 + ret.tv_nsec / 1000000000;
+    ret.tv_nsec %= 1000000000;
+    return ret;
+}
+
 /* With the lock held: until there is something to do. */
 static void wait_for_news(struct db_thread *c)
 {
     while (!c->stop && c->n == 0 && clock_ms() < c->round_at_ms) {
-        struct timespec until;
-        int ms = ms_until(c->round_at_ms);
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += ms / 1000;
-        until.tv_nsec += ms % 1000 * 1000000L;
-        if (until.tv_nsec >= 1000000000L) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000L;
-        }
+        struct timespec until = db_thread_time_in(CLOCK_MONOTONIC, ms_until(c->round_at_ms));
         pthread_cond_timedwait(&c->news, &c->lock, &until);
     }
 }
@@ -179,17 +181,13 @@ int db_thread_open(const struct db_thread_owner *owner, const struct db_thread_r
 
 bool db_thread_close(struct db_thread *c)
 {
-    struct timespec until;
     if (!c)
         return true;
     pthread_mutex_lock(&c->lock);
     c->stop = true;
     pthread_cond_signal(&c->news);
     pthread_mutex_unlock(&c->lock);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += CLOSE_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = db_thread_time_in(CLOCK_REALTIME, CLOSE_MS);
     if (pthread_timedjoin_np(c->thread, NULL, &until) != 0)
         return false;
     for (size_t i = 0; i < c->n; i++)

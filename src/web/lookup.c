@@ -344,31 +344,25 @@ static void one_route(struct app *a, struct exchange *x, int index, const char *
     lookup_submit_job(a, x, l);
 }
 
-/* {"wallets":[…]} into the lookup; false with the reason. */
-static bool take_wallets(const struct json *doc, struct lookup *l, struct err *err)
+/* {"wallets":[…]} into the lookup. */
+static int take_wallets(const struct json *doc, struct lookup *l, struct err *err)
 {
     const struct json *list = json_get(doc, "wallets");
     size_t n = json_count(list);
-    if (!json_is_array(list)) {
-        err_set(err, ERR_USAGE, "the body is not {\"wallets\":[…]}");
-        return false;
-    }
-    if (n > MANY_MOST) {
-        err_set(err, ERR_USAGE, "%zu wallets are more than %d", n, MANY_MOST);
-        return false;
-    }
+    if (!json_is_array(list))
+        return err_set(err, ERR_USAGE, "the body is not {\"wallets\":[…]}");
+    if (n > MANY_MOST)
+        return err_set(err, ERR_USAGE, "%zu wallets are more than %d", n, MANY_MOST);
     l->wallets = mem_zero(n + 1, sizeof *l->wallets);
     for (const struct json *w = json_first(list); w; w = json_next(w)) {
         const char *text = json_str(w);
-        if (!text) {
-            err_set(err, ERR_USAGE, "wallet %zu is not a string", l->n + 1);
-            return false;
-        }
+        if (!text)
+            return err_set(err, ERR_USAGE, "wallet %zu is not a string", l->n + 1);
         if (address_parse(text, strlen(text), &l->wallets[l->n], err) < 0)
-            return false;
+            return -1;
         l->n++;
     }
-    return true;
+    return 0;
 }
 
 static void many_route(struct app *a, struct exchange *x, int index)
@@ -377,7 +371,7 @@ static void many_route(struct app *a, struct exchange *x, int index)
     const struct buf *body = exchange_body(x);
     struct json *doc = json_parse(buf_str(body), body->len, SERVER_BODY_MAX, &err);
     struct lookup *l = new_lookup(a, x, index);
-    if (doc && take_wallets(doc, l, &err)) {
+    if (doc && take_wallets(doc, l, &err) == 0) {
         lookup_submit_job(a, x, l);
     } else {
         answer_error(x, 400, "%s", err.text);

@@ -42,7 +42,7 @@ static void write_history(const struct refresh_history *h, struct buf *out)
     for (size_t i = 0; i < h->n; i++) {
         const struct refresh_sample *s = &h->samples[(h->next + SAMPLES - h->n + i) % SAMPLES];
         json_begin(out, NULL, '[');
-        json_add_signed(out, NULL, s->at_ms);
+        json_add_number(out, NULL, (uint64_t)s->at_ms);
         for (int p = 0; p < COUNTERS_PATHS; p++)
             json_add_number(out, NULL, s->refreshed[p]);
         json_end(out, ']');
@@ -196,8 +196,8 @@ static void write_sweep(const struct health *h, const struct conf *conf,
                         const struct refresh_history *history, struct buf *out)
 {
     json_begin(out, "sweep", '{');
-    json_add_signed(out, "interval_ms", conf->sweep.interval_ms);
-    json_add_signed(out, "max_age_ms", conf->sweep.max_age_ms);
+    json_add_number(out, "interval_ms", (uint64_t)conf->sweep.interval_ms);
+    json_add_number(out, "max_age_ms", (uint64_t)conf->sweep.max_age_ms);
     json_add_number(out, "done", counters_sum(CELL_TICKS_DONE));
     json_add_number(out, "dropped", counters_sum(CELL_TICKS_DROPPED));
     json_add_number(out, "failed", counters_sum(CELL_TICKS_FAILED));
@@ -282,7 +282,7 @@ static void write_endpoint(const struct counters_endpoint_view *e, const struct 
     json_add_text(out, "name", e->name);
     json_add_text(out, "state", endpoint_words(e, h));
     json_add_bool(out, "up", up);
-    json_add_signed(out, "paused_ms", paused_ms > 0 ? paused_ms : 0);
+    json_add_number(out, "paused_ms", paused_ms > 0 ? (uint64_t)paused_ms : 0);
     write_words(out, "paused_why", up ? "" : e->paused_why);
     write_words(out, "reader", e->reader);
     json_add_number_or_null(out, "batch", e->batch > 0, e->batch);
@@ -306,7 +306,7 @@ static void write_worker(const struct counters_worker_view *w, struct buf *out)
     json_add_text(out, "name", w->name);
     json_add_bool(out, "running", w->pid);
     json_add_bool(out, "parked", w->parked_until);
-    json_add_signed(out, "pid", w->pid);
+    json_add_number(out, "pid", (uint64_t)w->pid);
     json_add_seconds(out, "since", w->started);
     json_add_number(out, "restarts", restarts);
     write_words(out, "died_of", w->exit_reason);
