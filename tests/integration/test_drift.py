@@ -102,6 +102,7 @@ def test_an_omitted_log_is_told_with_its_endpoint(chain, store, trueup, tmp_path
         assert rows[missed].blocknumber < named == rows[WALLETS[0]].blocknumber
         again = [p for p in asked(liar, "eth_getLogs") if missed[2:] in str(p)]
         assert bool(again) == (endpoints == 1), "elsewhere, where there is an elsewhere"
+        trueup.until(web.answers, "HTTP")
         assert web.metrics()['trueup_missed_logs_total{endpoint="liar"}'] == 1
         story = trueup.run("explain", missed).stdout
         assert "The row holds 105, read from the chain at block " in story

@@ -151,6 +151,7 @@ def test_taken_over_handed_back_and_taken_over_again(user):
         status, health = user.http.get("/eth/health?max_event_lag_secs=600")
         return status == 200 and health["data"]["checkpoint_block"] > theirs
 
+    trueup.until(user.http.answers, "HTTP")
     trueup.until(healthy, "their monitoring to be content", 5)
     assert trueup.stop() == 0
 

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import signal
 import subprocess
 import time
@@ -136,6 +137,19 @@ class Trueup:
     def worker(self, name):
         # One that died often is only started again after a pause of up to half a minute.
         return self.until(lambda: self.workers().get(name), f"a worker {name}", 40)
+
+    def hangup(self):
+        """SIGHUP, until it was followed or refused: what the log says of it. Workers that were given other
+        settings have been replaced by then; that a new one of web listens is for the test to wait for."""
+        before, said = self.workers(), len(self.output())
+        os.kill(self.pid, signal.SIGHUP)
+        self.until(lambda: re.search("the old ones stay|settings were read again", self.output()[said:]),
+                   "an answer to SIGHUP")
+        text = self.output()[said:]
+        changed = re.findall(r"worker reconfigured name=(\w+) runs=yes", text)
+        self.until(lambda: all(self.workers().get(n) not in (None, before.get(n)) for n in changed),
+                   f"new processes of {changed}")
+        return text
 
     def reap(self):
         """The end of the test: whatever is left of our own session goes."""

@@ -47,9 +47,11 @@ class Http:
         return {name: float(value) for name, value in rows}
 
     def answers(self):
+        """For until(), after the web process was started or replaced: only there may a connection be refused.
+        What is asked afterwards has to be answered."""
         try:
             return self.ask("/livez")[0] == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
 
