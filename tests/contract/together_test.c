@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -278,13 +279,49 @@ static void no_memory_ends_the_process(void **state)
     assert_int_equal(exit_of(child), MEM_EXIT_STATUS);
 }
 
+/* As another process sees it: locks are not inherited, and what the child closes drops none of
+ * ours. */
+static bool file_is_locked(const char *file)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(file, O_RDWR | O_CLOEXEC);
+        if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0)
+            _exit(2);
+        _exit(lock.l_type == F_UNLCK ? 0 : 1);
+    }
+    int status = exit_of(child);
+    assert_in_range(status, 0, 1);
+    return status == 1;
+}
+
+/* fcntl(2): closing any descriptor of a file drops every lock that the process has on it. */
+static void a_second_connection_keeps_the_locks_of_the_first(void **state)
+{
+    struct contract *c = *state;
+    if (on_postgres)
+        return;
+    const char *file = c->url + strlen("sqlite:");
+    assert_true(file_is_locked(file));
+    struct store *second = another(c, "trueup test statistics");
+    assert_true(file_is_locked(file));
+    store_close(second);
+    assert_true(file_is_locked(file));
+}
+
 int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
-        T(two_writers_neither_fail_nor_go_back), T(a_killed_writer_leaves_whole_batches),
-        T(an_open_transaction_leaves_nothing),   T(removal_wins_over_a_planned_write),
-        T(a_rewind_meets_a_batch_in_flight),     T(no_memory_ends_the_process),
+        T(two_writers_neither_fail_nor_go_back),
+        T(a_killed_writer_leaves_whole_batches),
+        T(an_open_transaction_leaves_nothing),
+        T(removal_wins_over_a_planned_write),
+        T(a_rewind_meets_a_batch_in_flight),
+        T(no_memory_ends_the_process),
+        T(a_second_connection_keeps_the_locks_of_the_first),
     };
     const char *given = getenv("TRUEUP_SEED");
     seed = given ? strtoull(given, NULL, 10) : rng_seed_from_system();
