@@ -20,6 +20,7 @@
 
 enum {
     ENVELOPE_MAX = 256,
+    CUT_SHORT_MS = 1000,
     KEPT_BODY = 1024 * 1024, /* a larger request's memory is given back */
 };
 
@@ -183,11 +184,21 @@ static void rpc_reply_fault(struct rpc *n, struct rpc_entry *r, const struct end
         rpc_entry_finish(n, r, now);
 }
 
+/* Did the deadline end an attempt that had hardly begun? Then the attempt before says more: a node
+ * where nothing listens is down, however late the last attempt was made. */
+static bool rpc_reply_is_cut_short(const struct rpc_entry *r, const struct http_reply *reply,
+                                   enum fault before)
+{
+    return reply->trouble == HTTP_TIMED_OUT && before != FAULT_NONE &&
+           r->deadline_ms - r->attempt.sent_ms < CUT_SHORT_MS;
+}
+
 static void rpc_on_reply(struct rpc *n, struct rpc_entry *r, const struct http_reply *reply,
                          int64_t now)
 {
     struct endpoint *e = r->attempt.at;
-    enum fault before = r->answer.fault.fault;
+    const struct rpc_answer earlier = r->answer;
+    enum fault before = earlier.fault.fault;
     struct transport_result transport;
     e->load.in_flight--;
     r->state = ENTRY_QUEUED;
@@ -210,6 +221,10 @@ static void rpc_on_reply(struct rpc *n, struct rpc_entry *r, const struct http_r
     r->retry.failures = fault == before ? r->retry.failures + 1 : 1;
     int64_t wait = rpc_retry_wait(n, r, &transport, now);
     if (wait < 0) {
+        if (rpc_reply_is_cut_short(r, reply, before)) {
+            r->answer.fault = earlier.fault;
+            memcpy(r->answer.text, earlier.text, sizeof earlier.text);
+        }
         rpc_reply_fault(n, r, e, now);
         return;
     }

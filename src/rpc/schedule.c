@@ -236,6 +236,14 @@ static bool rpc_schedule_day_spent(struct rpc *n, struct rpc_entry *r, int64_t n
     return true;
 }
 
+/* Is a request still held back by what failed before it? The pause may be over and the look at the
+ * endpoint on its way. */
+static bool rpc_schedule_is_held_back(const struct endpoint *e, int64_t pause_end, int64_t now)
+{
+    return e && (pause_end > now || e->circuit.state == BREAKER_OPEN ||
+                 e->circuit.state == BREAKER_HALF_OPEN);
+}
+
 /* A queued request whose time is up, or that will not be served within it because every endpoint
  * was told to wait longer, is answered with the last fault, or with the endpoint's reason to pause.
  */
@@ -246,14 +254,14 @@ static void rpc_schedule_expire_one(struct rpc *n, struct rpc_entry *r, int64_t 
         return;
     int64_t end = rpc_schedule_pause_end(n, r, &e);
     enum fault_endpoint means = e ? fault_policy(e->circuit.fault)->endpoint : FAULT_ENDPOINT_KEEPS;
-    bool told = means == FAULT_ENDPOINT_THROTTLE || means == FAULT_ENDPOINT_SUSPEND;
-    if (now < r->deadline_ms && !(told && end > now && end >= r->deadline_ms))
+    bool told = end > now && (means == FAULT_ENDPOINT_THROTTLE || means == FAULT_ENDPOINT_SUSPEND);
+    if (now < r->deadline_ms && !(told && end >= r->deadline_ms))
         return;
-    if (told && end > now && r->attempt.n > 0)
+    if (told && r->attempt.n > 0)
         r->answer.fault.retry_after_ms = end - now;
     if (r->attempt.n > 0) {
         rpc_entry_finish(n, r, now);
-    } else if (end > now && e) {
+    } else if (rpc_schedule_is_held_back(e, end, now)) {
         rpc_entry_fail(n, r, e->circuit.fault, "paused", e->circuit.text, now);
         r->answer.endpoint = told ? e : NULL;
         r->answer.fault.retry_after_ms = told ? end - now : -1;

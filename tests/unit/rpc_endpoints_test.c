@@ -160,6 +160,29 @@ static void all_wrong_is_for_the_caller_to_refuse(void **state) /* 31 */
     assert_no_secret(err.text);
 }
 
+/* The pause is over and the look at the endpoint is out: a request whose time is up meanwhile is
+ * answered with what the endpoint failed of. Its own wait in line says nothing of the endpoint. */
+static void a_request_that_waits_for_a_look_is_told_why(void **state)
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    uint64_t id;
+    hash32 genesis;
+    OK(rpc_identify(s->node, &id, &genesis, &err));
+    provider_rules("{'fault':'reset'}");
+    while (first(s)->circuit.state != BREAKER_OPEN) {
+        struct rpc_answer a = ask(s, "eth_blockNumber", "[]", 500);
+        assert_fault(&a, FAULT_DOWN);
+    }
+    provider_rules("{'fault':'silence','args':{'seconds':30}}");
+    int64_t pause = first(s)->circuit.not_before_ms - clock_ms();
+    struct rpc_answer a = ask(s, "eth_blockNumber", "[]", (int)pause + 500);
+    assert_int_equal(first(s)->circuit.state, BREAKER_HALF_OPEN);
+    assert_fault(&a, FAULT_DOWN);
+    assert_string_equal(a.fault.rule, "paused");
+    assert_null(a.endpoint);
+}
+
 /* ---- who lied -------------------------------------------------------------------------------- */
 
 static void a_wrong_block_opens_the_circuit(void **state)
@@ -256,11 +279,17 @@ static void a_named_rate_is_kept_to(void **state) /* 2 */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TWO(a_slow_answer_is_asked_for_elsewhere), TWO(one_that_is_always_beaten_is_left_alone),
-        TWO(a_fault_waits_for_the_hedge),          TWO(only_live_requests_are_hedged),
-        TWO(the_wrong_one_is_set_aside),           TWO(all_wrong_is_for_the_caller_to_refuse),
-        TWO(a_wrong_block_opens_the_circuit),      ONE(alone_it_is_blamed_at_once_and_still_asked),
-        TWO(logs_left_out_are_found_elsewhere),    ONE(a_named_rate_is_kept_to),
+        TWO(a_slow_answer_is_asked_for_elsewhere),
+        TWO(one_that_is_always_beaten_is_left_alone),
+        TWO(a_fault_waits_for_the_hedge),
+        TWO(only_live_requests_are_hedged),
+        TWO(the_wrong_one_is_set_aside),
+        TWO(all_wrong_is_for_the_caller_to_refuse),
+        TWO(a_wrong_block_opens_the_circuit),
+        ONE(alone_it_is_blamed_at_once_and_still_asked),
+        TWO(logs_left_out_are_found_elsewhere),
+        ONE(a_named_rate_is_kept_to),
+        ONE(a_request_that_waits_for_a_look_is_told_why),
     };
     return cmocka_run_group_tests(tests, start_provider, stop_provider);
 }

@@ -359,6 +359,17 @@ static void broken_connections_are_made_again(void **state) /* 20, 21 */
     assert_null(a.endpoint);
 }
 
+/* The deadline cuts the second attempt short: what the first one met is the answer. */
+static void an_attempt_cut_short_says_less_than_the_one_before(void **state) /* 19, 20 */
+{
+    struct setup *s = *state;
+    provider_rules("{'fault':'reset','times':1},{'fault':'silence'}");
+    struct rpc_answer a = ask(s, "eth_chainId", "[]", 700);
+    assert_fault(&a, FAULT_DOWN);
+    assert_int_equal(provider_requests(), 2);
+    assert_in_range(a.took_ms, 650, 9000);
+}
+
 static void kept_connections_may_close(void **state) /* 23, 24 */
 {
     struct setup *s = *state;
@@ -518,6 +529,7 @@ int main(void)
         TEST(replies_have_a_ceiling),
         TEST(slow_replies_end_at_the_deadline),
         TEST(broken_connections_are_made_again),
+        TEST(an_attempt_cut_short_says_less_than_the_one_before),
         TEST(kept_connections_may_close),
         TEST(connections_are_kept),
         TEST(nobody_listens),
