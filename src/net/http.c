@@ -196,19 +196,6 @@ void http_close(struct http *h)
     curl_global_cleanup();
 }
 
-static struct http_transfer *http_transfer_make(struct http *h)
-{
-    struct http_transfer *t = mem_zero(1, sizeof *t);
-    t->easy = curl_easy_init();
-    if (!t->easy) {
-        mem_free(t);
-        return NULL;
-    }
-    http_set_up(h, t);
-    h->transfers[h->n_transfers++] = t;
-    return t;
-}
-
 static struct http_transfer *http_transfer_get(struct http *h, struct err *err)
 {
     struct http_transfer *t = http_find(h, TRANSFER_IDLE);
@@ -218,9 +205,15 @@ static struct http_transfer *http_transfer_get(struct http *h, struct err *err)
         err_set(err, ERR_FAILED, "%d HTTP requests are in flight already", HTTP_TRANSFERS_MAX);
         return NULL;
     }
-    t = http_transfer_make(h);
-    if (!t)
+    CURL *easy = curl_easy_init();
+    if (!easy) {
         err_set(err, ERR_FAILED, "libcurl has no memory");
+        return NULL;
+    }
+    t = mem_zero(1, sizeof *t);
+    t->easy = easy;
+    http_set_up(h, t);
+    h->transfers[h->n_transfers++] = t;
     return t;
 }
 

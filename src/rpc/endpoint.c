@@ -86,9 +86,8 @@ static void endpoint_count_pause(const struct endpoint *e, enum health_event eve
  * "slow down" is everyday. */
 void endpoint_event(struct endpoint *e, enum health_event event, const char *why)
 {
-    const char *words;
     enum breaker before = e->circuit.state;
-    e->circuit.state = breaker_next(before, event, &words);
+    e->circuit.state = breaker_next(before, event);
     if (e->circuit.state == before)
         return;
     endpoint_count_pause(e, event);
@@ -97,7 +96,8 @@ void endpoint_event(struct endpoint *e, enum health_event event, const char *why
     else if (e->circuit.state == BREAKER_OPEN && before != BREAKER_HALF_OPEN)
         rpc_notify(e->rpc, e, "endpoint circuit opened", why);
     else if (e->circuit.state == BREAKER_CLOSED && before != BREAKER_THROTTLED)
-        rpc_notify(e->rpc, e, "endpoint is used again", words);
+        rpc_notify(e->rpc, e, "endpoint is used again",
+                   before == BREAKER_WRONG_CHAIN ? "is on our chain again" : "answers again");
     /* What comes back may be another node. */
     if (e->circuit.state == BREAKER_OPEN || e->circuit.state == BREAKER_WRONG_CHAIN)
         e->identity.confirmed = false;

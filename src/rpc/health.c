@@ -1,47 +1,30 @@
 #include "rpc/health.h"
-#include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    enum breaker from;
-    enum health_event event;
-    enum breaker to;
-    const char *why;
-} changes[] = {
-    {BREAKER_CLOSED, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
-    {BREAKER_CLOSED, HEALTH_THROTTLED, BREAKER_THROTTLED, "said to slow down"},
-    {BREAKER_CLOSED, HEALTH_WRONG_BLOCK, BREAKER_OPEN, "gave a wrong answer"},
-    {BREAKER_CLOSED, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
-
-    {BREAKER_THROTTLED, HEALTH_FAILED, BREAKER_OPEN, "does not answer"},
-    {BREAKER_THROTTLED, HEALTH_WRONG_BLOCK, BREAKER_OPEN, "gave a wrong answer"},
-    {BREAKER_THROTTLED, HEALTH_WAITED, BREAKER_CLOSED, "has rested"},
-    {BREAKER_THROTTLED, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
-
-    {BREAKER_OPEN, HEALTH_WAITED, BREAKER_HALF_OPEN, "is tried again"},
-    {BREAKER_OPEN, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
-
-    {BREAKER_HALF_OPEN, HEALTH_GOOD, BREAKER_CLOSED, "answers again"},
-    {BREAKER_HALF_OPEN, HEALTH_FAILED, BREAKER_OPEN, "still does not answer"},
-    {BREAKER_HALF_OPEN, HEALTH_THROTTLED, BREAKER_THROTTLED, "said to slow down"},
-    {BREAKER_HALF_OPEN, HEALTH_WRONG_BLOCK, BREAKER_OPEN, "gave a wrong answer again"},
-    {BREAKER_HALF_OPEN, HEALTH_WRONG_CHAIN, BREAKER_WRONG_CHAIN, "is on another chain"},
-
-    {BREAKER_WRONG_CHAIN, HEALTH_RIGHT_CHAIN, BREAKER_CLOSED, "is on our chain again"},
+enum {
+    CLOSED = BREAKER_CLOSED,
+    THROTTLED = BREAKER_THROTTLED,
+    OPEN = BREAKER_OPEN,
+    HALF_OPEN = BREAKER_HALF_OPEN,
+    WRONG = BREAKER_WRONG_CHAIN,
 };
 
-enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why)
+/* clang-format off */
+static const unsigned char changes[BREAKERS][HEALTH_EVENTS] = {
+    /*               good       failed throttled  wrong block waited     wrong chain right chain */
+    [CLOSED]    = { CLOSED,    OPEN,  THROTTLED, OPEN,       CLOSED,    WRONG,      CLOSED },
+    [THROTTLED] = { THROTTLED, OPEN,  THROTTLED, OPEN,       CLOSED,    WRONG,      THROTTLED },
+    [OPEN]      = { OPEN,      OPEN,  OPEN,      OPEN,       HALF_OPEN, WRONG,      OPEN },
+    [HALF_OPEN] = { CLOSED,    OPEN,  THROTTLED, OPEN,       HALF_OPEN, WRONG,      HALF_OPEN },
+    [WRONG]     = { WRONG,     WRONG, WRONG,     WRONG,      WRONG,     WRONG,      CLOSED },
+};
+/* clang-format on */
+
+enum breaker breaker_next(enum breaker now, enum health_event event)
 {
-    *ret_why = NULL;
-    for (size_t i = 0; i < COUNT_OF(changes); i++) {
-        if (changes[i].from != now || changes[i].event != event)
-            continue;
-        *ret_why = changes[i].why;
-        return changes[i].to;
-    }
-    return now;
+    return (enum breaker)changes[now][event];
 }
 
 /* ---- latency --------------------------------------------------------------------------------- */

@@ -7,8 +7,8 @@
  *     half open     that while is over: one question at a time, until one is answered well
  *     wrong chain   it is on another chain: asked nothing but its identity, now and then
  *
- * Every change of state is a row of one table, with its reason in words. Lag is no state: an
- * endpoint that lags is right, only late, so it is asked after those that do not.
+ * One table has the next state for each state and event. Lag is no state: an endpoint that lags is
+ * right, only late, so it is asked after those that do not.
  *
  * Pure: time comes in as a parameter.
  */
@@ -41,8 +41,7 @@ enum health_event {
 };
 enum { HEALTH_EVENTS = HEALTH_RIGHT_CHAIN + 1 };
 
-/* The state after it; the same where the table has no row. *ret_why: the row's words, or NULL. */
-enum breaker breaker_next(enum breaker now, enum health_event event, const char **ret_why);
+enum breaker breaker_next(enum breaker now, enum health_event event);
 
 /* ---- latency --------------------------------------------------------------------------------- */
 

@@ -127,22 +127,9 @@ bool rpc_may_spend(struct rpc *n, enum rpc_lane lane, int64_t *ret_wait_ms)
     return !day;
 }
 
-void rpc_spent_export(const struct rpc *n, char out[BUDGET_TEXT])
+struct budget *rpc_budget(struct rpc *n)
 {
-    budget_export(&n->spending.budget, out);
-}
-
-void rpc_spent_import(struct rpc *n, const char *mine)
-{
-    budget_import(&n->spending.budget, mine, true);
-}
-
-void rpc_spent_others(struct rpc *n, const char *const *texts, size_t n_texts)
-{
-    n->spending.budget.others = 0;
-    for (size_t i = 0; i < n_texts; i++)
-        if (texts[i])
-            budget_import(&n->spending.budget, texts[i], false);
+    return &n->spending.budget;
 }
 
 void rpc_stop_on(struct rpc *n, int fd)

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct err;
+struct budget;
 struct rpc;
 struct endpoint;
 struct event_log;
@@ -199,11 +200,8 @@ bool rpc_take_notice(struct rpc *n, struct rpc_notice *ret);
 /* False: the day's units that this lane may spend are spent; *ret_wait_ms (may be NULL) until the
  * next day. Says so once in a notice. */
 bool rpc_may_spend(struct rpc *n, enum rpc_lane lane, int64_t *ret_wait_ms);
-/* What this process spent today, as a short text to keep ("DAY UNITS", at most 47 letters), and
- * back after a restart; and what other processes kept: n texts, NULL ones left out, in place of
- * those told before. */
-void rpc_spent_export(const struct rpc *n, char out[48]);
-void rpc_spent_import(struct rpc *n, const char *mine);
-void rpc_spent_others(struct rpc *n, const char *const *texts, size_t n_texts);
+/* The account itself (rpc/budget.h), for what is kept of it across restarts and shared with other
+ * processes. */
+struct budget *rpc_budget(struct rpc *n);
 
 #endif

@@ -37,6 +37,7 @@ static int housekeeping_exchange_spent(struct tracker *t, const char *role, bool
                                        struct err *err)
 {
     struct arena arena;
+    struct budget *budget = rpc_budget(t->node);
     char key[48], mine[BUDGET_TEXT];
     const char *texts[BUDGET_SPENDERS] = {NULL};
     int rc = 0;
@@ -47,15 +48,18 @@ static int housekeeping_exchange_spent(struct tracker *t, const char *role, bool
         if (strcmp(budget_spenders[i], role) != 0)
             continue;
         if (rc == 0 && load_mine && texts[i])
-            rpc_spent_import(t->node, texts[i]);
+            budget_import(budget, texts[i], true);
         texts[i] = NULL;
     }
     if (rc == 0)
-        rpc_spent_others(t->node, texts, COUNT_OF(texts));
+        budget->others = 0;
+    for (size_t i = 0; rc == 0 && i < BUDGET_SPENDERS; i++)
+        if (texts[i])
+            budget_import(budget, texts[i], false);
     arena_free(&arena);
     if (rc < 0 || load_mine)
         return rc;
-    rpc_spent_export(t->node, mine);
+    budget_export(budget, mine);
     housekeeping_make_key(role, key);
     return store_state_set(t->store, key, mine, err);
 }
