@@ -1,36 +1,11 @@
 #include "base/json_write.h"
 
+#include "base/parse.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-/* Length of the well-formed UTF-8 sequence at s (n bytes left), 0 if it is none. RFC 3629. */
-static size_t json_utf8_length(const unsigned char *s, size_t n)
-{
-    size_t len;
-    unsigned min, cp;
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf)
-        len = 2, min = 0x80, cp = s[0] & 0x1f;
-    else if ((s[0] & 0xf0) == 0xe0)
-        len = 3, min = 0x800, cp = s[0] & 0x0f;
-    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-        len = 4, min = 0x10000, cp = s[0] & 0x07;
-    else
-        return 0;
-    if (n < len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        cp = cp << 6 | (s[i] & 0x3f);
-    }
-    if (cp < min || cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff))
-        return 0;
-    return len;
-}
 
 static void json_write_control(struct buf *b, unsigned char c)
 {
@@ -47,11 +22,12 @@ void json_write_string(struct buf *b, const char *s, size_t n)
     buf_addc(b, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
+        uint32_t character;
         size_t len;
         if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f) {
             json_write_control(b, c);
             i++;
-        } else if ((len = json_utf8_length((const unsigned char *)s + i, n - i)) > 0) {
+        } else if ((len = parse_utf8(s + i, n - i, &character)) > 0) {
             buf_add(b, s + i, len);
             i += len;
         } else {

@@ -147,3 +147,29 @@ bool parse_duration(const char *s, size_t n, int64_t *ret_ms)
     }
     return false;
 }
+
+size_t parse_utf8(const char *text, size_t n, uint32_t *ret)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t low;
+    } form[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
+    for (size_t len = 1; len <= sizeof form / sizeof form[0]; len++) {
+        if ((s[0] & form[len - 1].mask) != form[len - 1].lead)
+            continue;
+        uint32_t c = s[0] & (unsigned char)~form[len - 1].mask;
+        if (len > n)
+            return 0;
+        for (size_t i = 1; i < len; i++) {
+            if ((s[i] & 0xC0) != 0x80)
+                return 0;
+            c = c << 6 | (s[i] & 0x3Fu);
+        }
+        if (c < form[len - 1].low || (c >= 0xD800 && c < 0xE000) || c > 0x10FFFF)
+            return 0;
+        *ret = c;
+        return len;
+    }
+    return 0;
+}

@@ -1,5 +1,6 @@
 #include "conf/yaml_tree.h"
 #include "base/mem.h"
+#include "base/parse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,37 +71,11 @@ struct member *yaml_node_member(const struct yaml_node *map, const char *key)
     return NULL;
 }
 
-/* One character of UTF-8 at s: its length, or 0 when it is malformed. */
-static size_t yaml_utf8_char(const unsigned char *s, size_t n, uint32_t *ret)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t low;
-    } form[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
-    for (size_t len = 1; len <= COUNT_OF(form); len++) {
-        if ((s[0] & form[len - 1].mask) != form[len - 1].lead)
-            continue;
-        uint32_t c = s[0] & (unsigned char)~form[len - 1].mask;
-        if (len > n)
-            return 0;
-        for (size_t i = 1; i < len; i++) {
-            if ((s[i] & 0xC0) != 0x80)
-                return 0;
-            c = c << 6 | (s[i] & 0x3Fu);
-        }
-        if (c < form[len - 1].low || (c >= 0xD800 && c < 0xE000) || c > 0x10FFFF)
-            return 0;
-        *ret = c;
-        return len;
-    }
-    return 0;
-}
-
 bool text_is_clean(const char *s, size_t n)
 {
     for (size_t i = 0; i < n;) {
         uint32_t c;
-        size_t len = yaml_utf8_char((const unsigned char *)s + i, n - i, &c);
+        size_t len = parse_utf8(s + i, n - i, &c);
         if (len == 0 || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') ||
             (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
             (c & 0xFFFE) == 0xFFFE)
@@ -116,8 +91,9 @@ static struct position yaml_position_of(const struct builder *b, const yaml_mark
 }
 
 /* The path of what is being read: "balances[0].terms". */
-static const char *yaml_path_here(const struct builder *b, const char *last)
+static const char *yaml_path_here(const struct builder *b)
 {
+    const char *last = b->depth ? b->key[b->depth - 1] : NULL;
     struct buf path = BUF_INIT(1024);
     for (size_t i = 0; i < b->depth; i++) {
         if (b->name[i])
@@ -132,21 +108,21 @@ static const char *yaml_path_here(const struct builder *b, const char *last)
     return text;
 }
 
-static void yaml_refuse(struct builder *b, const struct position *at, const char *words)
+static bool yaml_refuse(struct builder *b, const struct position *at, const char *words)
 {
-    const char *key = b->depth ? b->key[b->depth - 1] : NULL;
-    problem_add(b->problems, at, yaml_path_here(b, key), "%s", words);
+    problem_add(b->problems, at, yaml_path_here(b), "%s", words);
+    return false;
 }
 
-static void yaml_refuse_quoting(struct builder *b, const struct position *at, const char *cause,
+static bool yaml_refuse_quoting(struct builder *b, const struct position *at, const char *cause,
                                 const char *text, const char *expected)
 {
     struct buf shown = BUF_INIT(512);
     show_text(&shown, text, strlen(text));
-    const char *key = b->depth ? b->key[b->depth - 1] : NULL;
-    problem_add(b->problems, at, yaml_path_here(b, key), "%s %s; expected %s", cause,
-                buf_str(&shown), expected);
+    problem_add(b->problems, at, yaml_path_here(b), "%s %s; expected %s", cause, buf_str(&shown),
+                expected);
     buf_free(&shown);
+    return false;
 }
 
 static bool yaml_expects_key(const struct builder *b)
@@ -197,21 +173,6 @@ static bool yaml_place_node(struct builder *b, struct yaml_node *n)
     return true;
 }
 
-static bool yaml_open_node(struct builder *b, struct yaml_node *n)
-{
-    const char *name = b->depth ? b->key[b->depth - 1] : NULL;
-    if (!yaml_place_node(b, n))
-        return false;
-    if (b->depth == YAML_DEPTH) {
-        yaml_refuse(b, &n->place, "nested too deeply; expected at most 16 levels");
-        return false;
-    }
-    b->name[b->depth] = name;
-    b->key[b->depth] = NULL;
-    b->open[b->depth++] = n;
-    return true;
-}
-
 static void yaml_remember_anchor(struct builder *b, const yaml_char_t *name, struct yaml_node *n)
 {
     if (!name)
@@ -219,6 +180,23 @@ static void yaml_remember_anchor(struct builder *b, const yaml_char_t *name, str
     struct yaml_anchor *a = arena_zero(b->arena, 1, sizeof *a);
     *a = (struct yaml_anchor){arena_strdup(b->arena, (const char *)name), n, b->anchors};
     b->anchors = a;
+}
+
+/* A list or a map begins. */
+static bool yaml_open_node(struct builder *b, enum yaml_node_kind kind, const yaml_char_t *anchor,
+                           const struct position *at)
+{
+    const char *name = b->depth ? b->key[b->depth - 1] : NULL;
+    struct yaml_node *n = yaml_node_new(b->arena, kind, b->origin, at);
+    yaml_remember_anchor(b, anchor, n);
+    if (!yaml_place_node(b, n))
+        return false;
+    if (b->depth == YAML_DEPTH)
+        return yaml_refuse(b, at, "nested too deeply; expected at most 16 levels");
+    b->name[b->depth] = name;
+    b->key[b->depth] = NULL;
+    b->open[b->depth++] = n;
+    return true;
 }
 
 static bool yaml_on_alias(struct builder *b, const yaml_event_t *e)
@@ -229,15 +207,13 @@ static bool yaml_on_alias(struct builder *b, const yaml_event_t *e)
         if (strcmp(a->name, name) != 0)
             continue;
         for (size_t i = 0; i < b->depth; i++)
-            if (b->open[i] == a->node) {
-                yaml_refuse_quoting(b, &at, "an alias of what it stands in", name,
-                                    "a finished anchor");
-                return false;
-            }
+            if (b->open[i] == a->node)
+                return yaml_refuse_quoting(b, &at, "an alias of what it stands in", name,
+                                           "a finished anchor");
         return yaml_place_node(b, a->node);
     }
-    yaml_refuse_quoting(b, &at, "an alias without an anchor", name, "&name earlier in the file");
-    return false;
+    return yaml_refuse_quoting(b, &at, "an alias without an anchor", name,
+                               "&name earlier in the file");
 }
 
 static bool yaml_on_scalar(struct builder *b, const yaml_event_t *e)
@@ -275,20 +251,15 @@ static bool yaml_on_scalar(struct builder *b, const yaml_event_t *e)
 static bool yaml_on_event(struct builder *b, const yaml_event_t *e, bool *ret_second)
 {
     struct position at = yaml_position_of(b, &e->start_mark);
-    struct yaml_node *n;
     switch ((int)e->type) {
     case YAML_SCALAR_EVENT:
         return yaml_on_scalar(b, e);
     case YAML_ALIAS_EVENT:
         return yaml_on_alias(b, e);
     case YAML_SEQUENCE_START_EVENT:
-        n = yaml_node_new(b->arena, YAML_NODE_LIST, b->origin, &at);
-        yaml_remember_anchor(b, e->data.sequence_start.anchor, n);
-        return yaml_open_node(b, n);
+        return yaml_open_node(b, YAML_NODE_LIST, e->data.sequence_start.anchor, &at);
     case YAML_MAPPING_START_EVENT:
-        n = yaml_node_new(b->arena, YAML_NODE_MAP, b->origin, &at);
-        yaml_remember_anchor(b, e->data.mapping_start.anchor, n);
-        return yaml_open_node(b, n);
+        return yaml_open_node(b, YAML_NODE_MAP, e->data.mapping_start.anchor, &at);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
         b->depth--;
