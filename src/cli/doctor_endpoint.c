@@ -80,7 +80,7 @@ static bool look_at_identity(struct findings *f, struct patient *p, const struct
         doctor_advise(f, "%s: check the URL, the key and the network", p->name);
         return false;
     }
-    if (conf->chain.has_id && conf->chain.id != p->t.chain_id) {
+    if (conf->chain.id && conf->chain.id != p->t.chain_id) {
         doctor_say(f, BAD, "it serves chain %" PRIu64 ", but chain.id is %" PRIu64, p->t.chain_id,
                    conf->chain.id);
         doctor_advise(f, "%s: use an endpoint of chain %" PRIu64, p->name, conf->chain.id);

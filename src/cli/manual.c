@@ -111,7 +111,7 @@ static void setting_default(const struct setting *row, struct buf *out)
 static void setting_names(const struct setting *row, struct buf *out)
 {
     struct buf path = BUF_INIT(256);
-    if (!row->kind->scalar)
+    if (!kind_is_scalar(row->kind))
         return;
     for (const char *s = row->path; *s; s++) {
         buf_addc(&path, *s);

@@ -165,7 +165,7 @@ static bool on_our_chain(struct conf *conf, struct err *err)
 {
     if (reload_identify_endpoints(conf, NEEDS_NODE | NEEDS_STORE, err) == 0)
         return true;
-    if (!conf->chain.has_id || (err->kind != ERR_STORE && err->kind != ERR_STORE_LOST))
+    if (!conf->chain.id || (err->kind != ERR_STORE && err->kind != ERR_STORE_LOST))
         return false;
     *err = (struct err){0};
     return reload_identify_endpoints(conf, NEEDS_NODE, err) == 0;

@@ -10,29 +10,18 @@
 
 /* --- places of problems --- */
 
-static const struct given *check_given_at(const struct decoder *d, const char *fmt, size_t i,
-                                          size_t k, const char *name)
+static const struct given *check_find_given(const struct decoder *d, const char *list, size_t i,
+                                            const char *name)
 {
-    char path[160];
-    if (strchr(fmt, '%') && strstr(fmt, "terms"))
-        snprintf(path, sizeof path, "balances[%zu].terms[%zu].%s", i, k, name);
-    else
-        snprintf(path, sizeof path, "%s[%zu].%s", fmt, i, name);
+    char path[SETTING_PATH_MAX];
+    snprintf(path, sizeof path, "%s[%zu].%s", list, i, name);
     return given_find(d->given, path);
 }
 
-static const struct given *check_balance_given(const struct decoder *d, size_t i, const char *name)
-{
-    return check_given_at(d, "balances", i, 0, name);
-}
-
-/* A name that two balances share; the second is the one to blame. */
 static void check_refuse_duplicate(struct decoder *d, const struct given *second,
                                    const struct given *first, const char *text)
 {
     struct buf shown = BUF_INIT(512);
-    if (!second)
-        return;
     show_text(&shown, text, strlen(text));
     problem_add(d->problems, &second->node->place, second->path,
                 "already taken%s%s %s; expected one of its own", first ? " by " : "",
@@ -40,22 +29,33 @@ static void check_refuse_duplicate(struct decoder *d, const struct given *second
     buf_free(&shown);
 }
 
-static void check_shared(struct decoder *d, const struct conf *c, const char *name, size_t offset)
+struct check_list {
+    const char *path; /* in the file */
+    const void *items;
+    size_t n, size;
+};
+
+static const char *check_text(const struct check_list *l, size_t i, size_t offset)
 {
-    for (size_t i = 0; i < c->n_balances; i++)
+    const char *text;
+    memcpy(&text, (const char *)l->items + i * l->size + offset, sizeof text);
+    return text;
+}
+
+/* A text that two items share: the second is refused, or the first where the second's is derived.
+ * With both derived the names clash, which is refused there. */
+static void check_shared(struct decoder *d, const struct check_list *l, const char *name,
+                         size_t offset)
+{
+    for (size_t i = 0; i < l->n; i++)
         for (size_t k = 0; k < i; k++) {
-            const char *a, *b;
-            memcpy(&a, (const char *)&c->balances[k] + offset, sizeof a);
-            memcpy(&b, (const char *)&c->balances[i] + offset, sizeof b);
+            const char *a = check_text(l, k, offset), *b = check_text(l, i, offset);
             if (!a || !b || strcmp(a, b) != 0)
                 continue;
-            const struct given *first = check_balance_given(d, k, name);
-            const struct given *second = check_balance_given(d, i, name);
-            if (second)
-                check_refuse_duplicate(d, second, first, b);
-            else if (first)
-                check_refuse_duplicate(d, first, NULL, a);
-            /* neither given: the names clash, which is said there */
+            const struct given *first = check_find_given(d, l->path, k, name);
+            const struct given *second = check_find_given(d, l->path, i, name);
+            if (second || first)
+                check_refuse_duplicate(d, second ? second : first, second ? first : NULL, a);
         }
 }
 
@@ -69,24 +69,24 @@ static bool check_same_call(const struct conf_term *a, const struct conf_term *b
 
 static void check_terms(struct decoder *d, const struct conf_balance *b, size_t i)
 {
+    char path[48];
+    snprintf(path, sizeof path, "balances[%zu].terms", i);
+    check_shared(d, &(struct check_list){path, b->terms, b->n_terms, sizeof *b->terms}, "name",
+                 offsetof(struct conf_term, name));
     for (size_t k = 0; k < b->n_terms; k++)
         for (size_t j = 0; j < k; j++) {
-            const struct conf_term *x = &b->terms[j], *y = &b->terms[k];
-            if (x->name && y->name && strcmp(x->name, y->name) == 0)
-                check_refuse_duplicate(d, check_given_at(d, "%terms", i, k, "name"),
-                                       check_given_at(d, "%terms", i, j, "name"), y->name);
-            const struct given *view = check_given_at(d, "%terms", i, k, "view");
-            const struct given *first = check_given_at(d, "%terms", i, j, "view");
-            if (view && first && check_same_call(x, y))
+            const struct given *view = check_find_given(d, path, k, "view");
+            const struct given *first = check_find_given(d, path, j, "view");
+            if (view && first && check_same_call(&b->terms[j], &b->terms[k]))
                 problem_add(d->problems, &view->node->place, view->path,
                             "counted already by %s \"%s\"; expected each call once", first->path,
-                            y->view.canonical);
+                            b->terms[k].view.canonical);
         }
 }
 
 static void check_query(struct decoder *d, const struct conf *c, size_t i)
 {
-    const struct given *g = check_balance_given(d, i, "wallets");
+    const struct given *g = check_find_given(d, "balances", i, "wallets");
     if (!g || c->balances[i].wallets != WALLETS_QUERY || !c->store ||
         strncmp(c->store, "sqlite:", 7) != 0)
         return;
@@ -201,10 +201,10 @@ static void check_name_endpoint(struct arena *arena, struct conf_endpoint *all, 
 {
     char host[80], name[sizeof host + 8];
     const char *url = all[i].url ? all[i].url : all[i].ws;
-    if (all[i].name || !url || !url_host(url, host, sizeof host - 4))
-        snprintf(host, sizeof host, "endpoint");
     if (all[i].name)
         return;
+    if (!url || !url_host(url, host, sizeof host - 4))
+        snprintf(host, sizeof host, "endpoint");
     for (char *h = host; *h; h++)
         if (!isalnum((unsigned char)*h) && !strchr("_.:[]-", *h))
             *h = '-';
@@ -214,28 +214,17 @@ static void check_name_endpoint(struct arena *arena, struct conf_endpoint *all, 
     all[i].name = arena_strdup(arena, name);
 }
 
-static void check_endpoint_names(struct decoder *d, const struct conf_endpoint *all, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < i; k++)
-            if (all[i].name && all[k].name && strcmp(all[i].name, all[k].name) == 0)
-                check_refuse_duplicate(d, check_given_at(d, "chain.endpoints", i, 0, "name"),
-                                       check_given_at(d, "chain.endpoints", k, 0, "name"),
-                                       all[i].name);
-}
-
 /* One whose URL came out empty is none: the first user's deployment without a node stays up. */
 static void check_finish_endpoints(struct decoder *d, struct conf *c)
 {
     struct conf_endpoint *all = (struct conf_endpoint *)c->chain.endpoints;
     size_t n = c->chain.n_endpoints, left = 0;
-    check_endpoint_names(d, all, n);
-    for (size_t i = 0; i < n; i++) {
-        char path[64];
-        snprintf(path, sizeof path, "chain.endpoints[%zu].ws", i);
-        if (d->whole && all[i].url && !all[i].ws && !given_find(d->given, path))
+    check_shared(d, &(struct check_list){"chain.endpoints", all, n, sizeof *all}, "name",
+                 offsetof(struct conf_endpoint, name));
+    for (size_t i = 0; i < n; i++)
+        if (d->whole && all[i].url && !all[i].ws &&
+            !check_find_given(d, "chain.endpoints", i, "ws"))
             all[i].ws = check_socket_url(d->arena, all[i].url);
-    }
     for (size_t i = 0; i < n; i++)
         if (all[i].url || !d->whole)
             all[left++] = all[i];
@@ -247,6 +236,7 @@ static void check_finish_endpoints(struct decoder *d, struct conf *c)
 void conf_finish(struct decoder *d, struct conf *c)
 {
     struct conf_balance *balances = (struct conf_balance *)c->balances;
+    const struct check_list list = {"balances", balances, c->n_balances, sizeof *balances};
     check_finish_endpoints(d, c);
     for (size_t i = 0; i < c->n_balances; i++) {
         conf_derive_names(d->arena, &balances[i]);
@@ -256,7 +246,7 @@ void conf_finish(struct decoder *d, struct conf *c)
         check_print_terms(d->arena, &balances[i]);
         check_print_rules(d->arena, &balances[i]);
     }
-    check_shared(d, c, "name", offsetof(struct conf_balance, name));
-    check_shared(d, c, "table", offsetof(struct conf_balance, table));
-    check_shared(d, c, "checkpoint", offsetof(struct conf_balance, checkpoint));
+    check_shared(d, &list, "name", offsetof(struct conf_balance, name));
+    check_shared(d, &list, "table", offsetof(struct conf_balance, table));
+    check_shared(d, &list, "checkpoint", offsetof(struct conf_balance, checkpoint));
 }

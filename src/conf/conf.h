@@ -83,8 +83,7 @@ struct conf_balance {
 
 struct conf {
     struct {
-        bool has_id;
-        uint64_t id;
+        uint64_t id;                           /* 0: not known yet */
         const struct conf_endpoint *endpoints; /* in order of preference; may be none (first user's
                                                   deployment without a URL): commands refuse */
         size_t n_endpoints;

@@ -228,20 +228,19 @@ static void decode_read_setting(struct decoder *d, const struct setting *row,
     }
 }
 
-static void decode_refuse_unknown(struct decoder *d, const struct member *m, const char *scope,
-                                  const char *path)
+static void decode_check_name(struct decoder *d, const struct member *m, const char *scope,
+                              const char *path)
 {
-    struct buf shown = BUF_INIT(512), expected = BUF_INIT(1024);
     const struct setting *near = setting_nearest(scope, m->key);
     const struct setting *else_ = near ? NULL : setting_elsewhere(m->key);
+    const char *name = near ? setting_name_in(near, scope) : "";
+    if (strcmp(name, m->key) == 0 && near)
+        return;
+    struct buf shown = BUF_INIT(512), expected = BUF_INIT(1024);
     show_text(&shown, m->key, strlen(m->key));
-    for (size_t i = 0; i < n_settings; i++) {
-        const char *name = setting_name_in(&settings[i], scope);
-        if (name)
-            buf_addf(&expected, "%s%s", expected.len ? ", " : "", name);
-    }
+    setting_names_add(scope, &expected);
     if (near)
-        buf_addf(&shown, ", did you mean \"%s\"?", setting_name_in(near, scope));
+        buf_addf(&shown, ", did you mean \"%s\"?", name);
     else if (else_)
         buf_addf(&shown, ", did you mean %s?", else_->path);
     problem_add(d->problems, &m->key_place, path, "unknown setting %s; expected one of %s",
@@ -250,23 +249,12 @@ static void decode_refuse_unknown(struct decoder *d, const struct member *m, con
     buf_free(&expected);
 }
 
-static bool decode_is_known(const char *scope, const char *key)
-{
-    for (size_t i = 0; i < n_settings; i++) {
-        const char *name = setting_name_in(&settings[i], scope);
-        if (name && strcmp(name, key) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Reads in the table's order, not the file's: wallets of a trigger need its event. */
 static void decode_read_scope(struct decoder *d, const struct yaml_node *map, const char *scope,
                               const char *path, void *base)
 {
     for (size_t i = 0; i < map->count; i++)
-        if (!decode_is_known(scope, map->members[i].key))
-            decode_refuse_unknown(d, &map->members[i], scope, path);
+        decode_check_name(d, &map->members[i], scope, path);
     for (size_t i = 0; i < n_settings; i++) {
         const char *name = setting_name_in(&settings[i], scope);
         if (name)

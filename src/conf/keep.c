@@ -49,7 +49,7 @@ void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
 {
     if (old->n_balances > 0)
         conf_name_balance(c, old->balances[0].name);
-    if (c->chain.has_id && old->chain.has_id && c->chain.id != old->chain.id)
+    if (c->chain.id && old->chain.id && c->chain.id != old->chain.id)
         buf_adds(ret_kept, "chain.id\n");
     if (!keep_same_store(c->store, old->store)) {
         buf_adds(ret_kept, "store\n");
@@ -62,7 +62,6 @@ void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
         c->chain.endpoints = old->chain.endpoints;
         c->chain.n_endpoints = old->chain.n_endpoints;
     }
-    c->chain.has_id = old->chain.has_id;
     c->chain.id = old->chain.id;
     c->balances = old->balances;
     c->n_balances = old->n_balances;

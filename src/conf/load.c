@@ -283,7 +283,6 @@ const char *conf_warnings(const struct conf *c)
 
 void conf_set_chain_id(struct conf *c, uint64_t id)
 {
-    c->chain.has_id = true;
     c->chain.id = id;
 }
 

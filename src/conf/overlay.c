@@ -153,10 +153,12 @@ static bool overlay_same_node(struct decoder *d, const struct yaml_node *root, c
     return text && (n == 0 || strcmp(text, url) == 0);
 }
 
-static void overlay_put_node_url(struct decoder *d, struct yaml_node *root, const struct layer *l)
+/* A value under a name of its own: as the URL of a node it means that node. */
+static void overlay_put_named(struct decoder *d, struct yaml_node *root, const struct layer *l)
 {
     struct member *chain = yaml_node_member(root, "chain");
-    if (!overlay_same_node(d, root, l->text) && chain && chain->value->kind == YAML_NODE_MAP) {
+    if (strcmp(l->path, NODE_URL) == 0 && !overlay_same_node(d, root, l->text) && chain &&
+        chain->value->kind == YAML_NODE_MAP) {
         struct member *list = yaml_node_member(overlay_own_map(d->arena, chain), "endpoints");
         if (list)
             list->value = yaml_node_new(d->arena, YAML_NODE_LIST, l->origin, &l->place);
@@ -166,44 +168,23 @@ static void overlay_put_node_url(struct decoder *d, struct yaml_node *root, cons
 
 /* --- who lays --- */
 
-static void overlay_put_first_user(struct decoder *d, struct yaml_node *root)
+/* A variable with a name of its own, which means the first item of a list. */
+static void overlay_put_variable(struct decoder *d, struct yaml_node *root,
+                                 const struct setting *row, const char *name, enum origin origin)
 {
-    for (size_t i = 0; i < n_settings; i++) {
-        const struct setting *row = &settings[i];
-        const char *value = row->first ? overlay_variable(d->environ_, row->first) : NULL;
-        char path[PATH_TEXT];
-        if (!value)
-            continue;
-        const char *list = strstr(row->path, "[]");
-        snprintf(path, sizeof path, "%.*s%s%s", list ? (int)(list - row->path) : PATH_TEXT,
-                 row->path, list ? "[0]" : "", list ? list + 2 : "");
-        struct layer l = {arena_strdup(d->arena, path),
-                          row->first_seconds ? arena_printf(d->arena, "%ss", value) : value,
-                          ORIGIN_FIRST_USER,
-                          {arena_printf(d->arena, "environment %s", row->first), 0, 0}};
-        if (strcmp(path, NODE_URL) == 0)
-            overlay_put_node_url(d, root, &l);
-        else
-            overlay_put(d, root, &l);
-    }
-}
-
-static void overlay_put_short_name(struct decoder *d, struct yaml_node *root,
-                                   const struct setting *row)
-{
-    const char *value = overlay_variable(d->environ_, row->env);
+    const char *value = name ? overlay_variable(d->environ_, name) : NULL;
     const char *list = strstr(row->path, "[]");
-    if (!value || !list)
+    if (!value)
         return;
     struct layer l = {
-        arena_printf(d->arena, "%.*s[0]%s", (int)(list - row->path), row->path, list + 2),
+        list ? arena_printf(d->arena, "%.*s[0]%s", (int)(list - row->path), row->path, list + 2)
+             : row->path,
         value,
-        ORIGIN_ENVIRONMENT,
-        {arena_printf(d->arena, "environment %s", row->env), 0, 0}};
-    if (strcmp(l.path, NODE_URL) == 0)
-        overlay_put_node_url(d, root, &l);
-    else
-        overlay_put(d, root, &l);
+        origin,
+        {arena_printf(d->arena, "environment %s", name), 0, 0}};
+    if (origin == ORIGIN_FIRST_USER && row->first_seconds)
+        l.text = arena_printf(d->arena, "%ss", value);
+    overlay_put_named(d, root, &l);
 }
 
 /* The known name a mistyped one is near to; NULL if none: other programs have TRUEUP_… names too.
@@ -214,7 +195,7 @@ static const char *overlay_near_name(struct decoder *d, const char *name)
         struct buf known = BUF_INIT(PATH_TEXT);
         const char *found = NULL;
         setting_env_name(settings[i].path, &known);
-        if (settings[i].kind->scalar && !strchr(settings[i].path, '[') &&
+        if (kind_is_scalar(settings[i].kind) && !strchr(settings[i].path, '[') &&
             edit_distance(name, buf_str(&known), 2) <= 2)
             found = arena_strdup(d->arena, buf_str(&known));
         buf_free(&known);
@@ -264,25 +245,19 @@ static void overlay_put_regular_name(struct decoder *d, struct yaml_node *root, 
     }
 }
 
-static void overlay_put_flag(struct decoder *d, struct yaml_node *root, const struct conf_flag *f)
-{
-    struct layer l = {f->path, f->value, ORIGIN_FLAG, {f->flag, 0, 0}};
-    if (strcmp(f->path, NODE_URL) == 0)
-        overlay_put_node_url(d, root, &l);
-    else
-        overlay_put(d, root, &l);
-}
-
 void overlay_settings(struct decoder *d, struct yaml_node *root, const struct conf_source_set *from,
                       const char *file_text)
 {
-    overlay_put_first_user(d, root);
+    for (size_t i = 0; i < n_settings; i++)
+        overlay_put_variable(d, root, &settings[i], settings[i].first, ORIGIN_FIRST_USER);
     for (char *const *e = from->environ_; e && *e; e++)
         if (strncmp(*e, "TRUEUP_", 7) == 0)
             overlay_put_regular_name(d, root, *e, file_text);
     for (size_t i = 0; i < n_settings; i++)
-        if (settings[i].env)
-            overlay_put_short_name(d, root, &settings[i]);
-    for (size_t i = 0; i < from->n_flags; i++)
-        overlay_put_flag(d, root, &from->flags[i]);
+        overlay_put_variable(d, root, &settings[i], settings[i].env, ORIGIN_ENVIRONMENT);
+    for (size_t i = 0; i < from->n_flags; i++) {
+        const struct conf_flag *f = &from->flags[i];
+        overlay_put_named(d, root,
+                          &(struct layer){f->path, f->value, ORIGIN_FLAG, {f->flag, 0, 0}});
+    }
 }

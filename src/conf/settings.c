@@ -17,7 +17,7 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 const struct setting settings[] = {
     {.path = "chain", .kind = &kind_section, .workers = FOR_ALL,
      .help = "the chain and the nodes to ask"},
-    {.path = "chain.id", .kind = &kind_chain_id, IN(conf, chain), .min = 1, .max = INT64_MAX,
+    {.path = "chain.id", .kind = &kind_number, IN(conf, chain.id), .min = 1, .max = INT64_MAX,
      .derived = "learnt at the first start, then fixed in the store", .workers = FOR_ALL,
      .help = "chain id the nodes must answer with", .example = "1"},
     {.path = "chain.endpoints", .kind = &kind_list, LIST(conf, chain.endpoints, chain.n_endpoints),
@@ -168,6 +168,17 @@ const char *setting_name_in(const struct setting *row, const char *scope)
     return strpbrk(name, ".[") ? NULL : name;
 }
 
+void setting_names_add(const char *scope, struct buf *out)
+{
+    const char *between = "";
+    for (size_t i = 0; i < n_settings; i++) {
+        const char *name = setting_name_in(&settings[i], scope);
+        if (name)
+            buf_addf(out, "%s%s", between, name);
+        between = name ? ", " : between;
+    }
+}
+
 const struct setting *setting_find(const char *path)
 {
     for (size_t i = 0; i < n_settings; i++)
@@ -224,7 +235,7 @@ const struct setting *setting_by_env(const char *name, char *ret_path, size_t ro
         const struct setting *row = &settings[i];
         struct buf path = BUF_INIT(room - 1);
         *ret_old = setting_old_env_fits(row, rest);
-        bool fits = row->kind->scalar && setting_env_fits(row->path, rest, &path);
+        bool fits = kind_is_scalar(row->kind) && setting_env_fits(row->path, rest, &path);
         if (fits || *ret_old)
             snprintf(ret_path, room, "%s", fits ? buf_str(&path) : row->path);
         buf_free(&path);

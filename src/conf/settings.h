@@ -57,6 +57,8 @@ extern const size_t n_settings;
 
 /* Is this row directly in that scope ("", "chain", "balances[]")? Then its last name, else NULL. */
 const char *setting_name_in(const struct setting *row, const char *scope);
+/* The names in a scope, with commas between them. */
+void setting_names_add(const char *scope, struct buf *out);
 const struct setting *setting_find(const char *path);
 
 /* The environment name of a path: TRUEUP_SWEEP_INTERVAL, TRUEUP_BALANCES_0_TABLE. */

@@ -10,9 +10,8 @@
 
 /* --- words --- */
 
-int value_word(const char *words, const char *text)
+int value_word(const char *words, const char *text, size_t n)
 {
-    size_t n = strlen(text);
     int index = 0;
     for (const char *w = words; *w; index++) {
         size_t len = strcspn(w, " ");
@@ -90,17 +89,6 @@ void value_quote(const char *s, struct buf *out)
 
 static void value_duration_add(uint64_t ms, struct buf *out);
 
-static void value_names_add(const char *scope, struct buf *out)
-{
-    const char *between = "";
-    for (size_t i = 0; i < n_settings; i++) {
-        const char *name = setting_name_in(&settings[i], scope);
-        if (name)
-            buf_addf(out, "%s%s", between, name);
-        between = name ? ", " : between;
-    }
-}
-
 static void value_urls_add(const char *schemes, struct buf *out)
 {
     size_t n = strcspn(schemes, " ");
@@ -128,7 +116,7 @@ static bool value_blank_fill(const struct setting *row, const char *blank, size_
     else if (IS("{count}"))
         min ? buf_addf(out, "%llu to %llu", min, max) : buf_addf(out, "at most %llu", max);
     else if (IS("{names}"))
-        value_names_add(row->path, out);
+        setting_names_add(row->path, out);
     else if (IS("{urls}"))
         value_urls_add(row->words, out);
     else if (IS("{zero}"))
@@ -137,6 +125,11 @@ static bool value_blank_fill(const struct setting *row, const char *blank, size_
         return false;
 #undef IS
     return true;
+}
+
+bool kind_is_scalar(const struct kind *kind)
+{
+    return kind->read_text || kind->or_text;
 }
 
 void kind_expected(const struct setting *row, struct buf *out)
@@ -185,48 +178,26 @@ static bool value_number_read(struct decoder *d, const struct spot *s, const cha
     return value_number_parse(d, s, text, n, FIELD(uint64_t, s->row, base));
 }
 
+/* What is below the least was not given: only a setting without a default may be so. */
 static void value_number_write(const struct setting *row, const void *base, struct buf *out)
 {
     uint64_t v = *FIELDC(uint64_t, row, base);
     if (v == 0 && row->zero)
         buf_adds(out, row->zero);
-    else
+    else if (v >= row->min)
         buf_addf(out, "%llu", (unsigned long long)v);
 }
 
 const struct kind kind_number = {.name = "number",
-                                 .scalar = true,
                                  .read_text = value_number_read,
                                  .write = value_number_write,
                                  .expects = "a number from {min} to {max}{zero}"};
-
-static bool value_chain_id_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                                void *base)
-{
-    struct conf *c = base;
-    c->chain.has_id = value_number_parse(d, s, text, n, &c->chain.id);
-    return c->chain.has_id;
-}
-
-static void value_chain_id_write(const struct setting *row, const void *base, struct buf *out)
-{
-    const struct conf *c = base;
-    (void)row;
-    if (c->chain.has_id)
-        buf_addf(out, "%llu", (unsigned long long)c->chain.id);
-}
-
-const struct kind kind_chain_id = {.name = "number",
-                                   .scalar = true,
-                                   .read_text = value_chain_id_read,
-                                   .write = value_chain_id_write,
-                                   .expects = "a number from {min} to {max}{zero}"};
 
 static bool value_finality_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                                 void *base)
 {
     struct conf *c = base;
-    int word = value_word(s->row->words, text);
+    int word = value_word(s->row->words, text, n);
     if (word >= 0) {
         c->chain.finality = (enum conf_finality)word;
         c->chain.finality_depth = 0;
@@ -250,7 +221,6 @@ static void value_finality_write(const struct setting *row, const void *base, st
 }
 
 const struct kind kind_finality = {.name = "word or number",
-                                   .scalar = true,
                                    .read_text = value_finality_read,
                                    .write = value_finality_write,
                                    .expects = "{words}, or a number of blocks up to {max}"};
@@ -294,7 +264,6 @@ static void value_duration_write(const struct setting *row, const void *base, st
 
 const struct kind kind_duration = {
     .name = "duration",
-    .scalar = true,
     .read_text = value_duration_read,
     .write = value_duration_write,
     .expects = "a duration from {min_ms} to {max_ms}, such as 30s, 5m or 24h{zero}"};
@@ -305,8 +274,7 @@ const struct kind kind_duration = {
 static bool value_word_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                             void *base)
 {
-    int word = value_word(s->row->words, text);
-    (void)n;
+    int word = value_word(s->row->words, text, n);
     if (word < 0)
         return spot_refuse(d, s, "unknown word");
     if (s->row->size == sizeof(bool))
@@ -326,17 +294,13 @@ static void value_word_write(const struct setting *row, const void *base, struct
     value_word_add(row->words, word, out);
 }
 
-const struct kind kind_word = {.name = "word",
-                               .scalar = true,
-                               .read_text = value_word_read,
-                               .write = value_word_write,
-                               .expects = "{words}"};
+const struct kind kind_word = {
+    .name = "word", .read_text = value_word_read, .write = value_word_write, .expects = "{words}"};
 
 static bool value_yes_no_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                               void *base)
 {
-    int word = value_word("no yes false true off on", text);
-    (void)n;
+    int word = value_word("no yes false true off on", text, n);
     if (word < 0)
         return spot_refuse(d, s, "neither yes nor no");
     *FIELD(bool, s->row, base) = word & 1;
@@ -349,7 +313,6 @@ static void value_yes_no_write(const struct setting *row, const void *base, stru
 }
 
 const struct kind kind_yes_no = {.name = "yes or no",
-                                 .scalar = true,
                                  .read_text = value_yes_no_read,
                                  .write = value_yes_no_write,
                                  .expects = "yes or no"};

@@ -104,7 +104,6 @@ static void value_signature_write(const struct setting *row, const void *base, s
 }
 
 const struct kind kind_view = {.name = "view",
-                               .scalar = true,
                                .read_text = value_view_read,
                                .write = value_signature_write,
                                .expects = "a view of one address such as balanceOf(address)"};
@@ -122,7 +121,6 @@ static bool value_event_read(struct decoder *d, const struct spot *s, const char
 
 const struct kind kind_event = {
     .name = "event",
-    .scalar = true,
     .read_text = value_event_read,
     .write = value_signature_write,
     .expects =
@@ -283,6 +281,12 @@ const struct kind kind_sources = {
 
 /* --- whose balances are kept --- */
 
+/* The spot of a name in a composite value. */
+static struct spot value_key_spot(struct decoder *d, const struct spot *s, const struct member *m)
+{
+    return spot_within(s, yaml_node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
+}
+
 static bool value_read_query(struct decoder *d, const struct spot *s, const struct yaml_node *node,
                              struct conf_balance *b)
 {
@@ -312,8 +316,7 @@ static bool value_wallets_read(struct decoder *d, const struct spot *s, void *ba
         const struct member *query = yaml_node_member(s->node, "query");
         for (size_t i = 0; i < s->node->count; i++) {
             const struct member *m = &s->node->members[i];
-            struct spot key =
-                spot_within(s, yaml_node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
+            struct spot key = value_key_spot(d, s, m);
             if (m->value != (query ? query->value : NULL) && strcmp(m->key, "query") != 0)
                 spot_refuse_at(d, &key, 0, "unknown setting", "query");
         }
@@ -325,7 +328,7 @@ static bool value_wallets_read(struct decoder *d, const struct spot *s, void *ba
     const char *text = spot_text(d, s, &n);
     if (!text)
         return false;
-    int word = value_word(s->row->words, text);
+    int word = value_word(s->row->words, text, n);
     if (word < 0)
         return spot_refuse(d, s, "unknown word");
     b->wallets = (enum conf_wallets)word;
@@ -346,7 +349,7 @@ static void value_wallets_write(const struct setting *row, const void *base, str
 }
 
 const struct kind kind_wallets = {.name = "word or query",
-                                  .scalar = true,
+                                  .or_text = true,
                                   .read_node = value_wallets_read,
                                   .write = value_wallets_write,
                                   .expects = "{words}, or {query: SQL}"};
@@ -363,8 +366,7 @@ static bool value_read_price(struct decoder *d, const struct spot *s, const stru
         return false;
     for (size_t i = 0; i < key; i++)
         if (key > 64 || (!isalnum((unsigned char)m->key[i]) && m->key[i] != '_')) {
-            struct spot name =
-                spot_within(s, yaml_node_scalar(d->arena, m->key, m->value->origin, &m->key_place));
+            struct spot name = value_key_spot(d, s, m);
             return spot_refuse_at(d, &name, 0, "not a method", "a name such as eth_call");
         }
     ret->method = m->key;
@@ -381,7 +383,7 @@ static bool value_price_read(struct decoder *d, const struct spot *s, void *base
         const char *text = spot_text(d, s, &n);
         if (!text)
             return false;
-        if (value_word(s->row->words, text) < 0)
+        if (value_word(s->row->words, text, n) < 0)
             return spot_refuse(d, s, "unknown price list");
         e->price = arena_strdup(d->arena, text);
         return true;
@@ -412,7 +414,7 @@ static void value_price_write(const struct setting *row, const void *base, struc
 }
 
 const struct kind kind_price = {.name = "word or map",
-                                .scalar = true,
+                                .or_text = true,
                                 .read_node = value_price_read,
                                 .write = value_price_write,
                                 .expects = "{words}, or {METHOD: UNITS}"};

@@ -15,27 +15,25 @@ static void value_keep_text(struct decoder *d, const struct spot *s, const char 
     memcpy((char *)base + s->row->offset, &copy, sizeof copy);
 }
 
-static const char *value_kept_text(const struct setting *row, const void *base)
+static bool value_text_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                            void *base)
 {
-    const char *text;
-    memcpy(&text, (const char *)base + row->offset, sizeof text);
-    return text;
+    const struct kind *kind = s->row->kind;
+    if (kind->may_be_off && strcmp(text, "off") == 0)
+        return true;
+    const char *flaw = n > s->row->max ? "too long" : kind->find_flaw(s->row, text);
+    if (flaw)
+        return spot_refuse(d, s, flaw);
+    value_keep_text(d, s, text, base);
+    return true;
 }
 
 static void value_text_write(const struct setting *row, const void *base, struct buf *out)
 {
-    if (value_kept_text(row, base))
-        value_quote(value_kept_text(row, base), out);
-}
-
-static void value_or_off_write(const struct setting *row, const void *base, struct buf *out)
-{
-    value_quote(value_kept_text(row, base) ? value_kept_text(row, base) : "off", out);
-}
-
-static bool value_fits(struct decoder *d, const struct spot *s, size_t n)
-{
-    return n <= s->row->max || spot_refuse(d, s, "too long");
+    const char *text;
+    memcpy(&text, (const char *)base + row->offset, sizeof text);
+    if (text || row->kind->may_be_off)
+        value_quote(text ? text : "off", out);
 }
 
 /* --- names --- */
@@ -49,39 +47,32 @@ static size_t value_ident_length(const char *s)
     return n;
 }
 
-static bool value_name_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                            void *base)
+static const char *value_name_flaw(const struct setting *row, const char *text)
 {
-    if (!value_fits(d, s, n))
-        return false;
-    if (!islower((unsigned char)text[0]) || value_ident_length(text) != n)
-        return spot_refuse(d, s, "not a name");
-    value_keep_text(d, s, text, base);
-    return true;
+    (void)row;
+    bool fits = islower((unsigned char)text[0]) && text[value_ident_length(text)] == '\0';
+    return fits ? NULL : "not a name";
 }
 
 const struct kind kind_name = {
     .name = "name",
-    .scalar = true,
-    .read_text = value_name_read,
+    .read_text = value_text_read,
+    .find_flaw = value_name_flaw,
     .write = value_text_write,
     .expects = "a letter and at most {max-1} letters, digits and _, in lower case"};
 
-static bool value_label_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                             void *base)
+static const char *value_label_flaw(const struct setting *row, const char *text)
 {
-    if (!value_fits(d, s, n))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)text[i]) && !strchr("_.:[]-", text[i]))
-            return spot_refuse(d, s, "not a label");
-    value_keep_text(d, s, text, base);
-    return true;
+    (void)row;
+    for (; *text; text++)
+        if (!isalnum((unsigned char)*text) && !strchr("_.:[]-", *text))
+            return "not a label";
+    return NULL;
 }
 
 const struct kind kind_label = {.name = "label",
-                                .scalar = true,
-                                .read_text = value_label_read,
+                                .read_text = value_text_read,
+                                .find_flaw = value_label_flaw,
                                 .write = value_text_write,
                                 .expects = "at most {max} letters, digits and _ . : [ ] -"};
 
@@ -95,8 +86,8 @@ static bool value_table_read(struct decoder *d, const struct spot *s, const char
     size_t len = value_ident_length(table);
     if (len == 0 || table + len != text + n || schema > 63)
         return spot_refuse(d, s, "not a table name");
-    if (!value_fits(d, s, len))
-        return false;
+    if (len > s->row->max)
+        return spot_refuse(d, s, "too long");
     bool ours = strncmp(table, own, sizeof own - 1) == 0 &&
                 (len < sizeof derived || strcmp(table + len - (sizeof derived - 1), derived) != 0);
     if (ours || strcmp(table, "eth_indexer_checkpoints") == 0)
@@ -107,30 +98,9 @@ static bool value_table_read(struct decoder *d, const struct spot *s, const char
 
 const struct kind kind_table = {
     .name = "table name",
-    .scalar = true,
     .read_text = value_table_read,
     .write = value_text_write,
     .expects = "TABLE or SCHEMA.TABLE of lower-case letters, digits and _, at most {max}"};
-
-static bool value_text_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                            void *base)
-{
-    if (!value_fits(d, s, n))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!isgraph((unsigned char)text[i]))
-            return spot_refuse(d, s, "a blank or a letter beyond ASCII");
-    value_keep_text(d, s, text, base);
-    return true;
-}
-
-const struct kind kind_text = {.name = "text",
-                               .scalar = true,
-                               .read_text = value_text_read,
-                               .write = value_text_write,
-                               .expects = "at most {max} letters, digits and signs"};
-
-/* --- URLs --- */
 
 static bool value_blank_free(const char *s)
 {
@@ -140,77 +110,69 @@ static bool value_blank_free(const char *s)
     return true;
 }
 
-/* Is text "scheme://…" with a scheme of the words? */
-static bool value_scheme_in(const char *words, const char *text)
+static const char *value_text_flaw(const struct setting *row, const char *text)
 {
-    size_t n = strcspn(text, ":");
-    if (strncmp(text + n, "://", 3) != 0)
-        return false;
-    for (const char *w = words; *w; w += strcspn(w, " ") + (w[strcspn(w, " ")] == ' '))
-        if (strcspn(w, " ") == n && strncmp(w, text, n) == 0)
-            return true;
-    return false;
+    (void)row;
+    return value_blank_free(text) ? NULL : "a blank or a letter beyond ASCII";
 }
 
-static bool value_url_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                           void *base)
+const struct kind kind_text = {.name = "text",
+                               .read_text = value_text_read,
+                               .find_flaw = value_text_flaw,
+                               .write = value_text_write,
+                               .expects = "at most {max} letters, digits and signs"};
+
+/* --- URLs --- */
+
+/* Is text "scheme://…" with a scheme of the words? */
+static bool value_has_scheme(const char *words, const char *text)
+{
+    size_t n = strcspn(text, ":");
+    return strncmp(text + n, "://", 3) == 0 && value_word(words, text, n) >= 0;
+}
+
+static const char *value_url_flaw(const struct setting *row, const char *text)
 {
     char host[256];
-    if (!value_fits(d, s, n))
-        return false;
     if (!strstr(text, "://"))
-        return spot_refuse(d, s, "not a URL");
-    if (!value_scheme_in(s->row->words, text))
-        return spot_refuse(d, s, "bad URL scheme");
+        return "not a URL";
+    if (!value_has_scheme(row->words, text))
+        return "bad URL scheme";
     if (!url_host(text, host, sizeof host))
-        return spot_refuse(d, s, "URL without a host");
-    if (!value_blank_free(text))
-        return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII");
-    value_keep_text(d, s, text, base);
-    return true;
+        return "URL without a host";
+    return value_blank_free(text) ? NULL : "URL with a blank or a letter beyond ASCII";
 }
 
 const struct kind kind_url = {.name = "URL",
-                              .scalar = true,
-                              .read_text = value_url_read,
+                              .read_text = value_text_read,
+                              .find_flaw = value_url_flaw,
                               .write = value_text_write,
                               .expects = "{urls}"};
 
-static bool value_socket_url_read(struct decoder *d, const struct spot *s, const char *text,
-                                  size_t n, void *base)
-{
-    return strcmp(text, "off") == 0 || value_url_read(d, s, text, n, base);
-}
-
 const struct kind kind_socket_url = {.name = "URL or off",
-                                     .scalar = true,
-                                     .read_text = value_socket_url_read,
-                                     .write = value_or_off_write,
+                                     .read_text = value_text_read,
+                                     .find_flaw = value_url_flaw,
+                                     .may_be_off = true,
+                                     .write = value_text_write,
                                      .expects = "{urls}, or off"};
 
 /* No host is asked of a PostgreSQL URL: postgres:///app?host=/run/postgresql is a socket. */
-static bool value_store_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                             void *base)
+static const char *value_store_flaw(const struct setting *row, const char *text)
 {
     static const char sqlite[] = "sqlite:";
-    bool is_sqlite = strncmp(text, sqlite, sizeof sqlite - 1) == 0;
-    if (!value_fits(d, s, n))
-        return false;
-    if (is_sqlite && n == sizeof sqlite - 1)
-        return spot_refuse(d, s, "no file given in");
-    if (!is_sqlite && !strstr(text, "://"))
-        return spot_refuse(d, s, "not a store");
-    if (!is_sqlite && !value_scheme_in("postgres postgresql", text))
-        return spot_refuse(d, s, "bad URL scheme");
-    if (!is_sqlite && !value_blank_free(text))
-        return spot_refuse(d, s, "URL with a blank or a letter beyond ASCII");
-    value_keep_text(d, s, text, base);
-    return true;
+    (void)row;
+    if (strncmp(text, sqlite, sizeof sqlite - 1) == 0)
+        return text[sizeof sqlite - 1] ? NULL : "no file given in";
+    if (!strstr(text, "://"))
+        return "not a store";
+    if (!value_has_scheme("postgres postgresql", text))
+        return "bad URL scheme";
+    return value_blank_free(text) ? NULL : "URL with a blank or a letter beyond ASCII";
 }
 
 const struct kind kind_store = {.name = "URL",
-                                .scalar = true,
-                                .read_text = value_store_read,
+                                .read_text = value_text_read,
+                                .find_flaw = value_store_flaw,
                                 .write = value_text_write,
                                 .expects = "postgres://… or sqlite:FILE"};
 
@@ -241,7 +203,6 @@ static void value_address_write(const struct setting *row, const void *base, str
 }
 
 const struct kind kind_address = {.name = "address",
-                                  .scalar = true,
                                   .read_text = value_address_read,
                                   .write = value_address_write,
                                   .expects = "0x and 40 hex digits"};
@@ -256,26 +217,20 @@ static bool value_host_ok(const char *host, size_t n)
     return n > 0;
 }
 
-static bool value_listen_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
-                              void *base)
+static const char *value_listen_flaw(const struct setting *row, const char *text)
 {
     uint64_t port;
     const char *colon = strrchr(text, ':');
-    if (strcmp(text, "off") == 0)
-        return true;
-    if (!value_fits(d, s, n))
-        return false;
+    (void)row;
     if (!colon || !value_host_ok(text, (size_t)(colon - text)))
-        return spot_refuse(d, s, "not an address and port");
-    if (!parse_u64(colon + 1, n - (size_t)(colon + 1 - text), &port) || port > 65535)
-        return spot_refuse(d, s, "not a port");
-    value_keep_text(d, s, text, base);
-    return true;
+        return "not an address and port";
+    return parse_u64(colon + 1, strlen(colon + 1), &port) && port <= 65535 ? NULL : "not a port";
 }
 
 const struct kind kind_listen = {.name = "address or off",
-                                 .scalar = true,
-                                 .read_text = value_listen_read,
-                                 .write = value_or_off_write,
+                                 .read_text = value_text_read,
+                                 .find_flaw = value_listen_flaw,
+                                 .may_be_off = true,
+                                 .write = value_text_write,
                                  .expects =
                                      "ADDRESS:PORT such as 127.0.0.1:1325 or '[::]:1325', or off"};

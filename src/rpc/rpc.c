@@ -31,7 +31,7 @@ int rpc_open(const struct conf *conf, struct rpc **ret, struct err *err)
     n->patience_ms = DEADLINE_MS;
     n->rng.state = rng_seed_from_system();
     n->n_endpoints = conf->chain.n_endpoints;
-    n->chain.expects_id = conf->chain.has_id;
+    n->chain.expects_id = conf->chain.id != 0;
     n->chain.id = conf->chain.id;
     budget_init(&n->spending.budget, conf->budget.per_second, conf->budget.per_day, clock_ms(),
                 wall_seconds());

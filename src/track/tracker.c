@@ -197,7 +197,7 @@ int tracker_identify(struct tracker *t, struct err *err)
         return -1;
     if (rpc_identify(t->node, &id, &genesis, err) < 0)
         return -1;
-    if (t->conf->chain.has_id && t->conf->chain.id != id) {
+    if (t->conf->chain.id && t->conf->chain.id != id) {
         err_set(err, ERR_CHAIN, "the endpoint's chain id is %" PRIu64 ", but chain.id is %" PRIu64,
                 id, t->conf->chain.id);
         return err_hint(err, "point chain.endpoints at chain %" PRIu64 " or correct chain.id",

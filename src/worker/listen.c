@@ -238,7 +238,7 @@ static bool listen_is_our_chain(struct listen *l, const struct json *result)
         listen_end_connection(l, "eth_chainId answered no number");
         return false;
     }
-    if (l->conf->chain.has_id && id != l->conf->chain.id) {
+    if (l->conf->chain.id && id != l->conf->chain.id) {
         listen_end_connection(l, "the endpoint's chain id is %" PRIu64 ", but ours is %" PRIu64, id,
                               l->conf->chain.id);
         return false;

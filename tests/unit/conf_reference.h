@@ -25,7 +25,7 @@ static void reference_default(const struct setting *row, struct buf *out)
 
 static void reference_names(const struct setting *row, struct buf *out)
 {
-    if (!row->kind->scalar)
+    if (!kind_is_scalar(row->kind))
         return;
     buf_addc(out, '`');
     struct buf path = BUF_INIT(REFERENCE_PATH);
