@@ -1,8 +1,9 @@
 #include "store/times.h"
 
 #include <string.h>
+#include <time.h>
 
-/* Days since 1970 of a civil date and back, counting years from March so that a leap day is last.
+/* Days since 1970 of a civil date, counting years from March so that a leap day is last.
  */
 static int64_t days_of(int64_t y, unsigned m, unsigned d)
 {
@@ -11,19 +12,6 @@ static int64_t days_of(int64_t y, unsigned m, unsigned d)
     int64_t yoe = y - era * 400;
     int64_t doy = (153 * ((int64_t)m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-static void date_of(int64_t days, int64_t *y, int64_t *m, int64_t *d)
-{
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t doe = days - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153;
-    *d = doy - (153 * mp + 2) / 5 + 1;
-    *m = mp < 10 ? mp + 3 : mp - 9;
-    *y = yoe + era * 400 + (*m <= 2);
 }
 
 static void time_digits(char *to, int64_t v, int n)
@@ -39,21 +27,19 @@ void time_to_text(int64_t us, char ret[TIME_TEXT])
     /* years 0000 to 9999, or the text would lose its order */
     const int64_t least = INT64_C(-62167219200000000), most = INT64_C(253402300799999999);
     us = us < least ? least : us > most ? most : us;
-    const int64_t day_us = INT64_C(86400000000);
-    int64_t days = us / day_us, rest = us % day_us, y, m, d;
-    if (rest < 0) {
-        rest += day_us;
-        days--;
-    }
-    date_of(days, &y, &m, &d);
+    const int64_t second_us = 1000000;
+    int64_t rest = us % second_us + (us % second_us < 0 ? second_us : 0);
+    const time_t seconds = (time_t)((us - rest) / second_us);
+    struct tm t;
+    gmtime_r(&seconds, &t);
     memcpy(ret, "0000-00-00 00:00:00.000000", TIME_TEXT);
-    time_digits(ret, y, 4);
-    time_digits(ret + 5, m, 2);
-    time_digits(ret + 8, d, 2);
-    time_digits(ret + 11, rest / INT64_C(3600000000), 2);
-    time_digits(ret + 14, rest / 60000000 % 60, 2);
-    time_digits(ret + 17, rest / 1000000 % 60, 2);
-    time_digits(ret + 20, rest % 1000000, 6);
+    time_digits(ret, t.tm_year + 1900, 4);
+    time_digits(ret + 5, t.tm_mon + 1, 2);
+    time_digits(ret + 8, t.tm_mday, 2);
+    time_digits(ret + 11, t.tm_hour, 2);
+    time_digits(ret + 14, t.tm_min, 2);
+    time_digits(ret + 17, t.tm_sec, 2);
+    time_digits(ret + 20, rest, 6);
 }
 
 static bool time_number(const char *s, int n, unsigned *ret)
