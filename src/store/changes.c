@@ -3,9 +3,27 @@
 
 #include "store/audit.h"
 
+/* The newest of a ledger: of all wallets, or of the one asked about. */
+static struct db_query changes_latest(const struct view_ask *ask, const char *of_all,
+                                      const char *of_wallet)
+{
+    struct db_query q = {.sql = of_all, .hot = true, .params = {db_number(ask->limit)}};
+    if (ask->b) {
+        q.sql = of_wallet;
+        q.params[1] = db_text(ask->b->name);
+        q.params[2] = db_address(ask->wallets);
+    }
+    return q;
+}
+
+#define OF_ALL    " ORDER BY id DESC LIMIT $1"
+#define OF_WALLET " WHERE balance = $2 AND wallet = $3 ORDER BY id DESC LIMIT $1"
+
 /* ---- changes --------------------------------------------------------------------------------- */
 
-#define CHANGE_COLUMNS "id, balance, wallet, CAST(old AS TEXT), CAST(new AS TEXT), block, cause, at"
+#define CHANGES                                                                                    \
+    "SELECT id, balance, wallet, CAST(old AS TEXT), CAST(new AS TEXT), block, cause, at FROM "     \
+    "trueup_changes"
 
 static bool change_take(const struct db_rows *row, struct arena *arena, void *item)
 {
@@ -32,8 +50,7 @@ static int changes_read(struct store *s, const struct db_query *q, struct arena 
 int view_changes_after(struct store *s, const struct view_ask *ask, struct view_change **ret,
                        size_t *ret_n, struct err *err)
 {
-    struct db_query q = {.sql = "SELECT " CHANGE_COLUMNS
-                                " FROM trueup_changes WHERE id > $1 ORDER BY id LIMIT $2",
+    struct db_query q = {.sql = CHANGES " WHERE id > $1 ORDER BY id LIMIT $2",
                          .hot = true,
                          .params = {db_number(ask->after), db_number(ask->limit)}};
     return changes_read(s, &q, ask->arena, ret, ret_n, err);
@@ -42,24 +59,15 @@ int view_changes_after(struct store *s, const struct view_ask *ask, struct view_
 int view_changes_latest(struct store *s, const struct view_ask *ask, struct view_change **ret,
                         size_t *ret_n, struct err *err)
 {
-    struct db_query q = {.sql = "SELECT " CHANGE_COLUMNS
-                                " FROM trueup_changes ORDER BY id DESC LIMIT $1",
-                         .hot = true,
-                         .params = {db_number(ask->limit)}};
-    if (ask->b) {
-        q.sql = "SELECT " CHANGE_COLUMNS " FROM trueup_changes WHERE balance = $2 AND wallet = $3 "
-                "ORDER BY id DESC LIMIT $1";
-        q.params[1] = db_text(ask->b->name);
-        q.params[2] = db_address(ask->wallets);
-    }
+    struct db_query q = changes_latest(ask, CHANGES OF_ALL, CHANGES OF_WALLET);
     return changes_read(s, &q, ask->arena, ret, ret_n, err);
 }
 
 /* ---- drift ----------------------------------------------------------------------------------- */
 
-#define DRIFT_COLUMNS                                                                              \
-    "id, balance, wallet, CAST(stored AS TEXT), CAST(actual AS TEXT), block, cause, endpoint, "    \
-    "age, found_at"
+#define DRIFT                                                                                      \
+    "SELECT id, balance, wallet, CAST(stored AS TEXT), CAST(actual AS TEXT), block, cause, "       \
+    "endpoint, age, found_at FROM trueup_drift"
 
 static bool drift_take(const struct db_rows *row, struct arena *arena, void *item)
 {
@@ -78,27 +86,12 @@ static bool drift_take(const struct db_rows *row, struct arena *arena, void *ite
     return true;
 }
 
-static int drift_read(struct store *s, const struct db_query *q, struct arena *arena,
-                      struct view_drift **ret, size_t *ret_n, struct err *err)
-{
-    struct db_take take = {arena, sizeof **ret, drift_take};
-    return db_read_list(s, q, &take, ret, ret_n, err);
-}
-
 int view_drift_latest(struct store *s, const struct view_ask *ask, struct view_drift **ret,
                       size_t *ret_n, struct err *err)
 {
-    struct db_query q = {.sql =
-                             "SELECT " DRIFT_COLUMNS " FROM trueup_drift ORDER BY id DESC LIMIT $1",
-                         .hot = true,
-                         .params = {db_number(ask->limit)}};
-    if (ask->b) {
-        q.sql = "SELECT " DRIFT_COLUMNS " FROM trueup_drift WHERE balance = $2 AND wallet = $3 "
-                "ORDER BY id DESC LIMIT $1";
-        q.params[1] = db_text(ask->b->name);
-        q.params[2] = db_address(ask->wallets);
-    }
-    return drift_read(s, &q, ask->arena, ret, ret_n, err);
+    struct db_query q = changes_latest(ask, DRIFT OF_ALL, DRIFT OF_WALLET);
+    struct db_take take = {ask->arena, sizeof **ret, drift_take};
+    return db_read_list(s, &q, &take, ret, ret_n, err);
 }
 
 static bool cause_take(const struct db_rows *row, struct arena *arena, void *item)
