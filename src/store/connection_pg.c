@@ -118,21 +118,25 @@ static int pg_await(struct pg *s, int64_t deadline, struct err *err)
 static void pg_forget_prepared(struct pg *s, size_t n)
 {
     while (s->n_prepared > n)
-        mem_free(s->prepared[--s->n_prepared].sql);
+        mem_free(s->prepared[--s->n_prepared].table);
 }
 
-/* The name of a prepared statement; *ret_new: it must be sent first. */
-static const char *pg_prepared_name(struct pg *s, const char *sql, bool *ret_new)
+/* The name of a prepared statement; *ret_new: it must be sent first. Found without its text, for
+ * that costs more than all else that is done for a statement. */
+static const char *pg_prepared_name(struct pg *s, const struct db_query *q, bool *ret_new)
 {
-    for (size_t i = 0; i < s->n_prepared; i++)
-        if (strcmp(s->prepared[i].sql, sql) == 0) {
-            *ret_new = false;
-            return s->prepared[i].name;
-        }
-    size_t i = s->n_prepared++;
-    s->prepared[i].sql = mem_strdup(sql);
-    snprintf(s->prepared[i].name, sizeof s->prepared[i].name, "s%u", ++s->statement_no);
-    *ret_new = true;
+    const char *table = q->b ? q->b->table : "";
+    size_t i = 0;
+    while (i < s->n_prepared &&
+           (s->prepared[i].sql != q->sql || strcmp(s->prepared[i].table, table) != 0))
+        i++;
+    *ret_new = i == s->n_prepared;
+    if (*ret_new) {
+        s->n_prepared++;
+        s->prepared[i].sql = q->sql;
+        s->prepared[i].table = mem_strdup(table);
+        snprintf(s->prepared[i].name, sizeof s->prepared[i].name, "s%u", ++s->statement_no);
+    }
     return s->prepared[i].name;
 }
 
@@ -140,18 +144,15 @@ static bool pg_send(struct pg *s, const struct db_query *q, struct arena *arena,
                     unsigned *ret_answers)
 {
     struct pg_params p;
-    const char *sql = db_expand(&s->base, q, arena);
+    bool fresh = true;
+    const char *name = q->hot ? pg_prepared_name(s, q, &fresh) : NULL;
+    const char *sql = fresh ? db_expand(&s->base, q, arena) : NULL;
     pg_bind(&p, q, arena);
-    *ret_answers = 1;
-    if (!q->hot)
+    *ret_answers = name && fresh ? 2 : 1;
+    if (!name)
         return PQsendQueryParams(s->conn, sql, p.n, p.types, p.values, p.lengths, p.formats, 1);
-    bool fresh;
-    const char *name = pg_prepared_name(s, sql, &fresh);
-    if (fresh) {
-        *ret_answers = 2;
-        if (!PQsendPrepare(s->conn, name, sql, p.n, p.types))
-            return false;
-    }
+    if (fresh && !PQsendPrepare(s->conn, name, sql, p.n, p.types))
+        return false;
     return PQsendQueryPrepared(s->conn, name, p.n, p.values, p.lengths, p.formats, 1);
 }
 

@@ -10,26 +10,26 @@
 
 /* ---- the text of a statement ----------------------------------------------------------------- */
 
-static void db_quote_part(struct buf *out, const char *name, size_t n)
+static void db_quote_part(struct buf *out, const char *name, size_t n, char quote)
 {
-    buf_addc(out, '"');
+    buf_addc(out, quote);
     for (size_t i = 0; i < n; i++) {
-        if (name[i] == '"')
-            buf_addc(out, '"');
+        if (name[i] == quote)
+            buf_addc(out, quote);
         buf_addc(out, name[i]);
     }
-    buf_addc(out, '"');
+    buf_addc(out, quote);
 }
 
 static void db_quote_table(const struct store *s, const char *table, struct buf *out)
 {
     const char *dot = s->driver->has_schemas ? strchr(table, '.') : NULL;
     if (dot) {
-        db_quote_part(out, table, (size_t)(dot - table));
+        db_quote_part(out, table, (size_t)(dot - table), '"');
         buf_addc(out, '.');
         table = dot + 1;
     }
-    db_quote_part(out, table, strlen(table));
+    db_quote_part(out, table, strlen(table), '"');
 }
 
 const char *db_quote(const struct store *s, const char *table, struct arena *arena)
@@ -61,6 +61,12 @@ static void db_expand_word(const struct store *s, const struct db_query *q, cons
     struct buf filled = BUF_INIT(1 << 16);
     if (name == 1 && *word == 't') {
         db_quote_table(s, q->b->table, out);
+        return;
+    }
+    if (name == strlen("t_text") && memcmp(word, "t_text", name) == 0) {
+        db_quote_table(s, q->b->table, &filled);
+        db_quote_part(out, buf_str(&filled), filled.len, '\'');
+        buf_free(&filled);
         return;
     }
     for (; *text; text++)
@@ -227,7 +233,7 @@ int db_read_number(struct store *s, const struct db_query *q, uint64_t *ret, boo
     return 0;
 }
 
-static bool db_take_address(const struct db_rows *row, struct arena *arena, void *item)
+bool db_take_address(const struct db_rows *row, struct arena *arena, void *item)
 {
     (void)arena;
     return db_get_address(row, 0, item);
@@ -354,7 +360,7 @@ int64_t db_get_time(const struct db_rows *r, int col)
 
 /* ---- lists of wallets ------------------------------------------------------------------------ */
 
-static int address_order(const void *a, const void *b)
+int db_order_by_wallet(const void *a, const void *b)
 {
     return address_compare(a, b);
 }
@@ -363,7 +369,7 @@ size_t addresses_sort_unique(address *list, size_t n)
 {
     size_t kept = 0;
     if (n > 1)
-        qsort(list, n, sizeof *list, address_order);
+        qsort(list, n, sizeof *list, db_order_by_wallet);
     for (size_t i = 0; i < n; i++)
         if (kept == 0 || !address_equal(&list[kept - 1], &list[i]))
             list[kept++] = list[i];

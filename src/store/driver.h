@@ -4,9 +4,9 @@
  *
  * How the SQL of a verb is written:
  *  - Parameters are $1, $2 …, in the order of db_query.params.
- *  - {t} is the quoted table of db_query.b. Other words in braces stand for what the two databases
- *    spell differently; each driver has a table of them (store_driver.words): {now},
- *    {now_text}, {after MILLISECONDS}, {for UPDATE} and so on.
+ *  - {t} is the quoted table of db_query.b, and {t_text} that name as a text. Other words in braces
+ * stand for what the two databases spell differently; each driver has a table of them
+ * (store_driver.words): {now}, {now_text}, {after MILLISECONDS}, {for UPDATE} and so on.
  *  - A set of rows is a parameter: `unnest($2, $3) u(w, n)`, each column from a parameter with a
  *    stride; with one more name after WITH ORDINALITY it counts from 1. PostgreSQL gets arrays;
  *    SQLite runs the statement once a row, with u.w and u.n as plain parameters. So the set stands
@@ -98,9 +98,10 @@ struct db_query {
     const char *sql;
     const struct store_balance *b; /* whose table {t} is */
     size_t set;                    /* rows of the set */
-    bool hot;                      /* compiled once a connection: for what runs at every batch */
-    bool raw;                      /* an application's SQL: taken as it is */
-    bool scan;                     /* passes over a whole table: may take minutes */
+    /* compiled once a connection: for what runs at every batch; the SQL is then a literal */
+    bool hot;
+    bool raw;  /* an application's SQL: taken as it is */
+    bool scan; /* passes over a whole table: may take minutes */
     struct db_param params[DB_PARAMS];
 };
 
@@ -198,6 +199,8 @@ struct store_driver {
     int (*apply)(struct store *s, const struct store_batch *batch, struct arena *arena,
                  struct store_applied *ret, struct err *err);
     int (*claim)(struct store *s, struct claim *c, struct err *err);
+    /* All that the reservoir wants, drawn without a walk over the table; or nothing, where that
+     * would cost more. NULL where the database cannot. */
     int (*sample)(struct store *s, const struct store_balance *b, struct reservoir *r,
                   struct err *err);
     /* Fails naming the column when the table is there and does not fit. */
@@ -229,6 +232,8 @@ struct store {
     bool scanning; /* the longer deadlines are set */
 };
 
+/* Of wallets, or of structs that begin with one: for qsort() and bsearch(). */
+int db_order_by_wallet(const void *a, const void *b);
 /* The statement as the database gets it; q->sql itself where it has no words in braces. */
 const char *db_expand(const struct store *s, const struct db_query *q, struct arena *arena);
 /* A table's name, quoted. */
@@ -243,6 +248,8 @@ struct db_take {
     size_t size;
     bool (*row)(const struct db_rows *row, struct arena *arena, void *item);
 };
+/* Of a list of wallets, which are column 0. */
+bool db_take_address(const struct db_rows *row, struct arena *arena, void *item);
 /* All rows of an answer, in its order. ret points at the caller's pointer to items, which is NULL
  * for an empty list. */
 int db_read_list(struct store *s, const struct db_query *q, const struct db_take *take, void *ret,

@@ -102,7 +102,7 @@ static const char *const pg_words[][2] = {
      "SELECT (greatest(c.reltuples, 0) * coalesce(st.null_frac, 1))::bigint FROM pg_class c JOIN "
      "pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stats st ON st.schemaname = n.nspname "
      "AND st.tablename = c.relname AND st.attname = 'observed_block' WHERE c.oid = "
-     "to_regclass($1)"},
+     "to_regclass({t_text})"},
     {"create_table",
      "CREATE TABLE {t} (wallet TEXT PRIMARY KEY, balance NUMERIC NOT NULL DEFAULT 0, blocknumber "
      "BIGINT, updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, created_at TIMESTAMP NOT "

@@ -4,22 +4,26 @@
 #include <stdio.h>
 
 #define FACTS                                                                                      \
-    "SELECT current_setting('server_version'), to_regclass($1) IS NOT NULL, pg_is_in_recovery(), " \
+    "SELECT current_setting('server_version'), to_regclass({t_text}) IS NOT NULL, "                \
+    "pg_is_in_recovery(), "                                                                        \
     "localtimestamp"
 #define TABLE_FACTS                                                                                \
-    "SELECT has_table_privilege($1, 'INSERT') AND has_table_privilege($1, 'UPDATE') AND "          \
-    "has_table_privilege($1, 'DELETE') AND has_table_privilege($1, 'SELECT'), "                    \
+    "SELECT has_table_privilege({t_text}, 'INSERT') AND has_table_privilege({t_text}, 'UPDATE') "  \
+    "AND "                                                                                         \
+    "has_table_privilege({t_text}, 'DELETE') AND has_table_privilege({t_text}, 'SELECT'), "        \
     "pg_has_role(c.relowner, 'USAGE'), pg_total_relation_size(c.oid), "                            \
     "greatest(c.reltuples, 0)::int8, EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND " \
     "attname = 'observed_block' AND NOT attisdropped), EXISTS (SELECT FROM pg_index i JOIN "       \
     "pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid "    \
-    "AND a.attname = 'updated_at' AND i.indisvalid) FROM pg_class c WHERE c.oid = $1::regclass"
+    "AND a.attname = 'updated_at' AND i.indisvalid) FROM pg_class c WHERE c.oid = "                \
+    "{t_text}::regclass"
 /* Fires on UPDATE (bit 4), limited neither by a condition nor to columns that a refresh leaves. */
 #define TRIGGERS                                                                                   \
     "SELECT count(*), count(*) FILTER (WHERE careless), coalesce(min(tgname) FILTER (WHERE "       \
     "careless), '')::text FROM (SELECT tgname, tgqual IS NULL AND (tgattr = '' OR EXISTS (SELECT " \
     "FROM pg_attribute a WHERE attrelid = tgrelid AND attnum = ANY(tgattr) AND attname IN "        \
-    "('updated_at', 'observed_block'))) AS careless FROM pg_trigger WHERE tgrelid = $1::regclass " \
+    "('updated_at', 'observed_block'))) AS careless FROM pg_trigger WHERE tgrelid = "              \
+    "{t_text}::regclass "                                                                          \
     "AND NOT tgisinternal AND "                                                                    \
     "tgtype & 16 <> 0 AND tgenabled <> 'D') t"
 
@@ -32,11 +36,11 @@ static int pg_read_first(struct store *s, const struct db_query *q, struct db_ro
     return 0;
 }
 
-static int pg_read_table_facts(struct store *s, const struct store_balance *b, const char *quoted,
-                               struct view_facts *f, struct err *err)
+static int pg_read_table_facts(struct store *s, const struct store_balance *b, struct view_facts *f,
+                               struct err *err)
 {
-    struct db_query table = {.sql = TABLE_FACTS, .raw = true, .params = {db_text(quoted)}};
-    struct db_query triggers = {.sql = TRIGGERS, .params = {db_text(quoted)}};
+    struct db_query table = {.sql = TABLE_FACTS, .b = b};
+    struct db_query triggers = {.sql = TRIGGERS, .b = b};
     struct db_query odd = {
         .sql = "SELECT count(*) FROM {t} WHERE NOT {canonical wallet}", .b = b, .scan = true};
     struct db_rows rows;
@@ -58,11 +62,11 @@ static int pg_read_table_facts(struct store *s, const struct store_balance *b, c
     return db_read_number(s, &odd, &f->non_canonical, NULL, err);
 }
 
-static int pg_read_facts_in(struct store *s, const struct store_balance *b, const char *quoted,
-                            struct view_facts *ret, struct err *err)
+int pg_read_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
+                  struct err *err)
 {
     const PGconn *conn = pg_of(s)->conn;
-    struct db_query q = {.sql = FACTS, .params = {db_text(quoted)}};
+    struct db_query q = {.sql = FACTS, .b = b};
     struct view_facts f = {0};
     struct db_rows rows;
     if (pg_read_first(s, &q, &rows, err) < 0)
@@ -75,18 +79,8 @@ static int pg_read_facts_in(struct store *s, const struct store_balance *b, cons
     db_end(&rows);
     /* A pooler in between reports its own idea of the session, without the server's process id. */
     f.pooled = PQbackendPID(conn) == 0 || !PQparameterStatus(conn, "is_superuser");
-    if (f.table_exists && pg_read_table_facts(s, b, quoted, &f, err) < 0)
+    if (f.table_exists && pg_read_table_facts(s, b, &f, err) < 0)
         return -1;
     *ret = f;
     return 0;
-}
-
-int pg_read_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
-                  struct err *err)
-{
-    struct arena arena;
-    arena_init(&arena);
-    int rc = pg_read_facts_in(s, b, db_quote(s, b->table, &arena), ret, err);
-    arena_free(&arena);
-    return rc;
 }

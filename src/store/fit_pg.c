@@ -24,28 +24,8 @@ struct table_column {
     bool there;
     Oid type;
     int typmod;
-    const char *shown; /* "numeric(78,2)" */
+    char shown[200]; /* "numeric(78,2)" */
 };
-
-struct table_columns {
-    struct table_column wallet, balance, blocknumber, updated_at, created_at, observed_block;
-};
-
-static struct table_column *pg_column_by_name(struct table_columns *c, const char *name)
-{
-    const struct {
-        const char *name;
-        struct table_column *column;
-    } names[] = {
-        {"wallet", &c->wallet},           {"balance", &c->balance},
-        {"blocknumber", &c->blocknumber}, {"updated_at", &c->updated_at},
-        {"created_at", &c->created_at},   {"observed_block", &c->observed_block},
-    };
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (strcmp(names[i].name, name) == 0)
-            return names[i].column;
-    return NULL;
-}
 
 static int pg_misfit(const char *table, const char *column, const struct table_column *is,
                      const char *wanted, struct err *err)
@@ -60,42 +40,49 @@ static int pg_misfit(const char *table, const char *column, const struct table_c
 
 static bool pg_is_time(const struct table_column *c)
 {
-    return c->there && (c->type == PG_TIMESTAMP || c->type == PG_TIMESTAMPTZ);
+    return c->type == PG_TIMESTAMP || c->type == PG_TIMESTAMPTZ;
+}
+
+static bool pg_is_block(const struct table_column *c)
+{
+    return c->type == PG_INT8;
 }
 
 /* The modifier of numeric(p,s), less 4: p in the upper half, s in the lower 11 bits. */
-static bool pg_holds_balance(const struct table_column *c)
+static bool pg_is_balance(const struct table_column *c)
 {
-    if (!c->there || c->type != PG_NUMERIC)
-        return false;
-    if (c->typmod < 0)
-        return true;
+    if (c->type != PG_NUMERIC || c->typmod < 0)
+        return c->type == PG_NUMERIC;
     int precision = (c->typmod - 4) >> 16, scale = (c->typmod - 4) & 0x7ff;
     return scale == 0 && precision >= BALANCE_DIGITS;
 }
 
-static bool pg_holds_wallet(const struct table_column *c)
+static bool pg_is_wallet(const struct table_column *c)
 {
-    return c->there && (c->type == PG_TEXT ||
-                        (c->type == VARCHAR && (c->typmod < 0 || c->typmod - 4 >= WALLET_LENGTH)));
+    return c->type == PG_TEXT ||
+           (c->type == VARCHAR && (c->typmod < 0 || c->typmod - 4 >= WALLET_LENGTH));
 }
 
-static int pg_columns_fit(const char *table, const struct table_columns *c, struct err *err)
+enum { OBSERVED = 5, COLUMNS = 6 };
+static const struct {
+    const char *name;
+    bool (*fits)(const struct table_column *c);
+    const char *wanted;
+} pg_columns[COLUMNS] = {
+    {"wallet", pg_is_wallet, "text or varchar of 42 or more"},
+    {"balance", pg_is_balance,
+     "numeric, or numeric with 78 digits or more and none after the point"},
+    {"blocknumber", pg_is_block, "bigint"},
+    {"updated_at", pg_is_time, "timestamp"},
+    {"created_at", pg_is_time, "timestamp"},
+    [OBSERVED] = {"observed_block", pg_is_block, "bigint"}, /* added where it is missing */
+};
+
+static int pg_columns_fit(const char *table, const struct table_column c[COLUMNS], struct err *err)
 {
-    if (!pg_holds_wallet(&c->wallet))
-        return pg_misfit(table, "wallet", &c->wallet, "text or varchar of 42 or more", err);
-    if (!pg_holds_balance(&c->balance))
-        return pg_misfit(table, "balance", &c->balance,
-                         "numeric, or numeric with 78 digits or more and none after the point",
-                         err);
-    if (!c->blocknumber.there || c->blocknumber.type != PG_INT8)
-        return pg_misfit(table, "blocknumber", &c->blocknumber, "bigint", err);
-    if (!pg_is_time(&c->updated_at))
-        return pg_misfit(table, "updated_at", &c->updated_at, "timestamp", err);
-    if (!pg_is_time(&c->created_at))
-        return pg_misfit(table, "created_at", &c->created_at, "timestamp", err);
-    if (c->observed_block.there && c->observed_block.type != PG_INT8)
-        return pg_misfit(table, "observed_block", &c->observed_block, "bigint", err);
+    for (int i = 0; i < COLUMNS; i++)
+        if (c[i].there ? !pg_columns[i].fits(&c[i]) : i != OBSERVED)
+            return pg_misfit(table, pg_columns[i].name, &c[i], pg_columns[i].wanted, err);
     return 0;
 }
 
@@ -110,38 +97,40 @@ static int pg_foreign_column_fits(const char *table, const struct db_rows *rows,
                    table, db_get_text(rows, 0));
 }
 
-static int pg_take_column(const char *table, const struct db_rows *rows, struct arena *arena,
-                          struct table_columns *ret, struct err *err)
+static int pg_take_column(const char *table, const struct db_rows *rows,
+                          struct table_column ret[COLUMNS], struct err *err)
 {
-    struct table_column *column = pg_column_by_name(ret, db_get_text(rows, 0));
+    const char *name = db_get_text(rows, 0);
     uint64_t type = 0, typmod = 0;
+    int i = 0;
     if (!db_get_bool(rows, 5))
         return err_set(err, ERR_STORE, "\"%s\" is not a table", table);
-    if (!column)
+    while (i < COLUMNS && strcmp(pg_columns[i].name, name) != 0)
+        i++;
+    if (i == COLUMNS)
         return pg_foreign_column_fits(table, rows, err);
     db_get_number(rows, 1, &type);
     db_get_number(rows, 2, &typmod); /* −1, none, reads as 0 */
-    *column = (struct table_column){.there = true,
-                                    .type = (Oid)type,
-                                    .typmod = typmod > 0 ? (int)typmod : -1,
-                                    .shown = db_keep_text(rows, 4, arena)};
+    ret[i] = (struct table_column){
+        .there = true, .type = (Oid)type, .typmod = typmod > 0 ? (int)typmod : -1};
+    db_copy_text(rows, 4, ret[i].shown, sizeof ret[i].shown);
     return 0;
 }
 
-static int pg_read_columns(struct store *s, const struct store_balance *b, struct arena *arena,
-                           struct table_columns *ret, bool *ret_exists, struct err *err)
+static int pg_read_columns(struct store *s, const struct store_balance *b,
+                           struct table_column ret[COLUMNS], bool *ret_exists, struct err *err)
 {
     struct db_query q = {
         .sql = "SELECT a.attname::text, a.atttypid::bigint, a.atttypmod::bigint, a.attnotnull AND "
                "NOT a.atthasdef AND a.attidentity = '', format_type(a.atttypid, a.atttypmod), "
                "c.relkind IN ('r', 'p') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-               "WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
-        .params = {db_text(db_quote(s, b->table, arena))}};
+               "WHERE c.oid = to_regclass({t_text}) AND a.attnum > 0 AND NOT a.attisdropped",
+        .b = b};
     struct db_rows rows;
     int rc = db_read(s, &q, &rows, err);
     *ret_exists = rc == 0 && PQntuples(rows.at) > 0;
     while (rc == 0 && pg_next_row(&rows))
-        rc = pg_take_column(b->table, &rows, arena, ret, err);
+        rc = pg_take_column(b->table, &rows, ret, err);
     db_end(&rows);
     return rc;
 }
@@ -151,7 +140,7 @@ struct table_rights {
     bool unique_wallet, index_on_time, owner, writable;
 };
 
-static int pg_read_rights(struct store *s, const char *quoted, struct table_rights *ret,
+static int pg_read_rights(struct store *s, const struct store_balance *b, struct table_rights *ret,
                           struct err *err)
 {
 #define ONE_KEY(column)                                                                            \
@@ -166,8 +155,8 @@ static int pg_read_rights(struct store *s, const char *quoted, struct table_righ
                                         "has_table_privilege(c.oid, 'SELECT') AND "
                                         "has_table_privilege(c.oid, 'INSERT') AND "
                                         "has_table_privilege(c.oid, 'UPDATE') FROM pg_class c "
-                                        "WHERE c.oid = to_regclass($1)",
-        .params = {db_text(quoted)}};
+                                        "WHERE c.oid = to_regclass({t_text})",
+        .b = b};
 #undef ONE_KEY
     struct db_rows rows;
     if (db_read(s, &q, &rows, err) < 0)
@@ -183,44 +172,37 @@ static int pg_read_rights(struct store *s, const char *quoted, struct table_righ
     return 0;
 }
 
-static int pg_rights_fit(const struct pg *s, const char *table, const char *quoted,
-                         const struct table_rights *facts, struct err *err)
+static int pg_rights_fit(struct store *s, const char *table, const struct table_rights *rights,
+                         struct err *err)
 {
-    if (!facts->unique_wallet)
+    if (!rights->unique_wallet)
         return err_set(err, ERR_STORE, "table \"%s\": column wallet is not unique", table);
-    if (facts->writable)
+    if (rights->writable)
         return 0;
-    err_set(err, ERR_STORE, "table \"%s\" may not be written by \"%s\"", table, PQuser(s->conn));
-    return err_hint(err, "GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO \"%s\";", quoted,
-                    PQuser(s->conn));
-}
-
-static int pg_fit_in(struct store *s, const struct store_balance *b, struct arena *arena,
-                     struct db_fit *ret, struct err *err)
-{
-    struct table_columns columns = {0};
-    struct table_rights facts;
-    const char *quoted = db_quote(s, b->table, arena);
-    if (pg_read_columns(s, b, arena, &columns, &ret->exists, err) != 0)
-        return -1;
-    if (!ret->exists)
-        return 0;
-    if (pg_columns_fit(b->table, &columns, err) != 0 ||
-        pg_read_rights(s, quoted, &facts, err) != 0 ||
-        pg_rights_fit(pg_of(s), b->table, quoted, &facts, err) != 0)
-        return -1;
-    ret->observed = columns.observed_block.there;
-    ret->index_on_time = facts.index_on_time;
-    ret->owner = facts.owner;
-    return 0;
+    const char *user = PQuser(pg_of(s)->conn);
+    struct arena arena;
+    arena_init(&arena);
+    err_set(err, ERR_STORE, "table \"%s\" may not be written by \"%s\"", table, user);
+    err_hint(err, "GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO \"%s\";",
+             db_quote(s, table, &arena), user);
+    arena_free(&arena);
+    return -1;
 }
 
 int pg_fit_table(struct store *s, const struct store_balance *b, struct db_fit *ret,
                  struct err *err)
 {
-    struct arena arena;
-    arena_init(&arena);
-    int rc = pg_fit_in(s, b, &arena, ret, err);
-    arena_free(&arena);
-    return rc;
+    struct table_column columns[COLUMNS] = {0};
+    struct table_rights rights;
+    if (pg_read_columns(s, b, columns, &ret->exists, err) != 0)
+        return -1;
+    if (!ret->exists)
+        return 0;
+    if (pg_columns_fit(b->table, columns, err) != 0 || pg_read_rights(s, b, &rights, err) != 0 ||
+        pg_rights_fit(s, b->table, &rights, err) != 0)
+        return -1;
+    ret->observed = columns[OBSERVED].there;
+    ret->index_on_time = rights.index_on_time;
+    ret->owner = rights.owner;
+    return 0;
 }

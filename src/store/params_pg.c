@@ -96,10 +96,10 @@ static size_t pg_put_balance(uint8_t *out, const u256 *v)
     return 8 + 2 * (size_t)(n - zeros);
 }
 
-/* In binary; how many bytes. A text of a set is cut to its room. */
+/* In binary; how many bytes, and up to the room of the kind may be written. A text of a set is cut
+ * to its room. */
 static size_t pg_put_value(uint8_t *out, enum db_kind kind, const void *at)
 {
-    char text[HASH_TEXT > ADDRESS_TEXT ? HASH_TEXT : ADDRESS_TEXT];
     switch (kind) {
     case DB_TEXT: {
         const char *s = *(const char *const *)at;
@@ -116,12 +116,10 @@ static size_t pg_put_value(uint8_t *out, enum db_kind kind, const void *at)
         pg_put64(out, pg_time_out(*(const int64_t *)at));
         return 8;
     case DB_ADDRESS:
-        address_text(at, text);
-        memcpy(out, text, ADDRESS_TEXT - 1);
+        address_text(at, (char *)out);
         return ADDRESS_TEXT - 1;
     case DB_HASH:
-        hash_text(at, text);
-        memcpy(out, text, HASH_TEXT - 1);
+        hash_text(at, (char *)out);
         return HASH_TEXT - 1;
     case DB_BALANCE:
         return pg_put_balance(out, at);
@@ -192,9 +190,9 @@ void pg_bind(struct pg_params *ret, const struct db_query *q, struct arena *aren
 
 static const uint8_t *pg_get_bytes(const struct db_rows *r, int col, size_t *ret_n)
 {
-    if (PQgetisnull(r->at, r->row, col))
-        return NULL;
     *ret_n = (size_t)PQgetlength(r->at, r->row, col);
+    if (*ret_n == 0 && PQgetisnull(r->at, r->row, col))
+        return NULL;
     return (const uint8_t *)PQgetvalue(r->at, r->row, col);
 }
 

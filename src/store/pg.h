@@ -23,7 +23,8 @@ struct pg {
     PGconn *conn;
     bool broken; /* an answer did not come: the connection cannot be trusted any more */
     struct {
-        char *sql;
+        const char *sql; /* the query's own: two of one address are one text */
+        char *table;     /* that stands in it */
         char name[16];
     } prepared[PG_PREPARED];
     size_t n_prepared;

@@ -21,18 +21,11 @@ static int schema_read_version(struct store *s, uint64_t *ret, struct err *err)
     struct db_query there = {.sql = "SELECT {exists trueup_state}"};
     struct arena arena;
     const char *text = NULL;
-    uint64_t version = 0;
-    bool exists = false;
-    struct db_rows rows;
-    if (db_read(s, &there, &rows, err) < 0)
-        return -1;
-    int rc = db_next(&rows, err);
-    exists = rc == 1 && db_get_bool(&rows, 0);
-    db_end(&rows);
-    if (rc < 0)
+    uint64_t version = 0, exists = 0;
+    if (db_read_number(s, &there, &exists, NULL, err) < 0)
         return -1;
     arena_init(&arena);
-    rc = exists ? store_state_get(s, "schema", &arena, &text, err) : 0;
+    int rc = exists ? store_state_get(s, "schema", &arena, &text, err) : 0;
     if (rc == 0 && text && !parse_u64(text, strlen(text), &version))
         rc = err_set(err, ERR_STORE, "%s: trueup_state holds schema \"%s\"", s->masked, text);
     arena_free(&arena);
@@ -268,13 +261,9 @@ static int schema_count_odd(struct store *s, const struct store_balance *b, uint
 static int schema_count_unanchored(struct store *s, const struct store_balance *b, uint64_t *sum,
                                    struct err *err)
 {
-    struct arena arena;
+    struct db_query q = {.sql = "{unanchored_rows}", .b = b};
     uint64_t n = 0;
-    arena_init(&arena);
-    struct db_query q = {
-        .sql = "{unanchored_rows}", .b = b, .params = {db_text(db_quote(s, b->table, &arena))}};
     int rc = db_read_number(s, &q, &n, NULL, err);
-    arena_free(&arena);
     *sum += n;
     return rc;
 }
