@@ -469,7 +469,6 @@ const struct store_driver sq_driver = {
     .get_time = sq_get_time,
     .apply = sq_apply,
     .claim = sq_claim,
-    .sample = sq_sample,
     .fit_table = sq_fit_table,
     .add_column = sq_add_column,
     .add_index = sq_add_index,

@@ -36,49 +36,49 @@ int store_count(struct store *s, const struct store_balance *b, struct store_cou
 struct key_walk {
     const char *sql; /* $1 the key to go on behind, $2 how many; the wallet is column 0 */
     const struct store_balance *b;
-    int64_t before_us;
-    size_t limit, n;
+    const struct store_page *page;
+    struct db_take take;
+    size_t n;
     char from[80];
-    bool (*take)(struct key_walk *w, const struct db_rows *rows);
-    void *list;
+    uint8_t *list;
 };
 
 static int rows_walk_once(struct store *s, struct key_walk *w, size_t *ret_got, struct err *err)
 {
+    int64_t before_us = w->page->before_us ? w->page->before_us : INT64_MAX;
     struct db_query q = {.sql = w->sql,
                          .b = w->b,
                          .hot = true,
-                         .params = {db_text(w->from), db_number(w->limit - w->n),
-                                    db_text(w->b->name), db_time(w->before_us)}};
+                         .params = {db_text(w->from), db_number(w->page->limit - w->n),
+                                    db_text(w->b->name), db_time(before_us)}};
     struct db_rows rows;
     int rc;
     *ret_got = 0;
     if (db_read(s, &q, &rows, err) < 0)
         return -1;
     while ((rc = db_next(&rows, err)) == 1) {
-        w->n += w->take(w, &rows);
+        w->n += w->take.row(&rows, w->take.arena, w->list + w->n * w->take.size);
         db_copy_text(&rows, 0, w->from, sizeof w->from);
         ++*ret_got;
     }
     return rc;
 }
 
-static int rows_walk(struct store *s, struct key_walk *w, const address *after, struct err *err)
+/* ret as in db_read_list(). */
+static int rows_walk(struct store *s, struct key_walk *w, void *ret, size_t *ret_n, struct err *err)
 {
     size_t asked, got;
-    if (after)
-        address_text(after, w->from);
+    w->list = arena_alloc(w->take.arena, (w->page->limit + 1) * w->take.size);
+    if (w->page->after)
+        address_text(w->page->after, w->from);
     do {
-        asked = w->limit - w->n;
+        asked = w->page->limit - w->n;
         if (rows_walk_once(s, w, &got, err) < 0)
             return -1;
-    } while (w->n < w->limit && got == asked && got > 0);
+    } while (w->n < w->page->limit && got == asked && got > 0);
+    memcpy(ret, &w->list, sizeof w->list);
+    *ret_n = w->n;
     return 0;
-}
-
-static bool rows_take_key(struct key_walk *w, const struct db_rows *rows)
-{
-    return db_get_address(rows, 0, &((address *)w->list)[w->n]);
 }
 
 int store_keys(struct store *s, const struct store_balance *b, const struct store_page *page,
@@ -87,19 +87,15 @@ int store_keys(struct store *s, const struct store_balance *b, const struct stor
     struct key_walk w = {
         .sql = "SELECT t.wallet FROM {t} t WHERE t.wallet > $1 ORDER BY t.wallet LIMIT $2",
         .b = b,
-        .limit = page->limit,
-        .take = rows_take_key,
-        .list = arena_alloc(page->arena, (page->limit + 1) * sizeof(address))};
-    if (rows_walk(s, &w, page->after, err) < 0)
-        return -1;
-    *ret = w.list;
-    *ret_n = w.n;
-    return 0;
+        .page = page,
+        .take = {page->arena, sizeof **ret, db_take_address}};
+    return rows_walk(s, &w, ret, ret_n, err);
 }
 
-static bool rows_take_stale(struct key_walk *w, const struct db_rows *rows)
+static bool rows_take_stale(const struct db_rows *row, struct arena *arena, void *item)
 {
-    return claim_read(rows, &((struct store_stale *)w->list)[w->n]);
+    (void)arena;
+    return claim_read(row, item);
 }
 
 int store_next_by_key(struct store *s, const struct store_balance *b, const struct store_page *page,
@@ -109,15 +105,9 @@ int store_next_by_key(struct store *s, const struct store_balance *b, const stru
         .sql = "SELECT t.wallet, t.updated_at, t.observed_block FROM {t} t WHERE t.wallet > $1 AND "
                "t.updated_at < $4 AND " NOT_WAITING("$3") " ORDER BY t.wallet LIMIT $2",
         .b = b,
-        .before_us = page->before_us ? page->before_us : INT64_MAX,
-        .limit = page->limit,
-        .take = rows_take_stale,
-        .list = arena_alloc(page->arena, (page->limit + 1) * sizeof(struct store_stale))};
-    if (rows_walk(s, &w, page->after, err) < 0)
-        return -1;
-    *ret = w.list;
-    *ret_n = w.n;
-    return 0;
+        .page = page,
+        .take = {page->arena, sizeof **ret, rows_take_stale}};
+    return rows_walk(s, &w, ret, ret_n, err);
 }
 
 /* ---- many, by name --------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
  * of them hold a row. Every row stands at exactly one place and every place is drawn as often as
  * any other, so every row is as likely as any other, whatever its key, its age and its neighbours,
  * and however bloated the table is. A small table, or one where places are nearly all empty, is
- * walked by key instead.
+ * left to the walk by key.
  */
 #include "store/pg.h"
 #include "store/sample.h"
@@ -14,48 +14,13 @@
 
 enum {
     SMALL_PAGES = 2048,
-    ROUND = 20000, /* places drawn at once at most, and rows of a step of the walk */
+    ROUND = 20000, /* places drawn at once at most */
     ROUND_FEW = 2000,
     PLACES_A_ROW = 6,      /* as a table is usually filled */
     PLACES_MOST = 4000000, /* then the table is taken to be nearly empty */
     HEADER = 24,
     LINE = 28, /* of a page; of a line: its pointer and the least of a row */
 };
-
-/* ---- walking --------------------------------------------------------------------------------- */
-
-static int pg_walk_from(struct store *s, const struct store_balance *b, const address *after,
-                        struct reservoir *r, address *ret_last, struct err *err)
-{
-    struct db_query q = {.sql = "SELECT wallet FROM {t} WHERE wallet > $1 ORDER BY wallet LIMIT $2",
-                         .b = b,
-                         .params = {db_after(after), db_number(ROUND)}};
-    struct db_rows rows;
-    int n = 0;
-    if (db_read(s, &q, &rows, err) < 0)
-        return -1;
-    for (; db_next(&rows, err) == 1; n++) {
-        address *place;
-        if (!db_get_address(&rows, 0, ret_last))
-            continue;
-        if ((place = reservoir_place(r)))
-            *place = *ret_last;
-    }
-    return n;
-}
-
-static int pg_walk_sample(struct store *s, const struct store_balance *b, struct reservoir *r,
-                          struct err *err)
-{
-    address last = {{0}};
-    const address *after = NULL;
-    int n = ROUND;
-    for (; n == ROUND; after = &last)
-        n = pg_walk_from(s, b, after, r, &last, err);
-    return n < 0 ? -1 : 0;
-}
-
-/* ---- drawing --------------------------------------------------------------------------------- */
 
 struct draw {
     struct store *s;
@@ -65,11 +30,11 @@ struct draw {
     size_t n, room;
 };
 
-static int pg_measure_table(struct draw *d, struct arena *arena, struct err *err)
+static int pg_measure_table(struct draw *d, struct err *err)
 {
-    struct db_query q = {
-        .sql = "SELECT pg_relation_size($1::regclass), current_setting('block_size')::int8",
-        .params = {db_text(db_quote(d->s, d->b->table, arena))}};
+    struct db_query q = {.sql = "SELECT pg_relation_size({t_text}::regclass), "
+                                "current_setting('block_size')::int8",
+                         .b = d->b};
     uint64_t bytes = 0, block = 0;
     struct db_rows rows;
     if (db_read(d->s, &q, &rows, err) < 0)
@@ -138,12 +103,10 @@ int pg_sample(struct store *s, const struct store_balance *b, struct reservoir *
     arena_init(&arena);
     struct draw d = {.s = s, .b = b, .room = r->want + ROUND};
     d.found = arena_alloc(&arena, d.room * sizeof *d.found);
-    int rc = pg_measure_table(&d, &arena, err);
+    int rc = pg_measure_table(&d, err);
     if (rc == 0 && d.pages > SMALL_PAGES)
         rc = pg_draw(&d, r->want, &arena, err);
-    if (rc == 0 && d.n < r->want) {
-        rc = pg_walk_sample(s, b, r, err);
-    } else if (rc == 0) {
+    if (rc == 0 && d.n >= r->want) {
         memcpy(r->kept, d.found, d.n * sizeof *d.found);
         r->n = d.n;
     }

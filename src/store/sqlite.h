@@ -45,7 +45,6 @@ extern const char *const sq_migrations[SCHEMA_VERSION];
 int sq_apply(struct store *s, const struct store_batch *batch, struct arena *arena,
              struct store_applied *ret, struct err *err);
 int sq_claim(struct store *s, struct claim *c, struct err *err);
-int sq_sample(struct store *s, const struct store_balance *b, struct reservoir *r, struct err *err);
 int sq_fit_table(struct store *s, const struct store_balance *b, struct db_fit *ret,
                  struct err *err);
 int sq_add_column(struct store *s, const struct store_balance *b, bool owner, struct err *err);
