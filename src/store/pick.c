@@ -7,14 +7,9 @@
 
 enum { CURSOR_RESTART_MS = 10 * 60 * 1000 };
 
-static int claim_order(const void *a, const void *b)
-{
-    return address_compare(a, b);
-}
-
 static bool claim_is_among(const address *sorted, size_t n, const address *wallet)
 {
-    return n && bsearch(wallet, sorted, n, sizeof *sorted, claim_order);
+    return n && bsearch(wallet, sorted, n, sizeof *sorted, db_order_by_wallet);
 }
 
 void claim_seal(struct claim *c)
@@ -25,7 +20,7 @@ void claim_seal(struct claim *c)
     c->n_sealed = c->n;
     for (size_t i = 0; i < c->n; i++)
         c->sealed[i] = c->out[i].wallet;
-    qsort(c->sealed, c->n, sizeof *c->sealed, claim_order);
+    qsort(c->sealed, c->n, sizeof *c->sealed, db_order_by_wallet);
 }
 
 void claim_offer(struct claim *c, const struct store_stale *candidate)
@@ -46,24 +41,30 @@ bool claim_read(const struct db_rows *rows, struct store_stale *ret)
     return db_get_address(rows, 0, &ret->wallet);
 }
 
-void cursor_begin_lap(struct store_cursor *cursor, int64_t db_now_us)
+/* The lower bound goes back to the start. */
+static void cursor_restart(struct store_cursor *cursor)
 {
-    cursor->started = true;
+    cursor->lap_started_ms = clock_ms();
     cursor->updated_us = INT64_MIN;
     memset(&cursor->after, 0, sizeof cursor->after);
-    cursor->lap_start_us = db_now_us;
-    cursor->lap_started_ms = clock_ms();
+}
+
+static void cursor_begin_lap(struct store_cursor *cursor, int64_t now_us)
+{
+    cursor_restart(cursor);
+    cursor->started = true;
+    cursor->lap_start_us = now_us;
     cursor->walk_at = 0;
 }
 
-void cursor_maybe_rewind(struct store_cursor *cursor)
+/* Every ten minutes the bound goes back, so that rows it has passed by (failed, in flight, inserted
+ * with an old time) get their turn; the lap goes on. */
+void claim_begin(struct claim *c)
 {
-    int64_t now = clock_ms();
-    if (now - cursor->lap_started_ms < CURSOR_RESTART_MS)
-        return;
-    cursor->lap_started_ms = now;
-    cursor->updated_us = INT64_MIN;
-    memset(&cursor->after, 0, sizeof cursor->after);
+    if (!c->cursor.started)
+        cursor_begin_lap(&c->cursor, c->now_us);
+    else if (clock_ms() - c->cursor.lap_started_ms >= CURSOR_RESTART_MS)
+        cursor_restart(&c->cursor);
 }
 
 int store_claim_stale(struct store *s, const struct store_balance *b, const struct store_pick *pick,
@@ -73,6 +74,10 @@ int store_claim_stale(struct store *s, const struct store_balance *b, const stru
     c.out = arena_zero(pick->arena, pick->want, sizeof *c.out);
     if (s->driver->claim(s, &c, err) < 0)
         return db_rollback(s);
+    if (c.lap) {
+        cursor_begin_lap(&c.cursor, c.now_us);
+        c.cursor.laps++;
+    }
     *pick->cursor = c.cursor;
     pick->cursor->lap = c.lap;
     *ret = c.out;

@@ -10,7 +10,8 @@ struct claim {
     const struct store_pick *pick;
     struct store_cursor cursor; /* a copy: the caller's moves when all went well */
     struct arena *arena;
-    bool lap; /* the cursor starts over */
+    int64_t now_us; /* by the database's clock: set by its driver */
+    bool lap;       /* the cursor starts over */
     struct store_stale *out;
     size_t n;
     address *sealed; /* sorted: what earlier ranges of this claim took */
@@ -43,10 +44,7 @@ bool claim_read(const struct db_rows *rows, struct store_stale *ret);
  * but nothing says that they are right. Read once, they have our time. */
 enum { AHEAD_US = 60 * 1000000 };
 
-/* A lap begins: database time now. Called for a zeroed cursor and at a lap's end. */
-void cursor_begin_lap(struct store_cursor *cursor, int64_t db_now_us);
-/* Every ten minutes the lower bound goes back to the start, so that rows it has passed by (failed,
- * in flight, inserted with an old time) get their turn; the lap goes on. */
-void cursor_maybe_rewind(struct store_cursor *cursor);
+/* Starts a lap where none runs; c->now_us is set. */
+void claim_begin(struct claim *c);
 
 #endif

@@ -41,7 +41,6 @@ struct pg_look {
     struct pg *s;
     struct claim *c;
     struct arena *arena;
-    int64_t now_us;  /* the database's */
     uint64_t blocks; /* of the heap */
     struct err *err;
 };
@@ -53,23 +52,23 @@ static int pg_look_listed(struct pg_look *l)
 {
     struct claim *c = l->c;
     struct db_query q = {
-        .sql = "SELECT w.wallet, t.updated_at, t.observed_block, t.wallet IS NOT NULL, n.now, "
-               "pg_relation_size(to_regclass($3)) / current_setting('block_size')::bigint FROM "
-               "(SELECT CURRENT_TIMESTAMP AS now) n LEFT JOIN (SELECT wallet FROM trueup_wallets l "
-               "WHERE l.balance = $1 AND l.pending AND coalesce((SELECT q.retry_at <= "
-               "CURRENT_TIMESTAMP FROM trueup_quarantine q WHERE q.balance = $1 AND q.wallet = "
-               "l.wallet), true) LIMIT $2) w ON true LEFT JOIN {t} t ON t.wallet = w.wallet",
+        .sql =
+            "SELECT w.wallet, t.updated_at, t.observed_block, t.wallet IS NOT NULL, n.now, "
+            "pg_relation_size(to_regclass({t_text})) / current_setting('block_size')::bigint FROM "
+            "(SELECT CURRENT_TIMESTAMP AS now) n LEFT JOIN (SELECT wallet FROM trueup_wallets l "
+            "WHERE l.balance = $1 AND l.pending AND coalesce((SELECT q.retry_at <= "
+            "CURRENT_TIMESTAMP FROM trueup_quarantine q WHERE q.balance = $1 AND q.wallet = "
+            "l.wallet), true) LIMIT $2) w ON true LEFT JOIN {t} t ON t.wallet = w.wallet",
         .b = c->b,
         .hot = true,
-        .params = {db_text(c->b->name), db_number(c->pick->want + c->pick->n_in_flight),
-                   db_text(db_quote(&l->s->base, c->b->table, l->arena))}};
+        .params = {db_text(c->b->name), db_number(c->pick->want + c->pick->n_in_flight)}};
     struct db_rows rows;
     int rc = db_read(&l->s->base, &q, &rows, l->err);
     while (rc == 0 && pg_next_row(&rows)) {
         struct store_stale row;
         bool listed = claim_read(&rows, &row);
         row.has_row = db_get_bool(&rows, 3);
-        l->now_us = db_get_time(&rows, 4);
+        l->c->now_us = db_get_time(&rows, 4);
         db_get_number(&rows, 5, &l->blocks);
         if (listed)
             claim_offer(c, &row);
@@ -205,7 +204,7 @@ static int pg_look_ahead(struct pg_look *l)
                                                  "$1") " ORDER BY t.updated_at LIMIT %zu",
                                              pg_look_rows(l)),
                          .b = l->c->b,
-                         .params = {db_text(l->c->b->name), db_time(l->now_us + AHEAD_US)}};
+                         .params = {db_text(l->c->b->name), db_time(l->c->now_us + AHEAD_US)}};
     claim_seal(l->c);
     if (pg_look_timed(l, &q, &rows, &took) != 0)
         return -1;
@@ -267,10 +266,7 @@ static int pg_look(struct pg_look *l)
     int64_t took = 0;
     if (pg_look_listed(l) != 0)
         return -1;
-    if (!cursor->started)
-        cursor_begin_lap(cursor, l->now_us);
-    else
-        cursor_maybe_rewind(cursor);
+    claim_begin(l->c);
     claim_seal(l->c);
     if (!claim_full(l->c) && pg_look_placeholders(l, &cut, &all_placeholders) != 0)
         return -1;
@@ -292,24 +288,14 @@ static int pg_look(struct pg_look *l)
     return pg_walk(l);
 }
 
-static int pg_look_and_end_lap(struct pg_look *l)
-{
-    struct claim *c = l->c;
-    if (pg_look(l) != 0 || (c->lap && !claim_full(c) && pg_look_ahead(l) != 0))
-        return -1;
-    if (c->lap) {
-        cursor_begin_lap(&c->cursor, l->now_us);
-        c->cursor.laps++;
-    }
-    return 0;
-}
-
 int pg_claim(struct store *s, struct claim *c, struct err *err)
 {
     struct arena arena;
     arena_init(&arena);
     struct pg_look l = {.s = pg_of(s), .c = c, .arena = &arena, .err = err};
-    int rc = pg_look_and_end_lap(&l);
+    int rc = pg_look(&l);
+    if (rc == 0 && c->lap && !claim_full(c))
+        rc = pg_look_ahead(&l);
     arena_free(&arena);
     return rc;
 }

@@ -12,12 +12,11 @@ enum { LOOK = 5000 }; /* rows looked at in one claim beyond those wanted: a ceil
 
 #define COLUMNS                                                                                    \
     "SELECT t.wallet, t.updated_at, t.observed_block, EXISTS (SELECT 1 FROM trueup_quarantine q "  \
-    "WHERE q.balance = $1 AND q.wallet = t.wallet AND q.retry_at > $2) FROM {t} t WHERE "
+    "WHERE q.balance = $1 AND q.wallet = t.wallet AND q.retry_at > $2), 1 FROM {t} t WHERE "
 
 struct sq_look {
     struct store *s;
     struct claim *c;
-    int64_t now_us;
     struct err *err;
 };
 
@@ -26,36 +25,13 @@ static size_t sq_look_rows(const struct sq_look *l)
     return l->c->pick->want + l->c->pick->n_in_flight + LOOK;
 }
 
-static int sq_claim_listed(struct sq_look *l)
-{
-    struct db_query q = {
-        .sql = "SELECT w.wallet, t.updated_at, t.observed_block, t.wallet IS NOT NULL FROM "
-               "trueup_wallets w LEFT JOIN {t} t ON t.wallet = w.wallet WHERE w.balance = $1 AND "
-               "w.pending AND NOT EXISTS (SELECT 1 FROM trueup_quarantine q WHERE q.balance = $1 "
-               "AND q.wallet = w.wallet AND q.retry_at > $2) LIMIT $3",
-        .b = l->c->b,
-        .params = {db_text(l->c->b->name), db_time(l->now_us), db_number(sq_look_rows(l))}};
-    struct db_rows rows;
-    int rc;
-    if (db_read(l->s, &q, &rows, l->err) < 0)
-        return -1;
-    while ((rc = db_next(&rows, l->err)) == 1 && !claim_full(l->c)) {
-        struct store_stale row;
-        if (!claim_read(&rows, &row))
-            continue;
-        row.has_row = db_get_bool(&rows, 3);
-        claim_offer(l->c, &row);
-    }
-    db_end(&rows);
-    return rc < 0 ? -1 : 0;
-}
-
-/* Rows of a range in time. *ret_end: it was seen to its end. */
+/* Rows of a statement: those of a range in time, or listed ones. *ret_end: it was seen to its end.
+ */
 static int sq_claim_range(struct sq_look *l, const char *sql, int64_t from_us, bool *ret_end)
 {
     struct db_query q = {.sql = sql,
                          .b = l->c->b,
-                         .params = {db_text(l->c->b->name), db_time(l->now_us),
+                         .params = {db_text(l->c->b->name), db_time(l->c->now_us),
                                     db_number(sq_look_rows(l)), db_time(from_us)}};
     struct db_rows rows;
     size_t looked = 0;
@@ -65,12 +41,27 @@ static int sq_claim_range(struct sq_look *l, const char *sql, int64_t from_us, b
     while ((rc = db_next(&rows, l->err)) == 1 && !claim_full(l->c)) {
         struct store_stale row;
         looked++;
-        if (claim_read(&rows, &row) && !db_get_bool(&rows, 3))
+        bool ours = claim_read(&rows, &row);
+        row.has_row = db_get_bool(&rows, 4);
+        if (ours && !db_get_bool(&rows, 3))
             claim_offer(l->c, &row);
     }
     db_end(&rows);
     *ret_end = rc == 0 && looked < sq_look_rows(l);
     return rc < 0 ? -1 : 0;
+}
+
+/* Those without a row, for the most part. */
+static int sq_claim_listed(struct sq_look *l)
+{
+    bool end;
+    return sq_claim_range(
+        l,
+        "SELECT w.wallet, t.updated_at, t.observed_block, 0, t.wallet IS NOT NULL FROM "
+        "trueup_wallets w LEFT JOIN {t} t ON t.wallet = w.wallet WHERE w.balance = $1 AND "
+        "w.pending AND NOT EXISTS (SELECT 1 FROM trueup_quarantine q WHERE q.balance = $1 AND "
+        "q.wallet = w.wallet AND q.retry_at > $2) LIMIT $3",
+        0, &end);
 }
 
 static int sq_claim_placeholders(struct sq_look *l, bool *ret_end)
@@ -85,7 +76,7 @@ static int sq_claim_ahead(struct sq_look *l)
 {
     bool end;
     return sq_claim_range(l, COLUMNS "t.updated_at > $4 ORDER BY t.updated_at, t.wallet LIMIT $3",
-                          l->now_us + AHEAD_US, &end);
+                          l->c->now_us + AHEAD_US, &end);
 }
 
 static int sq_claim_by_time(struct sq_look *l, bool *ret_end)
@@ -94,7 +85,7 @@ static int sq_claim_by_time(struct sq_look *l, bool *ret_end)
     struct db_query q = {.sql = COLUMNS "(t.updated_at, t.wallet) > ($4, $5) ORDER BY "
                                         "t.updated_at, t.wallet LIMIT $3",
                          .b = l->c->b,
-                         .params = {db_text(l->c->b->name), db_time(l->now_us),
+                         .params = {db_text(l->c->b->name), db_time(l->c->now_us),
                                     db_number(sq_look_rows(l)), db_text(cursor->after.time),
                                     db_text(cursor->after.wallet)}};
     struct db_rows rows;
@@ -136,23 +127,15 @@ static int sq_claim_rows(struct sq_look *l, bool all_placeholders)
 
 int sq_claim(struct store *s, struct claim *c, struct err *err)
 {
-    struct sq_look l = {.s = s, .c = c, .now_us = sq_now_us(), .err = err};
+    struct sq_look l = {.s = s, .c = c, .err = err};
     bool all_placeholders = false;
-    if (!c->cursor.started)
-        cursor_begin_lap(&c->cursor, l.now_us);
-    else
-        cursor_maybe_rewind(&c->cursor);
+    c->now_us = sq_now_us();
+    claim_begin(c);
     if (sq_claim_listed(&l) != 0)
         return -1;
     claim_seal(c);
     if (!claim_full(c) && sq_claim_placeholders(&l, &all_placeholders) != 0)
         return -1;
     claim_seal(c);
-    if (!claim_full(c) && sq_claim_rows(&l, all_placeholders) != 0)
-        return -1;
-    if (c->lap) {
-        cursor_begin_lap(&c->cursor, l.now_us);
-        c->cursor.laps++;
-    }
-    return 0;
+    return claim_full(c) ? 0 : sq_claim_rows(&l, all_placeholders);
 }
