@@ -32,21 +32,11 @@ static address *pg_all_wallets(const struct pg_batch *a)
     return all;
 }
 
-static int pg_failure_order(const void *wallet, const void *failure)
-{
-    return address_compare(wallet, &((const struct store_failure *)failure)->wallet);
-}
-
-static int pg_write_order(const void *wallet, const void *write)
-{
-    return address_compare(wallet, &((const struct store_write *)write)->wallet);
-}
-
 /* The place of a wallet among the writes, or n_writes. */
 size_t pg_find_write(const struct store_batch *b, const address *wallet)
 {
     const struct store_write *w =
-        b->n_writes ? bsearch(wallet, b->writes, b->n_writes, sizeof *b->writes, pg_write_order)
+        b->n_writes ? bsearch(wallet, b->writes, b->n_writes, sizeof *b->writes, db_order_by_wallet)
                     : NULL;
     return w ? (size_t)(w - b->writes) : b->n_writes;
 }
@@ -84,7 +74,7 @@ static void pg_take_debts(struct pg_batch *a, struct db_rows rows)
         }
         const struct store_failure *f = b->n_failures
                                             ? bsearch(&wallet, b->failures, b->n_failures,
-                                                      sizeof *b->failures, pg_failure_order)
+                                                      sizeof *b->failures, db_order_by_wallet)
                                             : NULL;
         if (f)
             a->failures[f - b->failures] = (unsigned)failures;
@@ -137,7 +127,7 @@ static int pg_lock_and_read(struct pg_batch *a, bool *ret_anchor_gone)
 /* ---- deciding -------------------------------------------------------------------------------- */
 
 /* Which of the wallets without a row may have one by the list; locked, so that a removal waits. */
-static int pg_ask_list(struct pg_batch *a, bool *may)
+static int pg_ask_list(struct pg_batch *a, bool *ret_listed)
 {
     const struct store_batch *b = a->batch;
     address *wanted = arena_alloc(a->scratch, b->n_writes * sizeof *wanted);
@@ -163,7 +153,7 @@ static int pg_ask_list(struct pg_batch *a, bool *may)
             continue;
         size_t at = pg_find_write(b, &wallet);
         if (at < b->n_writes)
-            may[at] = true;
+            ret_listed[at] = true;
     }
     PQclear(res);
     return 0;
@@ -172,25 +162,11 @@ static int pg_ask_list(struct pg_batch *a, bool *may)
 static int pg_decide(struct pg_batch *a)
 {
     const struct store_batch *b = a->batch;
-    bool *may = arena_zero(a->scratch, b->n_writes, sizeof *may);
-    if (pg_ask_list(a, may) != 0)
+    bool *listed = arena_zero(a->scratch, b->n_writes, sizeof *listed);
+    if (pg_ask_list(a, listed) != 0)
         return -1;
-    size_t *const counts[] = {
-        [OUTCOME_INSERTED] = &a->done.inserted,   [OUTCOME_CHANGED] = &a->done.changed,
-        [OUTCOME_REFRESHED] = &a->done.refreshed, [OUTCOME_OLDER] = &a->done.older,
-        [OUTCOME_ABSENT] = &a->done.absent,
-    };
-    for (size_t i = 0; i < b->n_writes; i++) {
-        struct write_plan plan =
-            write_decide(&b->writes[i], &a->done.olds[i], &a->rows[i].debt, b->at.number);
-        if (plan.outcome == OUTCOME_INSERTED && b->writes[i].insert != INSERT_ALWAYS && !may[i])
-            plan.outcome = OUTCOME_ABSENT;
-        a->done.olds[i].outcome = plan.outcome;
-        a->rows[i].plan = plan;
-        a->done.olds[i].drifted = write_is_drift(b, &a->done.olds[i], &a->rows[i].debt);
-        a->done.drifted += a->done.olds[i].drifted;
-        ++*counts[plan.outcome];
-    }
+    for (size_t i = 0; i < b->n_writes; i++)
+        a->rows[i].plan = write_decide(b, i, &a->rows[i].debt, listed[i], &a->done);
     return 0;
 }
 

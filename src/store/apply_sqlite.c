@@ -134,27 +134,17 @@ static int sq_clear_pending(struct sq_batch *a, const address *wallet)
     return sq_write_one_statement(a, &q);
 }
 
-static enum sq_hot sq_hot_of(const struct write_plan *plan)
-{
-    switch (plan->outcome) {
-    case OUTCOME_INSERTED:
-        return HOT_INSERT;
-    case OUTCOME_CHANGED:
-        return plan->set_blocknumber ? HOT_CHANGE_BLOCK : HOT_CHANGE;
-    case OUTCOME_REFRESHED:
-        return plan->set_blocknumber ? HOT_REFRESH_BLOCK : HOT_REFRESH;
-    case OUTCOME_OLDER:
-        return plan->set_blocknumber ? HOT_BLOCK : N_HOT;
-    case OUTCOME_ABSENT:
-        break;
-    }
-    return N_HOT;
-}
-
 static int sq_write_row(struct sq_batch *a, const struct store_write *w,
                         const struct write_plan *plan)
 {
-    enum sq_hot way = sq_hot_of(plan);
+    static const enum sq_hot ways[][2] = {
+        [OUTCOME_INSERTED] = {HOT_INSERT, HOT_INSERT},
+        [OUTCOME_CHANGED] = {HOT_CHANGE, HOT_CHANGE_BLOCK},
+        [OUTCOME_REFRESHED] = {HOT_REFRESH, HOT_REFRESH_BLOCK},
+        [OUTCOME_OLDER] = {N_HOT, HOT_BLOCK},
+        [OUTCOME_ABSENT] = {N_HOT, N_HOT},
+    };
+    enum sq_hot way = ways[plan->outcome][plan->set_blocknumber];
     if (way == N_HOT)
         return 0;
     sqlite3_stmt *st = sq_hot_statement(a, way);
@@ -207,43 +197,32 @@ static int sq_write_drift(struct sq_batch *a, const struct store_write *w, struc
                    db_number(age_us > 0 ? (uint64_t)age_us / 1000000 : 0), db_time(a->now_us)}};
     if (sq_write_one_statement(a, &q) != 0)
         return -1;
-    old->drifted = true;
     old->drift_id = (uint64_t)sqlite3_last_insert_rowid(a->s->db);
-    a->done.drifted++;
     return 0;
 }
 
-static int sq_apply_write(struct sq_batch *a, const struct store_write *w, struct store_old *old)
+static int sq_apply_write(struct sq_batch *a, size_t i)
 {
+    const struct store_write *w = &a->batch->writes[i];
+    struct store_old *old = &a->done.olds[i];
     struct write_debt debt;
+    bool listed = false;
     address_text(&w->wallet, a->wallet);
     if (sq_read_old(a, old) != 0 || sq_read_debt(a, &w->wallet, &debt) != 0)
         return -1;
-    struct write_plan plan = write_decide(w, old, &debt, a->batch->at.number);
-    if (plan.outcome == OUTCOME_INSERTED) {
-        bool may = w->insert == INSERT_ALWAYS;
-        if (w->insert == INSERT_IF_LISTED &&
-            sq_has_row(a, "SELECT 1 FROM trueup_wallets WHERE balance = $1 AND wallet = $2",
-                       db_text(a->batch->balance->name), db_address(&w->wallet), &may) != 0)
-            return -1;
-        if (!may)
-            plan.outcome = OUTCOME_ABSENT;
-    }
-    old->outcome = plan.outcome;
-    size_t *const counts[] = {
-        [OUTCOME_INSERTED] = &a->done.inserted,   [OUTCOME_CHANGED] = &a->done.changed,
-        [OUTCOME_REFRESHED] = &a->done.refreshed, [OUTCOME_OLDER] = &a->done.older,
-        [OUTCOME_ABSENT] = &a->done.absent,
-    };
-    ++*counts[plan.outcome];
-    if (plan.outcome != OUTCOME_ABSENT && sq_write_row(a, w, &plan) != 0)
+    if (!old->existed && w->insert == INSERT_IF_LISTED &&
+        sq_has_row(a, "SELECT 1 FROM trueup_wallets WHERE balance = $1 AND wallet = $2",
+                   db_text(a->batch->balance->name), db_address(&w->wallet), &listed) != 0)
+        return -1;
+    struct write_plan plan = write_decide(a->batch, i, &debt, listed, &a->done);
+    if (sq_write_row(a, w, &plan) != 0)
         return -1;
     if (debt.waiting && sq_pay_debt(a, &w->wallet, plan.leaves_quarantine) != 0)
         return -1;
     if (a->any_pending && w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
         sq_clear_pending(a, &w->wallet) != 0)
         return -1;
-    if (write_is_drift(a->batch, old, &debt) && sq_write_drift(a, w, old) != 0)
+    if (old->drifted && sq_write_drift(a, w, old) != 0)
         return -1;
     if (plan.outcome == OUTCOME_INSERTED || plan.outcome == OUTCOME_CHANGED)
         return sq_write_change(a, w, old);
@@ -271,21 +250,6 @@ static int sq_apply_failure(struct sq_batch *a, const struct store_failure *f)
         .params = {name, wallet, db_number(failures), db_text(f->reason),
                    f->has_event ? db_number(f->event_block) : db_text(NULL), db_time(retry_us)}};
     a->done.quarantined++;
-    return sq_write_one_statement(a, &q);
-}
-
-static int sq_apply_dirty(struct sq_batch *a)
-{
-    const struct store_dirty *d = a->batch->dirty;
-    if (a->batch->n_dirty == 0)
-        return 0;
-    struct db_query q = {
-        .sql = "INSERT INTO trueup_dirty (balance, wallet, number, hash) SELECT $1, u.w, u.n, u.h "
-               "FROM unnest($2, $3, $4) u(w, n, h) WHERE true ON CONFLICT DO NOTHING",
-        .set = a->batch->n_dirty,
-        .params = {db_text(a->batch->balance->name), db_column(DB_ADDRESS, &d->wallet, sizeof *d),
-                   db_column(DB_NUMBER, &d->number, sizeof *d),
-                   db_column(DB_HASH, &d->hash, sizeof *d)}};
     return sq_write_one_statement(a, &q);
 }
 
@@ -320,16 +284,9 @@ static int sq_apply_wrote(struct sq_batch *a)
 
 static int sq_prune_changes(struct sq_batch *a)
 {
-    int64_t last = sqlite3_last_insert_rowid(a->s->db);
-    if (a->n_changes == 0 || last / CHANGES_STEP == (last - (int64_t)a->n_changes) / CHANGES_STEP ||
-        last <= CHANGES_KEPT)
-        return 0;
-    struct db_query q = {
-        .sql = "DELETE FROM trueup_changes WHERE id IN (SELECT id FROM trueup_changes WHERE id <= "
-               "$1 ORDER BY id LIMIT $2)",
-        .params = {db_number((uint64_t)last - CHANGES_KEPT),
-                   db_number(a->n_changes + 2 * CHANGES_STEP)}};
-    return sq_write_one_statement(a, &q);
+    struct db_query q;
+    uint64_t newest = (uint64_t)sqlite3_last_insert_rowid(a->s->db);
+    return write_prune_query(newest, a->n_changes, &q) ? sq_write_one_statement(a, &q) : 0;
 }
 
 static int sq_apply_all(struct sq_batch *a)
@@ -343,14 +300,16 @@ static int sq_apply_all(struct sq_batch *a)
                    none, &a->any_pending) != 0)
         return -1;
     for (size_t i = 0; i < b->n_writes; i++)
-        if (sq_apply_write(a, &b->writes[i], &a->done.olds[i]) != 0)
+        if (sq_apply_write(a, i) != 0)
             return -1;
     if (sq_prune_changes(a) != 0)
         return -1;
     for (size_t i = 0; i < b->n_failures; i++)
         if (sq_apply_failure(a, &b->failures[i]) != 0)
             return -1;
-    if (sq_apply_dirty(a) != 0 || (b->has_checkpoint && sq_apply_checkpoint(a) != 0))
+    const struct db_query dirty = write_dirty_query(b);
+    if ((b->n_dirty && sq_write_one_statement(a, &dirty) != 0) ||
+        (b->has_checkpoint && sq_apply_checkpoint(a) != 0))
         return -1;
     return b->n_writes ? sq_apply_wrote(a) : 0;
 }

@@ -9,8 +9,8 @@ static bool rule_later(bool has_a, uint64_t a, bool has_b, uint64_t b)
     return has_a && (!has_b || a > b);
 }
 
-struct write_plan write_decide(const struct store_write *w, const struct store_old *old,
-                               const struct write_debt *debt, uint64_t read_at)
+static struct write_plan rule_plan(const struct store_write *w, const struct store_old *old,
+                                   const struct write_debt *debt, uint64_t read_at)
 {
     struct write_plan plan = {0};
     bool older = old->existed && rule_later(old->has_observed, old->observed_block, true, read_at);
@@ -44,14 +44,38 @@ struct write_plan write_decide(const struct store_write *w, const struct store_o
     return plan;
 }
 
-bool write_is_drift(const struct store_batch *b, const struct store_old *old,
-                    const struct write_debt *debt)
+/* Is this change one that no event explains? Rows that were not anchored before (placeholders,
+ * adopted or rewound ones), that could not be read for a while, or that an event still waits for
+ * are not called drift: a false record is worse than none. */
+static bool rule_is_drift(const struct store_batch *b, const struct store_old *old,
+                          const struct write_debt *debt)
 {
     if (!b->files_drift || old->outcome != OUTCOME_CHANGED || !old->has_observed || old->odd)
         return false;
     bool due = old->observed_block < b->explained_below;
     bool awaited = old->has_blocknumber && old->blocknumber > old->observed_block;
     return !due && !awaited && !debt->waiting;
+}
+
+struct write_plan write_decide(const struct store_batch *b, size_t i, const struct write_debt *debt,
+                               bool listed, struct store_applied *ret)
+{
+    const struct store_write *w = &b->writes[i];
+    struct store_old *old = &ret->olds[i];
+    struct write_plan plan = rule_plan(w, old, debt, b->at.number);
+    size_t *const counts[] = {
+        [OUTCOME_INSERTED] = &ret->inserted,   [OUTCOME_CHANGED] = &ret->changed,
+        [OUTCOME_REFRESHED] = &ret->refreshed, [OUTCOME_OLDER] = &ret->older,
+        [OUTCOME_ABSENT] = &ret->absent,
+    };
+    bool may_insert = w->insert == INSERT_ALWAYS || (w->insert == INSERT_IF_LISTED && listed);
+    if (plan.outcome == OUTCOME_INSERTED && !may_insert)
+        plan.outcome = OUTCOME_ABSENT;
+    ++*counts[plan.outcome];
+    old->outcome = plan.outcome;
+    old->drifted = rule_is_drift(b, old, debt);
+    ret->drifted += old->drifted;
+    return plan;
 }
 
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng)

@@ -24,14 +24,16 @@ struct write_debt {
     uint64_t event_block;
 };
 
-struct write_plan write_decide(const struct store_write *w, const struct store_old *old,
-                               const struct write_debt *debt, uint64_t read_at);
+/* What becomes of the i-th write, which meets ret->olds[i]; its outcome is counted in ret. listed:
+ * the wallet stands in the list. */
+struct write_plan write_decide(const struct store_batch *b, size_t i, const struct write_debt *debt,
+                               bool listed, struct store_applied *ret);
 
-/* Is this change one that no event explains? Rows that were not anchored before (placeholders,
- * adopted or rewound ones), that could not be read for a while, or that an event still waits for
- * are not called drift: a false record is worse than none. */
-bool write_is_drift(const struct store_batch *b, const struct store_old *old,
-                    const struct write_debt *debt);
+/* The statement that adds the batch's dirty marks, of which there are some. */
+struct db_query write_dirty_query(const struct store_batch *b);
+/* The statement that prunes trueup_changes after `added` more, the newest of that id. False: not
+ * due yet. */
+bool write_prune_query(uint64_t newest, uint64_t added, struct db_query *ret);
 
 /* The wait after the n-th failure in a row, n >= 1: 1 min doubling to 24 h, up to a quarter more by
  * chance, so that wallets which failed together do not come back together. */

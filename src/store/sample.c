@@ -4,6 +4,16 @@
 #include "store/driver.h"
 #include "store/holders.h"
 
+/* For the next row of the stream: the place it takes, or NULL. */
+static address *reservoir_place(struct reservoir *r)
+{
+    uint64_t place = r->seen++;
+    if (r->n < r->want)
+        return &r->kept[r->n++];
+    place = rng_below(r->rng, place + 1);
+    return place < r->want ? &r->kept[place] : NULL;
+}
+
 enum { WALK_STEP = 20000 }; /* rows */
 
 /* A walk over all rows by their keys, of which those that stay are put aside. A step of the walk
@@ -44,13 +54,4 @@ int store_sample(struct store *s, const struct store_balance *b, const struct st
     *ret = r.kept;
     *ret_n = addresses_sort_unique(r.kept, r.n);
     return 0;
-}
-
-address *reservoir_place(struct reservoir *r)
-{
-    uint64_t place = r->seen++;
-    if (r->n < r->want)
-        return &r->kept[r->n++];
-    place = rng_below(r->rng, place + 1);
-    return place < r->want ? &r->kept[place] : NULL;
 }

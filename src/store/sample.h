@@ -12,7 +12,5 @@ struct reservoir {
     uint64_t seen;
     struct rng *rng;
 };
-/* For the next row of the stream: the place it takes, or NULL. */
-address *reservoir_place(struct reservoir *r);
 
 #endif

@@ -17,10 +17,122 @@ enum { WRITES_MAX = 20 };
 
 /* ---- second round trip ----------------------------------------------------------------------- */
 
+/* The statements for rows of the batch, in the order of locks. A write takes part in several. */
+enum pg_step {
+    STEP_CHANGE,
+    STEP_REFRESH,
+    STEP_REFRESH_BLOCK,
+    STEP_BLOCK,
+    STEP_INSERT,
+    STEP_LEAVE_QUARANTINE,
+    STEP_STAY_IN_QUARANTINE,
+    STEP_LEAVE_PENDING,
+    STEP_DRIFT,
+    STEP_LOG_CHANGE,
+    N_STEPS,
+};
+
+/* What a parameter of such a statement is; from VALUE_TID on a column of the set. */
+enum pg_value {
+    VALUE_NONE,
+    VALUE_NAME,
+    VALUE_ANCHOR,
+    VALUE_CAUSE,
+    VALUE_TID,
+    VALUE_WALLET,
+    VALUE_BLOCK,
+    VALUE_NEW,
+    VALUE_OLD,
+    VALUE_UPDATED,
+};
+
+/* The first four each have their own SET list: an application's trigger on a column fires when the
+ * column is in it. */
+#define UPDATE(set, columns)                                                                       \
+    "UPDATE {t} t SET " set " FROM unnest(" columns ") WHERE t.ctid = u.c AND t.wallet = u.w"
+static const struct {
+    const char *sql;
+    enum pg_value params[DB_PARAMS];
+} pg_steps[N_STEPS] = {
+    [STEP_CHANGE] = {UPDATE("balance = u.v, updated_at = CURRENT_TIMESTAMP, observed_block = $3, "
+                            "blocknumber = coalesce(u.b, t.blocknumber)",
+                            "$1, $2, $4, $5) u(c, w, b, v"),
+                     {VALUE_TID, VALUE_WALLET, VALUE_ANCHOR, VALUE_BLOCK, VALUE_NEW}},
+    [STEP_REFRESH] = {UPDATE("updated_at = CURRENT_TIMESTAMP, observed_block = $3",
+                             "$1, $2) u(c, w"),
+                      {VALUE_TID, VALUE_WALLET, VALUE_ANCHOR}},
+    [STEP_REFRESH_BLOCK] = {UPDATE("updated_at = CURRENT_TIMESTAMP, observed_block = $3, "
+                                   "blocknumber = u.b",
+                                   "$1, $2, $4) u(c, w, b"),
+                            {VALUE_TID, VALUE_WALLET, VALUE_ANCHOR, VALUE_BLOCK}},
+    [STEP_BLOCK] = {UPDATE("blocknumber = u.b", "$1, $2, $4) u(c, w, b") " AND $3 IS NOT NULL",
+                    {VALUE_TID, VALUE_WALLET, VALUE_ANCHOR, VALUE_BLOCK}},
+    [STEP_INSERT] = {"INSERT INTO {t} (wallet, balance, blocknumber, updated_at, created_at, "
+                     "observed_block) SELECT u.w, u.v, u.b, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, "
+                     "$4 FROM unnest($1, $2, $3) u(w, v, b)",
+                     {VALUE_WALLET, VALUE_NEW, VALUE_BLOCK, VALUE_ANCHOR}},
+    [STEP_LEAVE_QUARANTINE] = {"DELETE FROM trueup_quarantine q USING unnest($2) u(w) WHERE "
+                               "q.balance = $1 AND q.wallet = u.w",
+                               {VALUE_NAME, VALUE_WALLET}},
+    /* its event is still unanswered: up again at once */
+    [STEP_STAY_IN_QUARANTINE] = {"UPDATE trueup_quarantine q SET retry_at = CURRENT_TIMESTAMP FROM "
+                                 "unnest($2) u(w) WHERE q.balance = $1 AND q.wallet = u.w",
+                                 {VALUE_NAME, VALUE_WALLET}},
+    [STEP_LEAVE_PENDING] =
+        {"UPDATE trueup_wallets l SET pending = false FROM unnest($2) u(w) WHERE "
+         "l.balance = $1 AND l.wallet = u.w AND l.pending AND EXISTS (SELECT 1 "
+         "FROM trueup_wallets WHERE balance = $1 AND pending)",
+         {VALUE_NAME, VALUE_WALLET}},
+    [STEP_DRIFT] = {"INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, age) "
+                    "SELECT $1, u.w, u.s, u.a, $6, 'unknown', greatest(0, extract(epoch FROM "
+                    "CURRENT_TIMESTAMP - u.t))::bigint FROM unnest($2, $3, $4, $5) u(w, s, a, t) "
+                    "RETURNING id, wallet",
+                    {VALUE_NAME, VALUE_WALLET, VALUE_OLD, VALUE_NEW, VALUE_UPDATED, VALUE_ANCHOR}},
+    [STEP_LOG_CHANGE] = {"WITH added AS (INSERT INTO trueup_changes (balance, wallet, old, new, "
+                         "block, cause, at) SELECT $1, u.w, u.o, u.n, $5, $6, CURRENT_TIMESTAMP "
+                         "FROM unnest($2, $3, $4) u(w, o, n) RETURNING id) SELECT max(id) FROM "
+                         "added",
+                         {VALUE_NAME, VALUE_WALLET, VALUE_OLD, VALUE_NEW, VALUE_ANCHOR,
+                          VALUE_CAUSE}},
+};
+#undef UPDATE
+
 struct writes { /* the statements of the second round trip, in the order of locks */
     struct db_query q[WRITES_MAX];
     size_t n;
+    bool (*has)[N_STEPS]; /* beside each write: the steps it takes part in */
+    size_t rows[N_STEPS]; /* so many writes take part */
 };
+
+/* Which steps each write takes part in, by what the rule decided. */
+static void pg_assign_steps(const struct pg_batch *a, struct writes *out)
+{
+    const struct store_batch *b = a->batch;
+    out->has = arena_alloc(a->scratch, b->n_writes * sizeof *out->has);
+    for (size_t i = 0; i < b->n_writes; i++) {
+        const struct write_plan *plan = &a->rows[i].plan;
+        bool waiting = a->rows[i].debt.waiting, block = plan->set_blocknumber;
+        bool refreshed = plan->outcome == OUTCOME_REFRESHED;
+        bool changed = plan->outcome == OUTCOME_CHANGED;
+        bool inserted = plan->outcome == OUTCOME_INSERTED;
+        const bool has[N_STEPS] = {
+            [STEP_CHANGE] = changed,
+            [STEP_REFRESH] = refreshed && !block,
+            [STEP_REFRESH_BLOCK] = refreshed && block,
+            [STEP_BLOCK] = plan->outcome == OUTCOME_OLDER && block,
+            [STEP_INSERT] = inserted,
+            [STEP_LEAVE_QUARANTINE] = waiting && plan->leaves_quarantine,
+            [STEP_STAY_IN_QUARANTINE] = waiting && !plan->leaves_quarantine,
+            [STEP_LEAVE_PENDING] =
+                b->writes[i].insert != INSERT_NEVER && plan->outcome != OUTCOME_ABSENT,
+            [STEP_DRIFT] = a->done.olds[i].drifted,
+            [STEP_LOG_CHANGE] = inserted || changed,
+        };
+        memcpy(out->has[i], has, sizeof has);
+        for (int step = 0; step < N_STEPS; step++)
+            out->rows[step] += has[step];
+    }
+}
 
 static struct db_query *pg_add_statement(struct pg_batch *a, struct writes *out, const char *sql,
                                          size_t set)
@@ -40,32 +152,16 @@ struct pg_write_row {
     int64_t updated_us;
 };
 
-#define COLUMN(kind, list, member)                                                                 \
-    db_column(kind, (const char *)(list) + offsetof(struct pg_write_row, member),                  \
-              sizeof(struct pg_write_row))
-#define COLUMN_OR_NULL(type, list, member, has_member)                                             \
-    (struct db_param)                                                                              \
-    {                                                                                              \
-        .kind = (type), .at = (const char *)(list) + offsetof(struct pg_write_row, member),        \
-        .has = (const bool *)((const char *)(list) + offsetof(struct pg_write_row, has_member)),   \
-        .stride = sizeof(struct pg_write_row)                                                      \
-    }
-
-typedef bool pg_is_wanted(const struct pg_batch *a, size_t i);
-
-static struct pg_write_row *pg_select_rows(const struct pg_batch *a, pg_is_wanted *wanted,
-                                           size_t *ret_n)
+static struct pg_write_row *pg_select_rows(const struct pg_batch *a, const struct writes *out,
+                                           enum pg_step step)
 {
     const struct store_batch *b = a->batch;
-    size_t n = 0, at = 0;
-    for (size_t i = 0; i < b->n_writes; i++)
-        n += wanted(a, i);
-    struct pg_write_row *list = arena_alloc(a->scratch, n * sizeof *list);
+    struct pg_write_row *list = arena_alloc(a->scratch, out->rows[step] * sizeof *list);
+    struct pg_write_row *row = list;
     for (size_t i = 0; i < b->n_writes; i++) {
         const struct store_old *old = &a->done.olds[i];
-        if (!wanted(a, i))
+        if (!out->has[i][step])
             continue;
-        struct pg_write_row *row = &list[at++];
         *row = (struct pg_write_row){.wallet = b->writes[i].wallet,
                                      .value = b->writes[i].value,
                                      .before = old->balance,
@@ -73,118 +169,47 @@ static struct pg_write_row *pg_select_rows(const struct pg_batch *a, pg_is_wante
                                      .block = a->rows[i].plan.blocknumber,
                                      .has_block = a->rows[i].plan.set_blocknumber,
                                      .updated_us = old->updated_us};
-        memcpy(row->tid, a->rows[i].tid, TID_SIZE);
+        memcpy(row++->tid, a->rows[i].tid, TID_SIZE);
     }
-    *ret_n = n;
     return list;
 }
 
-/* The four ways an existing row is written: each has its own SET list, for an application's trigger
- * on a column fires when the column is in it. */
-static bool pg_is_changed(const struct pg_batch *a, size_t i)
+static struct db_param pg_param_of(const struct pg_batch *a, const struct pg_write_row *list,
+                                   enum pg_value value)
 {
-    return a->rows[i].plan.outcome == OUTCOME_CHANGED;
-}
-
-static bool pg_is_refreshed(const struct pg_batch *a, size_t i)
-{
-    return a->rows[i].plan.outcome == OUTCOME_REFRESHED && !a->rows[i].plan.set_blocknumber;
-}
-
-static bool pg_is_refreshed_block(const struct pg_batch *a, size_t i)
-{
-    return a->rows[i].plan.outcome == OUTCOME_REFRESHED && a->rows[i].plan.set_blocknumber;
-}
-
-static bool pg_is_block(const struct pg_batch *a, size_t i)
-{
-    return a->rows[i].plan.outcome == OUTCOME_OLDER && a->rows[i].plan.set_blocknumber;
-}
-
-static void pg_update_rows(struct pg_batch *a, struct writes *out)
-{
-#define UPDATE(set, columns)                                                                       \
-    "UPDATE {t} t SET " set " FROM unnest(" columns ") WHERE t.ctid = u.c AND t.wallet = u.w"
     static const struct {
-        pg_is_wanted *wanted;
-        const char *sql;
-    } ways[] = {
-        {pg_is_changed, UPDATE("balance = u.v, updated_at = CURRENT_TIMESTAMP, observed_block = "
-                               "$3, blocknumber = coalesce(u.b, t.blocknumber)",
-                               "$1, $2, $4, $5) u(c, w, b, v")},
-        {pg_is_refreshed,
-         UPDATE("updated_at = CURRENT_TIMESTAMP, observed_block = $3", "$1, $2) u(c, w")},
-        {pg_is_refreshed_block,
-         UPDATE("updated_at = CURRENT_TIMESTAMP, observed_block = $3, blocknumber = u.b",
-                "$1, $2, $4) u(c, w, b")},
-        {pg_is_block, UPDATE("blocknumber = u.b", "$1, $2, $4) u(c, w, b") " AND $3 IS NOT NULL"},
+        enum db_kind kind;
+        size_t at, has; /* has: 0 of a column without NULLs */
+    } columns[] = {
+        [VALUE_TID] = {DB_TID, offsetof(struct pg_write_row, tid), 0},
+        [VALUE_WALLET] = {DB_ADDRESS, offsetof(struct pg_write_row, wallet), 0},
+        [VALUE_BLOCK] = {DB_NUMBER, offsetof(struct pg_write_row, block),
+                         offsetof(struct pg_write_row, has_block)},
+        [VALUE_NEW] = {DB_BALANCE, offsetof(struct pg_write_row, value), 0},
+        [VALUE_OLD] = {DB_BALANCE, offsetof(struct pg_write_row, before),
+                       offsetof(struct pg_write_row, has_before)},
+        [VALUE_UPDATED] = {DB_TIME, offsetof(struct pg_write_row, updated_us), 0},
     };
-#undef UPDATE
-    for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        size_t n;
-        const struct pg_write_row *list = pg_select_rows(a, ways[i].wanted, &n);
-        if (n == 0)
-            continue;
-        struct db_query *q = pg_add_statement(a, out, ways[i].sql, n);
-        q->params[0] = COLUMN(DB_TID, list, tid);
-        q->params[1] = COLUMN(DB_ADDRESS, list, wallet);
-        q->params[2] = db_number(a->batch->at.number);
-        if (ways[i].wanted != pg_is_refreshed)
-            q->params[3] = COLUMN_OR_NULL(DB_NUMBER, list, block, has_block);
-        if (ways[i].wanted == pg_is_changed)
-            q->params[4] = COLUMN(DB_BALANCE, list, value);
-    }
+    if (value == VALUE_NAME)
+        return db_text(a->batch->balance->name);
+    if (value == VALUE_ANCHOR)
+        return db_number(a->batch->at.number);
+    if (value == VALUE_CAUSE)
+        return db_text(store_cause_name(a->batch->cause));
+    const uint8_t *first = (const uint8_t *)list;
+    struct db_param p = db_column(columns[value].kind, first + columns[value].at, sizeof *list);
+    p.has = columns[value].has ? (const bool *)(first + columns[value].has) : NULL;
+    return p;
 }
 
-static bool pg_is_inserted(const struct pg_batch *a, size_t i)
+static void pg_add_step(struct pg_batch *a, struct writes *out, enum pg_step step)
 {
-    return a->rows[i].plan.outcome == OUTCOME_INSERTED;
-}
-
-static void pg_insert_rows(struct pg_batch *a, struct writes *out)
-{
-    size_t n;
-    const struct pg_write_row *list = pg_select_rows(a, pg_is_inserted, &n);
-    if (n == 0)
+    if (out->rows[step] == 0)
         return;
-    struct db_query *q = pg_add_statement(
-        a, out,
-        "INSERT INTO {t} (wallet, balance, blocknumber, updated_at, created_at, observed_block) "
-        "SELECT u.w, u.v, u.b, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, $4 FROM unnest($1, $2, $3) "
-        "u(w, v, b)",
-        n);
-    q->params[0] = COLUMN(DB_ADDRESS, list, wallet);
-    q->params[1] = COLUMN(DB_BALANCE, list, value);
-    q->params[2] = COLUMN_OR_NULL(DB_NUMBER, list, block, has_block);
-    q->params[3] = db_number(a->batch->at.number);
-}
-
-/* For statements of a balance's name and wallets. */
-static void pg_write_wallets(struct pg_batch *a, struct writes *out, pg_is_wanted *wanted,
-                             const char *sql)
-{
-    size_t n;
-    const struct pg_write_row *list = pg_select_rows(a, wanted, &n);
-    if (n == 0)
-        return;
-    struct db_query *q = pg_add_statement(a, out, sql, n);
-    q->params[0] = db_text(a->batch->balance->name);
-    q->params[1] = COLUMN(DB_ADDRESS, list, wallet);
-}
-
-static bool pg_leaves_quarantine(const struct pg_batch *a, size_t i)
-{
-    return a->rows[i].debt.waiting && a->rows[i].plan.leaves_quarantine;
-}
-
-static bool pg_stays_in_quarantine(const struct pg_batch *a, size_t i)
-{
-    return a->rows[i].debt.waiting && !a->rows[i].plan.leaves_quarantine;
-}
-
-static bool pg_has_its_row(const struct pg_batch *a, size_t i)
-{
-    return a->batch->writes[i].insert != INSERT_NEVER && a->rows[i].plan.outcome != OUTCOME_ABSENT;
+    const struct pg_write_row *list = pg_select_rows(a, out, step);
+    struct db_query *q = pg_add_statement(a, out, pg_steps[step].sql, out->rows[step]);
+    for (size_t i = 0; pg_steps[step].params[i] != VALUE_NONE; i++)
+        q->params[i] = pg_param_of(a, list, pg_steps[step].params[i]);
 }
 
 static void pg_quarantine_failures(struct pg_batch *a, struct writes *out)
@@ -218,24 +243,6 @@ static void pg_quarantine_failures(struct pg_batch *a, struct writes *out)
     a->done.quarantined = b->n_failures;
 }
 
-static void pg_add_dirty(struct pg_batch *a, struct writes *out)
-{
-    const struct store_batch *b = a->batch;
-    const struct store_dirty *d = b->dirty;
-    if (b->n_dirty == 0)
-        return;
-    struct db_query *q =
-        pg_add_statement(a, out,
-                         "INSERT INTO trueup_dirty (balance, wallet, number, hash) SELECT $1, u.w, "
-                         "u.n, u.h FROM unnest($2, $3, $4) u(w, n, h) ORDER BY u.n, u.w, u.h ON "
-                         "CONFLICT DO NOTHING",
-                         b->n_dirty);
-    q->params[0] = db_text(b->balance->name);
-    q->params[1] = db_column(DB_ADDRESS, &d->wallet, sizeof *d);
-    q->params[2] = db_column(DB_NUMBER, &d->number, sizeof *d);
-    q->params[3] = db_column(DB_HASH, &d->hash, sizeof *d);
-}
-
 /* The checkpoint; and the newest time that is ours, so that what is newer can be told to be
  * another's. A key for each connection's name: follow and sweep do not wait for each other's. */
 static void pg_write_state(struct pg_batch *a, struct writes *out)
@@ -267,53 +274,6 @@ static void pg_write_state(struct pg_batch *a, struct writes *out)
             ->params[0] = db_text(wrote);
 }
 
-static bool pg_has_new_value(const struct pg_batch *a, size_t i)
-{
-    return pg_is_inserted(a, i) || pg_is_changed(a, i);
-}
-
-static void pg_add_changes(struct pg_batch *a, struct writes *out)
-{
-    size_t n;
-    const struct pg_write_row *list = pg_select_rows(a, pg_has_new_value, &n);
-    pg_add_statement(a, out, CHANGES_LOCK, 0);
-    struct db_query *q = pg_add_statement(
-        a, out,
-        "WITH added AS (INSERT INTO trueup_changes (balance, wallet, old, new, block, cause, at) "
-        "SELECT $1, u.w, u.o, u.n, $5, $6, CURRENT_TIMESTAMP FROM unnest($2, $3, $4) u(w, o, n) "
-        "RETURNING id) SELECT max(id) FROM added",
-        n);
-    q->params[0] = db_text(a->batch->balance->name);
-    q->params[1] = COLUMN(DB_ADDRESS, list, wallet);
-    q->params[2] = COLUMN_OR_NULL(DB_BALANCE, list, before, has_before);
-    q->params[3] = COLUMN(DB_BALANCE, list, value);
-    q->params[4] = db_number(a->batch->at.number);
-    q->params[5] = db_text(store_cause_name(a->batch->cause));
-}
-
-static bool pg_is_drift(const struct pg_batch *a, size_t i)
-{
-    return a->done.olds[i].drifted;
-}
-
-static void pg_add_drift(struct pg_batch *a, struct writes *out)
-{
-    size_t n;
-    const struct pg_write_row *list = pg_select_rows(a, pg_is_drift, &n);
-    struct db_query *q = pg_add_statement(
-        a, out,
-        "INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, age) SELECT $1, "
-        "u.w, u.s, u.a, $6, 'unknown', greatest(0, extract(epoch FROM CURRENT_TIMESTAMP - "
-        "u.t))::bigint FROM unnest($2, $3, $4, $5) u(w, s, a, t) RETURNING id, wallet",
-        n);
-    q->params[0] = db_text(a->batch->balance->name);
-    q->params[1] = COLUMN(DB_ADDRESS, list, wallet);
-    q->params[2] = COLUMN(DB_BALANCE, list, before);
-    q->params[3] = COLUMN(DB_BALANCE, list, value);
-    q->params[4] = COLUMN(DB_TIME, list, updated_us);
-    q->params[5] = db_number(a->batch->at.number);
-}
-
 static void pg_take_drift(struct pg_batch *a, struct db_rows rows)
 {
     while (pg_next_row(&rows)) {
@@ -324,19 +284,6 @@ static void pg_take_drift(struct pg_batch *a, struct db_rows rows)
         if (at < a->batch->n_writes)
             db_get_number(&rows, 0, &a->done.olds[at].drift_id);
     }
-}
-
-/* Outside of the transaction, and passing by what another process is pruning. A refusal waits for
- * the next time. */
-static void pg_prune_changes(struct pg_batch *a, uint64_t newest, size_t added)
-{
-    struct db_query q = {
-        .sql = "DELETE FROM trueup_changes WHERE id IN (SELECT id FROM "
-               "trueup_changes WHERE id <= $1 ORDER BY id LIMIT $2 FOR UPDATE "
-               "SKIP LOCKED)",
-        .params = {db_number(newest - CHANGES_KEPT), db_number(added + 2 * CHANGES_STEP)}};
-    if (newest / CHANGES_STEP != (newest - added) / CHANGES_STEP && newest > CHANGES_KEPT)
-        pg_run(a->s, &q, 1, NULL, NULL);
 }
 
 /* May the commit be lost in a crash of the server? A refresh may: the row is then as anchored as it
@@ -357,30 +304,22 @@ int pg_write_and_commit(struct pg_batch *a)
 {
     struct writes out = {.n = 0};
     PGresult *res[WRITES_MAX];
-    pg_update_rows(a, &out);
-    pg_insert_rows(a, &out);
-    pg_write_wallets(a, &out, pg_leaves_quarantine,
-                     "DELETE FROM trueup_quarantine q USING unnest($2) u(w) WHERE q.balance = $1 "
-                     "AND q.wallet = u.w");
-    /* its event is still unanswered: up again at once */
-    pg_write_wallets(a, &out, pg_stays_in_quarantine,
-                     "UPDATE trueup_quarantine q SET retry_at = CURRENT_TIMESTAMP FROM unnest($2) "
-                     "u(w) WHERE q.balance = $1 AND q.wallet = u.w");
+    pg_assign_steps(a, &out);
+    for (enum pg_step step = STEP_CHANGE; step <= STEP_STAY_IN_QUARANTINE; step++)
+        pg_add_step(a, &out, step);
     pg_quarantine_failures(a, &out);
-    pg_write_wallets(a, &out, pg_has_its_row,
-                     "UPDATE trueup_wallets l SET pending = false FROM unnest($2) u(w) WHERE "
-                     "l.balance = $1 AND l.wallet = u.w AND l.pending AND EXISTS (SELECT 1 FROM "
-                     "trueup_wallets WHERE balance = $1 AND pending)");
-    pg_add_dirty(a, &out);
+    pg_add_step(a, &out, STEP_LEAVE_PENDING);
+    if (a->batch->n_dirty)
+        out.q[out.n++] = write_dirty_query(a->batch);
     pg_write_state(a, &out);
     size_t added = a->done.inserted + a->done.changed;
     if (pg_may_be_lost(a))
         pg_add_statement(a, &out, "SELECT set_config('synchronous_commit', 'off', true)", 0);
     size_t drift_at = out.n;
-    if (a->done.drifted)
-        pg_add_drift(a, &out);
+    pg_add_step(a, &out, STEP_DRIFT);
     if (added)
-        pg_add_changes(a, &out);
+        pg_add_statement(a, &out, CHANGES_LOCK, 0);
+    pg_add_step(a, &out, STEP_LOG_CHANGE);
     size_t changes_at = out.n - 1; /* the answer with the newest id, where anything changed */
     pg_add_statement(a, &out, "COMMIT", 0);
     if (pg_run(a->s, out.q, out.n, res, a->err) != 0)
@@ -392,7 +331,10 @@ int pg_write_and_commit(struct pg_batch *a)
     if (added && pg_next_row(&changes))
         db_get_number(&changes, 0, &newest);
     pg_clear(res, out.n);
-    if (newest >= added && added)
-        pg_prune_changes(a, newest, added);
+    /* Outside of the transaction, and passing by what another process is pruning. A refusal waits
+     * for the next time. */
+    struct db_query prune;
+    if (write_prune_query(newest, added, &prune))
+        pg_run(a->s, &prune, 1, NULL, NULL);
     return 0;
 }
