@@ -37,17 +37,12 @@ int wallet_list_parse(struct wallet_list *l, char *const *texts, int n, struct e
     return 0;
 }
 
-static int wallet_file_compare(const void *a, const void *b)
-{
-    return address_compare(a, b);
-}
-
 void wallet_list_sort_unique(struct wallet_list *l)
 {
     size_t kept = 0;
     if (l->n < 2)
         return;
-    qsort(l->list, l->n, sizeof *l->list, wallet_file_compare);
+    qsort(l->list, l->n, sizeof *l->list, address_compare_elements);
     for (size_t i = 1; i < l->n; i++)
         if (!address_equal(&l->list[kept], &l->list[i]))
             l->list[++kept] = l->list[i];

@@ -14,12 +14,15 @@ const struct cli_option wallets_options[] = {
 
 enum { PAGE = 1000 };
 
-static int wallets_change_list(struct session *s, bool add, struct err *err)
+/* add and remove */
+static int wallets_change_list(struct session *s, void *ctx, struct err *err)
 {
     const struct cli *cli = s->cli;
+    bool add = strcmp(cli->args[0], "add") == 0;
     struct wallet_list l = {0};
     size_t done;
     int rc = 0;
+    (void)ctx;
     if (cli->n_args < 2) {
         err_set(err, ERR_USAGE, "wallets %s: which wallets?", cli->args[0]);
         return err_hint(err, "trueup wallets %s 0x…", cli->args[0]);
@@ -37,22 +40,24 @@ static int wallets_change_list(struct session *s, bool add, struct err *err)
     return rc;
 }
 
-static int list_one(struct tracker *t, const struct store_balance *b, bool json, struct err *err)
+static int wallets_list(struct session *s, struct tracked *tracked, void *ctx, struct err *err)
 {
+    const struct store_balance *b = &tracked->store;
     address after, *page;
     size_t n;
     bool started = false;
+    (void)ctx;
     do {
         struct arena arena;
         arena_init(&arena);
         int rc = store_wallets_list(
-            t->store, b,
+            s->t.store, b,
             &(struct store_page){.after = started ? &after : NULL, .limit = PAGE, .arena = &arena},
             &page, &n, err);
         for (size_t i = 0; rc == 0 && i < n; i++) {
             char text[ADDRESS_TEXT];
             address_text(&page[i], text);
-            printf(json ? "{\"balance\":\"%s\",\"wallet\":\"%s\"}\n" : "%s %s\n", b->name, text);
+            printf(s->json ? "{\"balance\":\"%s\",\"wallet\":\"%s\"}\n" : "%s %s\n", b->name, text);
         }
         if (rc == 0 && n > 0)
             after = page[n - 1];
@@ -64,47 +69,36 @@ static int list_one(struct tracker *t, const struct store_balance *b, bool json,
     return 0;
 }
 
-static int count_one(struct tracker *t, const struct store_balance *b, bool json, struct err *err)
+static int wallets_count(struct session *s, struct tracked *b, void *ctx, struct err *err)
 {
     struct store_counts c;
-    if (store_count(t->store, b, &c, err) < 0)
+    (void)ctx;
+    if (store_count(s->t.store, &b->store, &c, err) < 0)
         return -1;
-    printf(json ? "{\"balance\":\"%s\",\"listed\":%" PRIu64 ",\"rows\":%" PRIu64
-                  ",\"unanchored\":%" PRIu64 ",\"quarantined\":%" PRIu64 "}\n"
-                : "%s: %" PRIu64 " listed, %" PRIu64 " rows, %" PRIu64 " unanchored, %" PRIu64
-                  " in quarantine\n",
-           b->name, c.listed, c.rows, c.unanchored, c.quarantined);
+    printf(s->json ? "{\"balance\":\"%s\",\"listed\":%" PRIu64 ",\"rows\":%" PRIu64
+                     ",\"unanchored\":%" PRIu64 ",\"quarantined\":%" PRIu64 "}\n"
+                   : "%s: %" PRIu64 " listed, %" PRIu64 " rows, %" PRIu64 " unanchored, %" PRIu64
+                     " in quarantine\n",
+           b->store.name, c.listed, c.rows, c.unanchored, c.quarantined);
     return 0;
 }
 
-static int wallets_run_verb(struct session *s, void *ctx, struct err *err)
-{
-    const char *verb = s->cli->args[0];
-    (void)ctx;
-    if (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0)
-        return wallets_change_list(s, verb[0] == 'a', err);
-    if (strcmp(verb, "import") == 0)
-        return wallets_import(s, err);
-    if (strcmp(verb, "sync") == 0)
-        return wallets_sync(s, err);
-    for (size_t i = 0; i < s->t.n_balances; i++)
-        if ((verb[0] == 'l' ? list_one : count_one)(&s->t, &s->t.balances[i].store, s->json, err) <
-            0)
-            return -1;
-    return 0;
-}
+static const struct {
+    const char *name;
+    int (*work)(struct session *s, void *ctx, struct err *err);
+    int (*balance)(struct session *s, struct tracked *b, void *ctx, struct err *err);
+} verbs[] = {{"add", wallets_change_list, NULL}, {"remove", wallets_change_list, NULL},
+             {"import", wallets_import, NULL},   {"sync", wallets_sync, NULL},
+             {"list", NULL, wallets_list},       {"count", NULL, wallets_count}};
 
 int command_wallets(struct cli *cli)
 {
-    static const char *const verbs[] = {"add", "remove", "import", "sync", "list", "count"};
-    bool known = false;
     for (size_t i = 0; i < COUNT_OF(verbs); i++)
-        known |= strcmp(cli->args[0], verbs[i]) == 0;
-    if (!known)
-        return cli_usage(cli,
-                         "wallets: unknown verb \"%s\"; add, remove, import, sync, list or count",
-                         cli->args[0]);
-    return session_run(cli, &(struct session_plan){.needs = NEEDS_STORE,
-                                                   .steps = SESSION_MIGRATE,
-                                                   .work = wallets_run_verb});
+        if (strcmp(cli->args[0], verbs[i].name) == 0)
+            return session_run(cli, &(struct session_plan){.needs = NEEDS_STORE,
+                                                           .steps = SESSION_MIGRATE,
+                                                           .work = verbs[i].work,
+                                                           .balance = verbs[i].balance});
+    return cli_usage(cli, "wallets: unknown verb \"%s\"; add, remove, import, sync, list or count",
+                     cli->args[0]);
 }

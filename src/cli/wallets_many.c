@@ -134,9 +134,10 @@ static void print_import(const struct adding *a, const struct wallet_list *l, bo
                a->b->name, l->n, l->lines, a->added, l->n - a->added);
 }
 
-int wallets_import(struct session *s, struct err *err)
+int wallets_import(struct session *s, void *ctx, struct err *err)
 {
     struct wallet_list l = {0};
+    (void)ctx;
     if (s->cli->n_args != 2)
         return err_set(err, ERR_USAGE, "wallets import wants one file, or - for stdin");
     int rc = read_checked(s->cli, &l, err);
@@ -226,9 +227,10 @@ static int sync_one(struct session *s, const struct store_balance *b, struct err
     return 0;
 }
 
-int wallets_sync(struct session *s, struct err *err)
+int wallets_sync(struct session *s, void *ctx, struct err *err)
 {
     size_t queries = 0;
+    (void)ctx;
     for (size_t i = 0; i < s->t.n_balances; i++)
         queries += s->t.balances[i].store.tracking == STORE_QUERY;
     if (s->cli->n_args != 1 || queries == 0)

@@ -4,7 +4,7 @@
 
 #include "cli/session.h"
 
-int wallets_import(struct session *s, struct err *err);
-int wallets_sync(struct session *s, struct err *err);
+int wallets_import(struct session *s, void *ctx, struct err *err);
+int wallets_sync(struct session *s, void *ctx, struct err *err);
 
 #endif
