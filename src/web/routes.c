@@ -91,21 +91,6 @@ static void answer_reasons(struct app *a, struct exchange *x,
     exchange_answer(x, r.n ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
 }
 
-static void route_answer_livez(struct app *a, struct exchange *x)
-{
-    answer_reasons(a, x, NULL);
-}
-
-static void route_answer_readyz(struct app *a, struct exchange *x)
-{
-    answer_reasons(a, x, health_ready);
-}
-
-static void route_answer_freshz(struct app *a, struct exchange *x)
-{
-    answer_reasons(a, x, health_fresh);
-}
-
 static void add_lag(const struct health *h, uint64_t most_s, struct reasons *r)
 {
     uint64_t at = counters_get(PART_FOLLOW, CELL_EVENT_AT);
@@ -201,11 +186,16 @@ static const struct {
     const char *path;
     bool health; /* open without the token, unless http.protect_health */
     void (*answer)(struct app *a, struct exchange *x);
+    void (*judge)(const struct health *h, struct reasons *ret); /* without an answer of its own */
 } table[] = {
-    {"/livez", true, route_answer_livez},      {"/readyz", true, route_answer_readyz},
-    {"/eth/health", true, eth_health},         {"/freshz", false, route_answer_freshz},
-    {"/metrics", false, route_answer_metrics}, {"/v1/status", false, route_answer_status},
-    {"/v1/drift", false, drift_route},         {"/v1/changes", false, changes_route},
+    {"/livez", true, NULL, NULL},
+    {"/readyz", true, NULL, health_ready},
+    {"/freshz", false, NULL, health_fresh},
+    {"/eth/health", true, eth_health, NULL},
+    {"/metrics", false, route_answer_metrics, NULL},
+    {"/v1/status", false, route_answer_status, NULL},
+    {"/v1/drift", false, drift_route, NULL},
+    {"/v1/changes", false, changes_route, NULL},
 };
 
 /* In the same time whatever differs. */
@@ -255,8 +245,12 @@ void routes_answer_request(void *app, struct exchange *x)
         }
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (strcmp(path, table[i].path) == 0) {
-            if (is_get(x) && route_is_allowed(a, x, table[i].health))
+            if (!is_get(x) || !route_is_allowed(a, x, table[i].health))
+                return;
+            if (table[i].answer)
                 table[i].answer(a, x);
+            else
+                answer_reasons(a, x, table[i].judge);
             return;
         }
     if (!route_is_allowed(a, x, false))
