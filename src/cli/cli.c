@@ -253,7 +253,7 @@ void cli_log_lines(enum log_level level, const char *message, const char *name, 
     }
 }
 
-static struct conf *load_conf(const struct cli *cli, bool may_be_nothing)
+struct conf *cli_conf(const struct cli *cli, bool may_be_nothing)
 {
     struct conf_problems problems = {0};
     struct conf_source_set from = {.file = cli->file,
@@ -272,14 +272,4 @@ static struct conf *load_conf(const struct cli *cli, bool may_be_nothing)
     }
     conf_problems_free(&problems);
     return conf;
-}
-
-struct conf *cli_conf(const struct cli *cli)
-{
-    return load_conf(cli, false);
-}
-
-struct conf *cli_conf_or_defaults(const struct cli *cli)
-{
-    return load_conf(cli, true);
 }

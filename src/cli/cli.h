@@ -70,12 +70,11 @@ int cli_fail(const struct err *err);
 int cli_usage(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Loads the settings from file, environment and flags; NULL when refused (printed, exit status 2).
- * Sets up the log. */
-struct conf *cli_conf(const struct cli *cli);
+ * Sets up the log. may_be_nothing: where nothing is configured, the defaults with no balance and no
+ * node. */
+struct conf *cli_conf(const struct cli *cli, bool may_be_nothing);
 /* One log record for each line of `lines`, as the value of `name`. */
 void cli_log_lines(enum log_level level, const char *message, const char *name, const char *lines);
-/* The same; where nothing is configured, the defaults with no balance and no node. */
-struct conf *cli_conf_or_defaults(const struct cli *cli);
 
 int command_audit(struct cli *cli);
 int command_backfill(struct cli *cli);

@@ -27,13 +27,14 @@ static int config_print_text(const struct buf *text, struct err *err)
     return err_set(err, ERR_FAILED, "cannot write to standard output: %s", strerror(errno));
 }
 
-static int config_print(struct cli *cli, bool values, struct err *err)
+/* check says that all is well, show prints the settings. */
+static int config_print(struct cli *cli, struct err *err)
 {
-    struct conf *conf = cli_conf(cli);
+    struct conf *conf = cli_conf(cli, false);
     if (!conf)
         return 2;
     struct buf out = BUF_INIT(TEXT_MAX);
-    if (values)
+    if (strcmp(cli->args[0], "show") == 0)
         conf_write(conf, CONF_FOR_USER, &out);
     else
         buf_addf(&out, "%s: ok\n", conf_file(conf) ? conf_file(conf) : "no file");
@@ -41,16 +42,6 @@ static int config_print(struct cli *cli, bool values, struct err *err)
     buf_free(&out);
     conf_free(conf);
     return rc;
-}
-
-static int config_check(struct cli *cli, struct err *err)
-{
-    return config_print(cli, false, err);
-}
-
-static int config_show(struct cli *cli, struct err *err)
-{
-    return config_print(cli, true, err);
 }
 
 /* A new file or none: what is there is not touched, and half a file does not stay. */
@@ -63,16 +54,10 @@ static int write_new(const char *name, const struct buf *text, struct err *err)
     }
     if (fd < 0)
         return err_set(err, ERR_FAILED, "cannot create %s: %s", name, strerror(errno));
-    size_t done = 0;
-    while (done < text->len) {
-        ssize_t n = write(fd, text->data + done, text->len - done);
-        if (n < 0 && errno != EINTR)
-            break;
-        done += n > 0 ? (size_t)n : 0;
-    }
+    FILE *f = fdopen(fd, "w");
+    bool whole = f && fwrite(buf_str(text), 1, text->len, f) == text->len && fflush(f) == 0;
     int why = errno;
-    bool whole = done == text->len;
-    if (close(fd) < 0 && whole) {
+    if ((f ? fclose(f) : close(fd)) != 0 && whole) {
         whole = false;
         why = errno;
     }
@@ -100,7 +85,7 @@ static const struct {
     const char *name;
     int (*run)(struct cli *cli,
                struct err *err); /* 0, 2 when refused and said, -1 with the error */
-} actions[] = {{"check", config_check}, {"show", config_show}, {"init", config_init}};
+} actions[] = {{"check", config_print}, {"show", config_print}, {"init", config_init}};
 
 int command_config(struct cli *cli)
 {

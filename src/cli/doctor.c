@@ -36,7 +36,7 @@ int command_doctor(struct cli *cli)
 {
     static struct findings f = {.about = "config"};
     struct err err = {0};
-    struct conf *conf = cli_conf(cli);
+    struct conf *conf = cli_conf(cli, false);
     if (!conf)
         return 2;
     stop_install();

@@ -195,7 +195,7 @@ int command_run(struct cli *cli)
     hear_signals();
     if (cli_number(cli, "from", &from, &err) < 0)
         return cli_fail(&err);
-    struct conf *conf = cli_conf(cli);
+    struct conf *conf = cli_conf(cli, false);
     if (!conf)
         return stop_asked() ? 0 : 2;
     log_setup((enum log_level)conf->log.level, conf->log.json, "trueup");

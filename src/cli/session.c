@@ -70,7 +70,7 @@ int session_run(const struct cli *cli, const struct session_plan *plan)
 {
     struct session s = {.cli = cli, .json = cli_has(cli, "json")};
     struct err err = {0};
-    struct conf *conf = cli_conf(cli);
+    struct conf *conf = cli_conf(cli, false);
     if (!conf)
         return 2;
     int rc = session_open(&s, conf, plan->needs, &err);

@@ -225,7 +225,7 @@ int command_status(struct cli *cli)
 {
     struct err err = {0};
     bool watch = cli_has(cli, "watch"), json = cli_has(cli, "json");
-    struct conf *conf = cli_conf_or_defaults(cli); /* a daemon without any file answers, too */
+    struct conf *conf = cli_conf(cli, true); /* a daemon without any file answers, too */
     if (!conf)
         return 2;
     stop_install();

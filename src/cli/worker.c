@@ -49,7 +49,7 @@ static struct conf *worker_load_conf(struct cli *cli, struct worker_options *opt
     struct conf *conf = NULL;
     *ret_status = 2;
     if (!child_has_settings())
-        return cli_conf(cli);
+        return cli_conf(cli, false);
     int rc = child_read_settings(&text, &err);
     if (rc == 0 && text.len == 0)
         rc = err_set(&err, ERR_FAILED, "settings did not arrive");
