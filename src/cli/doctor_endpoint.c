@@ -205,6 +205,30 @@ static void look_at_logs(struct findings *f, struct patient *p)
                   p->name);
 }
 
+/* Blocks near the head are asked for by hash under doubt. */
+static void look_at_logs_by_hash(struct findings *f, struct patient *p)
+{
+    struct trigger_filter filter;
+    struct arena arena;
+    struct logs logs;
+    struct err err = {0};
+    if (trigger_filter_init(&filter, p->t.balances, p->t.n_balances, &err) < 0 ||
+        filter.filter.n_topics == 0)
+        return;
+    arena_init(&arena);
+    struct logs_ask ask = {.filter = &filter.filter, .lane = RPC_LIVE, .arena = &arena};
+    int rc = rpc_logs_block(p->t.node, &ask, &p->head, &logs, &err);
+    arena_free(&arena);
+    if (endpoint_logs_by_hash(p->endpoint) == CAP_NO)
+        doctor_say(
+            f, NOTE,
+            "eth_getLogs refuses blockHash: a block is asked for by number, with its header");
+    else if (rc < 0)
+        doctor_say(f, NOTE, "eth_getLogs of the newest block by its hash failed: %s", err.text);
+    else
+        doctor_say(f, FINE, "eth_getLogs by block hash works");
+}
+
 void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *conf, size_t i,
                      uint64_t best)
 {
@@ -220,5 +244,6 @@ void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *c
     look_at_tags(f, p);
     doctor_readers(f, p, e);
     look_at_logs(f, p);
+    look_at_logs_by_hash(f, p);
     doctor_reading(f, p);
 }

@@ -219,6 +219,14 @@ static void draw_budget(struct screen *s, const struct json *budget)
     buf_adds(s->out, day > 0 || second > 0 ? "\n" : "; no budget is set\n");
 }
 
+/* Events that do not fit their declaration stand in the verdict. */
+static void draw_logs(struct screen *s, const struct json *logs)
+{
+    add_name(s, "logs");
+    buf_adds(s->out, "  passed over");
+    add_counts(s, json_get(logs, "ignored"));
+}
+
 static void draw_work(struct screen *s, const struct json *doc)
 {
     const struct json *sweep = json_get(doc, "sweep"), *drift = json_get(doc, "drift");
@@ -234,7 +242,9 @@ static void draw_work(struct screen *s, const struct json *doc)
     add_pair(s, "rows", number_of(drift, "total"));
     for (const struct json *c = json_first(json_get(drift, "causes")); c; c = json_next(c))
         add_pair(s, text_of(c, "cause"), number_of(c, "rows"));
-    buf_adds(s->out, "\n\n");
+    buf_addc(s->out, '\n');
+    draw_logs(s, json_get(doc, "logs"));
+    buf_addc(s->out, '\n');
 }
 
 /* ---- endpoints and workers ------------------------------------------------------------------- */

@@ -30,16 +30,11 @@ static int block_read_hash(const struct json *block, const char *field, hash32 *
     return s && hash_parse(s, strlen(s), ret) ? 0 : block_bad_field(field, v, err);
 }
 
-static int block_read_bloom(const struct json *block, struct header *h, struct err *err)
+/* A bloom only saves questions. One that is no bloom ("0x", say) is none, and the header stands. */
+static void block_read_bloom(const struct json *block, struct header *h)
 {
-    const struct json *v = json_get(block, "logsBloom");
-    if (!v || json_is_null(v))
-        return 0;
-    const char *s = json_str(v);
-    if (!s || !parse_0x(s, strlen(s), h->logs.b, sizeof h->logs.b))
-        return block_bad_field("logsBloom", v, err);
-    h->has_bloom = true;
-    return 0;
+    const char *s = json_str(json_get(block, "logsBloom"));
+    h->has_bloom = s && parse_0x(s, strlen(s), h->logs.b, sizeof h->logs.b);
 }
 
 int header_from_json(const struct json *result, struct header *ret, bool *ret_found,
@@ -55,9 +50,9 @@ int header_from_json(const struct json *result, struct header *ret, bool *ret_fo
     if (block_read_quantity(result, "number", &h.at.number, err) < 0 ||
         block_read_hash(result, "hash", &h.at.hash, err) < 0 ||
         block_read_hash(result, "parentHash", &h.at.parent, err) < 0 ||
-        block_read_quantity(result, "timestamp", &h.at.timestamp, err) < 0 ||
-        block_read_bloom(result, &h, err) < 0)
+        block_read_quantity(result, "timestamp", &h.at.timestamp, err) < 0)
         return -1;
+    block_read_bloom(result, &h);
     *ret = h;
     *ret_found = true;
     return 0;

@@ -42,10 +42,16 @@ struct worker_cells {
     number pid, started, parked_until, deaths[DEATHS];
 };
 
+struct layout_cells {
+    struct counters_text event, fits;
+    number topics, data_bytes, logs, lost;
+};
+
 struct part {
     number cells[CELLS];
     struct endpoint_cells endpoints[COUNTERS_ENDPOINTS];
     struct lap_cells laps[COUNTERS_BALANCES];
+    struct layout_cells layouts[COUNTERS_LAYOUTS];
     struct counters_text trouble;
     number alive_until; /* monotonic ms */
     char crash_report[COUNTERS_WORDS];
@@ -73,6 +79,12 @@ const char *const counters_death_names[DEATHS] = {"exit", "memory", "signal", "c
 const char *const counters_methods[COUNTERS_METHODS] = {
     "other",       "eth_call",    "eth_getLogs",  "eth_getBlockByNumber", "eth_getBlockByHash",
     "eth_chainId", "eth_getCode", "eth_subscribe"};
+
+const char *const counters_logs_ignored_names[LOGS_IGNORED_REASONS] = {
+    [LOGS_REMOVED] = "removed",         [LOGS_DUPLICATE] = "duplicate",
+    [LOGS_FOREIGN] = "foreign",         [LOGS_OUTSIDE_RANGE] = "outside_range",
+    [LOGS_OTHER_BLOCK] = "other_block", [LOGS_LAYOUT] = "layout",
+    [LOGS_NO_BLOCK] = "no_block",       [LOGS_UNREADABLE] = "unreadable"};
 
 static uint64_t counters_load(const number *n)
 {
@@ -207,6 +219,38 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
 void counters_missed_log(size_t endpoint)
 {
     counters_increase(&counters_endpoint_of(endpoint)->missed_logs, 1);
+}
+
+static bool counters_layout_of(const struct layout_cells *c, struct counters_layout *ret)
+{
+    counters_text_get(&c->event, ret->event, sizeof ret->event);
+    counters_text_get(&c->fits, ret->fits, sizeof ret->fits);
+    ret->topics = counters_load(&c->topics);
+    ret->data_bytes = counters_load(&c->data_bytes);
+    ret->logs = counters_load(&c->logs);
+    ret->lost = counters_load(&c->lost);
+    return ret->event[0] != '\0';
+}
+
+bool counters_layout(const struct counters_layout *l)
+{
+    struct counters_layout known;
+    for (size_t i = 0; i < COUNTERS_LAYOUTS; i++) {
+        struct layout_cells *c = &mine->layouts[i];
+        bool used = counters_layout_of(c, &known);
+        if (used && (strcmp(known.event, l->event) != 0 || strcmp(known.fits, l->fits) != 0))
+            continue;
+        counters_store(&c->topics, l->topics);
+        counters_store(&c->data_bytes, l->data_bytes);
+        counters_increase(&c->logs, 1);
+        counters_increase(&c->lost, l->lost);
+        if (used)
+            return false;
+        counters_text_put(&c->fits, l->fits);
+        counters_text_put(&c->event, l->event);
+        return true;
+    }
+    return false;
 }
 
 void counters_cost(size_t endpoint, uint64_t units)
@@ -468,6 +512,13 @@ bool counters_endpoint_part(enum counters_part p, size_t endpoint,
     if (endpoint < COUNTERS_ENDPOINTS)
         counters_add_endpoint(&page->parts[p].endpoints[endpoint], ret);
     return ret->name[0] != '\0';
+}
+
+bool counters_layout_get(size_t i, struct counters_layout *ret)
+{
+    return i < (size_t)COUNTERS_LAYOUTS * PARTS &&
+           counters_layout_of(&page->parts[i / COUNTERS_LAYOUTS].layouts[i % COUNTERS_LAYOUTS],
+                              ret);
 }
 
 bool counters_worker_get(size_t slot, struct counters_worker_view *ret)

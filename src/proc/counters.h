@@ -36,6 +36,20 @@ enum {
 
 enum counters_part { PART_SUPERVISOR, PART_FOLLOW, PART_SWEEP, PART_LISTEN, PART_WEB, PARTS };
 
+/* Why a log of an answer was passed over, or names wallets without an event block. */
+enum logs_ignored {
+    LOGS_REMOVED,       /* marked `removed` */
+    LOGS_DUPLICATE,     /* the same log once more */
+    LOGS_FOREIGN,       /* of a contract or topic that was not asked for */
+    LOGS_OUTSIDE_RANGE, /* its block number is; its wallets are read */
+    LOGS_OTHER_BLOCK,   /* of another block than the one asked for by hash */
+    LOGS_LAYOUT,        /* topics and data do not fit the declared event */
+    LOGS_NO_BLOCK,      /* no block number or no block hash; its wallets are read */
+    LOGS_UNREADABLE,    /* no object, or without an address */
+    LOGS_IGNORED_REASONS,
+};
+extern const char *const counters_logs_ignored_names[LOGS_IGNORED_REASONS];
+
 /* One number each. Gauges hold the last value, the others grow. */
 enum cell {
     CELL_HEAD,       /* gauge: block */
@@ -62,7 +76,10 @@ enum cell {
     CELL_HINTS,   /* pushes received */
     CELL_HTTP_REQUESTS,
     CELL_HTTP_REFUSED, /* connections turned away or cut off */
-    CELL_EVENT_ROWS,   /* the histogram of event to row: how many, their seconds in ms, buckets */
+    CELL_LOGS_IGNORED, /* LOGS_IGNORED_REASONS of them */
+    CELL_EVENT_ROWS =
+        CELL_LOGS_IGNORED + LOGS_IGNORED_REASONS, /* the histogram of event to row: how many, their
+                                                     seconds in ms, buckets */
     CELL_EVENT_MS,
     CELL_EVENT_BUCKET,
     CELLS = CELL_EVENT_BUCKET + COUNTERS_BUCKETS,
@@ -85,6 +102,16 @@ void counters_endpoint(size_t endpoint, const char *name);
 size_t counters_method(const char *method);
 void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
                       uint64_t bytes_out, uint64_t bytes_in);
+/* An event whose logs have another layout than declared. Texts are cut at COUNTERS_TEXT. */
+struct counters_layout {
+    char event[COUNTERS_TEXT]; /* "CONTRACT DECLARATION" */
+    char fits[COUNTERS_TEXT];  /* the declaration that fits; "": none does */
+    uint64_t topics, data_bytes, logs;
+    uint64_t lost; /* of those logs, how many do not tell every wallet; 0 or 1 when counted */
+};
+enum { COUNTERS_LAYOUTS = 4 };
+/* Counts one log; true when it is the first of its event and layout that this part counts. */
+bool counters_layout(const struct counters_layout *l);
 void counters_missed_log(size_t endpoint); /* one that was left out of an answer */
 /* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
@@ -167,6 +194,9 @@ bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret);
 /* One part's share alone. */
 bool counters_endpoint_part(enum counters_part p, size_t endpoint,
                             struct counters_endpoint_view *ret);
+
+/* Of all parts, i below COUNTERS_LAYOUTS * PARTS; false when there is none. */
+bool counters_layout_get(size_t i, struct counters_layout *ret);
 
 struct counters_worker_view {
     char name[COUNTERS_NAME];

@@ -2,19 +2,16 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proc/counters.h"
+#include "rpc/logs_internal.h"
 #include "rpc/rpc_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum {
-    FILTER_CEILING = 256 * 1024,
-    EMPTY_BLOCKS = 1000, /* more of them without a log are asked about twice */
-};
+enum { EMPTY_BLOCKS = 1000 }; /* more of them without a log are asked about twice */
 
-static void logs_add_filter(struct buf *b, const struct log_filter *f)
+void logs_add_filter(struct buf *b, const struct log_filter *f)
 {
     char text[HASH_TEXT];
     buf_adds(b, ",\"address\":[");
@@ -37,8 +34,8 @@ static void logs_add_filter(struct buf *b, const struct log_filter *f)
     buf_adds(b, f->n_words ? "]]}]" : "]}]");
 }
 
-static bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,
-                                const struct header *h)
+bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,
+                         const struct header *h)
 {
     for (size_t t = 0; t < f->n_topics; t++)
         if (header_may_hold(h, contract, &f->topics[t]))
@@ -54,97 +51,8 @@ bool filter_may_match(const struct log_filter *f, const struct header *h)
     return false;
 }
 
-static bool logs_has_contract(const struct logs *l, const address *contract)
-{
-    for (size_t i = 0; i < l->n; i++)
-        if (address_equal(&l->list[i].contract, contract))
-            return true;
-    return false;
-}
-
-/* Does the bloom speak of a contract that the answer has no log of? */
-static bool logs_contradict_bloom(const struct log_filter *f, const struct header *h,
-                                  const struct logs *l)
-{
-    for (size_t c = 0; h->has_bloom && c < f->n_contracts; c++)
-        if (!logs_has_contract(l, &f->contracts[c]) && logs_bloom_may_hold(f, &f->contracts[c], h))
-            return true;
-    return false;
-}
-
-static bool filter_has_word(const struct log_filter *f, const struct event_log *log)
-{
-    bool has = f->n_words == 0;
-    for (size_t i = 0; i < f->n_words && !has && log->n_topics > f->position; i++)
-        has = hash_equal(&f->words[i], &log->topics[f->position]);
-    return has;
-}
-
-static bool filter_has_log(const struct log_filter *f, const struct event_log *log)
-{
-    bool contract = false;
-    for (size_t i = 0; i < f->n_contracts && !contract; i++)
-        contract = address_equal(&f->contracts[i], &log->contract);
-    if (!contract || log->n_topics == 0)
-        return false;
-    for (size_t i = 0; i < f->n_topics; i++)
-        if (hash_equal(&f->topics[i], &log->topics[0]))
-            return filter_has_word(f, log);
-    return false;
-}
-
-static int logs_by_position(const void *a, const void *b)
-{
-    const struct event_log *x = a, *y = b;
-    if (x->block != y->block)
-        return x->block < y->block ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
-/* As nearly every node answers. */
-static bool logs_in_order(const struct logs *l)
-{
-    for (size_t i = 1; i < l->n; i++)
-        if (logs_by_position(&l->list[i - 1], &l->list[i]) > 0)
-            return false;
-    return true;
-}
-
-/* Sorts by (block, index) and checks every promise of logs.h. hash: all logs must carry it. */
-static int logs_check(const struct log_filter *f, uint64_t from, uint64_t to, const hash32 *hash,
-                      struct logs *l, struct err *err)
-{
-    const char *wrong = NULL;
-    if (!logs_in_order(l))
-        qsort(l->list, l->n, sizeof *l->list, logs_by_position);
-    for (size_t i = 0; i < l->n && !wrong; i++) {
-        const struct event_log *log = &l->list[i];
-        if (log->block < from || log->block > to)
-            wrong = "is outside the asked range";
-        else if (!filter_has_log(f, log))
-            wrong = "was not asked for";
-        else if (log->removed)
-            wrong = "is marked removed";
-        else if (hash && !hash_equal(hash, &log->block_hash))
-            wrong = "is of another block";
-        else if (i && log->block == log[-1].block && log->index == log[-1].index)
-            wrong = "came twice";
-        else if (i && log->block == log[-1].block &&
-                 !hash_equal(&log->block_hash, &log[-1].block_hash))
-            wrong = "is of another branch than its neighbour";
-        if (wrong) {
-            endpoint_report_wrong_block(l->by, "dishonest eth_getLogs answer");
-            return err_set(err, ERR_FAILED,
-                           "a log in the answer of endpoint \"%s\" %s (block %" PRIu64
-                           ", asked for %" PRIu64 " to %" PRIu64 ")",
-                           endpoint_name(l->by), wrong, log->block, from, to);
-        }
-    }
-    return 0;
-}
-
 /* One answer's fate: kept in ret when good, else the error with the fault. */
-static int logs_take(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err)
+int logs_take(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err)
 {
     ret->by = a->endpoint;
     ret->fault = a->fault;
@@ -179,14 +87,13 @@ static int logs_take_header(struct rpc_answer *a, uint64_t to, struct logs *ret,
     return 0;
 }
 
-static int logs_stopped(struct err *err)
+int logs_stopped(struct err *err)
 {
     return err_set(err, ERR_STOPPED, "asked to stop while waiting for logs");
 }
 
 /* What one endpoint left out and another showed. */
-static void logs_count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_t from,
-                              uint64_t to)
+void logs_count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_t from, uint64_t to)
 {
     char why[120];
     if (n_logs == 0)
@@ -335,7 +242,8 @@ bool logs_window_take(struct logs_window *w, struct rpc_answer *a)
     rpc_answer_free(a);
     bool whole = w->has_logs && w->has_header;
     if (rc == 0 && whole)
-        rc = logs_check(w->ask.filter, w->ask.from, w->ask.to, NULL, &w->logs, &w->err);
+        logs_filter_answer(&(struct logs_question){w->ask.filter, w->ask.from, w->ask.to, NULL},
+                           &w->logs);
     if (rc == 0 && !whole)
         return true;
     if (w->second) {
@@ -377,69 +285,4 @@ int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, 
         rc = logs_window_result(w, ret, err);
     logs_window_close(w);
     return rc;
-}
-
-/* ---- one block ------------------------------------------------------------------------------- */
-
-static int logs_block_ask(struct rpc *n, const struct logs_ask *ask, const struct header *h,
-                          struct logs *ret, struct err *err)
-{
-    char hash[HASH_TEXT];
-    struct buf params = BUF_INIT(FILTER_CEILING);
-    struct rpc_answer a;
-    int rc, got = 0;
-    *ret = (struct logs){.by = rpc_best(n), .to = *h};
-    hash_text(&h->at.hash, hash);
-    buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
-    logs_add_filter(&params, ask->filter);
-    struct rpc_request q = {.method = "eth_getLogs",
-                            .params = params.data,
-                            .params_len = params.len,
-                            .lane = ask->lane,
-                            .only = ask->by,
-                            .reply_max = LOGS_REPLY_MAX,
-                            .logs = true,
-                            .user = ret,
-                            /* It may be reorged away: no waiting for it. */
-                            .no_retry = RPC_NO_RETRY(FAULT_BEHIND)};
-    rc = rpc_submit(n, &q, err);
-    while (rc == 0 && got == 0) {
-        got = rpc_next(n, 1000, &a, err);
-        if (got < 0 || (got == 0 && rpc_stop_asked(n)))
-            rc = got < 0 ? -1 : logs_stopped(err);
-    }
-    if (rc < 0)
-        rpc_abandon(n, ret);
-    if (got > 0) {
-        rc = logs_take(&a, ask->arena, ret, err);
-        rpc_answer_free(&a);
-    }
-    buf_free(&params);
-    return rc < 0 ? -1 : logs_check(ask->filter, h->at.number, h->at.number, &h->at.hash, ret, err);
-}
-
-int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct header *h,
-                   struct logs *ret, struct err *err)
-{
-    struct logs_ask again = *ask;
-    if (logs_block_ask(n, ask, h, ret, err) < 0)
-        return -1;
-    if (!logs_contradict_bloom(ask->filter, h, ret))
-        return 0;
-    struct endpoint *first = ret->by;
-    struct logs second;
-    struct err why = {0};
-    /* Of another endpoint, if there is one that can answer. */
-    again.by = rpc_other(n, first);
-    if (!again.by || logs_block_ask(n, &again, h, &second, &why) < 0) {
-        if (why.kind == ERR_STOPPED)
-            return err_set(err, why.kind, "%s", why.text);
-        if (logs_block_ask(n, ask, h, &second, err) < 0)
-            return -1;
-    }
-    if (second.n > ret->n) {
-        logs_count_missed(n, first, second.n - ret->n, h->at.number, h->at.number);
-        *ret = second;
-    }
-    return 0;
 }

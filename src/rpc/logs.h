@@ -1,11 +1,17 @@
 /*
  * eth_getLogs, asked so that a wrong answer is noticed.
  *
- * Checked of every answer: each log's block lies in the range (or has the asked hash), its contract
- * and topic are in the filter, it is not `removed`, and no (block, index) comes twice. A range
- * is asked together with the header of its last block, of the same endpoint in the same breath: a
- * backend that does not have that block would answer a short or empty list without an error. An
- * empty answer over more than 1,000 blocks is asked once more of another endpoint, if there is one.
+ * A log is a reason to read a wallet. Only an answer that is no list is a failure; nothing about a
+ * log rejects the logs beside it. What does not belong to the question is left out and counted by
+ * its reason (trueup_logs_ignored_total): a log that is `removed`, a duplicate, of a foreign
+ * contract or topic, unreadable, or of another block than the one asked for by hash. A log of ours
+ * with a block number outside the asked range, or with none, is kept as `unplaced`: it names its
+ * wallets, and its block becomes the last of the range.
+ *
+ * A range is asked together with the header of its last block, of the same endpoint in the same
+ * breath: a backend that does not have that block would answer a short or empty list without an
+ * error. An empty answer over more than 1,000 blocks is asked once more of another endpoint, if
+ * there is one.
  */
 #ifndef RPC_LOGS_H
 #define RPC_LOGS_H
@@ -36,6 +42,7 @@ struct logs {
     size_t n;
     struct header to; /* rpc_logs_range(): header of the last block */
     struct endpoint *by;
+    size_t other_block;      /* logs of another block than the one asked for by hash: left out */
     struct fault_info fault; /* why it failed, for the range controller */
 };
 
@@ -47,14 +54,19 @@ struct logs_ask {
     struct arena *arena; /* the logs come to lie in it */
 };
 
-/* −1 with ret->fault set: FAULT_NONE there means a malformed or dishonest answer. */
+/* −1 with ret->fault set: FAULT_NONE there means an answer that is no list. */
 int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, struct err *err);
 
-/* The logs of one block, by its hash. An answer without a log of a contract that the header's
- * bloom speaks of is asked once more; a second such answer is believed (blooms give false
- * positives), and of two the longer one. */
+/* The logs of one block: by its hash, and of an endpoint that refuses hashes by its number,
+ * together with its header. An answer without a log of a contract that the header's bloom speaks
+ * of, or with logs of another block, is asked once more; a second such answer is believed (blooms
+ * give false positives), and of two the longer one. */
 int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct header *h,
                    struct logs *ret, struct err *err);
+
+/* Does eth_getLogs take {"blockHash":…}? As the last answer showed; CAP_NO is forgotten after an
+ * hour. */
+enum capability endpoint_logs_by_hash(const struct endpoint *e);
 
 /* ---- ranges, several at once -----------------------------------------------------------------
  * open → its answers are taken as rpc_next() brings them → ended → result → close. */

@@ -136,6 +136,8 @@ struct endpoint {
     struct endpoint_load load;
     struct latency latency[FAULT_CALL + 1]; /* per kind of method: live requests alone */
     enum capability pins_hash;
+    enum capability logs_by_hash; /* logs_block.c */
+    int64_t logs_hash_at_ms;      /* CAP_NO holds until then */
     struct endpoint_counters counters;
 };
 

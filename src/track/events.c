@@ -1,6 +1,7 @@
 #include "track/events.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "track/event_layouts.h"
 
 #include <string.h>
 
@@ -64,44 +65,60 @@ enum store_insert events_insert_rule(const struct tracked *b)
     return b->store.tracking == STORE_LISTED ? INSERT_IF_LISTED : INSERT_ALWAYS;
 }
 
-static void events_add_source(const struct tracked *b, const struct conf_trigger *trigger,
+static void events_add_list(const struct conf_trigger *trigger, const struct conf_source *source,
+                            const struct event_log *log, const address *argument,
+                            struct affected_set *affected)
+{
+    bool known = !log->unplaced && !log->no_hash;
+    struct fanout_ask ask = {.contract = trigger->contract,
+                             .argument = *argument,
+                             .block = log->block,
+                             .unplaced = !known};
+    if (known)
+        ask.block_hash = log->block_hash;
+    memcpy(ask.selector, source->view.selector, sizeof ask.selector);
+    fanout_add(&affected->fanout, &ask);
+}
+
+/* False when the log does not carry the source's address. */
+static bool events_add_source(const struct tracked *b, const struct conf_trigger *trigger,
                               const struct conf_source *source, const struct event_log *log,
-                              struct affected_set *affected)
+                              const struct event_layout *layout, struct affected_set *affected)
 {
     address wallet;
-    if (!event_address(log, &trigger->event, source->param, &wallet))
-        return;
-    if (source->is_view) {
-        struct fanout_ask ask = {.contract = trigger->contract,
-                                 .argument = wallet,
-                                 .block = log->block,
-                                 .block_hash = log->block_hash};
-        memcpy(ask.selector, source->view.selector, sizeof ask.selector);
-        fanout_add(&affected->fanout, &ask);
-        return;
-    }
-    /* The zero address is no wallet: it stands for minting and burning. */
-    if (!address_is_zero(&wallet))
+    if (!event_address(log, &trigger->event, layout, source->param, &wallet))
+        return false;
+    if (source->is_view)
+        events_add_list(trigger, source, log, &wallet, affected);
+    else if (!address_is_zero(&wallet)) /* which stands for minting and burning, and is no wallet */
         dirty_add(&affected->dirty, &(struct affected){.wallet = wallet,
-                                                       .has_event = true,
+                                                       .has_event = !log->unplaced,
                                                        .event_block = log->block,
                                                        .insert = events_insert_rule(b)});
+    return true;
+}
+
+static void events_collect_log(const struct tracked *b, const struct conf_trigger *trigger,
+                               const struct event_log *log, struct affected_set *affected)
+{
+    struct event_layout layout = event_layout_of(log, &trigger->event);
+    bool lost = false;
+    for (size_t k = 0; k < trigger->n_sources; k++)
+        lost |= !events_add_source(b, trigger, &trigger->sources[k], log, &layout, affected);
+    if (layout.fit != EVENT_AS_DECLARED)
+        event_layouts_report(trigger, log, &layout, lost);
+    if (trigger->all && log->block > affected->all_block)
+        affected->all_block = log->block;
 }
 
 void events_collect(const struct tracked *b, const struct event_log *logs, size_t n,
                     struct affected_set *affected)
 {
-    for (size_t l = 0; l < n; l++) {
-        for (size_t i = 0; i < b->conf->n_triggers; i++) {
-            const struct conf_trigger *trigger = &b->conf->triggers[i];
-            if (!event_matches(&logs[l], &trigger->contract, &trigger->event))
-                continue;
-            for (size_t k = 0; k < trigger->n_sources; k++)
-                events_add_source(b, trigger, &trigger->sources[k], &logs[l], affected);
-            if (trigger->all && logs[l].block > affected->all_block)
-                affected->all_block = logs[l].block;
-        }
-    }
+    for (size_t l = 0; l < n; l++)
+        for (size_t i = 0; i < b->conf->n_triggers; i++)
+            if (event_matches(&logs[l], &b->conf->triggers[i].contract,
+                              &b->conf->triggers[i].event))
+                events_collect_log(b, &b->conf->triggers[i], &logs[l], affected);
 }
 
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,

@@ -1,6 +1,7 @@
 #include "web/health.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "web/status_logs.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -203,6 +204,19 @@ void health_fresh(const struct health *h, struct reasons *ret)
         judge_rows(h, &h->facts.balances[i], ret);
 }
 
+/* A wallet that its log does not tell may keep an old row: amber. Where another layout tells all
+ * wallets, the wrong declaration is a note. */
+static void judge_layouts(enum colour colour, struct reasons *r)
+{
+    struct layout_words w;
+    for (size_t i = 0; status_layout_next(&i, &w);)
+        if ((w.counted.lost > 0) == (colour == AMBER))
+            reasons_add(r, colour,
+                        "logs of %.42s do not fit \"%.40s\" (%" PRIu64 " topics, %" PRIu64
+                        " bytes of data): %.120s",
+                        w.contract, w.declared, w.counted.topics, w.counted.data_bytes, w.hint);
+}
+
 /* What is no reason to distrust the rows, but should be known. */
 static void judge_workers(struct reasons *r)
 {
@@ -227,6 +241,7 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
             judge_rows(h, &h->facts.balances[i], &all);
     if (h->has_daemon) {
         judge_sweep(&all);
+        judge_layouts(AMBER, &all);
         judge_workers(&all);
     }
     *ret = (struct reasons){0};
@@ -250,6 +265,8 @@ void health_notes(const struct health *h, struct reasons *r)
                         "%s: %" PRIu64 " wallet%s cannot be read and wait%s in quarantine", b->name,
                         n, n == 1 ? "" : "s", n == 1 ? "s" : "");
     }
+    if (h->has_daemon)
+        judge_layouts(GREEN, r);
     for (size_t i = 0; h->has_daemon && h->connected && i < COUNTERS_ENDPOINTS; i++)
         if (counters_endpoint_get(i, &e) && !endpoint_is_up(&e, h))
             reasons_add(r, GREEN, "endpoint %.60s does not serve, others do%s%.150s", e.name,

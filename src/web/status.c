@@ -1,5 +1,6 @@
 #include "web/status.h"
 #include "web/json_values.h"
+#include "web/status_logs.h"
 
 #include <math.h>
 #include <string.h>
@@ -358,6 +359,7 @@ void status_write(const struct health *health, const struct conf *conf,
     write_sweep(health, conf, history, out);
     write_budget(health, conf, out);
     write_drift(health, out);
+    status_logs_write(out);
     write_processes(health, out);
     if (history && with_history)
         write_history(history, out);

@@ -9,10 +9,14 @@
 
 static void find_addresses(const struct event_log *log, const struct signature *event)
 {
+    struct event_layout layout = event_layout_of(log, event);
+    char text[EVENT_TEXT];
+    HOLDS(layout.fit <= EVENT_AS_NONE && layout.indexed >> event->n_params == 0);
+    event_declaration(event, layout.indexed, text);
     event_matches(log, &log->contract, event);
     for (int i = -1; i <= event->n_params; i++) {
         address a;
-        if (event_address(log, event, i, &a)) {
+        if (event_address(log, event, &layout, i, &a)) {
             HOLDS(i >= 0 && i < event->n_params);
             touch(a.b, sizeof a.b);
         }

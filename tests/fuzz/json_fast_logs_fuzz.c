@@ -14,6 +14,7 @@ static void same(const struct event_log *a, const struct event_log *b)
     HOLDS(a->data_len == b->data_len && memcmp(a->data, b->data, a->data_len) == 0);
     HOLDS(a->block == b->block && hash_equal(&a->block_hash, &b->block_hash));
     HOLDS(a->index == b->index && a->removed == b->removed);
+    HOLDS(!b->no_block && !b->no_hash && !b->unreadable && !a->unplaced);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

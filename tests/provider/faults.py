@@ -326,6 +326,45 @@ async def omit_logs(ask):
     return as_json({**answer, "result": kept})
 
 
+@play(60, "bend-logs")
+async def bend_logs(ask):
+    """The logs of eth_getLogs, bent: `set` gives fields another value, `drop` leaves fields out, `twice`
+    repeats each, `value-indexed` moves topic 2 into the data and puts 0x3ed in its place, `beside` adds
+    entries (an object is a copy of the first log with these fields changed; anything else as it is)."""
+    answer = await ask.answer()
+    logs, args = answer.get("result"), ask.args
+    if not isinstance(logs, list) or not logs:
+        return as_json(answer)
+    honest_log = dict(logs[0])
+    for log in logs:
+        log.update(args.get("set", {}))
+        for field in args.get("drop", []):
+            log.pop(field, None)
+        if args.get("value-indexed") and len(log["topics"]) == 3:
+            log["data"], log["topics"][2] = log["topics"][2], f"0x{0x3ed:064x}"
+    beside = [{**honest_log, **extra} if isinstance(extra, dict) else extra
+              for extra in args.get("beside", [])]
+    return as_json({**answer, "result": logs * (2 if args.get("twice") else 1) + beside})
+
+
+@play(61, "no-hash-logs")
+async def no_hash_logs(ask):
+    """eth_getLogs refuses `blockHash` (Lotus); code and text may be given."""
+    if "blockHash" in (ask.rpc.get("params") or [{}])[0]:
+        return as_json(rpc_error(ask.rpc, ask.args.get("code", -32602),
+                                 ask.args.get("text", "invalid argument: blockHash is not supported")))
+    return await honest(ask)
+
+
+@play(62, "bend-header")
+async def bend_header(ask):
+    """Fields of a header have the values of `set`."""
+    answer = await ask.answer()
+    if isinstance(answer.get("result"), dict):
+        answer["result"].update(ask.args["set"])
+    return as_json(answer)
+
+
 @play(36, "no-override")
 async def no_override(ask):
     """eth_call's third parameter is refused; with silent, dropped without a word."""

@@ -69,10 +69,6 @@ static void bad_headers_name_the_field(void **state)
         {"{\"number\":\"0x1\",\"hash\":\"" HASH_A "\",\"timestamp\":\"0x1\"}", "no \"parentHash\""},
         {"{\"number\":\"0x1\",\"hash\":\"" HASH_A "\",\"parentHash\":\"" HASH_A "\"}",
          "no \"timestamp\""},
-        {"{\"logsBloom\":\"0x00\",\"number\":\"0x1\",\"hash\":\"" HASH_A "\"," REST "}",
-         "malformed \"logsBloom\""},
-        {"{\"logsBloom\":1,\"number\":\"0x1\",\"hash\":\"" HASH_A "\"," REST "}",
-         "malformed \"logsBloom\""},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct header h = {.at.number = 7};

@@ -227,7 +227,7 @@ static int backfill_plan_next(void *ctx, size_t want, struct dirty *ret, bool *r
                                 &page, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         dirty_add(ret, &(struct affected){.wallet = page[i].wallet,
-                                          .has_event = true,
+                                          .has_event = page[i].block > 0,
                                           .event_block = page[i].block,
                                           .insert = events_insert_rule(r->f->b)});
     if (rc == 0 && n > 0) {

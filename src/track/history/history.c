@@ -134,9 +134,10 @@ static int history_take_affected(struct history_walk *w, struct err *err)
     struct dirty *all = &w->affected.dirty;
     for (size_t i = 0; i < all->n; i++) {
         const struct affected *m = &all->list[i];
-        if (holders_add(&w->holders, &m->wallet, m->event_block))
+        uint64_t block = m->has_event ? m->event_block : 0;
+        if (holders_add(&w->holders, &m->wallet, block))
             continue;
-        if (history_save(w, err) < 0 || !holders_add(&w->holders, &m->wallet, m->event_block))
+        if (history_save(w, err) < 0 || !holders_add(&w->holders, &m->wallet, block))
             return -1;
     }
     dirty_clear(all);

@@ -31,7 +31,7 @@ static int fanout_compare_asks(const void *a, const void *b)
     int c = fanout_compare_questions(x, y);
     if (c == 0)
         c = x->block < y->block ? -1 : x->block > y->block;
-    return c;
+    return c == 0 ? x->unplaced - y->unplaced : c;
 }
 
 void fanout_latest(struct fanout *f)
@@ -108,9 +108,12 @@ static int fanout_ask_list(struct tracker *t, const struct fanout_ask *ask, cons
     struct rpc_view view = {
         .to = &ask->contract, .data = call, .data_len = sizeof call, .at = &then, .now = true};
     abi_encode_view(ask->selector, &ask->argument, call);
+    if (ask->unplaced)
+        view.at = at;
     int rc = rpc_view(t->node, &view, ret, err);
     view.at = at;
-    if (rc < 0 && ret->fault.fault == FAULT_PRUNED)
+    /* A log may carry a wrong hash: the list of the block that is read holds the others no up. */
+    if (rc < 0 && fault_says(ret->fault.fault, FAULT_SAYS_BLOCK_MISSING | FAULT_SAYS_BLOCK_DROPPED))
         rc = rpc_view(t->node, &view, ret, err);
     if (rc == 0 || fault_says(ret->fault.fault, FAULT_SAYS_VIEW_REFUSED | FAULT_SAYS_VIEW_NO_GAS))
         return 0;
@@ -127,8 +130,8 @@ int fanout_resolve(struct tracker *t, struct fanout *f, const struct anchor *at,
         struct rpc_view_answer a;
         if (fanout_ask_list(t, ask, at, &a, err) < 0)
             return -1;
-        struct marking m = {dirty,
-                            {.has_event = true, .event_block = ask->block, .insert = insert}};
+        struct marking m = {
+            dirty, {.has_event = !ask->unplaced, .event_block = ask->block, .insert = insert}};
         if (!a.data ||
             !abi_decode_addresses(a.data, a.len, FANOUT_ADDRESSES_MOST, fanout_add_address, &m))
             f->unanswered++;

@@ -22,6 +22,7 @@ struct fanout_ask {
     address argument;
     uint64_t block;
     hash32 block_hash;
+    bool unplaced; /* the event's block is not known: asked at the block of the read */
 };
 
 struct fanout {
@@ -42,7 +43,7 @@ void fanout_free(struct fanout *f);
 bool fanout_overflows(struct fanout *f, uint64_t *ret_block);
 
 /* Asks each (at most FANOUT_ASKS_MOST) once and adds the wallets returned, for the event's block.
- * Where the node no longer has the state of the event's block, the list is read at `at`. −1 when a
+ * Where the node does not have the event's block or its state, the list is read at `at`. −1 when a
  * request failed: the same asks may be tried again. f->unanswered counts views that reverted or
  * answered no list.
  */

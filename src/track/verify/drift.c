@@ -150,6 +150,8 @@ static int drift_take_log(struct inquiry *q, const struct event_log *log,
                           struct affected_set *affected)
 {
     bool explained = false;
+    if (log->unplaced)
+        return 0; /* it does not say when */
     affected_set_clear(affected);
     events_collect(q->b, log, 1, affected);
     if (drift_resolve_lists(q, affected, log->block) < 0)

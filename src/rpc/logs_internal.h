@@ -1,0 +1,33 @@
+/* What the files of eth_getLogs share: logs.c asks by range, logs_block.c for one block,
+ * logs_filter.c sorts out what was answered. */
+#ifndef RPC_LOGS_INTERNAL_H
+#define RPC_LOGS_INTERNAL_H
+
+#include "base/buf.h"
+#include "rpc/logs.h"
+
+enum { FILTER_CEILING = 256 * 1024 };
+
+/* `,"address":[…],"topics":[…]}]`: the end of the parameters. */
+void logs_add_filter(struct buf *b, const struct log_filter *f);
+/* One answer's fate: kept in ret when good, else the error with the fault. */
+int logs_take(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err);
+int logs_stopped(struct err *err);
+/* Logs that one endpoint left out and another showed. */
+void logs_count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_t from,
+                       uint64_t to);
+bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,
+                         const struct header *h);
+
+struct logs_question {
+    const struct log_filter *filter;
+    uint64_t from, to;
+    const hash32 *hash; /* one block was asked for by its hash; NULL: a range by numbers */
+};
+
+/* Leaves what the question asked for, each log once, in the order of blocks. What is left out or
+ * lacks something is counted by its reason (trueup_logs_ignored_total). Never refuses an answer:
+ * see logs.h. l->to is the header of block `to`. */
+void logs_filter_answer(const struct logs_question *q, struct logs *l);
+
+#endif
