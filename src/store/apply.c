@@ -1,6 +1,5 @@
 /* What both databases share of a batch: its checks, and a batch that is a checkpoint only. */
 #include "store/driver.h"
-#include "store/rule.h"
 
 #include <inttypes.h>
 
@@ -34,31 +33,6 @@ static int apply_check_batch(const struct store_batch *b, struct err *err)
             return err_set(err, ERR_FAILED, "%s is both read and failed in a batch", text);
     }
     return 0;
-}
-
-struct db_query write_dirty_query(const struct store_batch *b)
-{
-    const struct store_dirty *d = b->dirty;
-    return (struct db_query){
-        .sql =
-            "INSERT INTO trueup_dirty (balance, wallet, number, hash) SELECT $1, u.w, u.n, u.h "
-            "FROM unnest($2, $3, $4) u(w, n, h) WHERE true ORDER BY u.n, u.w, u.h ON CONFLICT DO "
-            "NOTHING",
-        .set = b->n_dirty,
-        .hot = true,
-        .params = {db_text(b->balance->name), db_column(DB_ADDRESS, &d->wallet, sizeof *d),
-                   db_column(DB_NUMBER, &d->number, sizeof *d),
-                   db_column(DB_HASH, &d->hash, sizeof *d)}};
-}
-
-bool write_prune_query(uint64_t newest, uint64_t added, struct db_query *ret)
-{
-    *ret = (struct db_query){
-        .sql = "DELETE FROM trueup_changes WHERE id IN (SELECT id FROM trueup_changes WHERE id <= "
-               "$1 ORDER BY id LIMIT $2 {for UPDATE SKIP LOCKED})",
-        .params = {db_number(newest - CHANGES_KEPT), db_number(added + 2 * CHANGES_STEP)}};
-    return newest > CHANGES_KEPT && added > 0 && added <= newest &&
-           newest / CHANGES_STEP != (newest - added) / CHANGES_STEP;
 }
 
 int store_apply(struct store *s, const struct store_batch *batch, struct arena *arena,

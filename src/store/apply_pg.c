@@ -6,7 +6,8 @@
  * we hold their locks, so they cannot move, and no index is searched twice. The wallet is compared
  * all the same: in a partitioned table a ctid is not unique.
  */
-#include "store/apply_pg.h"
+#include "store/pg.h"
+#include "store/write.h"
 
 #include "base/mem.h"
 
@@ -18,30 +19,29 @@ enum { ATTEMPTS = 3 };
 /* ---- first round trip ------------------------------------------------------------------------ */
 
 /* All wallets of the batch, writes and failures, in order: locks are taken in this order. */
-static address *pg_all_wallets(const struct pg_batch *a)
+static address *pg_all_wallets(const struct write_batch *a)
 {
     const struct store_batch *b = a->batch;
-    size_t w = 0, f = 0, n = 0;
+    size_t n = 0;
     address *all = arena_alloc(a->scratch, (b->n_writes + b->n_failures) * sizeof *all);
-    while (w < b->n_writes || f < b->n_failures)
-        if (f == b->n_failures ||
-            (w < b->n_writes && address_compare(&b->writes[w].wallet, &b->failures[f].wallet) < 0))
-            all[n++] = b->writes[w++].wallet;
-        else
-            all[n++] = b->failures[f++].wallet;
+    for (size_t i = 0; i < b->n_writes; i++)
+        all[n++] = b->writes[i].wallet;
+    for (size_t i = 0; i < b->n_failures; i++)
+        all[n++] = b->failures[i].wallet;
+    addresses_sort_unique(all, n);
     return all;
 }
 
 /* The place of a wallet among the writes, or n_writes. */
 size_t pg_find_write(const struct store_batch *b, const address *wallet)
 {
-    const struct store_write *w =
-        b->n_writes ? bsearch(wallet, b->writes, b->n_writes, sizeof *b->writes, db_order_by_wallet)
-                    : NULL;
+    const struct store_write *w = b->n_writes ? bsearch(wallet, b->writes, b->n_writes,
+                                                        sizeof *b->writes, address_compare_elements)
+                                              : NULL;
     return w ? (size_t)(w - b->writes) : b->n_writes;
 }
 
-static void pg_take_olds(struct pg_batch *a, struct db_rows rows)
+static void pg_take_olds(struct write_batch *a, struct db_rows rows)
 {
     while (pg_next_row(&rows)) {
         uint64_t at;
@@ -56,7 +56,7 @@ static void pg_take_olds(struct pg_batch *a, struct db_rows rows)
     }
 }
 
-static void pg_take_debts(struct pg_batch *a, struct db_rows rows)
+static void pg_take_debts(struct write_batch *a, struct db_rows rows)
 {
     const struct store_batch *b = a->batch;
     while (pg_next_row(&rows)) {
@@ -74,14 +74,14 @@ static void pg_take_debts(struct pg_batch *a, struct db_rows rows)
         }
         const struct store_failure *f = b->n_failures
                                             ? bsearch(&wallet, b->failures, b->n_failures,
-                                                      sizeof *b->failures, db_order_by_wallet)
+                                                      sizeof *b->failures, address_compare_elements)
                                             : NULL;
         if (f)
-            a->failures[f - b->failures] = (unsigned)failures;
+            a->failures[f - b->failures] = failures;
     }
 }
 
-static int pg_lock_and_read(struct pg_batch *a, bool *ret_anchor_gone)
+static int pg_lock_and_read(struct write_batch *a, bool *ret_anchor_gone)
 {
     const struct store_batch *b = a->batch;
     const struct db_param writes = db_column(
@@ -113,12 +113,12 @@ static int pg_lock_and_read(struct pg_batch *a, bool *ret_anchor_gone)
     PGresult *res[COUNT_OF(q)];
     /* a range without any event is an anchor and a checkpoint, nothing else */
     size_t n = b->n_writes + b->n_failures ? COUNT_OF(q) : 2;
-    if (pg_run(a->s, q, n, res, a->err) != 0)
+    if (pg_run(pg_of(a->s), q, n, res, a->err) != 0)
         return -1;
     *ret_anchor_gone = PQntuples(res[1]) == 0;
     if (n == COUNT_OF(q)) {
-        pg_take_olds(a, pg_rows(a->s, res[2]));
-        pg_take_debts(a, pg_rows(a->s, res[3]));
+        pg_take_olds(a, pg_rows(pg_of(a->s), res[2]));
+        pg_take_debts(a, pg_rows(pg_of(a->s), res[3]));
     }
     pg_clear(res, n);
     return 0;
@@ -127,7 +127,7 @@ static int pg_lock_and_read(struct pg_batch *a, bool *ret_anchor_gone)
 /* ---- deciding -------------------------------------------------------------------------------- */
 
 /* Which of the wallets without a row may have one by the list; locked, so that a removal waits. */
-static int pg_ask_list(struct pg_batch *a, bool *ret_listed)
+static int pg_ask_list(struct write_batch *a, bool *ret_listed)
 {
     const struct store_batch *b = a->batch;
     address *wanted = arena_alloc(a->scratch, b->n_writes * sizeof *wanted);
@@ -145,9 +145,9 @@ static int pg_ask_list(struct pg_batch *a, bool *ret_listed)
     PGresult *res;
     if (n == 0)
         return 0;
-    if (pg_run(a->s, &q, 1, &res, a->err) != 0)
+    if (pg_run(pg_of(a->s), &q, 1, &res, a->err) != 0)
         return -1;
-    for (struct db_rows rows = pg_rows(a->s, res); pg_next_row(&rows);) {
+    for (struct db_rows rows = pg_rows(pg_of(a->s), res); pg_next_row(&rows);) {
         address wallet;
         if (!db_get_address(&rows, 0, &wallet))
             continue;
@@ -159,7 +159,7 @@ static int pg_ask_list(struct pg_batch *a, bool *ret_listed)
     return 0;
 }
 
-static int pg_decide(struct pg_batch *a)
+static int pg_decide(struct write_batch *a)
 {
     const struct store_batch *b = a->batch;
     bool *listed = arena_zero(a->scratch, b->n_writes, sizeof *listed);
@@ -172,18 +172,14 @@ static int pg_decide(struct pg_batch *a)
 
 /* ---- the verb -------------------------------------------------------------------------------- */
 
-static int pg_attempt(struct pg_batch *a)
+static int pg_attempt(struct write_batch *a)
 {
-    const struct store_batch *b = a->batch;
     bool anchor_gone = false;
-    a->done = (struct store_applied){0};
-    a->rows = arena_zero(a->scratch, b->n_writes, sizeof *a->rows);
-    a->failures = arena_zero(a->scratch, b->n_failures, sizeof *a->failures);
-    a->done.olds = arena_zero(a->arena, b->n_writes, sizeof *a->done.olds);
+    write_batch_begin(a);
     if (pg_lock_and_read(a, &anchor_gone) != 0)
         return -1;
     if (anchor_gone) {
-        db_rollback(&a->s->base);
+        db_rollback(a->s);
         a->done = (struct store_applied){.anchor_gone = true};
         return 0;
     }
@@ -204,10 +200,10 @@ int pg_apply(struct store *store, const struct store_batch *batch, struct arena 
 {
     struct arena scratch;
     arena_init(&scratch);
-    struct pg_batch a = {
-        .s = pg_of(store), .batch = batch, .arena = arena, .scratch = &scratch, .err = err};
+    struct write_batch a = {
+        .s = store, .batch = batch, .arena = arena, .scratch = &scratch, .err = err};
     int rc = pg_attempt(&a);
-    for (int i = 1; i < ATTEMPTS && rc != 0 && pg_is_worth_repeating(a.s); i++) {
+    for (int i = 1; i < ATTEMPTS && rc != 0 && pg_is_worth_repeating(pg_of(store)); i++) {
         if (err)
             err_clear(err);
         arena_clear(&scratch);

@@ -3,9 +3,9 @@
  * are in the cache, and a statement costs about a microsecond. So the statements of every row are
  * looked up once a batch (sq_hot_statement), and the time is put into text once.
  */
-#include "store/rule.h"
 #include "store/sqlite.h"
 #include "store/times.h"
+#include "store/write.h"
 
 enum sq_hot {
     HOT_OLD,
@@ -36,17 +36,13 @@ static const char *const sq_hot_sql[N_HOT] = {
 };
 
 struct sq_batch {
+    struct write_batch all; /* what goes with the rows */
     struct sq *s;
     const struct store_batch *batch;
-    struct store_applied done;
-    int64_t now_us;
     char now[TIME_TEXT];
     char wallet[ADDRESS_TEXT]; /* of the row at hand */
     bool any_waiting;          /* quarantine is not empty */
-    bool any_pending;          /* the list has wallets without a row */
-    size_t n_changes;
     sqlite3_stmt *hot[N_HOT];
-    struct arena *arena;
     struct err *err;
 };
 
@@ -54,7 +50,7 @@ static sqlite3_stmt *sq_hot_statement(struct sq_batch *a, enum sq_hot which)
 {
     if (!a->hot[which]) {
         struct db_query q = {.sql = sq_hot_sql[which], .b = a->batch->balance};
-        a->hot[which] = sq_prepare(a->s, db_expand(&a->s->base, &q, a->arena), a->err);
+        a->hot[which] = sq_prepare(a->s, db_expand(&a->s->base, &q, a->all.scratch), a->err);
     }
     if (a->hot[which])
         sqlite3_bind_text(a->hot[which], 4, a->wallet, ADDRESS_TEXT - 1, SQLITE_STATIC);
@@ -68,11 +64,6 @@ static int sq_has_row(struct sq_batch *a, const char *sql, struct db_param one, 
     uint64_t ignored;
     struct db_query q = {.sql = sql, .params = {one, two}};
     return db_read_number(&a->s->base, &q, &ignored, ret, a->err);
-}
-
-static int sq_write_one_statement(struct sq_batch *a, const struct db_query *q)
-{
-    return db_write(&a->s->base, q, 1, 0, NULL, a->err);
 }
 
 /* The wallet's text is in a->wallet. */
@@ -115,25 +106,6 @@ static int sq_read_debt(struct sq_batch *a, const address *wallet, struct write_
     return rc < 0 ? -1 : 0;
 }
 
-/* Leaves quarantine, or comes up again at once when its event is still unanswered. */
-static int sq_pay_debt(struct sq_batch *a, const address *wallet, bool leaves)
-{
-    struct db_query q = {
-        .sql = leaves ? "DELETE FROM trueup_quarantine WHERE balance = $1 AND wallet = $2"
-                      : "UPDATE trueup_quarantine SET retry_at = $3 WHERE balance = $1 AND wallet "
-                        "= $2",
-        .params = {db_text(a->batch->balance->name), db_address(wallet), db_time(a->now_us)}};
-    return sq_write_one_statement(a, &q);
-}
-
-static int sq_clear_pending(struct sq_batch *a, const address *wallet)
-{
-    struct db_query q = {.sql = "UPDATE trueup_wallets SET pending = 0 WHERE balance = $1 AND "
-                                "wallet = $2 AND pending",
-                         .params = {db_text(a->batch->balance->name), db_address(wallet)}};
-    return sq_write_one_statement(a, &q);
-}
-
 static int sq_write_row(struct sq_batch *a, const struct store_write *w,
                         const struct write_plan *plan)
 {
@@ -171,31 +143,16 @@ static struct db_param sq_balance(const u256 *v)
     return (struct db_param){.kind = DB_BALANCE, .at = v};
 }
 
-static int sq_write_change(struct sq_batch *a, const struct store_write *w,
-                           const struct store_old *old)
-{
-    const bool had = old->existed && !old->odd;
-    struct db_query q = {.sql = "INSERT INTO trueup_changes (balance, wallet, old, new, block, "
-                                "cause, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                         .params = {db_text(a->batch->balance->name), db_address(&w->wallet),
-                                    had ? sq_balance(&old->balance) : db_text(NULL),
-                                    sq_balance(&w->value), db_number(a->batch->at.number),
-                                    db_text(store_cause_name(a->batch->cause)),
-                                    db_time(a->now_us)}};
-    a->n_changes++;
-    return sq_write_one_statement(a, &q);
-}
-
 static int sq_write_drift(struct sq_batch *a, const struct store_write *w, struct store_old *old)
 {
-    int64_t age_us = a->now_us - old->updated_us;
+    int64_t age_us = a->s->now_us - old->updated_us;
     struct db_query q = {
         .sql = "INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, age, "
                "found_at) VALUES ($1, $2, $3, $4, $5, 'unknown', $6, $7)",
         .params = {db_text(a->batch->balance->name), db_address(&w->wallet),
                    sq_balance(&old->balance), sq_balance(&w->value), db_number(a->batch->at.number),
-                   db_number(age_us > 0 ? (uint64_t)age_us / 1000000 : 0), db_time(a->now_us)}};
-    if (sq_write_one_statement(a, &q) != 0)
+                   db_number(age_us > 0 ? (uint64_t)age_us / 1000000 : 0), db_time(a->s->now_us)}};
+    if (db_write(&a->s->base, &q, 1, 0, NULL, a->err) != 0)
         return -1;
     old->drift_id = (uint64_t)sqlite3_last_insert_rowid(a->s->db);
     return 0;
@@ -204,133 +161,89 @@ static int sq_write_drift(struct sq_batch *a, const struct store_write *w, struc
 static int sq_apply_write(struct sq_batch *a, size_t i)
 {
     const struct store_write *w = &a->batch->writes[i];
-    struct store_old *old = &a->done.olds[i];
-    struct write_debt debt;
+    struct store_old *old = &a->all.done.olds[i];
+    struct write_row *row = &a->all.rows[i];
     bool listed = false;
     address_text(&w->wallet, a->wallet);
-    if (sq_read_old(a, old) != 0 || sq_read_debt(a, &w->wallet, &debt) != 0)
+    if (sq_read_old(a, old) != 0 || sq_read_debt(a, &w->wallet, &row->debt) != 0)
         return -1;
     if (!old->existed && w->insert == INSERT_IF_LISTED &&
         sq_has_row(a, "SELECT 1 FROM trueup_wallets WHERE balance = $1 AND wallet = $2",
                    db_text(a->batch->balance->name), db_address(&w->wallet), &listed) != 0)
         return -1;
-    struct write_plan plan = write_decide(a->batch, i, &debt, listed, &a->done);
-    if (sq_write_row(a, w, &plan) != 0)
+    row->plan = write_decide(a->batch, i, &row->debt, listed, &a->all.done);
+    if (sq_write_row(a, w, &row->plan) != 0)
         return -1;
-    if (debt.waiting && sq_pay_debt(a, &w->wallet, plan.leaves_quarantine) != 0)
-        return -1;
-    if (a->any_pending && w->insert != INSERT_NEVER && plan.outcome != OUTCOME_ABSENT &&
-        sq_clear_pending(a, &w->wallet) != 0)
-        return -1;
-    if (old->drifted && sq_write_drift(a, w, old) != 0)
-        return -1;
-    if (plan.outcome == OUTCOME_INSERTED || plan.outcome == OUTCOME_CHANGED)
-        return sq_write_change(a, w, old);
+    return old->drifted ? sq_write_drift(a, w, old) : 0;
+}
+
+static int sq_read_failures(struct sq_batch *a)
+{
+    const struct store_batch *b = a->batch;
+    for (size_t i = 0; i < b->n_failures; i++) {
+        struct db_query q = {
+            .sql = "SELECT failures FROM trueup_quarantine WHERE balance = $1 AND wallet = $2",
+            .params = {db_text(b->balance->name), db_address(&b->failures[i].wallet)}};
+        if (db_read_number(&a->s->base, &q, &a->all.failures[i], NULL, a->err) < 0)
+            return -1;
+    }
     return 0;
 }
 
-static int sq_apply_failure(struct sq_batch *a, const struct store_failure *f)
+/* What goes with the rows, and what of the ledger is due to go. */
+static int sq_write_rest(struct sq_batch *a, bool any_pending)
 {
-    const struct db_param name = db_text(a->batch->balance->name), wallet = db_address(&f->wallet);
-    uint64_t failures = 0;
-    struct db_query before = {
-        .sql = "SELECT failures FROM trueup_quarantine WHERE balance = $1 AND wallet = $2",
-        .params = {name, wallet}};
-    if (db_read_number(&a->s->base, &before, &failures, NULL, a->err) < 0)
+    static const struct write_statement changes = {
+        ADD_CHANGES, {VALUE_NAME, VALUE_WALLET, VALUE_OLD, VALUE_NEW, VALUE_ANCHOR, VALUE_CAUSE}};
+    struct write_list list = {.n = 0};
+    struct db_query prune;
+    write_assign_steps(&a->all, &list);
+    if (!any_pending)
+        list.rows[STEP_LEAVE_PENDING] = 0; /* to spare a look a row */
+    write_add_marks(&a->all, &list);
+    write_add_step(&a->all, &list, STEP_LOG_CHANGE, &changes);
+    if (list.n && db_write(&a->s->base, list.q, list.n, 0, NULL, a->err) < 0)
         return -1;
-    failures++;
-    int64_t retry_us = a->now_us + quarantine_wait_us((unsigned)failures, &a->s->base.rng);
-    /* max(NULL, 5) is NULL here, hence the coalesce on both sides */
-    struct db_query q = {
-        .sql = "INSERT INTO trueup_quarantine (balance, wallet, failures, reason, event_block, "
-               "retry_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (balance, wallet) DO UPDATE "
-               "SET failures = excluded.failures, reason = excluded.reason, retry_at = "
-               "excluded.retry_at, event_block = max(coalesce(event_block, excluded.event_block), "
-               "coalesce(excluded.event_block, event_block))",
-        .params = {name, wallet, db_number(failures), db_text(f->reason),
-                   f->has_event ? db_number(f->event_block) : db_text(NULL), db_time(retry_us)}};
-    a->done.quarantined++;
-    return sq_write_one_statement(a, &q);
-}
-
-static int sq_apply_checkpoint(struct sq_batch *a)
-{
-    const struct store_balance *b = a->batch->balance;
-    char key[STATE_KEY];
-    state_key(key, "checkpoint", b->name, NULL);
-    struct db_query q[] = {
-        {.sql = "INSERT INTO eth_indexer_checkpoints (name, last_block, updated_at) VALUES ($1, "
-                "$2, $3) ON CONFLICT (name) DO UPDATE SET last_block = max(last_block, "
-                "excluded.last_block), updated_at = excluded.updated_at",
-         .params = {db_text(b->checkpoint), db_number(a->batch->checkpoint), db_time(a->now_us)}},
-        {.sql = "INSERT INTO trueup_state (key, value) SELECT $1, CAST(last_block AS TEXT) FROM "
-                "eth_indexer_checkpoints WHERE name = $2 ON CONFLICT (key) DO UPDATE SET value = "
-                "excluded.value",
-         .params = {db_text(key), db_text(b->checkpoint)}},
-    };
-    return db_write(&a->s->base, q, 2, 0, NULL, a->err);
-}
-
-/* The newest time that is ours, so that what is newer can be told to be another's. */
-static int sq_apply_wrote(struct sq_batch *a)
-{
-    char key[STATE_KEY];
-    state_key(key, "wrote", a->batch->balance->name, a->s->base.who);
-    struct db_query q = {.sql = "INSERT INTO trueup_state (key, value) VALUES ($1, $2) ON CONFLICT "
-                                "(key) DO UPDATE SET value = max(value, excluded.value)",
-                         .params = {db_text(key), db_time(a->now_us)}};
-    return sq_write_one_statement(a, &q);
-}
-
-static int sq_prune_changes(struct sq_batch *a)
-{
-    struct db_query q;
     uint64_t newest = (uint64_t)sqlite3_last_insert_rowid(a->s->db);
-    return write_prune_query(newest, a->n_changes, &q) ? sq_write_one_statement(a, &q) : 0;
+    if (!write_prune_query(newest, list.rows[STEP_LOG_CHANGE], &prune))
+        return 0;
+    return db_write(&a->s->base, &prune, 1, 0, NULL, a->err);
 }
 
 static int sq_apply_all(struct sq_batch *a)
 {
     const struct store_batch *b = a->batch;
     const struct db_param name = db_text(b->balance->name), none = {0};
+    bool any_pending;
     /* asked once, to spare a look a row */
     if (sq_has_row(a, "SELECT 1 FROM trueup_quarantine WHERE balance = $1 LIMIT 1", name, none,
                    &a->any_waiting) != 0 ||
         sq_has_row(a, "SELECT 1 FROM trueup_wallets WHERE balance = $1 AND pending LIMIT 1", name,
-                   none, &a->any_pending) != 0)
+                   none, &any_pending) != 0)
         return -1;
     for (size_t i = 0; i < b->n_writes; i++)
         if (sq_apply_write(a, i) != 0)
             return -1;
-    if (sq_prune_changes(a) != 0)
-        return -1;
-    for (size_t i = 0; i < b->n_failures; i++)
-        if (sq_apply_failure(a, &b->failures[i]) != 0)
-            return -1;
-    const struct db_query dirty = write_dirty_query(b);
-    if ((b->n_dirty && sq_write_one_statement(a, &dirty) != 0) ||
-        (b->has_checkpoint && sq_apply_checkpoint(a) != 0))
-        return -1;
-    return b->n_writes ? sq_apply_wrote(a) : 0;
+    return sq_read_failures(a) != 0 ? -1 : sq_write_rest(a, any_pending);
 }
 
-static int sq_apply_in(struct sq_batch *a, struct arena *results)
+static int sq_apply_in(struct sq_batch *a)
 {
-    const struct store_batch *b = a->batch;
+    const struct anchor *at = &a->batch->at;
     bool stored;
     if (db_begin(&a->s->base, 0, a->err) != 0)
         return -1;
-    a->now_us = sq_now_us();
-    time_to_text(a->now_us, a->now);
+    a->s->now_us = sq_now_us();
+    time_to_text(a->s->now_us, a->now);
     if (sq_has_row(a, "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND canonical",
-                   db_number(b->at.number), db_hash(&b->at.hash), &stored) != 0)
+                   db_number(at->number), db_hash(&at->hash), &stored) != 0)
         return -1;
     if (!stored) {
         db_rollback(&a->s->base);
-        a->done.anchor_gone = true;
+        a->all.done.anchor_gone = true;
         return 0;
     }
-    a->done.olds = arena_zero(results, b->n_writes, sizeof *a->done.olds);
+    write_batch_begin(&a->all);
     return sq_apply_all(a) != 0 ? -1 : db_commit(&a->s->base, a->err);
 }
 
@@ -338,11 +251,15 @@ int sq_apply(struct store *store, const struct store_batch *batch, struct arena 
              struct store_applied *ret, struct err *err)
 {
     struct arena scratch;
-    struct sq_batch a = {.s = sq_of(store), .batch = batch, .arena = &scratch, .err = err};
     arena_init(&scratch);
-    int rc = sq_apply_in(&a, arena);
+    struct sq_batch a = {.all = {store, batch, arena, &scratch, .err = err},
+                         .s = sq_of(store),
+                         .batch = batch,
+                         .err = err};
+    int rc = sq_apply_in(&a);
+    a.s->now_us = 0;
     arena_free(&scratch);
     if (rc == 0)
-        *ret = a.done;
+        *ret = a.all.done;
     return rc;
 }

@@ -360,16 +360,11 @@ int64_t db_get_time(const struct db_rows *r, int col)
 
 /* ---- lists of wallets ------------------------------------------------------------------------ */
 
-int db_order_by_wallet(const void *a, const void *b)
-{
-    return address_compare(a, b);
-}
-
 size_t addresses_sort_unique(address *list, size_t n)
 {
     size_t kept = 0;
     if (n > 1)
-        qsort(list, n, sizeof *list, db_order_by_wallet);
+        qsort(list, n, sizeof *list, address_compare_elements);
     for (size_t i = 0; i < n; i++)
         if (kept == 0 || !address_equal(&list[kept - 1], &list[i]))
             list[kept++] = list[i];

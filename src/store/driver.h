@@ -232,8 +232,6 @@ struct store {
     bool scanning; /* the longer deadlines are set */
 };
 
-/* Of wallets, or of structs that begin with one: for qsort() and bsearch(). */
-int db_order_by_wallet(const void *a, const void *b);
 /* The statement as the database gets it; q->sql itself where it has no words in braces. */
 const char *db_expand(const struct store *s, const struct db_query *q, struct arena *arena);
 /* A table's name, quoted. */

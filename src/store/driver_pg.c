@@ -89,6 +89,7 @@ static const char *const pg_words[][2] = {
     {"after_text", AS_TEXT(AFTER("@"))},
     {"1970", "'1970-01-01'"},
     {"for", "FOR @"},
+    {"larger", "greatest(@)"}, /* of two */
     {"exists", "to_regclass('@') IS NOT NULL"},
     {"canonical", "(length(@) = 42 AND @ ~ '^0x[0-9a-f]*$')"},
     {"largest_first", "t.balance DESC"},

@@ -276,11 +276,15 @@ static int64_t sq_get_time(const struct db_rows *r, int col)
 
 /* ---- functions of ours, in SQL --------------------------------------------------------------- */
 
-/* trueup_now(MILLISECONDS): the time, so much later, as the tables spell it. */
+/* trueup_now(MILLISECONDS): the time, so much later, as the tables spell it. In a batch it is the
+ * batch's. */
 static void sq_sql_now(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
+    const struct sq *s = sqlite3_user_data(ctx);
     char text[TIME_TEXT];
-    time_to_text(sq_now_us() + (n > 0 ? sqlite3_value_int64(args[0]) * 1000 : 0), text);
+    time_to_text((s->now_us ? s->now_us : sq_now_us()) +
+                     (n > 0 ? sqlite3_value_int64(args[0]) * 1000 : 0),
+                 text);
     sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
 }
 
@@ -370,16 +374,10 @@ static int sq_memory_init(void *ctx)
     return SQLITE_OK;
 }
 
-static void sq_memory_shutdown(void *ctx)
-{
-    (void)ctx;
-}
-
 static void sq_own_memory(void)
 {
-    static const sqlite3_mem_methods methods = {
-        sq_malloc,  mem_free,       sq_realloc,         sq_size,
-        sq_roundup, sq_memory_init, sq_memory_shutdown, NULL};
+    static const sqlite3_mem_methods methods = {sq_malloc,  mem_free,       sq_realloc, sq_size,
+                                                sq_roundup, sq_memory_init, NULL,       NULL};
     sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
 }
 
@@ -397,7 +395,7 @@ static int sq_connect_file(struct sq *s, struct err *err)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, sq_on_busy, s);
     sqlite3_progress_handler(s->db, SIGN_OPERATIONS, sq_on_progress, NULL);
-    sqlite3_create_function(s->db, "trueup_now", -1, SQLITE_UTF8, NULL, sq_sql_now, NULL, NULL);
+    sqlite3_create_function(s->db, "trueup_now", -1, SQLITE_UTF8, s, sq_sql_now, NULL, NULL);
     /* The first read of the file: what is no database shows itself here. */
     if (sq_exec(&s->base, "SELECT count(*) FROM sqlite_master", err) != 0)
         return -1;
@@ -430,6 +428,7 @@ static const char *const sq_words[][2] = {
     {"after_text", "trueup_now(@)"},
     {"1970", "'1970-01-01 00:00:00.000000'"},
     {"for", ""}, /* a writer is alone */
+    {"larger", "max(@)"},
     {"exists", "EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '@')"},
     {"canonical",
      "(length(@) = 42 AND substr(@, 1, 2) = '0x' AND substr(@, 3) NOT GLOB '*[^0-9a-f]*')"},

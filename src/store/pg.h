@@ -66,6 +66,12 @@ void pg_disconnect(struct store *s);
 int pg_exec(struct store *s, const char *sql, struct err *err);
 void pg_rollback(struct store *s);
 
+struct write_batch;
+/* The place of a wallet among the writes, or n_writes. */
+size_t pg_find_write(const struct store_batch *b, const address *wallet);
+/* The second round trip of a batch: writes what the rule decided, and commits. */
+int pg_write_and_commit(struct write_batch *a);
+
 /* The driver's verbs, each in the file of its name. */
 extern const char *const pg_migrations[SCHEMA_VERSION];
 int pg_apply(struct store *s, const struct store_batch *batch, struct arena *arena,

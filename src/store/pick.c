@@ -9,7 +9,7 @@ enum { CURSOR_RESTART_MS = 10 * 60 * 1000 };
 
 static bool claim_is_among(const address *sorted, size_t n, const address *wallet)
 {
-    return n && bsearch(wallet, sorted, n, sizeof *sorted, db_order_by_wallet);
+    return n && bsearch(wallet, sorted, n, sizeof *sorted, address_compare_elements);
 }
 
 void claim_seal(struct claim *c)
@@ -20,7 +20,7 @@ void claim_seal(struct claim *c)
     c->n_sealed = c->n;
     for (size_t i = 0; i < c->n; i++)
         c->sealed[i] = c->out[i].wallet;
-    qsort(c->sealed, c->n, sizeof *c->sealed, db_order_by_wallet);
+    qsort(c->sealed, c->n, sizeof *c->sealed, address_compare_elements);
 }
 
 void claim_offer(struct claim *c, const struct store_stale *candidate)

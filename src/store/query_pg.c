@@ -27,12 +27,12 @@ static void pg_mark_candidates(struct db_rows *rows, const address *wallets, siz
     struct candidate *sorted = arena_alloc(arena, n * sizeof *sorted);
     for (size_t i = 0; i < n; i++)
         sorted[i] = (struct candidate){wallets[i], i};
-    qsort(sorted, n, sizeof *sorted, db_order_by_wallet);
+    qsort(sorted, n, sizeof *sorted, address_compare_elements);
     while (pg_next_row(rows)) {
         address wallet;
         if (!pg_get_any_address(rows, &wallet))
             continue;
-        struct candidate *c = bsearch(&wallet, sorted, n, sizeof *sorted, db_order_by_wallet);
+        struct candidate *c = bsearch(&wallet, sorted, n, sizeof *sorted, address_compare_elements);
         while (c && c > sorted && address_equal(&c[-1].wallet, &wallet))
             c--;
         for (; c && c < sorted + n && address_equal(&c->wallet, &wallet); c++)

@@ -29,12 +29,6 @@ struct write_debt {
 struct write_plan write_decide(const struct store_batch *b, size_t i, const struct write_debt *debt,
                                bool listed, struct store_applied *ret);
 
-/* The statement that adds the batch's dirty marks, of which there are some. */
-struct db_query write_dirty_query(const struct store_batch *b);
-/* The statement that prunes trueup_changes after `added` more, the newest of that id. False: not
- * due yet. */
-bool write_prune_query(uint64_t newest, uint64_t added, struct db_query *ret);
-
 /* The wait after the n-th failure in a row, n >= 1: 1 min doubling to 24 h, up to a quarter more by
  * chance, so that wallets which failed together do not come back together. */
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng);

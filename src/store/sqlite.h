@@ -18,6 +18,7 @@ struct sq {
         sqlite3_stmt *stmt;
     } * cache; /* as many as there are kinds of statements times balances */
     size_t n_cache;
+    int64_t now_us;    /* the time of the batch at hand; 0: none is */
     unsigned patience; /* ms between two looks at a lock: follow looks more often than the sweep */
 };
 
