@@ -112,6 +112,7 @@ static const struct fault_rule rows[] = {
      .phrases = {"extends beyond current head", "beyond head block", "greater than latest",
                  "after last accepted block", "cannot query unfinalized",
                  "not yet complete, please try again", "not processed yet", "unknown block",
+                 "invalid block tag", "blockhash cannot be found" /* both: Hardhat */,
                  "block not found", "block # not found", "block 0x* not found",
                  "could not find block", "header not found", "header for hash not found"}},
 
