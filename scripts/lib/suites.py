@@ -127,6 +127,12 @@ def geth():
     return pytest(env={"TRUEUP_GETH": binary}, name="geth", folder="geth")
 
 
+def hardhat():
+    """The demo world on Hardhat's node."""
+    build("build")
+    return pytest(name="hardhat", folder="hardhat")
+
+
 # ---- the further ones of --all ------------------------------------------------------------------
 
 
@@ -396,6 +402,8 @@ SUITES = {
     "browser": browser,
     "prometheus": prometheus,
     "demo": demo,
+    "hardhat": hardhat,
+    "geth": geth,
     "chaos": chaos,
     "processes": processes,
     "asan-processes": asan_processes,
@@ -404,12 +412,11 @@ SUITES = {
     "asan-world-whole": asan_world_whole,
     "tsan-world": tsan_world,
     "valgrind-world": valgrind_world,
-    "geth": geth,
     "chaos-long": chaos_long,
     "fuzz-long": fuzz_long,
 }
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
-NIGHT = ("asan-world-whole", "tsan-world", "valgrind-world", "geth", "chaos-long", "fuzz-long")
+NIGHT = ("asan-world-whole", "tsan-world", "valgrind-world", "chaos-long", "fuzz-long")
 ALL = tuple(name for name in SUITES if name not in NIGHT)
 
 # What belongs to a suite and needs the machine to itself.
@@ -429,6 +436,9 @@ def builds_for(names):
             with contextlib.suppress(BuildFailed):  # the suite that needs it tries again, and reports it
                 if suite in names:
                     build(folder)
+        with contextlib.suppress(RuntimeError):
+            if "geth" in names:
+                go_ethereum.geth()
     return build_them
 
 
@@ -440,8 +450,8 @@ def parse(arguments=None):
                                                            f"{', '.join(NIGHT)}")
     parser.add_argument("--night", action="store_true", help=f"hours: {', '.join(NIGHT)}")
     parser.add_argument("--mutations", action="store_true", help="each promise broken on purpose")
-    parser.add_argument("--node", choices=("geth",), help="the demo world on this node; geth is built from its Go "
-                                                          "module, the first time in minutes")
+    parser.add_argument("--node", choices=("geth", "hardhat"), help="the demo world on this node; geth is built "
+                                                                     "from its Go module, the first time in minutes")
     chosen = parser.parse_args(arguments)
     asked = list(chosen.suite) + (list(ALL) if chosen.all else []) + (list(NIGHT) if chosen.night else [])
     asked += [chosen.node] if chosen.node else []
