@@ -12,13 +12,16 @@ enum {
     GAS_CREATE = 53000,
     GAS_BYTE = 16,
     VIEW_DATA = 36,
+    WORD_DIGITS = 2 * WORD,
+    HASHES_KNOWN = 256,
+    TIMESTAMP = 0x42, /* the instruction */
     MODULUS_MAX = 1024
 };
 
 static const address multicall = {.b = {0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3,
                                         0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe,
                                         0x2a, 0x17, 0x39, 0x76, 0xca, 0x11}};
-static const address modexp = {.b = {[19] = 5}};
+static const address identity = {.b = {[19] = 4}}, modexp = {.b = {[19] = 5}};
 
 /* ---- the state ------------------------------------------------------------------------------- */
 
@@ -98,9 +101,25 @@ static bool read_limits(const struct rules *r, const char *hex, size_t len, stru
     return true;
 }
 
-/* Which of the lens' shapes the call is; the wallets' digits. */
+/* A program with a linked block pushes its number where others go on with the timestamp. */
+static void read_link(struct lens_shape *s, const char *hex, size_t len)
+{
+    struct lens_code code;
+    uint8_t push = 0;
+    size_t i = 0;
+    lens_assemble(s, 0, &code);
+    while (i < code.len && 2 * i + 2 <= len && parse_hex(hex + 2 * i, 2, &push, 1) &&
+           push == code.b[i])
+        i++;
+    if (i == code.len || code.b[i] != TIMESTAMP || push < 0x60 || push > 0x67 ||
+        2 * i + 2 + 16 > len)
+        return;
+    s->has_link = parse_digits(hex + 2 * i + 2, 2 * (push - 0x5fU), &s->link);
+}
+
+/* Which of the lens' shapes the call is; the digits of its input, a word and the wallets. */
 static bool find_lens(const struct rules *r, const struct call *c, struct lens_term *terms,
-                      struct lens_shape *ret, const char **ret_wallets, size_t *ret_n)
+                      struct lens_shape *ret, const char **ret_input, size_t *ret_n)
 {
     if (!read_limits(r, c->has_to ? c->code : c->data, c->has_to ? c->code_len : c->data_len,
                      terms))
@@ -109,23 +128,28 @@ static bool find_lens(const struct rules *r, const struct call *c, struct lens_t
     for (int alone = 0; alone < 2; alone++) {
         struct lens_shape s = {.terms = terms, .n_terms = r->n_terms, .isolated = alone};
         if (c->has_to) {
+            read_link(&s, c->code, c->code_len);
             *ret = s;
-            *ret_wallets = c->data;
-            *ret_n = c->data_len / 40;
-            if (c->data_len % 40 == 0 && is_lens(ret, *ret_n, c->code, c->code_len))
+            *ret_input = c->data;
+            if (c->data_len < WORD_DIGITS)
+                return false;
+            *ret_n = (c->data_len - WORD_DIGITS) / 40;
+            if ((c->data_len - WORD_DIGITS) % 40 == 0 && is_lens(ret, *ret_n, c->code, c->code_len))
                 return true;
             continue;
         }
         for (size_t m = 0; m < COUNT_OF(creations); m++) {
             s.mode = creations[m];
+            s.has_link = false;
+            read_link(&s, c->data, c->data_len);
             /* The program's length depends on the number a little: what storing the reply costs. */
-            size_t digits = code_digits(&s, 0);
+            size_t digits = code_digits(&s, 0) + WORD_DIGITS;
             for (int i = 0; i < 3 && digits <= c->data_len; i++)
-                digits = code_digits(&s, (c->data_len - digits) / 40);
+                digits = code_digits(&s, (c->data_len - digits) / 40) + WORD_DIGITS;
             if (digits > c->data_len || (c->data_len - digits) % 40)
                 continue;
             *ret = s;
-            *ret_wallets = c->data + digits;
+            *ret_input = c->data + digits - WORD_DIGITS;
             *ret_n = (c->data_len - digits) / 40;
             if (is_lens(&s, *ret_n, c->data, c->data_len))
                 return true;
@@ -152,10 +176,20 @@ static void put_header(const struct rules *r, const struct call *c, uint8_t *rep
     abi_put_u64(reply + 3 * WORD, r->chain_id);
 }
 
+/* BLOCKHASH: zero beyond the last 256. */
+static void put_hash(const struct call *c, uint64_t number, uint8_t *to)
+{
+    hash32 hash = {0};
+    if (number < c->block && c->block - number <= HASHES_KNOWN)
+        block_hash_of(number, &hash);
+    memcpy(to, hash.b, WORD);
+}
+
 /* The full limit before each view, or the end. */
 static bool lens_answer(const struct rules *r, const struct call *c, const struct lens_shape *s,
-                        const char *wallets, size_t n, struct buf *hex)
+                        const char *input, size_t n, struct buf *hex)
 {
+    const char *wallets = input + WORD_DIGITS;
     size_t size = lens_reply_size(n), done = 0;
     uint8_t *reply = mem_zero(size, 1);
     uint64_t entry = start_gas(r, c), gas = entry;
@@ -178,6 +212,9 @@ static bool lens_answer(const struct rules *r, const struct call *c, const struc
     abi_put_u64(reply + 4 * WORD, entry);
     abi_put_u64(reply + 5 * WORD, gas);
     abi_put_u64(reply + 6 * WORD, done);
+    if (s->has_link)
+        put_hash(c, s->link, reply + 7 * WORD);
+    parse_hex(input, WORD_DIGITS, reply + 8 * WORD, WORD);
     buf_addhex(hex, reply, size);
     mem_free(reply);
     return true;
@@ -189,8 +226,19 @@ static bool view_word(const struct rules *r, const struct call *c, const address
                       const uint8_t *data, size_t len, uint8_t word[WORD])
 {
     static const uint8_t number[4] = {0x42, 0xcb, 0xb1, 0x5c}, parent[4] = {0x27, 0xe8, 0x6d, 0x6e},
-                         time[4] = {0x0f, 0x28, 0xc9, 0x7d}, chain[4] = {0x34, 0x08, 0xe4, 0x70};
+                         time[4] = {0x0f, 0x28, 0xc9, 0x7d}, chain[4] = {0x34, 0x08, 0xe4, 0x70},
+                         hash[4] = {0xee, 0x82, 0xac, 0x5e};
     memset(word, 0, WORD);
+    if (address_equal(to, &identity) && len == WORD) {
+        memcpy(word, data, WORD);
+        return true;
+    }
+    if (address_equal(to, &multicall) && len == VIEW_DATA && memcmp(data, hash, 4) == 0) {
+        uint64_t n;
+        if (abi_get_u64(data + 4, &n))
+            put_hash(c, n, word);
+        return true;
+    }
     if (address_equal(to, &multicall) && len == 4) {
         uint8_t header[4 * WORD];
         put_header(r, c, header);
@@ -312,12 +360,12 @@ bool call_answer(const struct rules *r, const struct call *c, struct buf *hex, c
 {
     struct lens_shape s;
     struct lens_term terms[LENS_TERMS_MAX];
-    const char *wallets;
+    const char *input;
     size_t n;
     *words = "execution reverted";
     if (c->has_to && !c->has_override)
         return plain(r, c, hex, words);
-    if (!find_lens(r, c, terms, &s, &wallets, &n))
+    if (!find_lens(r, c, terms, &s, &input, &n))
         return *words = "execution reverted: not the lens of these terms", false;
-    return lens_answer(r, c, &s, wallets, n, hex);
+    return lens_answer(r, c, &s, input, n, hex);
 }

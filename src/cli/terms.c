@@ -11,7 +11,7 @@ int term_is_silent(struct rpc *node, const address *contract, const uint8_t sele
     uint8_t data[4 + WORD] = {0};
     memcpy(data, selector, 4);
     data[4 + WORD - 1] = 1; /* some tokens refuse the zero address */
-    struct rpc_view view = {.to = contract, .data = data, .data_len = sizeof data};
+    struct rpc_view view = {.to = contract, .data = data, .data_len = sizeof data, .bound = true};
     struct rpc_view_answer a;
     int rc = rpc_view(node, &view, &a, err);
     if (rc < 0 && a.fault.fault != FAULT_REVERT)

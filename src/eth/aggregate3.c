@@ -57,6 +57,11 @@ void aggregate3_encode(struct buf *hex, const struct call3 *calls, size_t n)
     }
 }
 
+size_t aggregate3_first_data(size_t n)
+{
+    return 2 * (sizeof selector + 2 * WORD + n * WORD + CALL_HEAD);
+}
+
 /* The number in the word at base + offset, where base is inside the reply and offset is anything.
  */
 static bool aggregate3_number_at(const uint8_t *reply, size_t len, size_t base, uint64_t offset,

@@ -25,6 +25,9 @@ struct call3 {
  * call. At most 100,000 calls. buf->overflow tells if it did not fit. */
 void aggregate3_encode(struct buf *hex, const struct call3 *calls, size_t n);
 
+/* Where in that hex text of n calls the digits of the first call's data begin. */
+size_t aggregate3_first_data(size_t n);
+
 struct result3 {
     bool success;
     const uint8_t *data; /* points into the reply */

@@ -7,11 +7,11 @@
  * it is not, and marks each wallet whose view failed, answered with other than 32 bytes, or used
  * more than half of its limit: whoever ran out inside has used nearly all of it.
  *
- * Input, packed: 20 bytes a wallet; the call data of a call, or what follows the program in the
- * initcode of a creation. Reply:
+ * Input: a word with the nonce of the request, then 20 bytes a wallet; the call data of a call, or
+ * what follows the program in the initcode of a creation. Reply:
  *
- *     7 words of 32 bytes: number, parent hash, timestamp, chain id, gas at entry, gas at exit,
- *     wallets answered
+ *     9 words of 32 bytes: number, parent hash, timestamp, chain id, gas at entry, gas at exit,
+ *     wallets answered, hash of the linked block, the word with the nonce
  *     16 bytes a wallet asked for: its sum; zeros to the next whole word (at least 16 bytes)
  *     2 words for each wallet whose sum is not there: which it is, and its sum of more than 128
  * bits or what went wrong
@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "eth/address.h"
+#include "eth/nonce.h"
 #include "num/u256.h"
 
 #include <stdbool.h>
@@ -38,7 +39,7 @@ enum {
     LENS_TERMS_MAX = 16,
     LENS_WALLETS_MAX = 200000,
     LENS_CODE_MAX = 4096, /* 16 terms need about 2,000 */
-    LENS_HEADER = 7 * 32,
+    LENS_HEADER = 9 * 32,
     /* Gas kept free beyond a view's limit: what lies between the check and the call (a cold
      * account, twice where an account is delegated by EIP-7702: 5,240), and finishing the reply. */
     LENS_MARGIN = 10000,
@@ -74,6 +75,10 @@ struct lens_shape {
      * at wallets that failed or needed more than their limit. Those that fail cheaply are finalized
      * many at a time; one that is still LENS_HEAVY among others may not be so by itself. */
     bool isolated;
+    /* The hash of this earlier block is in the reply, too; not with LENS_ANCHOR_NONE. The EVM knows
+     * 256 of them, and says zero of any other. */
+    bool has_link;
+    uint64_t link;
 };
 
 struct lens_code {
@@ -117,13 +122,15 @@ struct lens_cell {
 /* A reply that was found to be one. Points into the reply and at the shape. */
 struct lens_reply {
     uint64_t number, timestamp, chain_id, gas_entry, gas_exit;
-    hash32 parent;
-    size_t answered; /* wallets from the front; the others were not tried for lack of gas */
+    hash32 parent, link; /* link: zero where none was asked for or known */
+    size_t answered;     /* wallets from the front; the others were not tried for lack of gas */
     const uint8_t *sums, *notes;
     size_t n_notes;
     const struct lens_shape *shape;
 };
 
+/* Does the reply carry this nonce? If not, it is another request's, or no reply of the lens. */
+bool lens_answers(const struct nonce *nonce, const uint8_t *reply, size_t len);
 /* Everything about the reply that can be wrong is found here, so that reading cells cannot fail. */
 int lens_open(const struct lens_shape *s, size_t n_wallets, const uint8_t *reply, size_t len,
               struct lens_reply *ret, struct err *err);

@@ -99,6 +99,7 @@ void asm_land(struct lens_asm *a, enum lens_label l, const char *stack)
 void asm_end(struct lens_asm *a)
 {
     a->at[AT_END] = a->code->len;
+    a->at[AT_WALLETS] = a->code->len + NONCE_WORD;
     for (size_t i = 0; i < a->n_uses && !a->overflow; i++) {
         size_t to = a->at[a->uses[i].label];
         a->code->b[a->uses[i].at] = (uint8_t)(to >> 8);

@@ -63,8 +63,9 @@ enum lens_label {
     AT_STOP_NOTE,
     AT_STOP_SUM,
     AT_STOP,
-    AT_END,  /* the byte after the program: where a creation's wallets begin */
-    AT_GOOD, /* one a term */
+    AT_END,     /* the byte after the program: where a creation's nonce stands */
+    AT_WALLETS, /* … and its wallets begin */
+    AT_GOOD,    /* one a term */
     LENS_LABELS = AT_GOOD + LENS_TERMS_MAX,
 };
 

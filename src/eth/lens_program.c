@@ -7,9 +7,10 @@
  *     0x000  ............................SSSS   selector of the view, right-aligned
  *     0x020  ............AAAAAAAAAAAAAAAAAAAA   the wallet, as the view's argument
  *     0x040  the view's answer
- *     0x060  number        0x0c0  chain id       0x120  wallets answered
- *     0x080  parent hash   0x0e0  gas at entry   0x140  sums of 16 bytes, one a wallet
- *     0x0a0  timestamp     0x100  gas at exit           then notes of two words
+ *     0x060  number        0x0e0  gas at entry       0x160  the request's nonce
+ *     0x080  parent hash   0x100  gas at exit        0x180  sums of 16 bytes, one a wallet
+ *     0x0a0  timestamp     0x120  wallets answered          then notes of two words
+ *     0x0c0  chain id      0x140  linked hash
  *
  * A sum is stored as a whole word shifted up by 16 bytes: the lower half falls on the next wallet's
  * place, which is written later (or stays zero). Notes are added at the end of memory, MSIZE.
@@ -43,6 +44,8 @@ enum {
     MEM_ENTRY = 0xe0,
     MEM_EXIT = 0x100,
     MEM_ANSWERED = 0x120,
+    MEM_LINK = 0x140,
+    MEM_NONCE = 0x160,
     MEM_SUMS = MEM_REPLY + LENS_HEADER,
     SUM_SIZE = 16,
 
@@ -81,6 +84,8 @@ static const struct {
     {MEM_ENTRY, "gas at entry"},
     {MEM_EXIT, "gas at exit"},
     {MEM_ANSWERED, "wallets answered"},
+    {MEM_LINK, "linked hash"},
+    {MEM_NONCE, "nonce"},
     {MEM_SUMS, "sums"},
     {VIEW_AT, "call data of a view"},
     {MEM_WALLET + WORD - WALLET_SIZE, "wallet's 20 bytes"},
@@ -123,9 +128,14 @@ static void lens_emit_arbsys(struct lens_asm *a, uint32_t selector, uint64_t in_
     asm_op(a, OP_POP, "");
 }
 
-static void lens_emit_anchor_arbsys(struct lens_asm *a)
+static void lens_emit_anchor_arbsys(const struct program *p, struct lens_asm *a)
 {
     lens_emit_arbsys(a, ARBSYS_BLOCK_NUMBER, 4, MEM_NUMBER);
+    if (p->shape->has_link) {
+        asm_push(a, p->shape->link, "link");
+        lens_emit_store(a, MEM_WALLET, "");
+        lens_emit_arbsys(a, ARBSYS_BLOCK_HASH, VIEW_SIZE, MEM_LINK);
+    }
     asm_push(a, 1, "1");
     lens_emit_load(a, MEM_NUMBER, "number 1");
     asm_op(a, OP_SUB, "number-1");
@@ -135,7 +145,7 @@ static void lens_emit_anchor_arbsys(struct lens_asm *a)
     lens_emit_store(a, MEM_WALLET, ""); /* only its low 20 bytes are written from here on */
 }
 
-static void lens_emit_anchor_evm(struct lens_asm *a)
+static void lens_emit_anchor_evm(const struct program *p, struct lens_asm *a)
 {
     asm_op(a, OP_NUMBER, "number");
     lens_emit_store(a, MEM_NUMBER, "");
@@ -144,30 +154,56 @@ static void lens_emit_anchor_evm(struct lens_asm *a)
     asm_op(a, OP_SUB, "number-1");
     asm_op(a, OP_BLOCKHASH, "parent");
     lens_emit_store(a, MEM_PARENT, "");
+    if (p->shape->has_link) {
+        asm_push(a, p->shape->link, "link");
+        asm_op(a, OP_BLOCKHASH, "linked hash");
+        lens_emit_store(a, MEM_LINK, "");
+    }
+}
+
+/* A creation has no call data: its nonce stands behind the program. */
+static void lens_emit_nonce(struct program *p)
+{
+    struct lens_asm *a = &p->a;
+    asm_push(a, NONCE_WORD, "32");
+    if (lens_creates(p))
+        asm_push_label(a, AT_END, "from 32");
+    else
+        asm_push(a, 0, "from 32");
+    lens_push_place(a, MEM_NONCE, "to from 32");
+    asm_op(a, lens_creates(p) ? OP_CODECOPY : OP_CALLDATACOPY, "");
 }
 
 static void lens_emit_header(struct program *p)
 {
     struct lens_asm *a = &p->a;
-    asm_section(a, "which execution this is");
+    asm_section(a, "which execution this is, and which request it answers");
     asm_op(a, OP_GAS, "gas");
     lens_emit_store(a, MEM_ENTRY, "");
     if (p->shape->anchor == LENS_ANCHOR_EVM)
-        lens_emit_anchor_evm(a);
+        lens_emit_anchor_evm(p, a);
     else if (p->shape->anchor == LENS_ANCHOR_ARBSYS)
-        lens_emit_anchor_arbsys(a);
+        lens_emit_anchor_arbsys(p, a);
+    lens_emit_nonce(p);
     asm_op(a, OP_TIMESTAMP, "timestamp");
     lens_emit_store(a, MEM_TIME, "");
     asm_op(a, OP_CHAINID, "chain id");
     lens_emit_store(a, MEM_CHAIN, "");
 }
 
-/* `x` on the stack, a place in the input, becomes its distance from the input's start. */
+/* Where the first wallet stands in the input. */
+static void lens_emit_start(struct program *p, const char *stack)
+{
+    if (lens_creates(p))
+        asm_push_label(&p->a, AT_WALLETS, stack);
+    else
+        asm_push(&p->a, NONCE_WORD, stack);
+}
+
+/* `x` on the stack, a place in the input, becomes its distance from the first wallet's. */
 static void lens_emit_from_start(struct program *p, const char *stack)
 {
-    if (!lens_creates(p))
-        return;
-    asm_push_label(&p->a, AT_END, "");
+    lens_emit_start(p, "");
     asm_swap(&p->a, 1, "");
     asm_op(&p->a, OP_SUB, stack);
 }
@@ -190,7 +226,7 @@ static void lens_emit_prologue(struct program *p)
     asm_section(
         a, "room for the sums: a zero in their last word, 32 * (n / 2), makes memory end there");
     lens_emit_input_end(p, "end of input");
-    lens_emit_from_start(p, "size of input");
+    lens_emit_from_start(p, "size of the wallets");
     lens_emit_divide(a, 2 * WALLET_SIZE, "n/2");
     asm_push(a, 5, "");
     asm_op(a, OP_SHL, "32*(n/2)");
@@ -200,10 +236,7 @@ static void lens_emit_prologue(struct program *p)
     asm_swap(a, 1, "last 0");
     asm_op(a, OP_MSTORE, "");
     lens_push_place(a, MEM_SUMS, "out");
-    if (lens_creates(p))
-        asm_push_label(a, AT_END, "p out");
-    else
-        asm_push(a, 0, "p out");
+    lens_emit_start(p, "p out");
     asm_jump(a, AT_NEXT_CHECK, "p out");
 }
 

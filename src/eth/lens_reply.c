@@ -121,8 +121,14 @@ static bool lens_header_read(const uint8_t *reply, size_t n_wallets, struct lens
         answered > n_wallets)
         return false;
     memcpy(ret->parent.b, reply + WORD, WORD);
+    memcpy(ret->link.b, reply + 7 * WORD, WORD);
     ret->answered = (size_t)answered;
     return true;
+}
+
+bool lens_answers(const struct nonce *nonce, const uint8_t *reply, size_t len)
+{
+    return len >= LENS_HEADER && nonce_is_word(nonce, reply + 8 * WORD);
 }
 
 int lens_open(const struct lens_shape *s, size_t n_wallets, const uint8_t *reply, size_t len,

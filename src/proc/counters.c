@@ -28,8 +28,8 @@ struct counters_text {
 struct endpoint_cells {
     struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
-    number bytes_in, bytes_out, cost, missed_logs, took_ms, answers, latency_us, paused_until,
-        answered_at, batch, gas;
+    number bytes_in, bytes_out, cost, missed_logs, misplaced, took_ms, answers, latency_us,
+        paused_until, answered_at, batch, gas;
     number pauses[PAUSES];
 };
 
@@ -253,6 +253,11 @@ bool counters_layout(const struct counters_layout *l)
     return false;
 }
 
+void counters_misplaced(size_t endpoint)
+{
+    counters_increase(&counters_endpoint_of(endpoint)->misplaced, 1);
+}
+
 void counters_cost(size_t endpoint, uint64_t units)
 {
     counters_increase(&counters_endpoint_of(endpoint)->cost, units);
@@ -472,6 +477,7 @@ static void counters_add_endpoint(const struct endpoint_cells *e, struct counter
     v->bytes_out += counters_load(&e->bytes_out);
     v->cost += counters_load(&e->cost);
     v->missed_logs += counters_load(&e->missed_logs);
+    v->misplaced += counters_load(&e->misplaced);
     for (int why = 0; why < PAUSES; why++)
         v->pauses[why] += counters_load(&e->pauses[why]);
     v->took_ms += counters_load(&e->took_ms);

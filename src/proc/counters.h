@@ -113,6 +113,7 @@ enum { COUNTERS_LAYOUTS = 4 };
 /* Counts one log; true when it is the first of its event and layout that this part counts. */
 bool counters_layout(const struct counters_layout *l);
 void counters_missed_log(size_t endpoint); /* one that was left out of an answer */
+void counters_misplaced(size_t endpoint);  /* an answer of another request */
 /* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
 /* It is asked less, or not at all, from now on. */
@@ -180,7 +181,7 @@ const char *counters_outcome_name(size_t outcome); /* "ok", or the fault's name 
 struct counters_endpoint_view {
     char name[COUNTERS_NAME]; /* "" : no such endpoint */
     uint64_t requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
-    uint64_t bytes_in, bytes_out, cost, missed_logs, took_ms, answers;
+    uint64_t bytes_in, bytes_out, cost, missed_logs, misplaced, took_ms, answers;
     uint64_t pauses[PAUSES];
     uint64_t latency_us;   /* a moving average over the last answers */
     uint64_t paused_until; /* wall ms; 0: no pause since its last good answer */

@@ -56,6 +56,7 @@ void chunk_free(struct chunk *c)
     read_probe_chunk_gone(c);
     mem_free(c->members);
     mem_free(c->wallets);
+    mem_free(c->view.bytes);
     mem_free(c);
 }
 
@@ -197,7 +198,8 @@ static uint32_t chunk_no_retry(const struct chunk *c)
     return faults;
 }
 
-static int chunk_submit(struct chunk *c, const struct buf *params, struct err *err)
+static int chunk_submit(struct chunk *c, const struct buf *params, const struct nonce_places *nonce,
+                        struct err *err)
 {
     struct read *read = c->read;
     int64_t deadline = clock_ms() + CHUNK_DEADLINE_MS;
@@ -205,6 +207,7 @@ static int chunk_submit(struct chunk *c, const struct buf *params, struct err *e
         .method = c->profile->reader->method,
         .params = params->data,
         .params_len = params->len,
+        .nonce = *nonce,
         .lane = read->ask.lane,
         .deadline_ms = deadline < read->ask.deadline_ms ? deadline : read->ask.deadline_ms,
         .only = c->profile->endpoint,
@@ -225,6 +228,7 @@ static enum sent chunk_send(struct chunk *c, struct read_profile *l, struct err 
 {
     struct read *read = c->read;
     struct buf block = BUF_INIT(256), params = BUF_INIT(RPC_REQUEST_MAX);
+    struct nonce_places nonce = {0};
     c->profile = l;
     c->sent = (struct read_chunk){.shape = read->ask.shape,
                                   .wallets = c->members ? c->wallets : read->ask.wallets + c->first,
@@ -233,15 +237,21 @@ static enum sent chunk_send(struct chunk *c, struct read_profile *l, struct err 
                                   .n_terms = c->n_terms,
                                   .isolated = c->isolated,
                                   .gas = read_profile_gas(l),
-                                  .sentinel = l->sentinel};
+                                  .sentinel = l->sentinel,
+                                  .has_link =
+                                      read->ask.has_link && read->ask.shape->anchor != ANCHOR_NONE,
+                                  .link = read->ask.link};
     chunk_block_param(c, l->endpoint, &block);
-    l->reader->encode(&c->sent, &block, &params);
+    if (c->step == CHUNK_ECHO)
+        reader_encode_echo(&block, &params, &nonce);
+    else
+        l->reader->encode(&c->sent, &block, &params, &nonce);
     enum sent rc = SENT;
     if (params.overflow)
         rc = c->n > 1 ? TOO_LONG : NOT_SENT;
     if (rc == NOT_SENT)
         err_set(err, ERR_TOO_LARGE, "a request for one wallet is over %d bytes", RPC_REQUEST_MAX);
-    else if (rc == SENT && chunk_submit(c, &params, err) < 0)
+    else if (rc == SENT && chunk_submit(c, &params, &nonce, err) < 0)
         rc = NOT_SENT;
     buf_free(&block);
     buf_free(&params);
@@ -272,7 +282,7 @@ static int read_choose(struct read *read, const struct chunk *c, struct read_pro
                        struct err *err)
 {
     struct endpoint *best = rpc_best(read->engine->node);
-    if (c->kind == CHUNK_CANARY) {
+    if (c->kind == CHUNK_CANARY || c->step != CHUNK_VIEW) {
         *ret = c->profile;
     } else if (read->by_hash) {
         *ret = read->by_hash; /* one canary speaks for one endpoint */
@@ -327,6 +337,8 @@ static int read_fill_window(struct read *read, struct err *err)
         int chosen = read_choose(read, read->waiting, &l, err);
         if (chosen <= 0)
             return chosen;
+        if (l->reader->by_echo && read_echo_must_wait(read))
+            return 0;
         if (read_send_first(read, l, err) < 0)
             return -1;
     }

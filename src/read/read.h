@@ -30,6 +30,8 @@ struct read_ask {
     enum rpc_lane lane;
     int64_t deadline_ms; /* monotonic; 0: two minutes */
     void *user;          /* the caller's, for telling reads apart */
+    bool has_link;       /* the execution's hash of the earlier block `link` is wanted, too */
+    uint64_t link;
 };
 
 enum read_end {
@@ -44,6 +46,10 @@ struct read_report {
     enum read_end end;
     struct endpoint *by; /* the endpoint that answered last, or failed */
     size_t requests;
+    /* What the execution holds to be the hash of block ask.link. False where none was asked for, or
+     * the reader cannot say, or the block is not one of the last 256. */
+    bool has_link;
+    hash32 link;
     struct err why; /* unless DONE */
 };
 

@@ -156,6 +156,22 @@ static void chunk_on_control(struct chunk *c)
     chunk_new(c->read, c->first, 1, c->first_term, c->n_terms, true);
 }
 
+/* All chunks of a read are of one block, so there is one hash. */
+static bool chunk_take_link(struct chunk *c, const struct read_result *res)
+{
+    static const hash32 unknown;
+    struct read_report *report = &c->read->report;
+    if (!c->sent.has_link || hash_equal(&res->link, &unknown))
+        return true;
+    if (report->has_link && !hash_equal(&res->link, &report->link)) {
+        read_wrong_block(c, "showed two hashes of one earlier block");
+        return false;
+    }
+    report->has_link = true;
+    report->link = res->link;
+    return true;
+}
+
 static void chunk_take_result(struct chunk *c, const struct read_result *res, int64_t took_ms)
 {
     c->read->anchored = c->profile->anchored = true;
@@ -176,13 +192,18 @@ static void chunk_decode(struct chunk *c, const struct rpc_answer *a)
     struct read *read = c->read;
     struct read_result res = {.cells = mem_alloc((c->n + 1) * sizeof(struct read_cell))};
     struct err err = {0};
+    c->sent.nonce = a->nonce;
     if (c->profile->reader->decode(&c->sent, a->bytes, a->n_bytes, &res, &err) < 0) {
         read->report.why = err;
         err_wrap(&read->report.why, "reader %s at endpoint \"%s\"", c->profile->reader->name,
                  endpoint_name(c->profile->endpoint));
         read_profile_forget(read->engine, c->profile->endpoint);
         read_stop(read, READ_END_FAILED);
-    } else if (chunk_check_proof(c, &res)) {
+    } else if (res.misplaced) {
+        chunk_on_misplaced(c);
+    } else if (chunk_check_proof(c, &res) && chunk_take_link(c, &res)) {
+        if (!c->profile->reader->by_echo)
+            endpoint_report_placed(c->profile->endpoint);
         chunk_take_result(c, &res, a->wire_ms);
     }
     mem_free(res.cells);
@@ -310,6 +331,10 @@ void chunk_on_answer(struct chunk *c, const struct rpc_answer *a)
     struct read *read = c->read;
     if (c->kind == CHUNK_CANARY && a->fault.fault != FAULT_NONE) {
         chunk_on_canary(c, a);
+        chunk_free(c);
+        return;
+    }
+    if (c->profile->reader->by_echo && c->kind == CHUNK_WALLETS && chunk_echo_on_answer(c, a)) {
         chunk_free(c);
         return;
     }

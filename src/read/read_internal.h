@@ -1,6 +1,7 @@
 /* What the files of the engine share: read.c (what is in flight), read_answer.c (what an answer
- * means), read_store.c (values into readings), read_bisect.c (the size or one wallet),
- * read_profile.c and read_probe.c (what an endpoint can do). No other file includes this. */
+ * means), read_echo.c (whether it is this question's), read_store.c (values into readings),
+ * read_bisect.c (the size or one wallet), read_profile.c and read_probe.c (what an endpoint can
+ * do). No other file includes this. */
 #ifndef READ_READ_INTERNAL_H
 #define READ_READ_INTERNAL_H
 
@@ -47,6 +48,16 @@ enum chunk_kind {
 
 struct read_bisect;
 
+/* Where a reader by_echo stands with a chunk. */
+enum chunk_step { CHUNK_VIEW, CHUNK_ECHO, CHUNK_VIEW_AGAIN };
+
+/* The first answer of a view, while it is asked for the second. */
+struct chunk_view {
+    enum fault fault;
+    uint8_t *bytes; /* the chunk's */
+    size_t n;
+};
+
 /* One request's worth of a read, waiting or in flight. */
 struct chunk {
     struct read *read;
@@ -57,7 +68,10 @@ struct chunk {
     size_t first_term, n_terms;
     bool isolated;
     enum chunk_kind kind;
-    struct read_bisect *bisect;   /* NULL: none */
+    struct read_bisect *bisect; /* NULL: none */
+    enum chunk_step step;
+    struct chunk_view view;
+    unsigned misplaced;           /* times the answer was another request's */
     unsigned nulls;               /* times the answer was a JSON null */
     unsigned moves;               /* times its endpoint did not serve it, and there were others */
     struct read_profile *profile; /* as it was sent */
@@ -147,6 +161,16 @@ void read_profile_forget(struct reads *r, const struct endpoint *e);
 
 /* read_answer.c: what the answer means for the chunk; the chunk is freed or queued again. */
 void chunk_on_answer(struct chunk *c, const struct rpc_answer *a);
+
+/* read_echo.c: whether an answer is this question's. */
+/* The answer is another request's: it is counted and the chunk queued again; the read fails after a
+ * few in a row. */
+void chunk_on_misplaced(struct chunk *c);
+/* Reader by_echo: true when the answer is dealt with; else it is the view's, asked twice, or a
+ * fault like any. */
+bool chunk_echo_on_answer(struct chunk *c, const struct rpc_answer *a);
+/* Reader by_echo: one request at a time, and no other's between a view and its echo. */
+bool read_echo_must_wait(const struct read *read);
 
 /* read_store.c: values into readings. */
 void read_store_value(struct read *read, size_t wallet, enum reading_status status, int term,

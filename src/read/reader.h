@@ -10,6 +10,8 @@
  *    provably had its full gas. What cannot be anchored is SUSPECT or STARVED, never a number.
  *  - The proof is taken inside the same execution; whether it equals the asked block is judged by
  *    the caller, in one place.
+ *  - The nonce of the request comes back from the same execution, or the answer is misplaced. A
+ *    reader that cannot do that is `by_echo`.
  */
 #ifndef READ_READER_H
 #define READ_READER_H
@@ -17,6 +19,7 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "eth/block.h"
+#include "eth/nonce.h"
 #include "num/u256.h"
 
 #include <stdbool.h>
@@ -82,6 +85,9 @@ struct read_chunk {
     bool isolated;
     uint64_t gas;             /* the call's gas limit */
     struct sentinel sentinel; /* reader multicall3 */
+    bool has_link;            /* the hash of the earlier block `link` is asked for, too */
+    uint64_t link;
+    struct nonce nonce; /* of the try that was answered: for decode */
 };
 
 /* What the execution said of itself. */
@@ -109,7 +115,9 @@ struct read_cell {
 };
 
 struct read_result {
+    bool misplaced; /* the answer is another request's: nothing else is set */
     struct read_proof proof;
+    hash32 link;       /* zero: not asked for, or not known to the execution */
     size_t answered;   /* wallets from the front that were answered; the rest is asked again */
     bool starved;      /* some call may not have had its full gas: nothing of this chunk counts */
     uint64_t gas_used; /* by the whole call; 0: unknown. For the packing */
@@ -126,11 +134,14 @@ struct reader {
     bool needs_pin;     /* proves nothing from inside: only where block hashes are honoured */
     bool by_terms;      /* one term a request */
     bool by_revert;     /* the reply is the data of a revert */
+    /* The answer carries no nonce: the caller asks the view, an echo, and the view again. */
+    bool by_echo;
     /* A failure had its term's limit, not the whole budget: it is looked at again, alone. */
     bool doubts_failures;
-    /* Appends the JSON array of params. The block parameter is already text. */
+    /* Appends the JSON array of params; `nonce` gets the places of the nonce in it. The block
+     * parameter is already text. */
     void (*encode)(const struct read_chunk *chunk, const struct buf *block_param,
-                   struct buf *params);
+                   struct buf *params, struct nonce_places *nonce);
     /* reply: the bytes of the result. −1 when it is not a well-formed reply of this reader; an
      * empty reply (`0x`) is one of those, with words that say what it means here. */
     int (*decode)(const struct read_chunk *chunk, const uint8_t *reply, size_t len,
@@ -143,6 +154,10 @@ extern const struct reader *const readers[];
 
 extern const struct reader reader_override, reader_create_revert, reader_create, reader_multicall3,
     reader_single;
+
+/* A call of the precompile at 0x04, which answers with its call data: a word with the nonce. */
+void reader_encode_echo(const struct buf *block_param, struct buf *params,
+                        struct nonce_places *nonce);
 
 /* Sums the chunk's terms for one wallet; false on overflow. */
 bool reader_add(u256 *sum, const u256 *term);

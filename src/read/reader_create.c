@@ -14,11 +14,13 @@
 
 enum {
     INITCODE_MAX = 49152,
-    CODE_ROOM = 2432, /* 16 terms, 64-bit gas limits: checked by the lens' test */
+    /* The program of 16 terms with 64-bit gas limits, and the nonce: checked by the lens' test. */
+    CODE_ROOM = 2560,
 };
 
 static void reader_create_encode_as(const struct read_chunk *chunk, enum lens_mode mode,
-                                    const struct buf *block_param, struct buf *params)
+                                    const struct buf *block_param, struct buf *params,
+                                    struct nonce_places *nonce)
 {
     struct lens_chunk c;
     struct lens_code code;
@@ -26,6 +28,7 @@ static void reader_create_encode_as(const struct read_chunk *chunk, enum lens_mo
     lens_assemble(&c.shape, chunk->n, &code);
     buf_addf(params, "[{\"gas\":\"0x%" PRIx64 "\",\"data\":\"0x", chunk->gas);
     buf_addhex(params, code.b, code.len);
+    nonce_add_word(params, nonce);
     buf_addhex(params, (const uint8_t *)chunk->wallets, chunk->n * sizeof(address));
     buf_adds(params, "\"},");
     buf_add(params, buf_str(block_param), block_param->len);
@@ -38,13 +41,14 @@ static size_t reader_create_input_size(const struct read_chunk *chunk, enum lens
     struct lens_code code;
     lens_chunk_of(chunk, mode, &c);
     lens_assemble(&c.shape, chunk->n, &code);
-    return code.len + chunk->n * sizeof(address);
+    return code.len + NONCE_WORD + chunk->n * sizeof(address);
 }
 
 static void reader_create_encode_return(const struct read_chunk *chunk,
-                                        const struct buf *block_param, struct buf *params)
+                                        const struct buf *block_param, struct buf *params,
+                                        struct nonce_places *nonce)
 {
-    reader_create_encode_as(chunk, LENS_CREATE, block_param, params);
+    reader_create_encode_as(chunk, LENS_CREATE, block_param, params, nonce);
 }
 
 static int reader_create_decode_return(const struct read_chunk *chunk, const uint8_t *reply,
@@ -55,9 +59,10 @@ static int reader_create_decode_return(const struct read_chunk *chunk, const uin
 }
 
 static void reader_create_encode_revert(const struct read_chunk *chunk,
-                                        const struct buf *block_param, struct buf *params)
+                                        const struct buf *block_param, struct buf *params,
+                                        struct nonce_places *nonce)
 {
-    reader_create_encode_as(chunk, LENS_CREATE_REVERT, block_param, params);
+    reader_create_encode_as(chunk, LENS_CREATE_REVERT, block_param, params, nonce);
 }
 
 static int reader_create_decode_revert(const struct read_chunk *chunk, const uint8_t *reply,

@@ -47,6 +47,8 @@ void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct l
         .anchor = anchors[s->anchor],
         .mode = mode,
         .isolated = chunk->isolated,
+        .has_link = chunk->has_link && s->anchor != ANCHOR_NONE,
+        .link = chunk->link,
     };
 }
 
@@ -82,6 +84,9 @@ int lens_chunk_decode(const struct read_chunk *chunk, enum lens_mode mode, size_
 {
     struct lens_chunk c;
     struct lens_reply r;
+    ret->misplaced = len > 0 && !lens_answers(&chunk->nonce, reply, len);
+    if (ret->misplaced)
+        return 0;
     lens_chunk_of(chunk, mode, &c);
     if (lens_open(&c.shape, chunk->n, reply, len, &r, err) < 0)
         return -1;
@@ -92,6 +97,7 @@ int lens_chunk_decode(const struct read_chunk *chunk, enum lens_mode mode, size_
         .chain_id = r.chain_id,
         .parent = r.parent,
     };
+    ret->link = r.link;
     ret->answered = r.answered;
     ret->starved = false;
     ret->gas_granted = r.gas_entry + lens_gas_before_start(mode, input);

@@ -26,7 +26,7 @@ static bool reader_override_taken(const struct read_chunk *chunk, const address 
 }
 
 static void reader_override_encode(const struct read_chunk *chunk, const struct buf *block_param,
-                                   struct buf *params)
+                                   struct buf *params, struct nonce_places *nonce)
 {
     struct lens_chunk c;
     struct lens_code code;
@@ -40,6 +40,7 @@ static void reader_override_encode(const struct read_chunk *chunk, const struct 
     while (reader_override_taken(chunk, &at));
     address_text(&at, to);
     buf_addf(params, "[{\"to\":\"%s\",\"gas\":\"0x%" PRIx64 "\",\"data\":\"0x", to, chunk->gas);
+    nonce_add_word(params, nonce);
     _Static_assert(sizeof(address) == 20, "an array of addresses is packed");
     buf_addhex(params, (const uint8_t *)chunk->wallets, chunk->n * sizeof(address));
     buf_adds(params, "\"},");
@@ -54,7 +55,8 @@ static int reader_override_decode(const struct read_chunk *chunk, const uint8_t 
 {
     if (len == 0)
         return err_set(err, ERR_FAILED, "eth_call answered nothing: it ignores state overrides");
-    return lens_chunk_decode(chunk, LENS_CALL, chunk->n * sizeof(address), reply, len, ret, err);
+    return lens_chunk_decode(chunk, LENS_CALL, NONCE_WORD + chunk->n * sizeof(address), reply, len,
+                             ret, err);
 }
 
 const struct reader reader_override = {

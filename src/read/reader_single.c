@@ -5,6 +5,10 @@
  * It proves nothing from inside: the block is anchored by the hash it is pinned to, so it is for
  * endpoints that were shown to honour one. Nor can it see how much gas was used. Each call has the
  * whole budget to itself; a view that needs more than the endpoint's cap and hides it is believed.
+ *
+ * Nor can a view give a nonce back. So each is asked twice with an echo between, one after the
+ * other: a gateway that hands out the answer of another request is seen by the echo, or by two
+ * answers that differ. That is three requests a term, and one at a time.
  */
 #include "read/reader.h"
 
@@ -16,8 +20,9 @@
 #include <string.h>
 
 static void reader_single_encode(const struct read_chunk *chunk, const struct buf *block_param,
-                                 struct buf *params)
+                                 struct buf *params, struct nonce_places *nonce)
 {
+    (void)nonce; /* a view takes its argument and nothing else */
     assert(chunk->n == 1 && chunk->n_terms == 1);
     const struct conf_term *term = &chunk->shape->terms[chunk->first_term];
     uint8_t view[ABI_VIEW_CALL];
@@ -51,6 +56,8 @@ static int reader_single_decode(const struct read_chunk *chunk, const uint8_t *r
     } else {
         cell.status = reader_single_is_reason(reply, len) ? CELL_REVERTED : CELL_BAD_LENGTH;
     }
+    ret->misplaced = false; /* the echo between two views tells */
+    ret->link = (hash32){0};
     ret->proof = (struct read_proof){.present = false};
     ret->answered = 1;
     ret->starved = false;
@@ -67,6 +74,7 @@ const struct reader reader_single = {
     .most = 1,
     .needs_pin = true,
     .by_terms = true,
+    .by_echo = true,
     .encode = reader_single_encode,
     .decode = reader_single_decode,
 };

@@ -33,6 +33,8 @@ enum {
     RETRY_AFTER_MAX_MS = 5 * 60 * 1000,
     GOOD_TO_GROW = 16,
     SCRUB_MAX = 4096,
+    MISPLACED_TO_PAUSE = 6,
+    MISPLACED_LOG_MS = 10 * 60 * 1000,
     SILENT_MS = 1000, /* beaten while it said nothing at all for so long: it does not answer */
 };
 
@@ -217,6 +219,30 @@ void endpoint_report_wrong_block(struct endpoint *e, const char *why)
     e->circuit.wrong_ms = now;
     endpoint_pause(e, FAULT_DOWN, text, WRONG_FLOOR_MS / 2 + backoff_next(&e->circuit.wrong_wait),
                    now);
+    endpoint_event(e, HEALTH_WRONG_BLOCK, text);
+    counters_endpoint_paused(endpoint_number(e), wall_ms() + e->circuit.not_before_ms - now, text);
+}
+
+void endpoint_report_placed(struct endpoint *e)
+{
+    e->circuit.misplaced = 0;
+}
+
+void endpoint_report_misplaced(struct endpoint *e)
+{
+    static const char text[] = "gave the answers of other requests";
+    int64_t now = clock_ms();
+    e->counters.misplaced++;
+    counters_misplaced(endpoint_number(e));
+    if (e->circuit.misplaced_log_ms == 0 || now - e->circuit.misplaced_log_ms > MISPLACED_LOG_MS) {
+        e->circuit.misplaced_log_ms = now;
+        rpc_notify(e->rpc, e, "answer of another request discarded", text);
+    }
+    if (++e->circuit.misplaced < MISPLACED_TO_PAUSE)
+        return;
+    e->circuit.misplaced = 0;
+    struct backoff *wait = rpc_other(e->rpc, e) ? &e->circuit.wrong_wait : &e->circuit.down_wait;
+    endpoint_pause(e, FAULT_DOWN, text, backoff_next(wait), now);
     endpoint_event(e, HEALTH_WRONG_BLOCK, text);
     counters_endpoint_paused(endpoint_number(e), wall_ms() + e->circuit.not_before_ms - now, text);
 }

@@ -70,7 +70,8 @@ static void rpc_hedge_open(struct rpc *n, struct rpc_hedge *h, struct rpc_caller
     struct buf *body = &h->entry.payload.body;
     buf_clear(body);
     buf_add(body, p->body.data, p->body.len);
-    h->entry.id = c->entry.id; /* as in the body */
+    h->entry.id = c->entry.id;         /* as in the body */
+    h->entry.payload.nonce = p->nonce; /* the places; each try has its own nonce */
     h->entry.payload.newest = p->newest;
     h->of = c;
     c->hedge = h;

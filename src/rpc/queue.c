@@ -203,6 +203,7 @@ static void rpc_on_reply(struct rpc *n, struct rpc_entry *r, const struct http_r
     e->load.in_flight--;
     r->state = ENTRY_QUEUED;
     rpc_answer_read(r, e, reply, &transport);
+    r->answer.nonce = r->attempt.nonce;
     enum fault fault = r->answer.fault.fault;
     if (transport.reached)
         r->answer.endpoint = e;
@@ -284,6 +285,17 @@ void rpc_entry_open(struct rpc *n, struct rpc_entry *r, const struct rpc_request
     snprintf(r->payload.method, sizeof r->payload.method, "%s", q->method);
     buf_clear(&r->payload.body);
     jsonrpc_request(&r->payload.body, r->id, q->method, q->params, q->params_len);
+    for (size_t i = 0; i < q->nonce.n && !r->payload.body.overflow; i++)
+        r->payload.nonce.at[r->payload.nonce.n++] =
+            q->nonce.at[i] + r->payload.body.len - 1 - q->params_len; /* "}" ends it */
+}
+
+void rpc_entry_stamp(struct rpc *n, struct rpc_entry *r)
+{
+    if (r->payload.nonce.n == 0)
+        return;
+    rng_fill(&n->rng, r->attempt.nonce.b, sizeof r->attempt.nonce.b);
+    nonce_write(&r->attempt.nonce, &r->payload.nonce, r->payload.body.data);
 }
 
 static struct rpc_caller *rpc_caller_new(struct rpc *n, const struct rpc_request *q, int64_t now)

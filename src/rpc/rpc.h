@@ -18,6 +18,7 @@
 #include "conf/conf.h"
 #include "eth/block.h"
 #include "eth/fault.h"
+#include "eth/nonce.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,6 +52,7 @@ struct rpc_request {
     const char *method;
     const char *params; /* JSON array text */
     size_t params_len;
+    struct nonce_places nonce; /* in params: each try writes a nonce of its own there */
     enum rpc_lane lane;
     int64_t deadline_ms; /* monotonic; 0: as rpc_patience() says */
     size_t reply_max;    /* 0: RPC_REPLY_MAX */
@@ -69,6 +71,7 @@ struct rpc_request {
 struct rpc_answer {
     void *user;
     struct endpoint *endpoint; /* who gave it; NULL if none was reached */
+    struct nonce nonce;        /* of the try that was answered, where the request has places */
     struct fault_info fault;   /* FAULT_NONE: result is set. Of FAULT_RATE and FAULT_BILLING,
                                   retry_after_ms is how long the endpoint will be left alone */
     struct json *doc;          /* owns result; the answer's, freed by rpc_answer_free() */
@@ -137,6 +140,9 @@ struct rpc_view {
     size_t data_len;
     const struct anchor *at; /* by hash or, where hashes are not honoured, number; NULL: latest */
     bool now; /* a block that the node does not know is not waited for: it may have been dropped */
+    /* The answer becomes a number or a decision. It is asked for twice, with an echo of a nonce
+     * between, so that no other request's is taken for it. */
+    bool bound;
 };
 struct rpc_view_answer {
     uint8_t *data; /* the caller's to mem_free(); `0x` is success with length 0 */
@@ -174,6 +180,7 @@ struct endpoint_counters {
     uint64_t units;          /* what was sent, as priced */
     uint64_t hedges, beaten; /* second tries sent here; those that beat this endpoint */
     uint64_t missed_logs;    /* left out by it, shown by another */
+    uint64_t misplaced;      /* answers of another request */
     uint64_t by_fault[FAULT_UNKNOWN + 1];
 };
 const struct endpoint_counters *endpoint_counters(const struct endpoint *e);
@@ -184,6 +191,10 @@ struct rpc_traffic {
 struct rpc_traffic rpc_traffic(const struct rpc *n);
 /* An answer that shows by itself that it is wrong: counts against the endpoint. */
 void endpoint_report_wrong_block(struct endpoint *e, const char *why);
+/* An answer without its request's nonce: it belongs to another request, and was discarded. After
+ * some in a row the endpoint's circuit opens. */
+void endpoint_report_misplaced(struct endpoint *e);
+void endpoint_report_placed(struct endpoint *e); /* one with its nonce: that ends the row */
 
 /* ---- notices: what a person should be told once ---------------------------------------------- */
 

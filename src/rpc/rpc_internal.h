@@ -37,7 +37,8 @@ enum rpc_owner {
 
 /* What is asked, and how its answer is wanted. */
 struct rpc_payload {
-    struct buf body; /* its memory stays with the entry */
+    struct buf body;           /* its memory stays with the entry */
+    struct nonce_places nonce; /* in body */
     char method[METHOD_TEXT];
     enum fault_method kind;
     size_t counted; /* the method, as the counters number it */
@@ -56,6 +57,7 @@ struct rpc_retry {
 
 struct rpc_attempt {
     unsigned n; /* made so far */
+    struct nonce nonce;
     int64_t sent_ms;
     struct endpoint *at;            /* while SENT */
     struct http_transfer *transfer; /* while SENT */
@@ -94,9 +96,11 @@ struct endpoint_circuit {
     enum breaker state;
     int64_t not_before_ms; /* nothing is sent until then */
     int64_t judged_ms;     /* when that was last set: older requests' failures tell nothing new */
-    int64_t silent_ms; /* when the first request was sent that nothing has been heard since; 0 */
-    int64_t wrong_ms;  /* when it last answered from a wrong block */
-    unsigned failures; /* in a row: not reached, broken, garbled */
+    int64_t silent_ms;  /* when the first request was sent that nothing has been heard since; 0 */
+    int64_t wrong_ms;   /* when it last answered from a wrong block */
+    unsigned failures;  /* in a row: not reached, broken, garbled */
+    unsigned misplaced; /* in a row: answers of another request */
+    int64_t misplaced_log_ms; /* when that was last noticed; 0: never */
     struct backoff down_wait, rate_wait, wrong_wait;
     enum fault fault; /* why it is paused, and in whose words */
     char text[256];
@@ -195,6 +199,8 @@ void rpc_entry_open(struct rpc *n, struct rpc_entry *r, const struct rpc_request
 void rpc_entry_finish(struct rpc *n, struct rpc_entry *r, int64_t now);
 void rpc_entry_fail(struct rpc *n, struct rpc_entry *r, enum fault fault, const char *rule,
                     const char *text, int64_t now);
+/* Before each try: writes its nonce into the body. */
+void rpc_entry_stamp(struct rpc *n, struct rpc_entry *r);
 /* Takes r's transfer off the wire; r is QUEUED then. */
 void rpc_entry_recall(struct rpc *n, struct rpc_entry *r);
 

@@ -108,6 +108,7 @@ static int64_t rpc_schedule_units_wait(struct rpc *n, const struct rpc_entry *r,
 static void rpc_schedule_send(struct rpc *n, struct rpc_entry *r, struct endpoint *e, int64_t now)
 {
     struct err err;
+    rpc_entry_stamp(n, r);
     struct http_post post = {
         .url = e->conf->url,
         .body = r->payload.body.data,

@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .n = r->by_terms ? 1 : data[1],
         .n_terms = r->by_terms ? 1 : shape.n_terms,
         .isolated = data[2] & 128,
+        .has_link = data[3] & 2,
         .gas = 50000000,
         .sentinel = {data[3] & 1 ? SENTINEL_EIP2565 : SENTINEL_NONE, 1000000}};
     struct read_result res = {.cells = cells};
@@ -31,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         HOLDS(err.text[0]);
         return 0;
     }
+    if (res.misplaced)
+        return 0;
     HOLDS(res.answered <= chunk.n);
     for (size_t i = 0; i < res.answered; i++) {
         HOLDS(cells[i].status <= CELL_SUSPECT);

@@ -302,6 +302,11 @@ def test_where_the_chain_keeps_its_own_number(chain, rng):
             assert_equal_to(want, wallets, result)
             assert result.proof.present and result.proof.number == 777
             assert int(result.proof.parent, 16) == 776 * 3
+        lens.link(700)
+        for reader in LENS_READERS:
+            result = lens.read(reader, wallets)
+            assert_equal_to(want, wallets, result)
+            assert int(result.link, 16) == 700 * 3
     with Lens(chain.rpc, terms, "none") as lens:
         result = lens.read("override", wallets)
         assert_equal_to(want, wallets, result)
@@ -572,6 +577,8 @@ def test_a_node_without_overrides_is_told_from_an_answer(chain, lens):
 
 def test_garbage_is_refused(lens):
     for reply in ("00", "08c379a0" + "00" * 64, "00" * 224, "ff" * 300):
+        assert vars(lens.decode("override", [wallet(1)], reply)) == {"misplaced": True}
+    for reply in ("00" * 300, "00" * 380):  # with the nonce, which is zero here
         assert lens.decode("override", [wallet(1)], reply).error
 
 
@@ -593,6 +600,57 @@ def test_every_recent_hardfork(tmp_path, rng, hardfork):
                 assert int(lens.read(reader, wallets[3:4], alone=True).cells[0][2]) == truth[wallets[3]]
     finally:
         anvil.stop()
+
+
+# ---- whose answer it is ---------------------------------------------------------------------------
+
+NONCED = (*LENS_READERS, "multicall3")
+
+
+@pytest.mark.parametrize("reader", NONCED)
+def test_an_answer_to_another_request_is_seen(chain, lens, rng, reader):
+    """The same wallets at the same block, even: only the nonce differs."""
+    wallets = populate(chain.world, rng, 20)
+    lens.nonce(0x11)
+    first = lens.send(reader, lens.params(reader, wallets))
+    assert lens.decode(reader, wallets, first).answered == 20
+    lens.nonce(0x22)
+    assert vars(lens.decode(reader, wallets, first)) == {"misplaced": True}
+    assert vars(lens.decode(reader, wallets[:10], first)) == {"misplaced": True}
+    second = lens.send(reader, lens.params(reader, wallets))
+    assert second.count("22" * 16) > first.count("22" * 16)
+    assert_equal_to(chain.truth.read(wallets), wallets, lens.decode(reader, wallets, second))
+    for other in NONCED:
+        if other != reader:
+            reply = lens.send(other, lens.params(other, wallets))
+            assert other in LENS_READERS and reader in LENS_READERS or (
+                vars(lens.decode(reader, wallets, reply)) == {"misplaced": True})
+
+
+def test_both_echoes_of_multicall3_count(chain, lens, rng):
+    wallets = populate(chain.world, rng, 3)
+    lens.nonce(0x33)
+    reply = lens.send("multicall3", lens.params("multicall3", wallets))
+    assert reply.count("33" * 16) == 2
+    for change in (reply.replace("33" * 16, "34" * 16, 1),
+                   "34".join(reply.rsplit("33", 1))):
+        assert vars(lens.decode("multicall3", wallets, change)) == {"misplaced": True}
+
+
+@pytest.mark.parametrize("reader", NONCED)
+def test_the_hash_of_an_earlier_block(chain, lens, rng, reader):
+    wallets = populate(chain.world, rng, 5)
+    chain.anvil.mine(12)
+    head = int(chain.rpc.block()["number"], 16)
+    assert int(lens.read(reader, wallets).link, 16) == 0  # none asked for
+    for back in (1, 5, 12):
+        lens.link(head - back)
+        result = lens.read(reader, wallets)
+        assert result.link == chain.rpc.block(hex(head - back))["hash"]
+        assert_equal_to(chain.truth.read(wallets), wallets, result)
+    for unknown in (head, head + 1, 2 ** 64 - 1):
+        lens.link(unknown)
+        assert int(lens.read(reader, wallets).link, 16) == 0
 
 
 # ---- the explanation ------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 The toy chain is enough to ask headers and calls of, needs no node and is the same in every run: block
 n's hash is a function of the seed, n and the branch. eth_call at a block it has gives `call_result`, or
-with "number" the block's number and with "gas" the gas it was given; at an unknown hash it is refused
-as geth does.
+with "number" the block's number, with "gas" the gas it was given, with "data" its call data; at an unknown
+hash it is refused as geth does.
 """
 
 import hashlib
@@ -63,6 +63,8 @@ class Toy:
             number = self.number(params[1] if len(params) > 1 else "latest")
             if number is None or number > self.head:
                 return rpc_error(rpc, -32000, "header for hash not found")
+            if self.call_result == "data":  # as precompile 0x04 does
+                return rpc_result(rpc, params[0]["data"])
             words = {"number": number, "gas": int(params[0].get("gas", "0x0"), 16)}
             if self.call_result in words:
                 return rpc_result(rpc, f"0x{words[self.call_result]:064x}")

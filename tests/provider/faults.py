@@ -9,6 +9,7 @@ Two kinds. A *change* alters the question before it is answered (several may app
     ask.head()   the newest block's number    ask.other()  the honest answer to another question
 """
 
+import asyncio
 import email.utils
 import gzip
 import json
@@ -493,6 +494,46 @@ async def cut_logs(ask):
     if "result" in answer:
         answer = {**answer, "result": (answer["result"] or [])[:ask.args.get("keep", 1)]}
     return as_json(answer)
+
+
+def carries_data(answer):
+    """The part of an answer that is a call's data: the result, or what it reverted with."""
+    return "result" if "result" in answer else "error" if (answer.get("error") or {}).get("data") else None
+
+
+@play(44, "swap")
+async def swap(ask):
+    """What a call answered is given to another request, under its own id, with `chance`. with: "before"
+    gives the answer of the call before; "partner" waits `wait` seconds for another call and exchanges the
+    two. Plain errors stay where they are."""
+    provider, answer = ask.provider, await ask.answer()
+    if carries_data(answer) is None:
+        return as_json(answer)
+    before, provider.call_before = provider.call_before, answer
+    if ask.random.random() >= ask.args.get("chance", 0.5):
+        return as_json(answer)
+    other = before if ask.args.get("with", "before") == "before" else await exchanged(ask, answer)
+    other = answer if other is None else other
+    provider.swapped += other is not answer
+    part = carries_data(other)
+    return as_json({"jsonrpc": "2.0", "id": ask.rpc.get("id"), part: other[part]})
+
+
+async def exchanged(ask, answer):
+    """Another call's answer, which gets this one; None when no other comes in time."""
+    provider = ask.provider
+    if provider.call_waiting is not None:
+        other, future = provider.call_waiting
+        provider.call_waiting = None
+        future.set_result(answer)
+        return other
+    future = asyncio.get_running_loop().create_future()
+    provider.call_waiting = (answer, future)
+    done, _ = await asyncio.wait([future], timeout=ask.args.get("wait", 0.1))
+    if done:
+        return future.result()
+    provider.call_waiting = None
+    return None
 
 
 def table():

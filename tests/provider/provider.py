@@ -95,6 +95,8 @@ class Provider:
         self.random = random.Random(seed)
         self.answers = Answers(Toy(seed), forward)
         self.rules, self.records = [], []
+        self.call_before = self.call_waiting = None  # fault "swap"
+        self.swapped = 0
         self.withheld = 0  # logs that a backend which lags left out of a valid answer
         self.log = log
         self.started = time.monotonic()
@@ -125,7 +127,7 @@ class Provider:
                 raise ValueError(f"the toy chain has no {name}")
             setattr(self.answers.toy, name, value)
         return {"requests": len(self.records), "connections": len(self.connections),
-                "withheld": self.withheld, "ws": self.sockets.state(),
+                "withheld": self.withheld, "swapped": self.swapped, "ws": self.sockets.state(),
                 "rules": [r.state() for r in self.rules]}
 
     # ---- serving

@@ -52,6 +52,7 @@ static const char *const label_names[AT_GOOD] = {
     [AT_WIDE] = "wide",         [AT_OVERFLOW] = "overflow", [AT_BAD] = "bad",
     [AT_NOTE] = "note",         [AT_NEXT] = "next",         [AT_STOP_NOTE] = "stop_note",
     [AT_STOP_SUM] = "stop_sum", [AT_STOP] = "stop",         [AT_END] = "end",
+    [AT_WALLETS] = "wallets",
 };
 
 static const char *list_op_name(enum lens_op op)

@@ -9,6 +9,8 @@
  *     size MODE ALONE N                                  its size, and that of a full reply
  *     listing MODE ALONE N                               its lines, ended by a line with a dot
  *     address ATTEMPT
+ *     nonce BYTE                                         requests carry this byte 16 times; "ok"
+ *     link NUMBER                                        chunks ask for that block's hash; "ok"
  *
  * BLOCK is JSON without blanks. WALLETS is hex without 0x, "-" for none; so is REPLY.
  */
@@ -34,6 +36,9 @@ static const struct reader *const known[] = {
 static struct conf_term terms[READ_TERMS_MAX];
 static struct lens_term lens_terms[READ_TERMS_MAX];
 static struct read_shape shape = {.terms = terms};
+static struct nonce nonce;
+static bool has_link;
+static uint64_t linked;
 
 static void fail(const char *why)
 {
@@ -107,7 +112,7 @@ static const struct reader *read_reader(char **line)
 
 static struct read_chunk read_chunk(char **line)
 {
-    struct read_chunk c = {.shape = &shape};
+    struct read_chunk c = {.shape = &shape, .nonce = nonce, .has_link = has_link, .link = linked};
     c.gas = number(line);
     c.isolated = number(line) != 0;
     c.first_term = number(line);
@@ -125,9 +130,11 @@ static void encode(char **line)
     struct buf at = BUF_INIT(1000), params = BUF_INIT(1 << 26);
     buf_adds(&at, block);
     struct read_chunk c = read_chunk(line);
-    r->encode(&c, &at, &params);
+    struct nonce_places places = {0};
+    r->encode(&c, &at, &params, &places);
     if (params.overflow)
         fail("params too long");
+    nonce_write(&nonce, &places, params.data);
     puts(buf_str(&params));
     mem_free((void *)c.wallets);
     buf_free(&at);
@@ -138,13 +145,15 @@ static void print_cells(const struct read_result *r)
 {
     static const char *const names[] = {"ok",         "reverted", "empty",
                                         "bad length", "overflow", "suspect"};
-    char parent[HASH_TEXT], dec[U256_DEC_ROOM];
+    char parent[HASH_TEXT], link[HASH_TEXT], dec[U256_DEC_ROOM];
     hash_text(&r->proof.parent, parent);
+    hash_text(&r->link, link);
     printf("{\"proof\":{\"present\":%s,\"number\":%" PRIu64
            ",\"parent\":\"%s\",\"timestamp\":%" PRIu64 ",\"chain_id\":%" PRIu64
-           "},\"answered\":%zu,\"gas_used\":%" PRIu64 ",\"gas_granted\":%" PRIu64 ",\"cells\":[",
+           "},\"link\":\"%s\",\"answered\":%zu,\"gas_used\":%" PRIu64 ",\"gas_granted\":%" PRIu64
+           ",\"cells\":[",
            r->proof.present ? "true" : "false", r->proof.number, parent, r->proof.timestamp,
-           r->proof.chain_id, r->answered, r->gas_used, r->gas_granted);
+           r->proof.chain_id, link, r->answered, r->gas_used, r->gas_granted);
     for (size_t i = 0; i < r->answered; i++) {
         u256_to_dec(&r->cells[i].sum, dec);
         printf("%s[\"%s\",%d,\"%s\"]", i ? "," : "", names[r->cells[i].status],
@@ -166,6 +175,8 @@ static void decode(char **line)
         json_write_string(&text, err.text, strlen(err.text));
         printf("{\"error\":%s}\n", buf_str(&text));
         buf_free(&text);
+    } else if (result.misplaced) {
+        puts("{\"misplaced\":true}");
     } else {
         print_cells(&result);
     }
@@ -207,6 +218,19 @@ static void program(const char *what, char **line)
     buf_free(&text);
 }
 
+static void set_nonce(char **line)
+{
+    memset(nonce.b, (int)number(line), sizeof nonce.b);
+    puts("ok");
+}
+
+static void set_link(char **line)
+{
+    linked = number(line);
+    has_link = true;
+    puts("ok");
+}
+
 static void print_address(char **line)
 {
     char text[ADDRESS_TEXT];
@@ -231,6 +255,10 @@ int main(void)
             decode(&rest);
         else if (strcmp(what, "address") == 0)
             print_address(&rest);
+        else if (strcmp(what, "nonce") == 0)
+            set_nonce(&rest);
+        else if (strcmp(what, "link") == 0)
+            set_link(&rest);
         else
             program(what, &rest);
         fflush(stdout);

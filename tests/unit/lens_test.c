@@ -116,6 +116,8 @@ static void every_road_is_sound(void **state)
         for (int form = 0; form < 3 * 3 * 2; form++) {
             struct lens_shape s = shape_of(n_terms, (enum lens_mode)(form % 3), form / 9 % 2);
             s.anchor = (enum lens_anchor)(form / 3 % 3);
+            s.has_link = n_terms % 2;
+            s.link = 1000;
             lens_assemble(&s, 700, &code);
             walk(&code);
         }
@@ -127,14 +129,16 @@ static void the_program_is_small(void **state)
     struct lens_code code;
     struct lens_shape s = shape_of(3, LENS_CALL, false);
     lens_assemble(&s, 4700, &code);
-    assert_in_range(code.len, 1, 460);
+    assert_in_range(code.len, 1, 480);
     /* The worst there can be is what reader create counts with. */
     s = shape_of(LENS_TERMS_MAX, LENS_CREATE_REVERT, false);
     s.anchor = LENS_ANCHOR_ARBSYS;
+    s.has_link = true;
+    s.link = UINT64_MAX;
     for (size_t i = 0; i < LENS_TERMS_MAX; i++)
         terms[i].gas = UINT64_MAX;
     lens_assemble(&s, 2000, &code);
-    assert_in_range(code.len, 1, 2432);
+    assert_in_range(code.len + NONCE_WORD, 1, 2560);
     walk(&code);
 }
 
@@ -145,7 +149,7 @@ static void a_creation_reply_fits_its_limit(void **state)
     assert_int_equal(lens_reply_size(0), LENS_HEADER + 32);
     assert_int_equal(lens_reply_size(1), LENS_HEADER + 32);
     assert_int_equal(lens_reply_size(2), LENS_HEADER + 64);
-    assert_int_equal(lens_reply_size(1400), 22656);
+    assert_int_equal(lens_reply_size(1400), 22720);
     assert_int_equal(lens_reply_most(&s, 1), LENS_HEADER + 32 + 64);
     for (size_t n = 0; n <= 1400; n++) {
         assert_true(lens_reply_most(&s, n) <= 24576);
@@ -220,6 +224,8 @@ static void make(struct reply *r, struct lens_shape shape, size_t n, size_t answ
     for (size_t i = 0; i < 7; i++)
         abi_put_u64(r->b + i * WORD, header[i]);
     memset(r->b + WORD, 0xab, WORD);
+    memset(r->b + 7 * WORD, 0xcd, WORD);
+    memset(r->b + 8 * WORD + 16, 0xef, 16);
     for (size_t i = 0; i < answered; i++) {
         sum_at(r, i)[14] = (uint8_t)(i >> 8);
         sum_at(r, i)[15] = (uint8_t)i;
@@ -282,6 +288,7 @@ static void sums_and_header(void **state)
     assert_int_equal(view.chain_id, 31337);
     assert_int_equal(view.gas_entry - view.gas_exit, 1000000);
     assert_int_equal(view.parent.b[0], 0xab);
+    assert_int_equal(view.link.b[0], 0xcd);
     assert_int_equal(view.answered, WALLETS);
     for (size_t i = 0; i < WALLETS; i++) {
         const u256 want = i == 7 ? (u256){{UINT64_MAX, UINT64_MAX, 0, 0}} : u256_of(i);
@@ -289,6 +296,23 @@ static void sums_and_header(void **state)
         assert_int_equal(cell.status, LENS_OK);
         assert_int_equal(cell.term, -1);
         assert_true(u256_equal(&cell.sum, &want));
+    }
+}
+
+/* Only the whole word counts, and only a reply that has one. */
+static void an_answer_carries_its_nonce(void **state)
+{
+    (void)state;
+    struct nonce nonce;
+    memset(nonce.b, 0xef, sizeof nonce.b);
+    make(&r, shape_of(3, LENS_CALL, false), 10, 10);
+    assert_true(lens_answers(&nonce, r.b, r.len));
+    assert_false(lens_answers(&nonce, r.b, LENS_HEADER - 1));
+    assert_false(lens_answers(&nonce, r.b, 0));
+    for (size_t i = 0; i < WORD; i++) {
+        r.b[8 * WORD + i] ^= 1;
+        assert_false(lens_answers(&nonce, r.b, r.len));
+        r.b[8 * WORD + i] ^= 1;
     }
 }
 
@@ -499,6 +523,7 @@ int main(void)
         cmocka_unit_test(the_listing_says_what_the_code_does),
         cmocka_unit_test(nobody_lives_at_its_address),
         cmocka_unit_test(sums_and_header),
+        cmocka_unit_test(an_answer_carries_its_nonce),
         cmocka_unit_test(a_wide_sum_follows_whole),
         cmocka_unit_test(each_reason_is_told_apart),
         cmocka_unit_test(a_short_answer_tells_where_it_ends),

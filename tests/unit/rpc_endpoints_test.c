@@ -118,6 +118,94 @@ static void only_live_requests_are_hedged(void **state) /* 19 */
     assert_int_equal(endpoint_counters(second(s))->hedges, 1);
 }
 
+/* ---- nonces ---------------------------------------------------------------------------------- */
+
+/* A call that is answered with its data, which is the nonce. */
+static struct rpc_answer ask_echo(struct setup *s, struct rpc_request q)
+{
+    struct buf params = BUF_INIT(256);
+    buf_adds(&params, "[{\"data\":\"0x");
+    nonce_add_word(&params, &q.nonce);
+    buf_adds(&params, "\"},\"latest\"]");
+    q.method = "eth_call";
+    q.params = params.data;
+    q.params_len = params.len;
+    q.bytes = true;
+    struct rpc_answer a = ask_with(s, q);
+    buf_free(&params);
+    return a;
+}
+
+static void assert_own_nonce(const struct rpc_answer *a)
+{
+    static const struct nonce none;
+    assert_fault(a, FAULT_NONE);
+    assert_int_equal(a->n_bytes, NONCE_WORD);
+    assert_true(nonce_is_word(&a->nonce, a->bytes));
+    assert_memory_not_equal(a->nonce.b, none.b, sizeof none.b);
+}
+
+static void each_try_has_its_own_nonce(void **state)
+{
+    struct setup *s = *state;
+    struct nonce last = {0};
+    provider_order("{\"toy\":{\"call_result\":\"data\"}}");
+    for (int i = 0; i < 4; i++) {
+        struct rpc_answer a = ask_echo(s, (struct rpc_request){.only = first(s)});
+        assert_own_nonce(&a);
+        assert_memory_not_equal(a.nonce.b, last.b, sizeof last.b);
+        last = a.nonce;
+        rpc_answer_free(&a);
+    }
+    provider_reset();
+    provider_order("{\"toy\":{\"call_result\":\"data\"}}");
+    provider_rules("{'fault':'http-503','times':1}");
+    struct rpc_answer a = ask_echo(s, (struct rpc_request){.only = first(s)});
+    assert_own_nonce(&a);
+    rpc_answer_free(&a);
+    size_t n;
+    const struct json *const *log = provider_log(&n);
+    assert_int_equal(n, 2);
+    const char *data[2];
+    for (size_t i = 0; i < n; i++)
+        data[i] = json_str(json_get(json_first(json_get(log[i], "params")), "data"));
+    assert_string_not_equal(data[0], data[1]);
+}
+
+/* The hedge's answer is its own: with its nonce, which is not its twin's. */
+static void a_hedge_has_its_own_nonce(void **state)
+{
+    struct setup *s = *state;
+    provider_order("{\"toy\":{\"call_result\":\"data\"}}");
+    provider_rules("{'fault':'silence','path':'/a/','args':{'seconds':30}}");
+    struct rpc_answer a = ask_echo(s, (struct rpc_request){.only = first(s), .second = second(s)});
+    assert_ptr_equal(a.endpoint, second(s));
+    assert_own_nonce(&a);
+    assert_memory_not_equal(a.nonce.b, s->node->callers[0].entry.attempt.nonce.b, sizeof a.nonce.b);
+    rpc_answer_free(&a);
+}
+
+/* After some answers of other requests in a row the circuit opens; a right one ends the row. */
+static void one_that_mixes_up_answers_is_left_alone(void **state)
+{
+    struct setup *s = *state;
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 5; k++)
+            endpoint_report_misplaced(first(s));
+        assert_int_equal(first(s)->circuit.state, BREAKER_CLOSED);
+        endpoint_report_placed(first(s));
+    }
+    assert_int_equal(endpoint_counters(first(s))->misplaced, 15);
+    assert_notice(s, "answer of another request discarded", "");
+    for (int k = 0; k < 6; k++)
+        endpoint_report_misplaced(first(s));
+    assert_int_equal(first(s)->circuit.state, BREAKER_OPEN);
+    assert_notice(s, "endpoint circuit opened", "answers of other requests");
+    struct rpc_answer a = ASK(s, "eth_chainId");
+    assert_ptr_equal(a.endpoint, second(s));
+    assert_result(&a, "0x1");
+}
+
 /* ---- who is on which chain ------------------------------------------------------------------- */
 
 static void the_wrong_one_is_set_aside(void **state) /* 31 */
@@ -283,6 +371,9 @@ int main(void)
         TWO(one_that_is_always_beaten_is_left_alone),
         TWO(a_fault_waits_for_the_hedge),
         TWO(only_live_requests_are_hedged),
+        TWO(each_try_has_its_own_nonce),
+        TWO(a_hedge_has_its_own_nonce),
+        TWO(one_that_mixes_up_answers_is_left_alone),
         TWO(the_wrong_one_is_set_aside),
         TWO(all_wrong_is_for_the_caller_to_refuse),
         TWO(a_wrong_block_opens_the_circuit),

@@ -105,8 +105,12 @@ static int fanout_ask_list(struct tracker *t, const struct fanout_ask *ask, cons
 {
     uint8_t call[ABI_VIEW_CALL];
     struct anchor then = {.number = ask->block, .hash = ask->block_hash};
-    struct rpc_view view = {
-        .to = &ask->contract, .data = call, .data_len = sizeof call, .at = &then, .now = true};
+    struct rpc_view view = {.to = &ask->contract,
+                            .data = call,
+                            .data_len = sizeof call,
+                            .at = &then,
+                            .now = true,
+                            .bound = true};
     abi_encode_view(ask->selector, &ask->argument, call);
     if (ask->unplaced)
         view.at = at;

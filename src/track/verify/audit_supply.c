@@ -81,8 +81,11 @@ static int supply_read_total(const struct audit *a, const struct conf_term *term
                              struct err *err)
 {
     static const uint8_t total_supply[4] = {0x18, 0x16, 0x0d, 0xdd};
-    struct rpc_view view = {
-        .to = &term->contract, .data = total_supply, .data_len = sizeof total_supply, .at = at};
+    struct rpc_view view = {.to = &term->contract,
+                            .data = total_supply,
+                            .data_len = sizeof total_supply,
+                            .at = at,
+                            .bound = true};
     struct rpc_view_answer answer;
     int rc = rpc_view(a->t->node, &view, &answer, err);
     *ret_answered = rc == 0 && answer.len == 32;

@@ -98,6 +98,13 @@ class Lens:
             left = left[part.answered:]
         return whole
 
+    def nonce(self, byte):
+        """From now on requests carry this byte 16 times, and answers must."""
+        assert self.ask(f"nonce {byte}") == "ok"
+
+    def link(self, number):
+        assert self.ask(f"link {number}") == "ok"
+
     # The program below the readers.
 
     def program(self, mode="call", alone=False, n=1):
