@@ -129,8 +129,8 @@ static void tell_pending(const struct explain *s)
                "one among them.\n",
                s->full_refresh);
     else
-        printf("It is read again when block %" PRIu64 " has finalized.\n",
-               s->n_affected ? s->affected_block : s->row.blocknumber);
+        printf("An event of block %" PRIu64 " names it, and it is not read at that block yet.\n",
+               s->row.blocknumber);
 }
 
 static const struct {
@@ -282,8 +282,6 @@ static void add_waiting(struct buf *out, const struct explain *s)
             json_add_number(out, "event_block", q->event_block);
         json_end(out, '}');
     }
-    if (s->n_affected > 0)
-        json_add_number(out, "reread_at", s->affected_block);
     if (s->full_refresh > 0)
         json_add_number(out, "full_refresh", s->full_refresh);
 }

@@ -28,8 +28,8 @@ struct counters_text {
 struct endpoint_cells {
     struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
-    number bytes_in, bytes_out, cost, missed_logs, misplaced, took_ms, answers, latency_us,
-        paused_until, answered_at, batch, gas;
+    number bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers,
+        latency_us, paused_until, answered_at, batch, gas;
     number pauses[PAUSES];
 };
 
@@ -52,7 +52,8 @@ struct part {
     struct endpoint_cells endpoints[COUNTERS_ENDPOINTS];
     struct lap_cells laps[COUNTERS_BALANCES];
     struct layout_cells layouts[COUNTERS_LAYOUTS];
-    struct counters_text trouble;
+    struct counters_text trouble, held_why;
+    number held_since;  /* wall ms; 0: the checkpoint is not held */
     number alive_until; /* monotonic ms */
     char crash_report[COUNTERS_WORDS];
 };
@@ -221,6 +222,11 @@ void counters_missed_log(size_t endpoint)
     counters_increase(&counters_endpoint_of(endpoint)->missed_logs, 1);
 }
 
+void counters_second_look_alone(size_t endpoint)
+{
+    counters_increase(&counters_endpoint_of(endpoint)->looks_alone, 1);
+}
+
 static bool counters_layout_of(const struct layout_cells *c, struct counters_layout *ret)
 {
     counters_text_get(&c->event, ret->event, sizeof ret->event);
@@ -290,6 +296,21 @@ void counters_endpoint_reader(size_t endpoint, const char *reader, uint64_t batc
         counters_text_put(&e->reader, reader);
     counters_store(&e->batch, batch);
     counters_store(&e->gas, gas);
+}
+
+void counters_checkpoint_held(const char *why)
+{
+    if (why)
+        counters_text_put(&mine->held_why, why);
+    if (!why || counters_load(&mine->held_since) == 0)
+        counters_store(&mine->held_since, why ? (uint64_t)wall_ms() : 0);
+}
+
+uint64_t counters_checkpoint_held_since(char ret[COUNTERS_TEXT])
+{
+    const struct part *p = &page->parts[PART_FOLLOW];
+    counters_text_get(&p->held_why, ret, COUNTERS_TEXT);
+    return counters_load(&p->held_since);
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */
@@ -478,6 +499,7 @@ static void counters_add_endpoint(const struct endpoint_cells *e, struct counter
     v->cost += counters_load(&e->cost);
     v->missed_logs += counters_load(&e->missed_logs);
     v->misplaced += counters_load(&e->misplaced);
+    v->looks_alone += counters_load(&e->looks_alone);
     for (int why = 0; why < PAUSES; why++)
         v->pauses[why] += counters_load(&e->pauses[why]);
     v->took_ms += counters_load(&e->took_ms);

@@ -114,6 +114,10 @@ enum { COUNTERS_LAYOUTS = 4 };
 bool counters_layout(const struct counters_layout *l);
 void counters_missed_log(size_t endpoint); /* one that was left out of an answer */
 void counters_misplaced(size_t endpoint);  /* an answer of another request */
+/* It gave both looks at a span of blocks. */
+void counters_second_look_alone(size_t endpoint);
+/* Why the checkpoint cannot move; NULL: it can. */
+void counters_checkpoint_held(const char *why);
 /* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
 /* It is asked less, or not at all, from now on. */
@@ -166,6 +170,8 @@ void counters_crash_report_of(const char *worker, char ret[COUNTERS_WORDS]);
 
 uint64_t counters_get(enum counters_part p, enum cell c);
 uint64_t counters_sum(enum cell c); /* over all parts */
+/* The wall ms since when the checkpoint is held, and why; 0: it is not. */
+uint64_t counters_checkpoint_held_since(char ret[COUNTERS_TEXT]);
 
 struct counters_lap_view {
     uint64_t started; /* wall s; 0: no lap yet */
@@ -181,7 +187,7 @@ const char *counters_outcome_name(size_t outcome); /* "ok", or the fault's name 
 struct counters_endpoint_view {
     char name[COUNTERS_NAME]; /* "" : no such endpoint */
     uint64_t requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
-    uint64_t bytes_in, bytes_out, cost, missed_logs, misplaced, took_ms, answers;
+    uint64_t bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers;
     uint64_t pauses[PAUSES];
     uint64_t latency_us;   /* a moving average over the last answers */
     uint64_t paused_until; /* wall ms; 0: no pause since its last good answer */

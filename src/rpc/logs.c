@@ -128,6 +128,7 @@ static int logs_window_submit_logs(struct logs_window *w, struct err *err)
                             .params = params.data,
                             .params_len = params.len,
                             .lane = w->ask.lane,
+                            .deadline_ms = w->ask.deadline_ms,
                             .only = w->logs.by,
                             .reply_max = w->ask.from < w->ask.to ? LOGS_WINDOW_MAX : LOGS_REPLY_MAX,
                             .logs = true,
@@ -145,6 +146,7 @@ static int logs_window_submit_header(struct logs_window *w, struct err *err)
                             .params = params.data,
                             .params_len = params.len,
                             .lane = w->ask.lane,
+                            .deadline_ms = w->ask.deadline_ms,
                             .only = w->logs.by,
                             .user = &w->which_header};
     int rc = rpc_submit(w->n, &q, err);
@@ -201,9 +203,10 @@ static void logs_window_end(struct logs_window *w, int rc)
 /* A wide empty range is checked with a second endpoint, where one has these blocks. */
 static bool logs_window_ask_another(struct logs_window *w)
 {
-    struct endpoint *other = w->logs.n == 0 && w->ask.to - w->ask.from >= EMPTY_BLOCKS
-                                 ? rpc_other(w->n, w->logs.by)
-                                 : NULL;
+    struct endpoint *other =
+        w->logs.n == 0 && !w->ask.alone && w->ask.to - w->ask.from >= EMPTY_BLOCKS
+            ? rpc_other(w->n, w->logs.by)
+            : NULL;
     struct err ignored;
     if (!other || other->head.lag > 0)
         return false;

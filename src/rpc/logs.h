@@ -51,11 +51,19 @@ struct logs_ask {
     uint64_t from, to; /* both inclusive; rpc_logs_block() leaves them out */
     enum rpc_lane lane;
     struct endpoint *by; /* NULL: the best */
+    bool alone;          /* an empty answer is not checked with another endpoint */
+    int64_t deadline_ms; /* of each request of a range, monotonic; 0: as rpc_patience() says */
     struct arena *arena; /* the logs come to lie in it */
 };
 
 /* −1 with ret->fault set: FAULT_NONE there means an answer that is no list. */
 int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, struct err *err);
+
+/* The logs of a range from ask->by alone, with proof that it had the block `at`, which is the
+ * range's last one or above it: that endpoint shows this hash at this number before and after the
+ * logs, and a head above it. −1 when any of this fails or differs; ret->fault as above. */
+int rpc_logs_proven(struct rpc *n, const struct logs_ask *ask, const struct anchor *at,
+                    struct logs *ret, struct err *err);
 
 /* The logs of one block: by its hash, and of an endpoint that refuses hashes by its number,
  * together with its header. An answer without a log of a contract that the header's bloom speaks

@@ -162,6 +162,9 @@ struct endpoint *rpc_best(struct rpc *n);
 struct endpoint *rpc_other(struct rpc *n, const struct endpoint *e);
 
 size_t endpoint_number(const struct endpoint *e); /* in the order of the settings, from 0 */
+/* The best one that may be asked now and whose bit (of its number) is not in `except`; NULL when
+ * there is none. */
+struct endpoint *rpc_other_than(struct rpc *n, uint32_t except);
 const char *endpoint_name(const struct endpoint *e);
 enum conf_reader endpoint_reader_setting(const struct endpoint *e);
 

@@ -86,6 +86,20 @@ struct endpoint *rpc_other(struct rpc *n, const struct endpoint *e)
     return rpc_schedule_choose(n, NULL, e, clock_ms());
 }
 
+struct endpoint *rpc_other_than(struct rpc *n, uint32_t except)
+{
+    int64_t now = clock_ms();
+    struct endpoint *best = NULL;
+    for (size_t i = 0; i < n->n_endpoints; i++) {
+        struct endpoint *e = &n->endpoints[i];
+        if (except & UINT32_C(1) << i || !endpoint_usable(e, now))
+            continue;
+        if (!best || (best->head.lag > 0 && e->head.lag == 0))
+            best = e;
+    }
+    return best;
+}
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* Questions about an endpoint's identity are not held back: without them nothing is asked. */

@@ -22,6 +22,18 @@ int store_header_replaced(struct store *s, uint64_t number, bool *ret, struct er
 /* Tells the cause of records that were filed as "unknown". endpoint may be NULL. */
 int store_drift_set_cause(struct store *s, const uint64_t *ids, size_t n, const char *cause,
                           const char *endpoint, struct err *err);
+/* An event that a first look left out. */
+struct store_missed {
+    address wallet;
+    uint64_t block;       /* the event's */
+    const char *endpoint; /* that left it out */
+    u256 stored, actual;  /* the row's balance before it was read for this event, and after */
+};
+/* Files them as "missed_log", sorted by block, unless a record of this wallet and of this block or
+ * a later one says so already; one whose cause is unknown gets this cause. *ret: records filed. */
+int store_drift_file_missed(struct store *s, const struct store_balance *b,
+                            const struct store_missed *list, size_t n, uint64_t *ret,
+                            struct err *err);
 /* Takes back records that turned out to be none. */
 int store_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err);
 /* Records older than DRIFT_DAYS, and all but the newest DRIFT_KEPT; a bounded number a call. */

@@ -123,6 +123,42 @@ int store_drift_set_cause(struct store *s, const uint64_t *ids, size_t n, const 
     return n ? db_write(s, &q, 1, 0, NULL, err) : 0;
 }
 
+/* The ledger has no index by wallet: what was filed lately is looked through. */
+#define DRIFT_LATELY "d.id > (SELECT coalesce(max(id), 0) - 10000 FROM trueup_drift)"
+
+int store_drift_file_missed(struct store *s, const struct store_balance *b,
+                            const struct store_missed *list, size_t n, uint64_t *ret,
+                            struct err *err)
+{
+    const struct store_missed *m = list;
+    struct db_query known = {
+        .sql = "UPDATE trueup_drift AS d SET cause = 'missed_log', endpoint = u.e FROM unnest($2, "
+               "$3, $4) u(w, n, e) WHERE d.balance = $1 AND d.wallet = u.w AND d.block >= u.n AND "
+               "d.cause = 'unknown' AND " DRIFT_LATELY,
+        .set = n,
+        .params = {db_text(b->name), db_column(DB_ADDRESS, &m->wallet, sizeof *m),
+                   db_column(DB_NUMBER, &m->block, sizeof *m),
+                   db_column(DB_TEXT, &m->endpoint, sizeof *m)}};
+    struct db_query filed = {
+        .sql = "INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, endpoint) "
+               "SELECT $1, u.w, u.s, u.a, u.n, 'missed_log', u.e FROM unnest($2, $3, $4, $5, $6) "
+               "u(w, n, e, s, a) WHERE NOT EXISTS (SELECT 1 FROM trueup_drift d WHERE d.balance = "
+               "$1 AND d.wallet = u.w AND d.block >= u.n AND d.cause = 'missed_log' "
+               "AND " DRIFT_LATELY ")",
+        .set = n,
+        .params = {known.params[0], known.params[1], known.params[2], known.params[3],
+                   db_column(DB_BALANCE, &m->stored, sizeof *m),
+                   db_column(DB_BALANCE, &m->actual, sizeof *m)}};
+    uint64_t told = 0;
+    *ret = 0;
+    if (n == 0)
+        return 0;
+    if (db_write(s, &known, 1, 0, &told, err) < 0 || db_write(s, &filed, 1, 0, ret, err) < 0)
+        return -1;
+    *ret += told;
+    return 0;
+}
+
 int store_drift_drop(struct store *s, const uint64_t *ids, size_t n, struct err *err)
 {
     struct db_query q = {

@@ -33,7 +33,7 @@ struct claim;     /* pick.h */
 struct reservoir; /* sample.h */
 
 enum {
-    SCHEMA_VERSION = 2,
+    SCHEMA_VERSION = 3,
     CHANGES_KEPT = 1000000,
     /* trueup_changes is pruned when its id passes a multiple of this: cheap, and seldom */
     CHANGES_STEP = 10000,

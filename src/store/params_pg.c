@@ -103,8 +103,9 @@ static size_t pg_put_value(uint8_t *out, enum db_kind kind, const void *at)
     switch (kind) {
     case DB_TEXT: {
         const char *s = *(const char *const *)at;
-        size_t n = strnlen(s, pg_kinds[DB_TEXT].room);
-        memcpy(out, s, n);
+        size_t n = s ? strnlen(s, pg_kinds[DB_TEXT].room) : 0;
+        if (n > 0)
+            memcpy(out, s, n);
         return n;
     }
     case DB_NUMBER: {

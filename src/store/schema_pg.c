@@ -46,6 +46,7 @@ const char *const pg_migrations[SCHEMA_VERSION] = {
     " sizes TEXT NOT NULL, updated_at " NOW ", PRIMARY KEY (endpoint, reader));",
     "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
     " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet));",
+    "ALTER TABLE trueup_dirty ADD COLUMN endpoint TEXT;",
 };
 
 void pg_hint_rights(struct store *s, struct err *err)

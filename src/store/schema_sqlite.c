@@ -37,6 +37,7 @@ const char *const sq_migrations[SCHEMA_VERSION] = {
     " PRIMARY KEY (endpoint, reader)) WITHOUT ROWID;",
     "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
     " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet)) WITHOUT ROWID;",
+    "ALTER TABLE trueup_dirty ADD COLUMN endpoint TEXT;",
 };
 
 static const char *const columns[] = {"wallet",     "balance",    "blocknumber",

@@ -142,10 +142,11 @@ struct store_failure { /* one wallet that could not be read: into quarantine */
     uint64_t event_block; /* paid into blocknumber when the wallet is read at last */
 };
 
-struct store_dirty { /* touched above finalized; to be read again when its block is final */
+struct store_dirty { /* a first look named this wallet above finalized */
     address wallet;
-    uint64_t number;
-    hash32 hash;
+    uint64_t number;      /* of the event's block … */
+    hash32 hash;          /* … and its hash */
+    const char *endpoint; /* that showed the log; NULL or "": not known */
 };
 
 struct store_batch {
@@ -310,11 +311,12 @@ int store_wallets_list(struct store *s, const struct store_balance *b,
                        const struct store_page *page, address **ret, size_t *ret_n,
                        struct err *err);
 
-/* Dirty marks, oldest first; and their removal once read. */
+/* Dirty marks, oldest first. */
 int store_dirty_due(struct store *s, const struct store_balance *b, const struct store_page *page,
                     struct store_dirty **ret, size_t *ret_n, struct err *err);
-int store_dirty_drop(struct store *s, const struct store_balance *b,
-                     const struct store_dirty *marks, size_t n, struct err *err);
+/* Drops those of blocks up to this one: the second look has passed it. */
+int store_dirty_drop(struct store *s, const struct store_balance *b, uint64_t up_to,
+                     struct err *err);
 
 /* trueup_state: short texts by key ("chain.id", "chain.genesis", "rescan:audio"); docs/formats.md
  * lists them. */

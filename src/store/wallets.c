@@ -117,7 +117,7 @@ int store_wallets_list(struct store *s, const struct store_balance *b,
 static bool dirty_take(const struct db_rows *row, struct arena *arena, void *item)
 {
     struct store_dirty *d = item;
-    (void)arena;
+    d->endpoint = db_keep_text(row, 3, arena);
     return db_get_address(row, 0, &d->wallet) && db_get_number(row, 1, &d->number) &&
            db_get_hash(row, 2, &d->hash);
 }
@@ -126,7 +126,7 @@ int store_dirty_due(struct store *s, const struct store_balance *b, const struct
                     struct store_dirty **ret, size_t *ret_n, struct err *err)
 {
     struct db_query q = {
-        .sql = "SELECT wallet, number, hash FROM trueup_dirty WHERE balance = $1 "
+        .sql = "SELECT wallet, number, hash, endpoint FROM trueup_dirty WHERE balance = $1 "
                "AND number <= $2 ORDER BY number, wallet LIMIT $3",
         .hot = true,
         .params = {db_text(b->name), db_number(page->up_to), db_number(page->limit)}};
@@ -134,20 +134,12 @@ int store_dirty_due(struct store *s, const struct store_balance *b, const struct
     return db_read_list(s, &q, &take, ret, ret_n, err);
 }
 
-int store_dirty_drop(struct store *s, const struct store_balance *b,
-                     const struct store_dirty *marks, size_t n, struct err *err)
+int store_dirty_drop(struct store *s, const struct store_balance *b, uint64_t up_to,
+                     struct err *err)
 {
-    if (n == 0)
-        return 0;
-    struct db_query q = {
-        .sql = "DELETE FROM trueup_dirty AS d USING unnest($2, $3, $4) u(wallet, number, hash) "
-               "WHERE d.balance = $1 AND d.number = u.number AND d.wallet = u.wallet AND d.hash = "
-               "u.hash",
-        .set = n,
-        .hot = true,
-        .params = {db_text(b->name), db_column(DB_ADDRESS, &marks->wallet, sizeof *marks),
-                   db_column(DB_NUMBER, &marks->number, sizeof *marks),
-                   db_column(DB_HASH, &marks->hash, sizeof *marks)}};
+    struct db_query q = {.sql = "DELETE FROM trueup_dirty WHERE balance = $1 AND number <= $2",
+                         .hot = true,
+                         .params = {db_text(b->name), db_number(up_to)}};
     return db_write(s, &q, 1, 0, NULL, err);
 }
 

@@ -163,13 +163,15 @@ static void write_add_dirty(const struct write_batch *a, struct write_list *out)
         return;
     struct db_query *q = write_add_statement(
         a, out,
-        "INSERT INTO trueup_dirty (balance, wallet, number, hash) SELECT $1, u.w, u.n, u.h FROM "
-        "unnest($2, $3, $4) u(w, n, h) WHERE true ORDER BY u.n, u.w, u.h ON CONFLICT DO NOTHING",
+        "INSERT INTO trueup_dirty (balance, wallet, number, hash, endpoint) SELECT $1, u.w, u.n, "
+        "u.h, nullif(u.e, '') FROM unnest($2, $3, $4, $5) u(w, n, h, e) WHERE true ORDER BY u.n, "
+        "u.w, u.h ON CONFLICT DO NOTHING",
         b->n_dirty);
     q->params[0] = db_text(b->balance->name);
     q->params[1] = db_column(DB_ADDRESS, &d->wallet, sizeof *d);
     q->params[2] = db_column(DB_NUMBER, &d->number, sizeof *d);
     q->params[3] = db_column(DB_HASH, &d->hash, sizeof *d);
+    q->params[4] = db_column(DB_TEXT, &d->endpoint, sizeof *d);
 }
 
 /* The checkpoint; and the newest time that is ours, so that what is newer can be told to be

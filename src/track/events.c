@@ -47,8 +47,29 @@ int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_
     return 0;
 }
 
+void names_add(struct names *n, const struct store_dirty *name)
+{
+    if (n->n == n->room) {
+        n->room = n->room ? n->room * 2 : 64;
+        n->list = mem_grow(n->list, n->room, sizeof *n->list);
+    }
+    n->list[n->n++] = *name;
+}
+
+void names_clear(struct names *n)
+{
+    n->n = 0;
+}
+
+void names_free(struct names *n)
+{
+    mem_free(n->list);
+    *n = (struct names){0};
+}
+
 void affected_set_clear(struct affected_set *n)
 {
+    names_clear(&n->names);
     dirty_clear(&n->dirty);
     fanout_clear(&n->fanout);
     n->all_block = 0;
@@ -56,6 +77,7 @@ void affected_set_clear(struct affected_set *n)
 
 void affected_set_free(struct affected_set *n)
 {
+    names_free(&n->names);
     dirty_free(&n->dirty);
     fanout_free(&n->fanout);
 }
@@ -80,6 +102,21 @@ static void events_add_list(const struct conf_trigger *trigger, const struct con
     fanout_add(&affected->fanout, &ask);
 }
 
+static void events_add_wallet(const struct tracked *b, const struct event_log *log,
+                              const address *wallet, struct affected_set *affected)
+{
+    dirty_add(&affected->dirty, &(struct affected){.wallet = *wallet,
+                                                   .has_event = !log->unplaced,
+                                                   .event_block = log->block,
+                                                   .insert = events_insert_rule(b)});
+    if (!affected->by || log->unplaced)
+        return;
+    struct store_dirty name = {.wallet = *wallet, .number = log->block, .endpoint = affected->by};
+    if (!log->no_hash)
+        name.hash = log->block_hash;
+    names_add(&affected->names, &name);
+}
+
 /* False when the log does not carry the source's address. */
 static bool events_add_source(const struct tracked *b, const struct conf_trigger *trigger,
                               const struct conf_source *source, const struct event_log *log,
@@ -91,10 +128,7 @@ static bool events_add_source(const struct tracked *b, const struct conf_trigger
     if (source->is_view)
         events_add_list(trigger, source, log, &wallet, affected);
     else if (!address_is_zero(&wallet)) /* which stands for minting and burning, and is no wallet */
-        dirty_add(&affected->dirty, &(struct affected){.wallet = wallet,
-                                                       .has_event = !log->unplaced,
-                                                       .event_block = log->block,
-                                                       .insert = events_insert_rule(b)});
+        events_add_wallet(b, log, &wallet, affected);
     return true;
 }
 

@@ -22,12 +22,24 @@ struct trigger_filter {
 int trigger_filter_init(struct trigger_filter *f, const struct tracked *b, size_t n,
                         struct err *err);
 
+/* Each event of a wallet by itself: what a first look named, for the second one to compare with. */
+struct names {
+    struct store_dirty *list;
+    size_t n, room;
+};
+void names_add(struct names *n, const struct store_dirty *name);
+void names_clear(struct names *n); /* keeps the memory */
+void names_free(struct names *n);
+
 /* What the logs affect in one balance: wallets, lists of wallets that must be asked for, and the
  * block from which every row is due (`wallets: all`; 0 if none). */
 struct affected_set {
     struct dirty dirty;
     struct fanout fanout;
     uint64_t all_block;
+    struct names names;
+    const char *by; /* the endpoint whose logs are collected next; outlives the set. NULL:
+                        names are not kept */
 };
 void affected_set_clear(struct affected_set *n);
 void affected_set_free(struct affected_set *n);

@@ -89,12 +89,9 @@ static void step_fill_batch(const struct step *s, const struct reading *readings
 {
     struct store_write *writes = arena_alloc(arena, s->n * sizeof *writes);
     struct store_failure *failures = arena_alloc(arena, s->n * sizeof *failures);
-    struct store_dirty *dirty = arena_alloc(arena, (s->unfinalized ? s->n : 0) * sizeof *dirty);
     for (size_t i = 0; i < s->n; i++) {
         const struct affected *m = &s->affected[i];
         const struct reading *r = &readings[i];
-        if (r->status == READ_OK && s->unfinalized)
-            dirty[b->n_dirty++] = (struct store_dirty){m->wallet, s->at.number, s->at.hash};
         if (r->status == READ_OK)
             writes[b->n_writes++] = (struct store_write){.wallet = m->wallet,
                                                          .value = r->sum,
@@ -110,7 +107,8 @@ static void step_fill_batch(const struct step *s, const struct reading *readings
     }
     b->writes = writes;
     b->failures = failures;
-    b->dirty = dirty;
+    b->dirty = s->named;
+    b->n_dirty = s->n_named;
 }
 
 static void step_collect_drifts(struct step_work *w, const struct store_batch *b,

@@ -22,7 +22,8 @@ struct step {
     enum rpc_lane lane;
     bool has_checkpoint; /* the range of blocks this step answers for ends here */
     uint64_t checkpoint;
-    bool unfinalized; /* a reorg may drop `at`: the wallets go into trueup_dirty (reread_final.h) */
+    const struct store_dirty *named; /* for trueup_dirty, in the same transaction; may be empty */
+    size_t n_named;
     bool files_drift; /* differences may be called drift: step_files_drift() */
     uint64_t explained_below;
 };

@@ -13,6 +13,7 @@ enum {
     STORE_MS = 5000,   /* the store is looked at twice a second */
     STALL_MS = 60000,  /* a turn of follow may sync for long, but not without an end */
     BEHIND_BLOCKS = 3, /* between two turns a block or two may have come */
+    HELD_MS = 8000,    /* of a failing second look */
     ASIDE_MS = 60000,  /* one that is left alone is asked for its head within this time */
 };
 
@@ -118,6 +119,18 @@ void health_store(const struct health *h, struct reasons *r)
         reasons_add(r, RED, "the database has not answered for %s", since);
 }
 
+/* One failure is tried again within seconds. */
+static void judge_checkpoint(const struct health *h, struct reasons *r)
+{
+    char why[COUNTERS_TEXT], since[CLOCK_TEXT];
+    int64_t at = (int64_t)counters_checkpoint_held_since(why);
+    if (at == 0 || h->now_ms - at < HELD_MS)
+        return;
+    duration_text(since, h->now_ms - at);
+    reasons_add(r, AMBER, "the checkpoint is held for %.20s, the second look fails: %.200s", since,
+                why);
+}
+
 void health_following(const struct health *h, struct reasons *r)
 {
     char since[CLOCK_TEXT];
@@ -139,6 +152,7 @@ void health_following(const struct health *h, struct reasons *r)
     if (counters_get(PART_FOLLOW, CELL_HELD) > 0)
         reasons_add(r, AMBER,
                     "event sync is blocked: it fails for every wallet; the log has the error");
+    judge_checkpoint(h, r);
 }
 
 /* A worker that died too often: it waits, or runs on trial. */

@@ -55,7 +55,8 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     for (size_t i = 0; i < f->t->n_balances; i++) {
         if (f->balances[i].synced < synced)
             synced = f->balances[i].synced;
-        rescanning += f->balances[i].rescanning;
+        rescanning +=
+            f->balances[i].rescanning && f->balances[i].synced < f->balances[i].checkpoint;
     }
     counters_add(CELL_REORGS, r->reorg);
     counters_set(CELL_RESCANNING, rescanning);
@@ -64,6 +65,8 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     counters_set(CELL_POLL_MS, (uint64_t)follow_choose_interval(f));
     if (r->updated > 0)
         counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
+    if (r->second.held || r->second.passed > 0)
+        counters_checkpoint_held(r->second.held ? r->second.why.text : NULL);
     if (!f->chain.known)
         return;
     /* Catching up would only tell how long we were away. */
@@ -75,6 +78,19 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     counters_set(CELL_HEAD_TIME, f->chain.head.at.timestamp);
     counters_set(CELL_SYNCED, synced);
     counters_set(CELL_FINALIZED, f->chain.finalized_known ? f->chain.finalized.number : 0);
+}
+
+static void follow_log_second_look(const struct second_look_report *r)
+{
+    if (r->missed > 0)
+        log_warn("logs were missing from the first look, their wallets are read now",
+                 LOG_U64("events", r->missed), LOG_U64("block", r->missed_at),
+                 LOG_STR("endpoint", r->missed_by ? r->missed_by : "unknown"));
+    if (r->passed > 0)
+        log_debug("second look done, the checkpoint moves", LOG_U64("from", r->from),
+                  LOG_U64("to", r->to));
+    if (r->held)
+        log_warn_err("second look failed, the checkpoint is held", &r->why);
 }
 
 static void follow_log_turn(const struct follow *f, const struct follow_report *r)
@@ -92,7 +108,7 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
                  LOG_U64("synced", f->balances[0].synced),
                  LOG_U64("head", f->chain.head.at.number));
-    worker_log_drift(r->drifted);
+    follow_log_second_look(&r->second);
     if (r->unanswered > 0)
         log_warn("views of triggers answered no list of wallets, left to the sweep",
                  LOG_U64("views", r->unanswered));

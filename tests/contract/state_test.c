@@ -365,7 +365,8 @@ static void dirty_marks_are_due_by_block(void **state)
     for (unsigned i = 0; i < 3; i++)
         d[i] = (struct store_dirty){.wallet = wallet_no(9 - i),
                                     .number = 50 + 10 * i,
-                                    .hash = block_no(50 + 10 * i, 0).hash};
+                                    .hash = block_no(50 + 10 * i, 0).hash,
+                                    .endpoint = i > 0 ? "alchemy" : NULL};
     struct store_batch batch = {
         .balance = &c->balance, .at = block_no(90, 0), .dirty = d, .n_dirty = 3};
     ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
@@ -382,7 +383,9 @@ static void dirty_marks_are_due_by_block(void **state)
         assert_int_equal(due[i].number, d[i].number);
         assert_true(hash_equal(&due[i].hash, &d[i].hash));
     }
-    ok(c, store_dirty_drop(c->store, &c->balance, due, 1, &c->err));
+    assert_null(due[0].endpoint);
+    assert_string_equal(due[1].endpoint, "alchemy");
+    ok(c, store_dirty_drop(c->store, &c->balance, 59, &c->err));
     ok(c, store_dirty_due(c->store, &c->balance,
                           &(struct store_page){.up_to = 100, .limit = 10, .arena = &c->arena}, &due,
                           &n, &c->err));

@@ -123,7 +123,6 @@ def test_a_log_left_out_of_a_block_that_took_anothers_place(chain, store, trueup
         world.token.send("mintMany", before, [100] * 10)
         trueup.until(lambda: len(store.rows(TABLE)) == 10, "the rows")
         chain.anvil.mine(14)
-        trueup.until(lambda: store.settling(BALANCE, 2 ** 62) == 0, "it to have finalized")
         trueup.until(lambda: store.synced(BALANCE) == chain.rpc.number(), "the head to be synced")
         assert store.rows(TABLE)[missed].observed_block < chain.rpc.number() - 2, "the stage"
         liar.rules({"fault": "omit-logs", "method": "eth_getLogs", "args": {"naming": missed[2:]}})

@@ -124,7 +124,6 @@ class Life:
         def resting():
             known = self.store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
             return (known == head["hash"] and self.store.synced(BALANCE) >= number
-                    and not self.store.settling(BALANCE, self.store.checkpoint(CHECKPOINT))
                     and all((r.observed_block or 0) >= last for r in self.store.rows(TABLE).values()))
 
         self.trueup.until(resting, f"rest at block {number}", 90)

@@ -36,13 +36,13 @@ def test_it_fills_the_table_and_notices_another_chain(own_chain, tmp_path, trueu
     world.mint_all(WALLETS, rng)
     for _ in range(5):
         world.traffic(WALLETS, WALLETS[:3], rng, 100)
-    until_at_rest(trueup, store, own_chain, checkpoint="demo", wallets=WALLETS, **NAMES)
+    until_at_rest(trueup, store, own_chain, wallets=WALLETS, **NAMES)
     assert_at_rest_equal(store, truth, wallets=WALLETS, **NAMES)
     # Again: from where it was, without a word about a first start.
     assert trueup.stop() == 0
     world.traffic(WALLETS, WALLETS[:3], rng, 100)
     trueup.start(*run)
-    until_at_rest(trueup, store, own_chain, checkpoint="demo", **NAMES)
+    until_at_rest(trueup, store, own_chain, **NAMES)
     before = assert_at_rest_equal(store, truth, **NAMES)
 
     # The developer's morning: the same address and id, another chain.

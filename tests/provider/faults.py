@@ -536,6 +536,16 @@ async def exchanged(ask, answer):
     return None
 
 
+@play(50, "other-branch")
+async def other_branch(ask):
+    """Blocks above the genesis have another hash; all else is as it is."""
+    answer = await ask.answer()
+    block = answer.get("result")
+    if isinstance(block, dict) and int(block["number"], 16) > 0:
+        answer = {**answer, "result": {**block, "hash": "0x" + block["hash"][:1:-1]}}
+    return as_json(answer)
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())

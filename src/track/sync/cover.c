@@ -2,14 +2,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "track/sync/flush.h"
-#include "track/sync/reread_final.h"
-#include "track/sync/rescan.h"
 
 #include <inttypes.h>
 
 enum {
     FLUSH_WALLETS = 8192, /* named and not yet read: enough, cover what is there */
-    FLUSH_MS = 5000,      /* a catch-up moves its checkpoint at least this often */
+    FLUSH_MS = 5000,      /* a catch-up writes at least this often */
 };
 
 uint64_t sync_find_lowest(const struct follow *f)
@@ -34,6 +32,7 @@ static void sync_collect_all(struct follow *f, const struct logs *logs)
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         size_t skip = 0;
+        fb->affected.by = endpoint_name(logs->by);
         while (skip < logs->n && logs->list[skip].block <= fb->synced)
             skip++;
         events_collect(fb->b, logs->list + skip, logs->n - skip, &fb->affected);
@@ -155,26 +154,24 @@ static int sync_choose_anchor(struct follow *f, uint64_t to, struct anchor *ret,
 /* What another program passed over is synced again, but nothing was reorganised there. */
 static enum store_cause sync_choose_cause(const struct follow_balance *fb)
 {
-    bool reorganised = fb->rescanning && fb->synced >= fb->passed;
+    bool again = fb->rescanning && fb->synced < fb->checkpoint;
+    bool reorganised = again && fb->synced >= fb->passed;
     return reorganised || fb->reorg_affected.n > 0 ? CAUSE_REORG : CAUSE_EVENT;
 }
 
-/* Writes one balance's affected wallets, and the checkpoint last. False in *ret_ok: blocked. */
-static int sync_flush_balance(struct follow *f, struct follow_balance *fb, uint64_t to,
-                              const struct anchor *at, struct follow_report *ret, bool *ret_ok,
-                              struct err *err)
+/* Writes one balance's affected wallets. False in *ret_ok: blocked. */
+static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const struct anchor *at,
+                              struct follow_report *ret, bool *ret_ok, struct err *err)
 {
-    uint64_t checkpoint = reread_checkpoint(to, f->chain.finalized.number, fb->checkpoint);
     struct flush flush = {.balance = fb->b,
                           .cause = sync_choose_cause(fb),
                           .at = *at,
-                          .unfinalized = at->number > f->chain.finalized.number,
-                          .has_checkpoint = !fb->stored || checkpoint != fb->checkpoint,
-                          .checkpoint = checkpoint};
+                          .finalized = f->chain.finalized.number};
     struct flush_report r;
     *ret_ok = false;
     for (size_t i = 0; i < fb->reorg_affected.n; i++)
         dirty_add(&fb->affected.dirty, &fb->reorg_affected.list[i]);
+    first_looks_add_lists(&fb->first_looks, &fb->affected);
     int rc = flush_run(f->t, &flush, &fb->affected, &r, err);
     ret->updated += r.updated;
     ret->unanswered += r.unanswered;
@@ -186,21 +183,11 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, uint6
         sync_set_blocked(ret, &r.why);
         return 0;
     }
-    fb->checkpoint = checkpoint;
-    fb->stored = true;
+    first_looks_add_names(&fb->first_looks, &fb->affected, f->chain.finalized.number);
     affected_set_clear(&fb->affected);
     dirty_clear(&fb->reorg_affected);
     *ret_ok = true;
     return 0;
-}
-
-/* The durable rescan key follows what is synced, and goes once it has caught up. */
-static int sync_move_rescan(struct follow *f, struct follow_balance *fb, struct err *err)
-{
-    if (!fb->rescanning)
-        return 0;
-    fb->rescanning = fb->synced < fb->checkpoint;
-    return fb->rescanning ? rescan_set(f->t, fb->b, fb->synced, err) : rescan_end(f->t, fb->b, err);
 }
 
 /* A balance that is held (its contract is broken, say) does not hold the others. */
@@ -214,13 +201,11 @@ static int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *r
         bool ok;
         if (fb->synced >= to && fb->reorg_affected.n == 0)
             continue;
-        if (sync_flush_balance(f, fb, to, &at, ret, &ok, err) < 0)
+        if (sync_flush_balance(f, fb, &at, ret, &ok, err) < 0)
             return -1;
         if (ok) {
             fb->synced = to;
             f->moved = true;
-            if (sync_move_rescan(f, fb, err) < 0)
-                return -1;
         }
     }
     return 0;
@@ -244,12 +229,21 @@ static bool sync_has_reorg_affected(const struct follow *f)
     return false;
 }
 
+/* First looks that are far ahead of the second one wait for it: what they named is in memory. */
+static bool sync_is_far_ahead(const struct follow *f, uint64_t at)
+{
+    bool many = false;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        many |= first_looks_are_many(&f->balances[i].first_looks);
+    return many && at < f->chain.finalized.number;
+}
+
 int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err)
 {
     uint64_t head = f->chain.head.at.number, at = sync_find_lowest(f);
     int64_t flush_at = clock_ms() + FLUSH_MS;
     struct arena arena;
-    bool ok = true;
+    bool ok = true, far = sync_is_far_ahead(f, at);
     int rc = 0;
     if (at + CHAIN_NEAR < head && !f->announced) {
         ret->catching_up = f->announced = true;
@@ -259,7 +253,7 @@ int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *er
     for (size_t i = 0; i < f->t->n_balances; i++)
         affected_set_clear(&f->balances[i].affected);
     arena_init(&arena);
-    while (rc == 0 && ok && at < head && sync_count_affected(f) < FLUSH_WALLETS &&
+    while (rc == 0 && ok && !far && at < head && sync_count_affected(f) < FLUSH_WALLETS &&
            clock_ms() < flush_at) {
         uint64_t to;
         rc = sync_read_window(f, at + 1, &arena, &to, ret, &ok, err);
@@ -276,7 +270,7 @@ int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *er
             rc = -1;
         }
     }
-    if (rc == 0 && ret->end == FOLLOW_IDLE && sync_find_lowest(f) < head)
+    if (rc == 0 && ret->end == FOLLOW_IDLE && !far && sync_find_lowest(f) < head)
         ret->end = FOLLOW_AGAIN;
     if (sync_find_lowest(f) >= head)
         f->announced = false;

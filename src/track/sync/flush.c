@@ -4,6 +4,33 @@
 
 enum { FLUSH_PAGE = 2048 }; /* wallets in one read and one transaction */
 
+static bool flush_has_wallet(const struct dirty *dirty, const address *wallet)
+{
+    size_t low = 0, high = dirty->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = address_compare(&dirty->list[middle].wallet, wallet);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+/* A wallet that is not tracked now, but later, is new to the second look: it has to be read then.
+ */
+static void flush_keep_names(const struct dirty *tracked, struct names *names)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < names->n; i++)
+        if (flush_has_wallet(tracked, &names->list[i].wallet))
+            names->list[kept++] = names->list[i];
+    names->n = kept;
+}
+
 /* From what the logs named to the wallets that are ours. The note that every row is due is durable
  * before the checkpoint passes its event. */
 static int flush_resolve(struct tracker *t, const struct flush *f, struct affected_set *affected,
@@ -18,13 +45,33 @@ static int flush_resolve(struct tracker *t, const struct flush *f, struct affect
                        &affected->dirty, err) < 0)
         return -1;
     ret->unanswered = affected->fanout.unanswered;
-    return events_keep_tracked(t, f->balance, &affected->dirty, err);
+    if (events_keep_tracked(t, f->balance, &affected->dirty, err) < 0)
+        return -1;
+    flush_keep_names(&affected->dirty, &affected->names);
+    return 0;
 }
 
-/* One page: n wallets from `done` on. */
-static int flush_write_page(struct tracker *t, const struct flush *f, const struct dirty *dirty,
-                            size_t done, size_t n, struct flush_report *ret, struct err *err)
+/* Puts the names above finalized first; how many they are. */
+static size_t flush_sort_names(struct names *names, uint64_t finalized)
 {
+    size_t above = 0;
+    for (size_t i = 0; i < names->n; i++) {
+        if (names->list[i].number <= finalized)
+            continue;
+        struct store_dirty one = names->list[i];
+        names->list[i] = names->list[above];
+        names->list[above++] = one;
+    }
+    return above;
+}
+
+/* One page of wallets, from `done` on. */
+static int flush_write_page(struct tracker *t, const struct flush *f, struct affected_set *affected,
+                            size_t done, struct flush_report *ret, struct err *err)
+{
+    const struct dirty *dirty = &affected->dirty;
+    size_t left = dirty->n - done, n = left < FLUSH_PAGE ? left : FLUSH_PAGE;
+    size_t above = done == 0 ? flush_sort_names(&affected->names, f->finalized) : 0;
     struct step s = {.balance = f->balance,
                      .cause = f->cause,
                      .at = f->at,
@@ -33,7 +80,8 @@ static int flush_write_page(struct tracker *t, const struct flush *f, const stru
                      .lane = RPC_LIVE,
                      .has_checkpoint = f->has_checkpoint && done + n == dirty->n,
                      .checkpoint = f->checkpoint,
-                     .unfinalized = f->unfinalized};
+                     .named = affected->names.list,
+                     .n_named = above};
     struct step_report r;
     if (step_run(t, &s, &r, err) < 0)
         return -1;
@@ -54,12 +102,12 @@ int flush_run(struct tracker *t, const struct flush *f, struct affected_set *aff
     *ret = (struct flush_report){0};
     if (flush_resolve(t, f, affected, ret, err) < 0)
         return -1;
-    bool more = dirty->n > 0 || f->has_checkpoint;
+    bool more =
+        dirty->n > 0 || f->has_checkpoint || flush_sort_names(&affected->names, f->finalized) > 0;
     while (more && !ret->blocked) {
-        size_t left = dirty->n - done, n = left < FLUSH_PAGE ? left : FLUSH_PAGE;
-        if (flush_write_page(t, f, dirty, done, n, ret, err) < 0)
+        if (flush_write_page(t, f, affected, done, ret, err) < 0)
             return -1;
-        done += n;
+        done += FLUSH_PAGE;
         more = done < dirty->n;
     }
     return 0;

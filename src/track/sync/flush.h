@@ -14,7 +14,7 @@ struct flush {
     struct tracked *balance;
     enum store_cause cause;
     struct anchor at;    /* the block the wallets are read at */
-    bool unfinalized;    /* a reorg may drop `at` */
+    uint64_t finalized;  /* names of later blocks go into trueup_dirty, with the first page */
     bool has_checkpoint; /* written last, and also when no wallet is affected */
     uint64_t checkpoint;
 };
@@ -27,8 +27,9 @@ struct flush_report {
     struct err why;
 };
 
-/* Resolves *affected in place, so a caller may try the same set again. −1: a request or the store
- * failed; the pages before it are written, the checkpoint is not. *ret is filled in both cases. */
+/* Resolves *affected in place and drops untracked wallets from its names, so a caller may try the
+ * same set again. −1: a request or the store failed; the pages before it are written, the
+ * checkpoint is not. *ret is filled in both cases. */
 int flush_run(struct tracker *t, const struct flush *f, struct affected_set *affected,
               struct flush_report *ret, struct err *err);
 

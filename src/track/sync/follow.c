@@ -4,13 +4,17 @@
 #include "proc/counters.h"
 #include "track/step.h"
 #include "track/sync/cover.h"
-#include "track/sync/reread_final.h"
 #include "track/sync/rescan.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { PRUNE_EVERY = 64, REORG_AFFECTED_MOST = 20000 }; /* blocks */
+enum {
+    PRUNE_EVERY = 64,            /* blocks */
+    REORG_AFFECTED_MOST = 20000, /* wallets */
+    REORG_BLOCKS_BELOW =
+        16, /* as far as a block may lie below the head at which its wallets were read */
+};
 
 int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
                 struct err *err)
@@ -32,6 +36,7 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
 static void follow_free_balance(struct follow_balance *fb)
 {
     affected_set_free(&fb->affected);
+    first_looks_free(&fb->first_looks);
     dirty_free(&fb->reorg_affected);
 }
 
@@ -65,29 +70,42 @@ static int follow_load_synced(struct follow *f, struct follow_balance *fb, bool 
     fb->passed = p.passed;
     fb->rescanning |= p.has_rescan && p.rescan < p.checkpoint;
     fb->synced = p.has_rescan && p.rescan < p.checkpoint ? p.rescan : p.checkpoint;
+    fb->verified = fb->synced;
     return 0;
 }
 
-/* Where syncing goes on: a rescan under way, the checkpoint, or for a first start --from or
- * the head. */
+/* A first start writes its place before anything else: --from, or the finalized block. */
+static int follow_first_start(struct follow *f, struct follow_balance *fb, struct err *err)
+{
+    const struct anchor *finalized = &f->chain.finalized;
+    uint64_t from = f->has_from ? f->from : finalized->number + 1;
+    struct step s = {.balance = fb->b,
+                     .at = *finalized,
+                     .has_checkpoint = true,
+                     .checkpoint = from > 0 ? from - 1 : 0};
+    struct step_report r;
+    if (from > finalized->number + 1)
+        return err_set(err, ERR_USAGE, "--from %" PRIu64 " is above the finalized block, %" PRIu64,
+                       from, finalized->number);
+    if (step_run(f->t, &s, &r, err) < 0)
+        return -1;
+    if (r.end != STEP_DONE) {
+        *err = r.why;
+        return -1;
+    }
+    fb->stored = true;
+    fb->checkpoint = fb->verified = fb->synced = s.checkpoint;
+    return 0;
+}
+
+/* Where syncing goes on: a rescan under way, the checkpoint, or the place of a first start. */
 static int follow_start_balance(struct follow *f, struct follow_balance *fb, struct err *err)
 {
     bool found;
     if (follow_load_synced(f, fb, &found, err) < 0)
         return -1;
-    if (!found) {
-        uint64_t head = f->chain.head.at.number;
-        bool gone = false;
-        if (f->has_from && f->from > head)
-            return err_set(err, ERR_USAGE, "--from %" PRIu64 " is above the head, block %" PRIu64,
-                           f->from, head);
-        fb->synced = !f->has_from ? head : f->from > 0 ? f->from - 1 : 0;
-        fb->checkpoint = fb->synced;
-        if (fb->synced == head &&
-            store_checkpoint_advance(f->t->store, &fb->b->store, &f->chain.head.at, &gone, err) < 0)
-            return -1;
-        fb->stored = fb->synced == head && !gone;
-    }
+    if (!found && follow_first_start(f, fb, err) < 0)
+        return -1;
     if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
         return tracker_err_other_chain(err,
                                        "the head is block %" PRIu64
@@ -115,11 +133,13 @@ static int follow_save_positions(struct follow *f, struct err *err)
 
 static int follow_prune_headers(struct follow *f, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number, finalized = f->chain.finalized.number;
+    uint64_t head = f->chain.head.at.number, below = f->chain.finalized.number;
     if (head < f->pruned_at + PRUNE_EVERY)
         return 0;
-    if (store_headers_prune(f->t->store, finalized > CHAIN_KEEP ? finalized - CHAIN_KEEP : 0, err) <
-        0)
+    for (size_t i = 0; i < f->t->n_balances; i++) /* the second look wants those above it */
+        if (f->balances[i].verified < below)
+            below = f->balances[i].verified;
+    if (store_headers_prune(f->t->store, below > CHAIN_KEEP ? below - CHAIN_KEEP : 0, err) < 0)
         return -1;
     f->pruned_at = head;
     return 0;
@@ -142,7 +162,7 @@ static int follow_start_balances(struct follow *f, struct err *err)
         (positions_load(f->t, &p, err) < 0 || log_source_load(f->t, &f->log_source, err) < 0))
         return -1;
     if (!f->begun)
-        f->first = p.known ? p.first : f->chain.head.at.number;
+        f->first = p.known ? p.first : f->chain.finalized.number;
     for (size_t i = 0; i < f->t->n_balances; i++) {
         bool started = f->balances[i].started;
         if (!started && follow_start_balance(f, &f->balances[i], err) < 0)
@@ -168,7 +188,9 @@ static int follow_mark_rescan(struct follow *f, struct follow_balance *fb, uint6
     if (!found || fb->synced <= common)
         return 0;
     if (common < fb->checkpoint) {
-        if (rescan_set(f->t, fb->b, common, err) < 0)
+        if (fb->verified > common)
+            fb->verified = common;
+        if (rescan_set(f->t, fb->b, fb->verified, err) < 0)
             return -1;
         fb->rescanning = true;
     }
@@ -176,6 +198,27 @@ static int follow_mark_rescan(struct follow *f, struct follow_balance *fb, uint6
     f->moved = true;
     affected_set_clear(&fb->affected);
     return 0;
+}
+
+/* The wallets that the dropped blocks named, and those of the blocks just below, whose read may
+ * have been at a dropped one. Beyond REORG_AFFECTED_MOST the sweep finds them: the rewind makes
+ * their rows due. */
+static int follow_load_dropped(struct follow *f, struct follow_balance *fb, uint64_t first_bad,
+                               struct err *err)
+{
+    struct arena arena;
+    struct store_dirty *list;
+    size_t n;
+    arena_init(&arena);
+    struct store_page page = {.up_to = INT64_MAX, .limit = REORG_AFFECTED_MOST, .arena = &arena};
+    int rc = store_dirty_due(f->t->store, &fb->b->store, &page, &list, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (list[i].number + REORG_BLOCKS_BELOW >= first_bad)
+            dirty_add(&fb->reorg_affected, &(struct affected){.wallet = list[i].wallet,
+                                                              .event_block = list[i].number,
+                                                              .insert = INSERT_NEVER});
+    arena_free(&arena);
+    return rc;
 }
 
 /* The rescan key is durable before the rewind: a crash between them finds the break again, a crash
@@ -193,8 +236,7 @@ static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_
                           first_bad, ret_rows, err);
     arena_free(&arena);
     for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
-        rc = reread_load_affected(f->t, f->balances[i].b, first_bad, REORG_AFFECTED_MOST,
-                                  &f->balances[i].reorg_affected, err);
+        rc = follow_load_dropped(f, &f->balances[i], first_bad, err);
     if (rc == 0) {
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;
@@ -204,7 +246,7 @@ static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_
     return rc;
 }
 
-/* ---- reading again what became final -------------------------------------------------------- */
+/* ---- logs that were pushed ------------------------------------------------------------------- */
 
 bool follow_has_missing(const struct follow *f)
 {
@@ -241,56 +283,6 @@ static void follow_retry_missing(struct follow *f, struct follow_report *ret)
             f->balances[i].synced = b->number - 1;
 }
 
-/* The checkpoint follows what has finalized meanwhile, where no event carried it along. */
-static int follow_advance_checkpoint(struct follow *f, struct follow_balance *fb,
-                                     const struct anchor *at, struct err *err)
-{
-    uint64_t to = reread_checkpoint(fb->synced, f->chain.finalized.number, fb->checkpoint);
-    struct step s = {.balance = fb->b, .at = *at, .has_checkpoint = true, .checkpoint = to};
-    struct step_report r;
-    if (to == fb->checkpoint || !fb->stored)
-        return 0;
-    if (step_run(f->t, &s, &r, err) < 0)
-        return -1;
-    if (r.end == STEP_DONE)
-        fb->checkpoint = to;
-    return 0;
-}
-
-/* Reads again what has finalized, a page a turn, when there is nothing newer to do. What cannot be
- * read at this block is tried at the next one. */
-static int follow_reread_final(struct follow *f, struct follow_report *ret, struct err *err)
-{
-    uint64_t finalized = f->chain.finalized.number, head = f->chain.head.at.number;
-    struct anchor at;
-    bool found;
-    if (finalized <= f->finalized_to) {
-        f->reread_due = false;
-        return 0;
-    }
-    if (chain_anchor_below(f->t, chain_sweep_block(head, finalized, sync_find_lowest(f), f->first),
-                           &at, &found, err) < 0)
-        return -1;
-    bool put_off = !found || at.number < finalized, more = false;
-    for (size_t i = 0; !put_off && i < f->t->n_balances; i++) {
-        struct reread_report r;
-        if (follow_advance_checkpoint(f, &f->balances[i], &at, err) < 0)
-            return -1;
-        if (reread_page(f->t, f->balances[i].b, &at, finalized, &r, err) < 0)
-            return -1;
-        ret->finalized += r.updated;
-        ret->drifted += r.drifted;
-        more |= r.more;
-        put_off |= r.put_off;
-    }
-    f->reread_due = more && !put_off;
-    if (f->reread_due)
-        ret->end = FOLLOW_AGAIN;
-    else if (!put_off)
-        f->finalized_to = finalized;
-    return 0;
-}
-
 int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
 {
     enum chain_news news;
@@ -311,7 +303,7 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
     if (follow_start_balances(f, err) < 0)
         return -1;
     if (news == CHAIN_GREW)
-        f->moved = f->reread_due = true;
+        f->moved = true;
     follow_retry_missing(f, ret);
     int rc = sync_next_blocks(f, ret, err);
     struct err why = {0};
@@ -321,7 +313,7 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         return -1;
     if (rc == 0 && news == CHAIN_GREW)
         rc = follow_prune_headers(f, err);
-    if (rc == 0 && ret->end == FOLLOW_IDLE && f->reread_due)
-        rc = follow_reread_final(f, ret, err);
+    if (rc == 0)
+        rc = second_look_run(f, &ret->second, err);
     return rc;
 }

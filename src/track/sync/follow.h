@@ -6,15 +6,17 @@
  *     above finalized     eth_getLogs by block hash, skipped where the header's bloom says no
  *     chain broke       rewind to the last common header, sync again from there
  *
- * The checkpoint moves with the write that answers for it, and only then.
+ * These are first looks. Only the second look (second_look.h) moves the checkpoint.
  */
 #ifndef TRACK_SYNC_FOLLOW_H
 #define TRACK_SYNC_FOLLOW_H
 
 #include "track/events.h"
 #include "track/sync/chain.h"
+#include "track/sync/first_looks.h"
 #include "track/sync/log_source.h"
 #include "track/sync/range.h"
+#include "track/sync/second_look.h"
 #include "track/sync/ws_logs.h"
 
 struct follow {
@@ -27,8 +29,11 @@ struct follow {
     struct follow_balance {
         struct tracked *b;
         bool started;
-        uint64_t synced;              /* every block up to here is answered for */
-        bool rescanning;              /* synced lies below the durable checkpoint, see rescan.h */
+        uint64_t synced;   /* every block up to here had its first look … */
+        uint64_t verified; /* … and its second: the checkpoint, or less in a rescan */
+        uint64_t looked;   /* first looks were here when the wait for the second began */
+        struct first_looks first_looks;
+        bool rescanning;              /* verified lies below the checkpoint, see rescan.h */
         uint64_t passed;              /* … up to here because another program passed over it */
         uint64_t checkpoint;          /* as stored */
         bool stored;                  /* a checkpoint is */
@@ -38,12 +43,11 @@ struct follow {
     uint64_t first; /* block at which this store began */
     bool has_from;  /* --from, for a first start */
     uint64_t from;
-    uint64_t pruned_at;    /* head when old headers were dropped last */
-    bool announced;        /* the catch-up under way was logged */
-    bool begun;            /* first is known */
-    bool moved;            /* positions have, since they were saved */
-    uint64_t finalized_to; /* trueup_dirty up to here has been read again (reread_final.h) */
-    bool reread_due;       /* the chain grew since we looked for more of them */
+    uint64_t pruned_at; /* head when old headers were dropped last */
+    bool announced;     /* the catch-up under way was logged */
+    bool begun;         /* first is known */
+    bool moved;         /* positions have, since they were saved */
+    struct second_look second_look;
 };
 
 enum follow_end {
@@ -54,9 +58,8 @@ enum follow_end {
 
 struct follow_report {
     enum follow_end end;
-    size_t updated;    /* rows written from events */
-    size_t finalized;  /* rows read again because their block finalized */
-    size_t drifted;    /* of those finalized: differed without an event (drift.h) */
+    size_t updated; /* rows written from events */
+    struct second_look_report second;
     size_t unanswered; /* views of triggers that answered no list: left to the sweep */
     size_t missed;     /* logs that were pushed, and left out of the answer for missed_at */
     uint64_t missed_at;

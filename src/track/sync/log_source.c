@@ -44,6 +44,14 @@ const char *log_source_get(const struct log_source *a, uint64_t block)
     return i > 0 && a->runs[i - 1].name[0] ? a->runs[i - 1].name : NULL;
 }
 
+uint64_t log_source_end(const struct log_source *a, uint64_t block)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (a->runs[i].from > block)
+            return a->runs[i].from - 1;
+    return UINT64_MAX;
+}
+
 /* "PRINT FROM=NAME FROM=NAME …"; endpoint names have no spaces. */
 static void log_source_parse_runs(const char *s, const char *print, struct log_source *a)
 {

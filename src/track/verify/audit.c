@@ -4,7 +4,6 @@
 #include "store/audit.h"
 #include "track/refresh/full_refresh.h"
 #include "track/refresh/read_block.h"
-#include "track/sync/reread_final.h"
 #include "track/verify/audit_supply.h"
 
 #include <inttypes.h>
@@ -16,8 +15,7 @@ struct audit_run {
     const struct audit *a;
     struct audit_report *ret;
     struct anchor at;
-    uint64_t due_below;    /* rows observed before this block are due: an event may change all */
-    struct dirty affected; /* above finalized: to be read again when their block is final */
+    uint64_t due_below; /* rows observed before this block are due: an event may change all */
 
     struct dirty todo; /* the round's; not by key */
     size_t next;
@@ -45,16 +43,6 @@ static bool audit_keep_wallet(struct dirty *list, const address *wallet)
     return true;
 }
 
-/* The row is of a block above finalized and has not been read again since. */
-static bool audit_is_affected(const struct audit_run *r, const address *wallet,
-                              const struct store_row *row)
-{
-    const struct dirty *all = &r->affected;
-    const struct affected *m =
-        all->n ? bsearch(wallet, all->list, all->n, sizeof *m, address_compare_elements) : NULL;
-    return m && row->observed_block <= m->event_block;
-}
-
 /* The round's work becomes what is in `from`, which is empty then. */
 static void audit_take_wallets(struct audit_run *r, struct dirty *from)
 {
@@ -65,17 +53,6 @@ static void audit_take_wallets(struct audit_run *r, struct dirty *from)
     dirty_sort_unique(&r->todo);
     r->by_key = false;
     r->next = 0;
-}
-
-static int audit_load_affected(struct audit_run *r, struct err *err)
-{
-    struct dirty *affected = &r->affected;
-    dirty_clear(affected);
-    int rc = reread_load_affected(r->a->t, r->a->b, 0, AFFECTED_MOST, affected, err);
-    for (size_t i = 0; i < affected->n; i++)
-        affected->list[i].has_event = true; /* of several, the highest block counts */
-    dirty_sort_unique(affected);
-    return rc;
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -134,8 +111,7 @@ static void audit_compare_row(struct audit_run *r, const struct reading *reading
         ret->unanchored++;
     else if (row->observed_block > r->at.number)
         ret->moving += !audit_keep_wallet(&r->later, &reading->wallet);
-    else if (row->waiting || (!same && (awaited || row->observed_block < r->due_below ||
-                                        audit_is_affected(r, &reading->wallet, row))))
+    else if (row->waiting || (!same && (awaited || row->observed_block < r->due_below)))
         ret->pending++;
     else if (reading->status != READ_OK)
         ret->unread++;
@@ -232,7 +208,7 @@ static int audit_run_round(struct audit_run *r, bool first, struct err *err)
 {
     const struct audit *a = r->a;
     if (read_block_find_synced(a->t, a->b, !first, &r->at, err) < 0 ||
-        full_refresh_get(a->t, a->b, &r->due_below, err) < 0 || audit_load_affected(r, err) < 0 ||
+        full_refresh_get(a->t, a->b, &r->due_below, err) < 0 ||
         audit_read_wallets(r, false, err) < 0)
         return -1;
     if (first)
@@ -337,7 +313,6 @@ int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
     if (rc == 0 && a->fix)
         rc = audit_repair_rows(&r, err);
     mem_free(r.rows);
-    dirty_free(&r.affected);
     dirty_free(&r.todo);
     dirty_free(&r.suspects);
     dirty_free(&r.later);

@@ -1,25 +1,8 @@
 #include "track/verify/explain.h"
 #include "base/err.h"
 #include "track/sync/chain.h"
-#include "track/sync/reread_final.h"
 
 /* ---- from the store -------------------------------------------------------------------------- */
-
-static int explain_count_affected(struct tracker *t, const struct tracked *b, struct explain *s,
-                                  struct err *err)
-{
-    struct dirty all = {0};
-    int rc = reread_load_affected(t, b, 0, AFFECTED_MOST, &all, err);
-    for (size_t i = 0; i < all.n; i++) {
-        if (!address_equal(&all.list[i].wallet, &s->wallet))
-            continue;
-        s->n_affected++;
-        if (all.list[i].event_block > s->affected_block)
-            s->affected_block = all.list[i].event_block;
-    }
-    dirty_free(&all);
-    return rc;
-}
 
 static int explain_read_store(struct tracker *t, const struct tracked *b, struct arena *arena,
                               struct explain *s, struct err *err)
@@ -33,7 +16,7 @@ static int explain_read_store(struct tracker *t, const struct tracked *b, struct
     drift.limit = EXPLAIN_DRIFT;
     if (store_rows(store, sb, &s->wallet, 1, &s->row, err) < 0 ||
         view_quarantined(store, sb, &s->wallet, &s->quarantine, &s->quarantined, err) < 0 ||
-        explain_count_affected(t, b, s, err) < 0 || positions_load_balance(t, b, &p, err) < 0 ||
+        positions_load_balance(t, b, &p, err) < 0 ||
         view_changes_latest(store, &changes, &s->changes, &s->n_changes, err) < 0 ||
         view_drift_latest(store, &drift, &s->drift, &s->n_drift, err) < 0)
         return -1;
@@ -100,7 +83,6 @@ static bool explain_is_pending(const struct explain *s)
 {
     const struct store_row *r = &s->row;
     return (r->has_blocknumber && r->blocknumber > r->observed_block) ||
-           (s->n_affected > 0 && s->affected_block >= r->observed_block) ||
            r->observed_block < s->full_refresh;
 }
 

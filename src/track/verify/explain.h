@@ -30,9 +30,6 @@ struct explain {
     struct store_row row;
     bool quarantined;
     struct view_quarantine quarantine;
-    size_t
-        n_affected; /* read above finalized, to be read again: marks, and the newest one's block */
-    uint64_t affected_block;
     uint64_t full_refresh; /* every row observed before this block is due; 0: none */
     bool has_synced;
     uint64_t synced;

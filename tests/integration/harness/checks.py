@@ -2,6 +2,8 @@
 
 from .config import BALANCE, CHECKPOINT, TABLE
 
+FAR = 300  # so many blocks are looked at twice without waiting for the minute to pass
+
 
 def wrong_rows(store, truth, table=TABLE, later=0):
     """Rows whose balance is not what the chain said `later` blocks after observed_block."""
@@ -24,19 +26,18 @@ def assert_anchored_rows_true(store, truth, table=TABLE, mining=True):
     assert not wrong, f"{len(wrong)} rows differ from the chain at their own block: {wrong[:3]}"
 
 
-def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpoint=CHECKPOINT,
-                  wallets=None, seconds=60, blocks=4):
+def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, wallets=None, seconds=60,
+                  blocks=4):
     """Mines so many blocks past the last change that it is finalized, then waits until all of it has
     been read: synced = head, and every row (and every wallet expected to have one) read since, or in
-    quarantine. Returns the block of the last change."""
+    quarantine. The checkpoint follows 10 s later at the earliest: who wants it, waits for it with
+    until_looked_twice(). Returns the block of the last change."""
     last = anvil.rpc.number()
     anvil.mine(blocks)  # with one slot an epoch, `finalized` is two blocks behind
     head = anvil.rpc.number()
 
     def resting():
         if store.synced(balance) < head:
-            return False
-        if store.settling(balance, store.checkpoint(checkpoint)):
             return False
         quarantined = store.quarantined(balance)
         rows = store.rows(table)
@@ -50,12 +51,17 @@ def until_at_rest(trueup, store, anvil, *, table=TABLE, balance=BALANCE, checkpo
 
 
 def until_finalized(trueup, store, anvil, balance=BALANCE):
-    """Waits until what has happened is synced and finalized, and whom it touched has been read again:
-    then nobody but the sweep has a reason of its own to look at a row."""
+    """Waits until what has happened is synced and finalized."""
+    anvil.mine(4)
     head = anvil.rpc.number()
     trueup.until(lambda: store.synced(balance) >= head, f"block {head} to be synced", 60)
-    anvil.mine(4)
-    trueup.until(lambda: store.settling(balance, 2 ** 62) == 0, "all of it to have finalized", 60)
+
+
+def until_looked_twice(trueup, store, anvil, block=None, checkpoint=CHECKPOINT):
+    """Waits until the checkpoint has passed a block (the head)."""
+    block = anvil.rpc.number() if block is None else block
+    anvil.mine(FAR)
+    trueup.until(lambda: store.checkpoint(checkpoint) >= block, f"the second look at {block}", 60)
 
 
 def assert_at_rest_equal(store, truth, *, table=TABLE, balance=BALANCE, wallets=None):

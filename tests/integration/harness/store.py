@@ -27,18 +27,13 @@ class Store:
         return self.one("SELECT last_block FROM eth_indexer_checkpoints WHERE name = ?", name)
 
     def synced(self, balance):
-        """The block up to which logs are answered for, as the daemon left it: the checkpoint follows
-        what is finalized, this the head. 0 until it is known."""
+        """The block up to which first looks were taken, as the daemon left it: the checkpoint follows
+        the second look, this the head. 0 until it is known."""
         if not self.has_table("trueup_state"):
             return 0
         positions = self.one("SELECT value FROM trueup_state WHERE key = ?", "positions") or ""
         named = dict(word.split("=") for word in positions.split() if "=" in word)
         return int(named.get(balance, 0))
-
-    def settling(self, balance, block):
-        """How many wallets wait to be read again although their block is finalized by now."""
-        return self.one("SELECT count(*) FROM trueup_dirty WHERE balance = ? AND number <= ?",
-                        balance, block)
 
     def quarantined(self, balance):
         if not self.has_table("trueup_quarantine"):
