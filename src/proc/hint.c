@@ -19,8 +19,11 @@ static int ends[2] = {
 
 int hint_create(struct err *err)
 {
-    if (ends[0] < 0 && pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+    if (ends[0] >= 0)
+        return 0;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
         return err_set(err, ERR_FAILED, "pipe: %s", strerror(errno));
+    fcntl(ends[1], F_SETPIPE_SZ, HINT_PIPE); /* refused: the usual 64 KB */
     return 0;
 }
 

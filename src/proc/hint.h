@@ -1,10 +1,11 @@
 /*
  * Hints: what worker listen heard, on a pipe to worker follow. A doorbell and no more: each says
- * where to look, none is believed, and one that is lost (the pipe was full, a worker was down)
- * costs a delay.
+ * where to look or which wallet to read, none is believed, and one that is lost (the pipe was full,
+ * a worker was down) costs a delay.
  *
  * The supervisor makes the pipe once and keeps both ends, so that either worker may die and come
- * back. A hint is smaller than PIPE_BUF and therefore written whole or not at all.
+ * back. A hint is smaller than PIPE_BUF and therefore written whole or not at all. The pipe holds
+ * HINT_PIPE bytes where the system allows it: more than one block's wallets.
  */
 #ifndef PROC_HINT_H
 #define PROC_HINT_H
@@ -16,7 +17,10 @@
 
 struct err;
 
-enum { HINT_FD = 8 }; /* in a worker */
+enum {
+    HINT_FD = 8, /* in a worker */
+    HINT_PIPE = 256 * 1024
+};
 
 enum hint_kind {
     HINT_UP = 1,  /* subscribed: what came before may have been missed */
@@ -24,13 +28,17 @@ enum hint_kind {
     HINT_HEAD,    /* this block is the head */
     HINT_LOG,     /* this block holds a log of a trigger */
     HINT_REMOVED, /* this block is no longer the chain's */
+    HINT_WALLET,  /* a log of this block names this wallet; 0: the log names no block */
 };
 
 struct hint {
     uint32_t kind;
-    uint32_t index; /* HINT_LOG: which of the block's logs */
+    uint32_t index; /* HINT_LOG: which of the block's logs; HINT_WALLET: which of the balances */
     uint64_t block;
-    hash32 hash;
+    union {
+        hash32 hash;
+        address wallet; /* HINT_WALLET */
+    };
 };
 
 /* The supervisor: makes the pipe. Without one there are no hints, and all goes on by polling. */

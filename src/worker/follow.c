@@ -93,6 +93,14 @@ static void follow_log_second_look(const struct second_look_report *r)
         log_warn_err("second look failed, the checkpoint is held", &r->why);
 }
 
+static void follow_log_pushed(size_t rows)
+{
+    if (rows == 0)
+        return;
+    counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
+    log_info("refreshed balances from pushed logs", LOG_U64("updated", rows));
+}
+
 static void follow_log_turn(const struct follow *f, const struct follow_report *r)
 {
     if (r->reorg)
@@ -108,6 +116,7 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
                  LOG_U64("synced", f->balances[0].synced),
                  LOG_U64("head", f->chain.head.at.number));
+    follow_log_pushed(r->pushed);
     follow_log_second_look(&r->second);
     if (r->unanswered > 0)
         log_warn("views of triggers answered no list of wallets, left to the sweep",
@@ -145,6 +154,10 @@ static bool follow_take_hints(struct follow_hints *heard, struct follow *f)
     struct hint h;
     bool look = false;
     while (hint_receive(heard->fd, &h)) {
+        if (h.kind == HINT_WALLET) {
+            follow_add_pushed(f, h.index, &h.wallet, h.block);
+            continue;
+        }
         if (h.kind == HINT_LOG)
             look |= follow_add_ws_log(f, h.block, &h.hash, h.index);
         if (h.kind == HINT_UP || h.kind == HINT_DOWN) {
@@ -182,11 +195,26 @@ static int64_t follow_choose_pause(struct follow_hints *heard, const struct foll
                                      : FALLBACK_MOST_MS;
 }
 
+/* Between turns: pushed wallets whose block is known are read at once, without asking for the head.
+ * A failure leaves them to the next turn, which tells it. */
+static void follow_read_between(struct follow *f)
+{
+    size_t rows = 0;
+    struct err err = {0};
+    if (!follow_has_pushed(f))
+        return;
+    if (follow_read_pushed(f, &rows, &err) < 0)
+        log_debug("pushed wallets are read with the next look", LOG_STR("error", err.text));
+    follow_log_pushed(rows);
+}
+
 /* Sleeps until the pause is over or a hint says something new; true when asked to stop. */
 static bool follow_wait_for_hint(struct follow_hints *heard, struct follow *f, int64_t until_ms)
 {
-    while (!stop_asked() && !follow_take_hints(heard, f) && clock_ms() < until_ms)
+    while (!stop_asked() && !follow_take_hints(heard, f) && clock_ms() < until_ms) {
+        follow_read_between(f);
         hint_wait_until(heard->fd, until_ms);
+    }
     return stop_asked();
 }
 

@@ -53,6 +53,7 @@ struct listen {
     const struct conf *conf;
     struct tracker tracker; /* no node, no store: what the balances' triggers are */
     struct trigger_filter filter;
+    struct affected_set affected; /* by one log */
     int hint_fd;
     /* the connection */
     const struct conf_endpoint *endpoint;
@@ -101,14 +102,35 @@ static int64_t listen_get_stall_ms(const struct listen *l)
 
 /* ---- hints ----------------------------------------------------------------------------------- */
 
+static void listen_send(struct listen *l, const struct hint *h)
+{
+    if (!hint_send(l->hint_fd, h))
+        log_debug("hint not delivered", LOG_U64("block", h->block));
+}
+
 static void listen_send_hint(struct listen *l, enum hint_kind kind, uint64_t block,
                              const hash32 *hash, uint64_t index)
 {
     struct hint h = {.kind = kind, .index = (uint32_t)index, .block = block};
     if (hash)
         h.hash = *hash;
-    if (!hint_send(l->hint_fd, &h))
-        log_debug("hint not delivered", LOG_U64("block", block));
+    listen_send(l, &h);
+}
+
+/* The wallets of a log, before the log itself: that one may wake follow. Wallets that only a view
+ * can tell are left to the look. */
+static void listen_send_wallets(struct listen *l, const struct event_log *log)
+{
+    for (size_t i = 0; i < l->tracker.n_balances; i++) {
+        affected_set_clear(&l->affected);
+        events_collect(&l->tracker.balances[i], log, 1, &l->affected);
+        dirty_sort_unique(&l->affected.dirty);
+        for (size_t k = 0; k < l->affected.dirty.n; k++)
+            listen_send(l, &(struct hint){.kind = HINT_WALLET,
+                                          .index = (uint32_t)i,
+                                          .block = log->no_block ? 0 : log->block,
+                                          .wallet = l->affected.dirty.list[k].wallet});
+    }
 }
 
 static void listen_on_head(struct listen *l, const struct json *result)
@@ -137,10 +159,13 @@ static void listen_on_log(struct listen *l, const struct json *result)
     arena_init(&arena);
     if (event_logs_from_json(result, 1, &arena, &logs, &n, &err) < 0) {
         log_warn_err("a pushed log cannot be read", &err);
-    } else if (n > 0) {
+    } else if (n > 0 && !logs[0].unreadable) {
         counters_add(CELL_HINTS, 1);
-        listen_send_hint(l, logs[0].removed ? HINT_REMOVED : HINT_LOG, logs[0].block,
-                         &logs[0].block_hash, logs[0].index);
+        if (!logs[0].removed)
+            listen_send_wallets(l, &logs[0]);
+        if (!logs[0].no_block && !logs[0].no_hash)
+            listen_send_hint(l, logs[0].removed ? HINT_REMOVED : HINT_LOG, logs[0].block,
+                             &logs[0].block_hash, logs[0].index);
     }
     arena_free(&arena);
 }
@@ -249,6 +274,8 @@ static bool listen_is_our_chain(struct listen *l, const struct json *result)
 static void listen_on_answer(struct listen *l, const struct json *doc, uint64_t id)
 {
     const struct json *error = json_get(doc, "error"), *result = json_get(doc, "result");
+    if (json_is_null(error))
+        error = NULL; /* some nodes send it beside the result */
     const char *words = json_str(json_get(error, "message"));
     l->answer_by_ms = 0;
     if (error && id == ASK_LOGS) {
@@ -419,6 +446,7 @@ int worker_listen(struct conf *conf, const struct worker_options *options, struc
         listen_run_loop(&l);
     else
         stop_wait_until(INT64_MAX);
+    affected_set_free(&l.affected);
     tracker_close(&l.tracker);
     return 0;
 }

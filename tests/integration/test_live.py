@@ -117,7 +117,8 @@ def seen(provider):  # noqa: F811
 @on_sqlite
 @pytest.mark.parametrize("fault", [
     {"duplicate": True}, {"removed": True}, {"delay": 0.2}, {"fragment": 7}, {"omit-logs": True},
-    {"omit-heads": True}, {"refuse-logs": True}, {"early": {"number": "0x1"}}, {"oversize": 1 << 20}],
+    {"omit-heads": True}, {"refuse-logs": True}, {"error-null": True},
+    {"bend": {"set": {"logIndex": None, "data": None}}}, {"early": {"number": "0x1"}}, {"oversize": 1 << 20}],
     ids=lambda f: next(iter(f)))
 def test_pushes_that_still_serve(chain, store, live, trueup, provider, fault):  # noqa: F811
     """Polled once an hour: what is pushed, however oddly, is enough."""

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from harness import config as configs
-from harness.checks import assert_at_rest_equal, until_at_rest
+from harness.checks import assert_at_rest_equal
 from harness.config import CHECKPOINT, TABLE
 from harness.provider import asked, provider  # noqa: F401
 from harness.web import listening
@@ -92,7 +92,8 @@ def test_odd_logs(chain, store, daemon, provider, bent, reason, placed):  # noqa
         assert not counts
     provider.rules()
     one_block(chain, WALLETS[2:])
-    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS, seconds=30)
+    trueup.until(lambda: {*WALLETS} <= {*store.rows(TABLE)}, "rows of the other wallets", 20)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
 
 
 @pytest.mark.parametrize("bent", [{"set": {"logIndex": "0x0"}}, {"set": {"blockNumber": "0xe8d4a51000"}},
@@ -174,6 +175,26 @@ def test_a_log_that_tells_no_wallet(chain, store, daemon, provider):  # noqa: F8
     assert layout["fits"] is None and layout["lost"] > 0
     assert WALLETS[0] not in store.rows(TABLE)
     trueup.until_log("logs of an event do not fit its declaration, wallets may be missed")
+
+
+@pytest.mark.parametrize("bent", [
+    {}, {"drop": ["logIndex"]}, {"set": {"blockNumber": None}}, {"set": {"blockHash": None}},
+    {"set": {"blockNumber": "0xe8d4a51000"}}], ids=str)
+def test_a_pushed_wallet_is_read(chain, store, daemon, provider, bent):  # noqa: F811
+    """The WebSocket names a wallet that eth_getLogs leaves out: it is read at once, its neighbour too, and
+    what no look confirmed raises no blocknumber."""
+    provider.rules({"fault": "omit-logs", "method": "eth_getLogs", "args": {"naming": WALLETS[0]}})
+    provider.order(ws={"bend": bent})
+    endpoint = {"name": "local", "url": provider.url, "ws": provider.url.replace("http", "ws", 1)}
+    trueup = daemon(chain={"endpoints": [endpoint], "freshness": "1h"}, sweep={"interval": "1h"})
+    trueup.until_log("subscription established")
+    block = one_block(chain, WALLETS[:2])
+    trueup.until(lambda: {*WALLETS[:2]} <= {w for w, r in store.rows(TABLE).items() if r.balance == 5},
+                 "rows of both wallets", 10)
+    rows = store.rows(TABLE)
+    assert rows[WALLETS[0]].blocknumber is None and rows[WALLETS[0]].observed_block >= block
+    trueup.until(lambda: store.rows(TABLE)[WALLETS[1]].blocknumber == block, "the event block", 10)
+    trueup.until_log("refreshed balances from pushed logs")
 
 
 def test_status_without_oddities(chain, store, daemon):

@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 
 SWITCHES = {"refuse", "stall", "mute", "chain", "duplicate", "omit-logs", "omit-heads", "removed", "garbage",
-            "fragment", "oversize", "delay", "refuse-logs", "refuse-heads", "early", "silent"}
+            "fragment", "oversize", "delay", "refuse-logs", "refuse-heads", "early", "silent", "error-null", "bend"}
 ACTS = {"close", "reset"}
 
 
@@ -80,6 +80,8 @@ class Joint:
         if method == "eth_subscribe" and self.on("early"):
             await self.send({"jsonrpc": "2.0", "method": "eth_subscription",
                              "params": {"subscription": message.get("result"), "result": self.on("early")}})
+        if self.on("error-null"):
+            message = {"error": None, **message}
         if not (self.on("silent") and method == self.on("silent")):
             await self.send(message)
 
@@ -93,6 +95,10 @@ class Joint:
         if self.on("garbage"):
             await self.send(self.on("garbage"))
             return
+        if is_log and self.on("bend"):
+            push.update(self.on("bend").get("set", {}))
+            for field in self.on("bend").get("drop", []):
+                push.pop(field, None)
         if self.on("oversize"):
             push["extraData" if not is_log else "data"] = "0x" + "00" * self.on("oversize")
         await self.send(message)

@@ -45,6 +45,7 @@ void follow_close(struct follow *f)
     if (f->balances)
         for (size_t i = 0; i < f->t->n_balances; i++)
             follow_free_balance(&f->balances[i]);
+    owed_free(&f->owed);
     mem_free(f->balances);
     f->balances = NULL;
 }
@@ -259,6 +260,23 @@ bool follow_add_ws_log(struct follow *f, uint64_t block, const hash32 *hash, uin
     return follow_has_missing(f);
 }
 
+void follow_add_pushed(struct follow *f, size_t balance, const address *wallet, uint64_t block)
+{
+    if (balance < f->t->n_balances)
+        owed_add(&f->owed, balance, wallet, block);
+}
+
+bool follow_has_pushed(const struct follow *f)
+{
+    return f->chain.known && owed_has_due(&f->owed, f->chain.head.at.number);
+}
+
+int follow_read_pushed(struct follow *f, size_t *ret, struct err *err)
+{
+    *ret = 0;
+    return f->chain.known ? owed_read(f->t, &f->owed, &f->chain.head.at, ret, err) : 0;
+}
+
 static void follow_count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
 {
     for (size_t i = 0; i < rpc_endpoints(f->t->node); i++)
@@ -311,6 +329,8 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         rc = chain_advance_finalized(f->t, &f->chain, err);
     if (follow_save_positions(f, rc < 0 ? &why : err) < 0)
         return -1;
+    if (rc == 0)
+        rc = follow_read_pushed(f, &ret->pushed, err);
     if (rc == 0 && news == CHAIN_GREW)
         rc = follow_prune_headers(f, err);
     if (rc == 0)

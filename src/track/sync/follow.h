@@ -15,6 +15,7 @@
 #include "track/sync/chain.h"
 #include "track/sync/first_looks.h"
 #include "track/sync/log_source.h"
+#include "track/sync/owed.h"
 #include "track/sync/range.h"
 #include "track/sync/second_look.h"
 #include "track/sync/ws_logs.h"
@@ -25,6 +26,7 @@ struct follow {
     struct range range;
     struct trigger_filter filter;
     struct ws_logs ws_logs;
+    struct owed owed; /* wallets that pushed logs named */
     struct log_source log_source;
     struct follow_balance {
         struct tracked *b;
@@ -59,6 +61,7 @@ enum follow_end {
 struct follow_report {
     enum follow_end end;
     size_t updated; /* rows written from events */
+    size_t pushed;  /* rows written because pushed logs named them, and no look */
     struct second_look_report second;
     size_t unanswered; /* views of triggers that answered no list: left to the sweep */
     size_t missed;     /* logs that were pushed, and left out of the answer for missed_at */
@@ -79,6 +82,14 @@ void follow_close(struct follow *f);
 bool follow_has_missing(const struct follow *f);
 /* A log was pushed: this one, of this block. Answers as follow_has_missing(). */
 bool follow_add_ws_log(struct follow *f, uint64_t block, const hash32 *hash, uint64_t index);
+
+/* A pushed log of this block names this wallet. */
+void follow_add_pushed(struct follow *f, size_t balance, const address *wallet, uint64_t block);
+/* Can one of them be read at the head known now? */
+bool follow_has_pushed(const struct follow *f);
+/* Reads the pushed wallets that are due at the head known now; *ret: rows written. −1: they stay
+ * owed. */
+int follow_read_pushed(struct follow *f, size_t *ret, struct err *err);
 
 /* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later.
  */
