@@ -134,7 +134,7 @@ int store_drift_file_missed(struct store *s, const struct store_balance *b,
     struct db_query known = {
         .sql = "UPDATE trueup_drift AS d SET cause = 'missed_log', endpoint = u.e FROM unnest($2, "
                "$3, $4) u(w, n, e) WHERE d.balance = $1 AND d.wallet = u.w AND d.block >= u.n AND "
-               "d.cause = 'unknown' AND " DRIFT_LATELY,
+               "d.cause IN ('unknown', 'no_event_change') AND " DRIFT_LATELY,
         .set = n,
         .params = {db_text(b->name), db_column(DB_ADDRESS, &m->wallet, sizeof *m),
                    db_column(DB_NUMBER, &m->block, sizeof *m),
@@ -143,7 +143,7 @@ int store_drift_file_missed(struct store *s, const struct store_balance *b,
         .sql = "INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, endpoint) "
                "SELECT $1, u.w, u.s, u.a, u.n, 'missed_log', u.e FROM unnest($2, $3, $4, $5, $6) "
                "u(w, n, e, s, a) WHERE NOT EXISTS (SELECT 1 FROM trueup_drift d WHERE d.balance = "
-               "$1 AND d.wallet = u.w AND d.block >= u.n AND d.cause = 'missed_log' "
+               "$1 AND d.wallet = u.w AND d.block >= u.n AND d.cause IN ('missed_log', 'reorg') "
                "AND " DRIFT_LATELY ")",
         .set = n,
         .params = {known.params[0], known.params[1], known.params[2], known.params[3],

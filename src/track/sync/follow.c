@@ -12,8 +12,7 @@
 enum {
     PRUNE_EVERY = 64,            /* blocks */
     REORG_AFFECTED_MOST = 20000, /* wallets */
-    REORG_BLOCKS_BELOW =
-        16, /* as far as a block may lie below the head at which its wallets were read */
+    REORG_BLOCKS_BELOW = 8,      /* a read may have been so far above its event's block */
 };
 
 int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
