@@ -74,6 +74,33 @@ static void a_silent_change_is_filed_with_its_write(void **state)
     assert_int_equal(records(c), 0);
 }
 
+/* Once for each wallet and block; a record of the sweep that found no event gets the cause. */
+static void a_missed_log_is_filed_once(void **state)
+{
+    struct contract *c = *state;
+    size_t drifted;
+    uint64_t filed;
+    struct store_missed m[2] = {
+        {.wallet = wallet_no(1), .block = 55, .endpoint = "first"},
+        {.wallet = wallet_no(2), .block = 58, .endpoint = "first"},
+    };
+    put_blocks(c, 1, 100, 0);
+    write_one(c, 1, 5, 50, EVENT(50), CAUSE_EVENT);
+    find_at(c, 1, 7, 60, 0, &drifted);
+    ok(c, store_drift_file_missed(c->store, &c->balance, m, 2, &filed, &c->err));
+    assert_int_equal(filed, 2);
+    assert_int_equal(records(c), 2);
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_drift WHERE cause = "
+                                     "'missed_log' AND endpoint = 'first'"),
+                        "2");
+    ok(c, store_drift_file_missed(c->store, &c->balance, m, 2, &filed, &c->err));
+    assert_int_equal(filed, 0);
+    m[1].block = 59; /* a later event of the same wallet */
+    ok(c, store_drift_file_missed(c->store, &c->balance, m, 2, &filed, &c->err));
+    assert_int_equal(filed, 1);
+    assert_int_equal(records(c), 3);
+}
+
 /* Each is a difference that an event, or the row's own state, explains. */
 static void what_is_explained_is_no_drift(void **state)
 {
@@ -302,6 +329,7 @@ int main(int argc, char **argv)
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
         T(a_silent_change_is_filed_with_its_write),
+        T(a_missed_log_is_filed_once),
         T(what_is_explained_is_no_drift),
         T(many_are_filed_at_once),
         T(the_ledger_is_bounded),
