@@ -122,6 +122,7 @@ def test_a_failed_holder_is_left_out(user):
     world.mood(WALLETS[1:2], EMPTY)
     world.mood(WALLETS[2:3], REVERT, term="staked")
     world.token.send("silentSet", WALLETS[3], 0)
+    user.chain.anvil.mine(4)  # final, for the sweep reads at what is
     trueup.start()
     trueup.until(lambda: store.has_table("trueup_quarantine")
                  and len(store.quarantined("audio")) == 3, "the three to be found")
@@ -167,13 +168,14 @@ def test_a_crash_of_the_sweep_is_not_its_end(user):
     trueup.until_log("stale refresh: tick complete", start=said)
 
 
-def test_a_first_boot_without_a_checkpoint_starts_at_the_head(user):
-    """Row: starts at the head; what was before is the sweep's."""
+def test_a_first_boot_without_a_checkpoint_starts_at_the_finalized_block(user):
+    """Row: starts at the finalized block; what was before is the sweep's."""
     trueup, store = user.trueup, user.store
     store.sql("DELETE FROM eth_indexer_checkpoints")
     head = user.chain.rpc.number()
     trueup.start()
     trueup.until(lambda: store.synced("audio") == head, "the head")
+    assert store.checkpoint("audio_transfers") == head - 2
     assert "backfilling missed blocks" not in trueup.output()
 
 
