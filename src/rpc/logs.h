@@ -76,6 +76,15 @@ int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct heade
  * hour. */
 enum capability endpoint_logs_by_hash(const struct endpoint *e);
 
+/* Whether one recent block's logs of one contract are the same by number and by hash. */
+struct logs_probe {
+    bool tried; /* false: none of the newest blocks holds a log */
+    uint64_t block;
+    size_t by_number, by_hash;
+};
+int endpoint_probe_logs(struct rpc *n, struct endpoint *e, uint64_t head, struct logs_probe *ret,
+                        struct err *err);
+
 /* ---- ranges, several at once -----------------------------------------------------------------
  * open → its answers are taken as rpc_next() brings them → ended → result → close. */
 
