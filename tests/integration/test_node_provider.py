@@ -99,3 +99,44 @@ def test_the_table_of_the_socket_is_true():
             assert f'"{switch}"' in bodies, f"no test of {names} plays {switch}"
             described.add(switch)
     assert described == SWITCHES | ACTS
+
+
+def test_logs_that_come_late_or_in_part(anvil):
+    """`lacking-logs`, and what the witness tells of it: a log counts as shown only once an answer had it."""
+    there = Rpc(anvil.url)
+    # Two logs of one contract in one block: LOG1 twice, from code that is put there.
+    emitter = "0x" + "ee" * 20
+    there.call("anvil_setCode", emitter, "0x60015f5fa160025f5fa100")
+    there.call("eth_sendTransaction", {"from": "0x" + "d0" * 20, "to": emitter, "gasPrice": "0x0"})
+    asked = {"fromBlock": "0x0", "toBlock": "latest", "address": emitter}
+    assert len(there.call("eth_getLogs", asked)) == 2
+    for part, first in (("block", 0), ("one", 1), ("range", 0)):
+        with ScriptedProvider(forward=anvil.url) as p:
+            here = Rpc(p.url)
+            p.rules({"fault": "lacking-logs", "method": "eth_getLogs", "args": {"part": part}})
+            assert len(here.call("eth_getLogs", asked)) == first
+            told = p.events()
+            assert (len(told["left"]), len(told["shown"])) == (2 - first, first)
+            assert here.call("eth_getLogs", asked) == there.call("eth_getLogs", asked)
+            assert len(p.events()["shown"]) == 2
+
+
+def test_an_answer_that_is_no_answer_shows_nothing(anvil):
+    """Bent, cut and foreign answers; a bloom that was changed is told with its block."""
+    with ScriptedProvider(forward=anvil.url) as p:
+        here = Rpc(p.url)
+        asked = {"fromBlock": "0x0", "toBlock": "latest", "address": "0x" + "ee" * 20}
+        for args in ({"set": {"removed": True}}, {"set": {"blockNumber": "0xe8d4a51000"}}):
+            p.rules({"fault": "bend-logs", "args": args})
+            assert len(here.call("eth_getLogs", asked)) == 2
+        assert p.events()["shown"] == {}
+        for fault in ("wrong-id", "truncated-json"):
+            p.rules({"fault": fault})
+            try:
+                here.call("eth_getLogs", asked)
+            except ValueError:
+                pass
+        assert p.events()["shown"] == {}
+        p.rules({"fault": "bend-header", "args": {"set": {"logsBloom": "0x"}}})
+        block = here.call("eth_getBlockByNumber", "latest", False)["hash"]
+        assert p.events()["dimmed"] == [block]

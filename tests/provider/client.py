@@ -57,6 +57,11 @@ class ScriptedProvider:
         with urllib.request.urlopen(self.base + "/_log", timeout=60) as got:
             return [json.loads(line) for line in got.read().decode().splitlines()]
 
+    def events(self):
+        """Which logs the answers showed, and which they left out (witness.py)."""
+        with urllib.request.urlopen(self.base + "/_events", timeout=60) as got:
+            return json.load(got)
+
     def close(self):
         if self.process.stdin.closed:
             return

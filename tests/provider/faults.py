@@ -546,6 +546,42 @@ async def other_branch(ask):
     return as_json(answer)
 
 
+def lacks(ask, log):
+    """Whether a log is still left out; counts and times from when it was first asked for."""
+    first = ask.provider.asked_first
+    name = (log["blockHash"], log["logIndex"])
+    if name not in first:
+        first[name] = time.monotonic(), ask.random.random() < ask.args.get("share", 1)
+        return first[name][1]
+    since, chosen = first[name]
+    return chosen and time.monotonic() - since < ask.args.get("seconds", 0)
+
+
+@play(63, "lacking-logs")
+async def lacking_logs(ask):
+    """eth_getLogs leaves logs out the first time they are asked for, and for `seconds` from then on; of
+    those, `share` by chance. part: "block" (default) all logs of a block with its first; "one" one of
+    several logs of a contract and block; "range" the whole answer."""
+    answer, part = await ask.answer(), ask.args.get("part", "block")
+    logs = answer.get("result")
+    if not isinstance(logs, list):
+        return as_json(answer)
+    groups = {}
+    for log in logs:
+        name = log["blockHash"], log["address"] if part == "one" else None
+        groups.setdefault(name, []).append(log)
+    gone = []
+    for group in groups.values():
+        if part != "one":
+            gone += group if lacks(ask, group[0]) else []
+        elif len(group) > 1:
+            hidden = group[int(group[0]["blockHash"][-2:], 16) % len(group)]
+            gone += [hidden] if lacks(ask, hidden) else []
+    if part == "range":
+        return as_json({**answer, "result": [] if gone else logs})
+    return as_json({**answer, "result": [log for log in logs if log not in gone]})
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())

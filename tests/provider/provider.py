@@ -9,6 +9,7 @@ test. Any POST path is JSON-RPC, but for the control path; README.md says how to
 
 import argparse
 import asyncio
+import copy
 import json
 import pathlib
 import random
@@ -22,8 +23,10 @@ import reply as wire
 from answers import Answers, Toy
 from faults import FAULTS
 from provider_ws import Sockets
+from witness import Witness
 
 TLS = pathlib.Path(__file__).parent / "tls"  # for localhost, by an authority of the tests' own
+WITNESSED = {"eth_getLogs", "eth_getBlockByNumber", "eth_getBlockByHash"}
 REQUEST_MAX = 64 << 20
 PARAMS_LOGGED = 8000
 
@@ -75,9 +78,13 @@ class Ask:
         self.url, self.path = str(request.url), request.path_qs
         self.random = provider.random
         self.args = {}
+        self.before = None  # the honest result, as it was before a fault could change it
 
     async def answer(self):
-        return await self.provider.answers.honest(self.rpc)
+        answer = await self.provider.answers.honest(self.rpc)
+        if self.rpc.get("method") in WITNESSED:
+            self.before = copy.deepcopy(answer.get("result"))
+        return answer
 
     async def other(self, method, params):
         return (await self.provider.answers.honest(
@@ -102,6 +109,8 @@ class Provider:
         self.started = time.monotonic()
         self.connections, self.to_drop = {}, set()
         self.sockets = Sockets(self)
+        self.witness = Witness()
+        self.asked_first = {}  # log -> when it was first asked for, how often (fault "lacking-logs")
 
     # ---- steering
 
@@ -140,6 +149,9 @@ class Provider:
 
     async def on_log(self, request):
         return web.Response(text="".join(json.dumps(r) + "\n" for r in self.records))
+
+    async def on_events(self, request):
+        return web.json_response(self.witness.told())
 
     def connection(self, request):
         # The transport is kept, so that its id is not used again.
@@ -188,7 +200,10 @@ class Provider:
         # Recorded before it is sent: who has the answer can rely on finding it in the log.
         self.record(request, connection, asked, len(body), names, reply.status,
                     len(reply.body) * reply.repeat)
-        return await wire.deliver(request, reply)
+        delivered = await wire.deliver(request, reply)
+        if ask.before is not None and request.transport is not None:
+            self.witness.note(asked, ask.before, reply)
+        return delivered
 
     def record(self, request, connection, rpc, size, names, status, out):
         params = json.dumps(rpc.get("params"))
@@ -208,6 +223,7 @@ class Provider:
         app = web.Application(client_max_size=REQUEST_MAX)
         app.router.add_post("/_control", self.on_control)
         app.router.add_get("/_log", self.on_log)
+        app.router.add_get("/_events", self.on_events)
         app.router.add_post("/{path:.*}", self.on_rpc)
         app.router.add_get("/{path:.*}", self.sockets.serve)
         return app

@@ -42,13 +42,14 @@ def free_port():
 
 
 class Anvil:
-    def __init__(self, folder, chain_id=31337, block_time=0, hardfork=None, port=None, extra=()):
+    def __init__(self, folder, chain_id=31337, block_time=0, hardfork=None, port=None, extra=(), slots=1):
         self.folder = Path(folder)
         self.chain_id = chain_id
         self.block_time = block_time
         self.hardfork = hardfork
         self.port = port
         self.extra = list(extra)
+        self.slots = slots  # an epoch; `finalized` is two epochs behind
         self.process = None
         self.flushed = self.folder / "flushed.json"
 
@@ -85,7 +86,7 @@ class Anvil:
         command = [binary(), "--host", "127.0.0.1", "--port", str(self.port), "--quiet",
                    "--chain-id", str(self.chain_id),
                    # `finalized` is 0 until block 64 with the usual 32 slots.
-                   "--slots-in-an-epoch", "1",
+                   "--slots-in-an-epoch", str(self.slots),
                    "--auto-impersonate", "--disable-pool-balance-checks",
                    "--gas-limit", str(GAS_CAP), "--gas-price", "0", "--base-fee", "0",
                    "--order", "fifo", "--cache-path", str(self.folder / "cache"), *self.extra]
