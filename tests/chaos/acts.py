@@ -13,8 +13,8 @@ from stage import DEEPEST, PROVIDERS, TABLE, WALLETS
 TRAFFIC, FAULTS = {}, {}
 
 
-def traffic(weight):
-    return lambda run: TRAFFIC.setdefault(run.__name__, (run, weight))[0]
+def traffic(weight, only=None):
+    return lambda run: TRAFFIC.setdefault(run.__name__, (run, weight, only))[0]
 
 
 def fault(weight, only=None):
@@ -183,7 +183,8 @@ def fair(s, rng):
 @fault(1)
 def provider_restart(s, rng):
     """The connection is refused for a moment, then somebody listens there again."""
-    tally(s)
+    play(s, [])
+    s.collect()  # what the old one showed is forgotten with it
     for i, p in enumerate(s.providers):
         p.process.kill()
         p.close()
@@ -247,6 +248,7 @@ def kill(s, rng):
     if pid:
         signal_to(pid, sig)
         s.killed.append(name)
+        s.deaths.append(time.time())
         s.fire(f"{signal.Signals(sig).name} {name}")
 
 
@@ -261,6 +263,7 @@ def kill_supervisor(s, rng):
     if s.trueup.process is None or s.daemon_ended() is not None:
         return
     s.trueup.kill()
+    s.deaths.append(time.time())
     s.fire("SIGKILL supervisor")
     if rng.random() < 0.5:
         moves(s, rng)
@@ -275,6 +278,7 @@ def restart(s, rng):
     if s.trueup.process is None or s.daemon_ended() is not None or s.stopped:
         return
     s.trueup.stop()
+    s.deaths.append(time.time())
     s.fire("restart")
     s.start_daemon()
 
@@ -368,13 +372,12 @@ def vandal(s, rng):
     s.fire("foreign writes")
 
 
-def plan(s, rng, length):
-    """The acts of a run, in order."""
+def plan(s, rng, length, named=()):
+    """The acts of a run, in order; of the faults only those that are named, if any are."""
     chosen = []
     for _ in range(length):
-        if rng.random() < 0.45:
-            rows = list(TRAFFIC.values())
-        else:
-            rows = [(run, weight) for run, weight, only in FAULTS.values() if only is None or only(s)]
+        kinds = TRAFFIC if rng.random() < 0.45 else FAULTS
+        rows = [(run, weight) for run, weight, only in kinds.values()
+                if (only is None or only(s)) and (kinds is TRAFFIC or not named or run.__name__ in named)]
         chosen.append(rng.choices([r[0] for r in rows], [r[1] for r in rows])[0])
     return chosen

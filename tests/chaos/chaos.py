@@ -30,6 +30,10 @@ def one(chosen, run, cluster):
     store = chosen.store or ("sqlite", "postgres")[run % 2]
     words = [sys.executable, "-B", str(HERE / "run.py"), "--seed", f"{chosen.seed}/{run}", "--store", store,
              "--length", str(chosen.length), "--keep", str(chosen.failures / f"{chosen.seed}-{run}")]
+    for act in chosen.act:
+        words += ["--act", act]
+    if chosen.oddities:
+        words.append("--oddities")
     if store == "postgres":
         words += ["--cluster", str(cluster.folder)]
     child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -58,6 +62,11 @@ def main():
     words.add_argument("--run", type=int, help="this run of the seed alone")
     words.add_argument("--store", choices=["sqlite", "postgres"], help="default: in turns")
     words.add_argument("--length", type=int, default=14, help="acts a run")
+    words.add_argument("--oddities", action="store_true",
+                       help="logs late, partial, empty once, shifted; blooms of zeros; swapped answers; "
+                            "forks of 100 blocks")
+    words.add_argument("--act", action="append", default=[],
+                       help="of the faults this one alone; may be repeated")
     words.add_argument("--jobs", type=int, default=2, help="runs at once")
     words.add_argument("--out", type=Path, help="a line of JSON a run goes here, too")
     words.add_argument("--failures", type=Path, default=ROOT / "build/chaos", help="logs of failed runs")
@@ -108,7 +117,8 @@ def tell(chosen, result):
     if not result["ok"]:
         print(f"  {result['wrong']}\n  {result.get('story')}\n  again: scripts/chaos --seed {result['seed']} "
               f"--run {result['run']}" + (f" --store {chosen.store}" if chosen.store else "")
-              + f" --length {chosen.length}", flush=True)
+              + f" --length {chosen.length}" + "".join(f" --act {act}" for act in chosen.act)
+              + (" --oddities" if chosen.oddities else ""), flush=True)
     if chosen.out:
         with open(chosen.out, "a", encoding="utf-8") as f:
             f.write(json.dumps({k: v for k, v in result.items() if k != "story"}) + "\n")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "integration")]
+sys.path.append(str(HERE.parent / "provider"))
 
 from fault_place import KINDS, SETTINGS_FD, Chain, Desk, PostgresStates, SqliteStates  # noqa: E402
 from harness.postgres import Cluster  # noqa: E402

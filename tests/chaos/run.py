@@ -14,7 +14,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parent / "provider")]
 
 import acts  # noqa: E402
-from judge import judge  # noqa: E402
+import oddities  # noqa: E402, F401: its acts enter the list
+from judge import forgiven, judge, left_out  # noqa: E402
 from stage import SETTLE, Stage  # noqa: E402
 from harness.postgres import Cluster  # noqa: E402
 from harness.wait import SLOWNESS  # noqa: E402
@@ -42,6 +43,7 @@ def keep_daemon(s):
     if code not in (EXIT_STORE, EXIT_NODE) or said_another_chain(s):
         raise AssertionError(f"the daemon ended with {code}\n{s.trueup.tail(30)}")
     s.story.append(f"(exit {code})")
+    s.deaths.append(time.time())
     s.start_daemon()
 
 
@@ -49,9 +51,9 @@ def said_another_chain(s):
     return "reset-chain" in s.trueup.output()
 
 
-def perform(s, seed, length):
+def perform(s, seed, length, named):
     s.open()
-    plan = acts.plan(s, random.Random(f"{seed}/plan"), length)
+    plan = acts.plan(s, random.Random(f"{seed}/plan"), length, named)
     for i, act in enumerate(plan):
         play_one(s, act, random.Random(f"{seed}/act {i}"))
         keep_daemon(s)
@@ -64,6 +66,8 @@ def calm_down(s):
     acts.tally(s)
     for p in s.providers:
         p.reset()
+    s.fire("events left out of an answer", len(left_out(s)))
+    s.fire("events forgiven", len(forgiven(s)))
     if s.kind == "postgres":
         s.cluster.start()
     keep_daemon(s)
@@ -76,17 +80,20 @@ def main():
     words.add_argument("--store", required=True)
     words.add_argument("--length", type=int, default=14)
     words.add_argument("--cluster", help="the folder of a PostgreSQL cluster that is ours alone")
+    words.add_argument("--oddities", action="store_true", help="see oddities.py")
+    words.add_argument("--act", action="append", default=[])
     words.add_argument("--keep", help="where the log goes if something is wrong")
     chosen = words.parse_args()
     began = time.monotonic()
     result = {"store": chosen.store, "ok": False}
     with tempfile.TemporaryDirectory(prefix="trueup-chaos-") as folder:
         cluster = Cluster(chosen.cluster) if chosen.store == "postgres" else None
-        s = Stage(Path(folder), random.Random(f"{chosen.seed}/stage"), chosen.store, cluster)
+        odd = random.Random(f"{chosen.seed}/oddities") if chosen.oddities else None
+        s = Stage(Path(folder), random.Random(f"{chosen.seed}/stage"), chosen.store, cluster, odd)
         s.story, s.moody, s.placed, s.vandalised, s.logs_withheld = [], set(), set(), set(), False
         s.silenced = set()
         try:
-            perform(s, chosen.seed, chosen.length)
+            perform(s, chosen.seed, chosen.length, chosen.act)
             calm = time.monotonic()
             calm_down(s)
             result |= judge(s, keep_daemon)

@@ -21,6 +21,7 @@ WALLETS = [wallet(i) for i in range(60)]
 PROVIDERS = WALLETS[:4]
 SETTLE = 20  # blocks; no branch goes deeper, for that would be another chain
 DEEPEST = 17
+FAR_SETTLE = 120  # with oddities, for deeper branches
 
 
 class AliveStore(PostgresStore):
@@ -40,7 +41,8 @@ class AliveStore(PostgresStore):
 
 
 class Stage:
-    def __init__(self, folder, rng, kind, cluster):
+    def __init__(self, folder, rng, kind, cluster, odd=None):
+        """odd: a generator for what --oddities changes; None: nothing."""
         self.folder, self.rng, self.kind, self.cluster = folder, rng, kind, cluster
         self.fired = {}
         self.listed = rng.random() < 0.25
@@ -53,11 +55,24 @@ class Stage:
         self.stopped = {}  # pid -> since when
         self.killed = []  # names of workers we sent a deadly signal
         self.highest = self.floor = 0
+        self.settle, self.finality = SETTLE, SETTLE
+        self.odd = odd is not None
+        if odd:
+            self.draw_oddities(odd)
+        self.witnesses, self.deaths = {}, []
         self.started_daemons = 0
+
+    def draw_oddities(self, rng):
+        """Two endpoints as often as one; half of the runs have room for forks of a hundred blocks, half
+        take finality from the tag."""
+        self.two_endpoints = rng.random() < 0.5
+        self.settle = rng.choice([SETTLE, FAR_SETTLE])
+        self.finality = rng.choice([self.settle, "finalized"])
 
     def describe(self):
         return {"wallets": "listed" if self.listed else "seen", "endpoints": 1 + self.two_endpoints,
-                "reader": self.reader, "batch": self.batch, "ws": self.pushes}
+                "reader": self.reader, "batch": self.batch, "ws": self.pushes, "finality": self.finality,
+                **({"oddities": True} if self.odd else {})}
 
     def fire(self, kind, times=1):
         if times:
@@ -66,10 +81,10 @@ class Stage:
     # ---- coming up
 
     def open(self):
-        self.anvil = Anvil(self.folder / "node").start()
+        self.anvil = Anvil(self.folder / "node", slots=self.settle // 2).start()
         self.world = World(self.anvil.rpc).deploy()
         self.truth = Truth(self.world)
-        self.anvil.mine(SETTLE)
+        self.anvil.mine(self.settle)
         self.providers = [self._provider() for _ in range(1 + self.two_endpoints)]
         self.store = self._store()
         self.web = Http(free_port())
@@ -103,7 +118,7 @@ class Stage:
             endpoints.append({"name": f"n{i}", "url": p.url, "reader": self.reader,
                               "ws": p.url.replace("http", "ws", 1) if self.pushes and i == 0 else "off"})
         return configs.settings(self.world, "", self.store.url,
-                                chain={"finality": SETTLE, "endpoints": endpoints},
+                                chain={"finality": self.finality, "endpoints": endpoints},
                                 wallets="listed" if self.listed else "seen",
                                 sweep={"interval": "200ms", "batch": self.batch},
                                 http={"listen": f"127.0.0.1:{self.web.port}"})
@@ -119,6 +134,14 @@ class Stage:
     def daemon_ended(self):
         """Its exit status, if it ended by itself."""
         return None if self.trueup.process is None else self.trueup.process.poll()
+
+    # ---- what the endpoints showed
+
+    def collect(self):
+        """{process of a provider: what it told}; those that are gone told it before."""
+        for p in self.providers:
+            self.witnesses[p.process.pid] = p.events()
+        return list(self.witnesses.values())
 
     # ---- stopped processes
 
@@ -145,7 +168,7 @@ class Stage:
         """How deep a branch may go: never to what the daemon may take for finalized, nor to before the
         node was last killed, since anvil forgets the contracts' code in states that it read from disk."""
         head = self.head()
-        return min(most, head - (self.highest - SETTLE) - 2, head - self.floor)
+        return min(most, head - (self.highest - self.settle) - 2, head - self.floor)
 
     # ---- going down
 
