@@ -51,7 +51,6 @@ def rest(chain, store, trueup, wallets):
         known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
         rows = store.rows(TABLE)
         return (known == head["hash"] and store.synced(BALANCE) >= number and set(wallets) <= set(rows)
-                and not store.settling(BALANCE, store.checkpoint(CHECKPOINT))
                 and all((r.observed_block or 0) >= last for r in rows.values()))
 
     trueup.until(resting, f"rest at block {number}", 60)
