@@ -229,6 +229,27 @@ static void look_at_logs_by_hash(struct findings *f, struct patient *p)
         doctor_say(f, FINE, "eth_getLogs by block hash works");
 }
 
+/* A range that leaves out what the block's hash shows loses events in silence. */
+static void look_at_log_forms(struct findings *f, struct patient *p)
+{
+    struct logs_probe r;
+    struct err err = {0};
+    if (endpoint_probe_logs(p->t.node, p->endpoint, p->head.at.number, &r, &err) < 0) {
+        doctor_say(f, NOTE, "eth_getLogs by number and by hash could not be compared: %s",
+                   err.text);
+    } else if (!r.tried) {
+        doctor_say(f, NOTE,
+                   "eth_getLogs by number and by hash: no newest block holds a log to compare");
+    } else if (r.by_number != r.by_hash) {
+        doctor_say(f, BAD,
+                   "eth_getLogs names %zu logs of block %" PRIu64 " by number and %zu by hash",
+                   r.by_number, r.block, r.by_hash);
+        doctor_advise(f, "%s: its index leaves logs out; put another endpoint first", p->name);
+    } else {
+        doctor_say(f, FINE, "eth_getLogs names the same logs by number and by hash");
+    }
+}
+
 void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *conf, size_t i,
                      uint64_t best)
 {
@@ -245,5 +266,6 @@ void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *c
     doctor_readers(f, p, e);
     look_at_logs(f, p);
     look_at_logs_by_hash(f, p);
+    look_at_log_forms(f, p);
     doctor_reading(f, p);
 }

@@ -159,7 +159,9 @@ static int logs_window_submit(struct logs_window *w, struct endpoint *e, struct 
 {
     w->logs = (struct logs){.by = e};
     w->has_logs = w->has_header = false;
-    if (logs_window_submit_header(w, err) == 0 && logs_window_submit_logs(w, err) == 0)
+    w->has_header = w->ask.alone;
+    if ((w->has_header || logs_window_submit_header(w, err) == 0) &&
+        logs_window_submit_logs(w, err) == 0)
         return 0;
     rpc_abandon(w->n, &w->which_header);
     return -1;

@@ -51,7 +51,8 @@ struct logs_ask {
     uint64_t from, to; /* both inclusive; rpc_logs_block() leaves them out */
     enum rpc_lane lane;
     struct endpoint *by; /* NULL: the best */
-    bool alone;          /* an empty answer is not checked with another endpoint */
+    bool alone;          /* without the header, and an empty answer is not checked elsewhere: the
+                            caller proves that the endpoint had the blocks */
     int64_t deadline_ms; /* of each request of a range, monotonic; 0: as rpc_patience() says */
     struct arena *arena; /* the logs come to lie in it */
 };
@@ -75,6 +76,15 @@ int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct heade
 /* Does eth_getLogs take {"blockHash":…}? As the last answer showed; CAP_NO is forgotten after an
  * hour. */
 enum capability endpoint_logs_by_hash(const struct endpoint *e);
+
+/* Whether one recent block's logs of one contract are the same by number and by hash. */
+struct logs_probe {
+    bool tried; /* false: none of the newest blocks holds a log */
+    uint64_t block;
+    size_t by_number, by_hash;
+};
+int endpoint_probe_logs(struct rpc *n, struct endpoint *e, uint64_t head, struct logs_probe *ret,
+                        struct err *err);
 
 /* ---- ranges, several at once -----------------------------------------------------------------
  * open → its answers are taken as rpc_next() brings them → ended → result → close. */

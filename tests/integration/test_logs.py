@@ -135,6 +135,16 @@ def test_doctor_names_the_refusal(chain, store, daemon, provider):  # noqa: F811
     assert "eth_getLogs by block hash works" in trueup.run("doctor", code=None).stdout
 
 
+def test_doctor_compares_the_forms(chain, store, daemon, provider):  # noqa: F811
+    """A range that leaves out what the hash shows."""
+    trueup = daemon()
+    trueup.stop()
+    one_block(chain, WALLETS[:2])
+    assert "the same logs by number and by hash" in trueup.run("doctor", code=None).stdout
+    provider.rules({"fault": "omit-logs", "method": "eth_getLogs", "match": "fromBlock"})
+    assert "by number and 2 by hash" in trueup.run("doctor", code=None).stdout
+
+
 @pytest.mark.parametrize("bloom", ["0x", "", None, "0x00", 5])
 def test_a_bloom_that_is_none(chain, store, daemon, provider, bloom):  # noqa: F811
     provider.rules({"fault": "bend-header", "args": {"set": {"logsBloom": bloom}}})

@@ -172,6 +172,7 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
     for (size_t i = 0; i < fb->reorg_affected.n; i++)
         dirty_add(&fb->affected.dirty, &fb->reorg_affected.list[i]);
     first_looks_add_lists(&fb->first_looks, &fb->affected);
+    first_looks_drop_noted(&fb->first_looks, &fb->affected.names);
     int rc = flush_run(f->t, &flush, &fb->affected, &r, err);
     ret->updated += r.updated;
     ret->unanswered += r.unanswered;

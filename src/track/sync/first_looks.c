@@ -7,6 +7,7 @@ enum { TIME_STEP_MS = 500 };
 void first_looks_free(struct first_looks *l)
 {
     names_free(&l->names);
+    names_free(&l->noted);
     fanout_free(&l->asks);
     *l = (struct first_looks){0};
 }
@@ -28,9 +29,35 @@ void first_looks_add_lists(struct first_looks *l, const struct affected_set *aff
 void first_looks_add_names(struct first_looks *l, const struct affected_set *affected,
                            uint64_t finalized)
 {
-    for (size_t i = 0; i < affected->names.n; i++)
-        if (affected->names.list[i].number <= finalized)
-            names_add(&l->names, &affected->names.list[i]);
+    for (size_t i = 0; i < affected->names.n; i++) {
+        const struct store_dirty *name = &affected->names.list[i];
+        if (name->number <= finalized)
+            names_add(&l->names, name);
+        else if (l->noted.n < FIRST_LOOK_NOTED)
+            names_add(&l->noted, name);
+        else
+            l->noted.list[l->next_noted++ % FIRST_LOOK_NOTED] = *name;
+    }
+}
+
+static bool first_looks_have_noted(const struct first_looks *l, const struct store_dirty *name)
+{
+    for (size_t i = 0; i < l->noted.n; i++) {
+        const struct store_dirty *n = &l->noted.list[i];
+        if (n->number == name->number && address_equal(&n->wallet, &name->wallet) &&
+            hash_equal(&n->hash, &name->hash))
+            return true;
+    }
+    return false;
+}
+
+void first_looks_drop_noted(const struct first_looks *l, struct names *names)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < names->n; i++)
+        if (!first_looks_have_noted(l, &names->list[i]))
+            names->list[kept++] = names->list[i];
+    names->n = kept;
 }
 
 bool first_looks_are_many(const struct first_looks *l)

@@ -9,10 +9,17 @@
 
 #include "track/events.h"
 
-enum { FIRST_LOOK_TIMES = 32, FIRST_LOOK_ALL = 64, FIRST_LOOK_NAMES = 65536 };
+enum {
+    FIRST_LOOK_TIMES = 32,
+    FIRST_LOOK_ALL = 64,
+    FIRST_LOOK_NAMES = 65536,
+    FIRST_LOOK_NOTED = 4096,
+};
 
 struct first_looks {
     struct names names;
+    struct names noted; /* the last ones that went into trueup_dirty, as a ring … */
+    size_t next_noted;  /* … its oldest */
     struct fanout asks;
     uint64_t all[FIRST_LOOK_ALL]; /* blocks of events by which every row is due */
     size_t n_all;
@@ -28,7 +35,10 @@ void first_looks_free(struct first_looks *l);
 
 /* Before a flush resolves the set: its lists and `all` events. */
 void first_looks_add_lists(struct first_looks *l, const struct affected_set *affected);
-/* After the flush: the names that did not go into trueup_dirty. */
+/* Before a flush, too: drops the names that are in trueup_dirty already, for ranges are repeated.
+ */
+void first_looks_drop_noted(const struct first_looks *l, struct names *names);
+/* After the flush: those that went there are noted, the others are kept. */
 void first_looks_add_names(struct first_looks *l, const struct affected_set *affected,
                            uint64_t finalized);
 bool first_looks_are_many(const struct first_looks *l);
