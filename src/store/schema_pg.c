@@ -44,8 +44,8 @@ const char *const pg_migrations[SCHEMA_VERSION] = {
     "CREATE INDEX trueup_changes_wallet_idx ON trueup_changes (balance, wallet, id);"
     "CREATE TABLE trueup_learned (endpoint TEXT NOT NULL, reader TEXT NOT NULL,"
     " sizes TEXT NOT NULL, updated_at " NOW ", PRIMARY KEY (endpoint, reader));",
-    "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
-    " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet));",
+    ("CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+     " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet));"),
     "ALTER TABLE trueup_dirty ADD COLUMN endpoint TEXT;",
 };
 

@@ -35,8 +35,8 @@ const char *const sq_migrations[SCHEMA_VERSION] = {
     "CREATE TABLE trueup_learned (endpoint TEXT NOT NULL, reader TEXT NOT NULL,"
     " sizes TEXT NOT NULL, updated_at TEXT NOT NULL DEFAULT " SQ_NOW ","
     " PRIMARY KEY (endpoint, reader)) WITHOUT ROWID;",
-    "CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
-    " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet)) WITHOUT ROWID;",
+    ("CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
+     " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet)) WITHOUT ROWID;"),
     "ALTER TABLE trueup_dirty ADD COLUMN endpoint TEXT;",
 };
 

@@ -56,7 +56,7 @@ void names_add(struct names *n, const struct store_dirty *name)
     n->list[n->n++] = *name;
 }
 
-void names_clear(struct names *n)
+static void names_clear(struct names *n)
 {
     n->n = 0;
 }

@@ -28,7 +28,6 @@ struct names {
     size_t n, room;
 };
 void names_add(struct names *n, const struct store_dirty *name);
-void names_clear(struct names *n); /* keeps the memory */
 void names_free(struct names *n);
 
 /* What the logs affect in one balance: wallets, lists of wallets that must be asked for, and the
