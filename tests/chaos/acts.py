@@ -172,7 +172,6 @@ def outage(s, rng):
 def omitted(s, rng):
     """Valid answers to eth_getLogs without the logs."""
     play(s, [{"fault": "omit-logs", "chance": 0.5}])
-    s.logs_withheld = True
 
 
 @fault(2)

@@ -29,9 +29,6 @@ SECOND_LOOK_BLOCKS = 300  # so many make a second look due at once
 
 
 def judge(s, keep_daemon):
-    # Without --oddities, where logs are left out of valid answers no event is owed.
-    s.logs_withheld |= any(p.order()["withheld"] for p in s.providers)
-    s.logs_withheld &= not s.odd
     last = come_to_rest(s, keep_daemon)
     rows = assert_at_rest_equal(s.store, s.truth, wallets=expected(s))
     check_positions(s)
@@ -67,9 +64,7 @@ def left_out(s):
 
 
 def forgiven(s):
-    """See above. Empty without --oddities: there s.logs_withheld forgives."""
-    if not s.odd:
-        return frozenset()
+    """The events of the rule above."""
     shown, left = times(s, "shown"), times(s, "left")
     return frozenset(e for e, when in left.items() if e not in shown and when[-1] - when[0] >= LOOKS_S)
 
@@ -77,8 +72,6 @@ def forgiven(s):
 def waiting(s):
     """The highest block of the chain with an event that no answer showed: at rest the second look has
     passed it, so that no exemption is a matter of when the run ended."""
-    if not s.odd:
-        return 0
     shown = times(s, "shown").keys()
     return max((number for number, _, named in s.ledger.chain() if set().union(*named.values()) - shown),
                default=0)
@@ -117,11 +110,10 @@ def waiting_after_the_first_look(s, keep_daemon):
         keep_daemon(s)
         return s.store.synced(BALANCE) >= head
 
-    if s.odd:
-        try:
-            until(looked, f"the first look at {head}", REST_S)
-        except AssertionError as e:
-            raise AssertionError(f"{e}\n{s.trueup.tail(50)}") from None
+    try:
+        until(looked, f"the first look at {head}", REST_S)
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{s.trueup.tail(50)}") from None
     s.ledger.note()
     lacking = waiting(s)
     if lacking:
@@ -133,7 +125,7 @@ def expected(s):
     """Who must have a row: the list, or whom an event of the chain names."""
     if s.listed:
         return WALLETS
-    return [] if s.logs_withheld else list(s.ledger.canonical(forgiven(s)))
+    return list(s.ledger.canonical(forgiven(s)))
 
 
 def what_lacks(s, number, block_hash, last, wanted, looked_twice):
@@ -188,7 +180,7 @@ def check_coverage(s, rows):
     for w in tracked(s, canonical):
         row = rows.get(w)
         has = max(((row.blocknumber if row else None) or 0), owed.get(w) or 0)
-        assert s.logs_withheld or has >= canonical[w], (
+        assert has >= canonical[w], (
             f"{w}: block {canonical[w]} names it, blocknumber is {has} (row {row}, owed {owed.get(w)})")
     for w, row in rows.items():
         if row.blocknumber is not None:
@@ -207,15 +199,14 @@ def check_extras(s, rows):
 def check_drift(s):
     """Nothing is filed that is not so: only rows whose wallet was changed in silence (a mood changes what
     the view answers, too), or that somebody else wrote, or that an event names which an answer left out or a
-    bloom was silent about; missed_log only for the last. Without --oddities, where logs were withheld,
-    anybody's. A plain
+    bloom was silent about; missed_log only for the last. A plain
     call proves nothing of its block but by its hash: one that takes notice of it only now and then can
     slip a value in, which the next read then finds."""
-    if s.logs_withheld or (s.reader == "single" and s.fired.keys() & {"ignore-pin", "older-block"}):
+    if s.reader == "single" and s.fired.keys() & {"ignore-pin", "older-block"}:
         return
     filed = s.store.sql("SELECT wallet, cause, stored, actual, block, age FROM trueup_drift")
     dimmed = {h for witness in s.collect() for h in witness["dimmed"]}
-    missing = s.ledger.wallets_of(left_out(s), dimmed) if s.odd else set()
+    missing = s.ledger.wallets_of(left_out(s), dimmed)
     false = [r for r in filed if r[0] not in s.silenced | s.moody | s.vandalised | missing]
     assert not false, f"drift that is none: {false[:3]}"
     blamed = [r for r in filed if r[1] == "missed_log" and r[0] not in missing]

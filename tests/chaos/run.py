@@ -90,7 +90,7 @@ def main():
         cluster = Cluster(chosen.cluster) if chosen.store == "postgres" else None
         odd = random.Random(f"{chosen.seed}/oddities") if chosen.oddities else None
         s = Stage(Path(folder), random.Random(f"{chosen.seed}/stage"), chosen.store, cluster, odd)
-        s.story, s.moody, s.placed, s.vandalised, s.logs_withheld = [], set(), set(), set(), False
+        s.story, s.moody, s.placed, s.vandalised = [], set(), set(), set()
         s.silenced = set()
         try:
             perform(s, chosen.seed, chosen.length, chosen.act)
