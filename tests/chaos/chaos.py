@@ -62,7 +62,7 @@ def main():
     words.add_argument("--run", type=int, help="this run of the seed alone")
     words.add_argument("--store", choices=["sqlite", "postgres"], help="default: in turns")
     words.add_argument("--length", type=int, default=14, help="acts a run")
-    words.add_argument("--oddities", action="store_true",
+    words.add_argument("--oddities", action=argparse.BooleanOptionalAction, default=True,
                        help="logs late, partial, empty once, shifted; blooms of zeros; swapped answers; "
                             "forks of 100 blocks")
     words.add_argument("--act", action="append", default=[],
@@ -118,7 +118,7 @@ def tell(chosen, result):
         print(f"  {result['wrong']}\n  {result.get('story')}\n  again: scripts/chaos --seed {result['seed']} "
               f"--run {result['run']}" + (f" --store {chosen.store}" if chosen.store else "")
               + f" --length {chosen.length}" + "".join(f" --act {act}" for act in chosen.act)
-              + (" --oddities" if chosen.oddities else ""), flush=True)
+              + ("" if chosen.oddities else " --no-oddities"), flush=True)
     if chosen.out:
         with open(chosen.out, "a", encoding="utf-8") as f:
             f.write(json.dumps({k: v for k, v in result.items() if k != "story"}) + "\n")

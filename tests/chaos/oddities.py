@@ -1,4 +1,4 @@
-"""Acts of --oddities: what real providers do to logs, headers and calls without saying so, and forks of up
+"""Oddities, unless --no-oddities is given: what real providers do to logs, headers and calls without saying so, and forks of up
 to a hundred blocks. Strength, duration and the endpoints it happens at are drawn anew each time."""
 
 import time

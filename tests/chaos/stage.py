@@ -42,7 +42,7 @@ class AliveStore(PostgresStore):
 
 class Stage:
     def __init__(self, folder, rng, kind, cluster, odd=None):
-        """odd: a generator for what --oddities changes; None: nothing."""
+        """odd: a generator for what oddities change; None: --no-oddities."""
         self.folder, self.rng, self.kind, self.cluster = folder, rng, kind, cluster
         self.fired = {}
         self.listed = rng.random() < 0.25
