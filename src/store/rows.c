@@ -142,6 +142,22 @@ int store_tracked(struct store *s, const struct store_balance *b, const address 
     return rc;
 }
 
+int store_answered(struct store *s, const struct store_balance *b, const struct store_event *events,
+                   size_t n, bool *ret_answered, struct err *err)
+{
+    struct db_query q = {
+        .sql = "SELECT u.i FROM unnest($1, $2) WITH ORDINALITY u(w, n, i) WHERE EXISTS (SELECT 1 "
+               "FROM {t} t WHERE t.wallet = u.w AND t.observed_block >= u.n AND t.blocknumber >= "
+               "u.n) OR EXISTS (SELECT 1 FROM trueup_quarantine q WHERE q.balance = $3 AND "
+               "q.wallet = u.w AND q.event_block >= u.n)",
+        .b = b,
+        .set = n,
+        .hot = true,
+        .params = {db_column(DB_ADDRESS, &events->wallet, sizeof *events),
+                   db_column(DB_NUMBER, &events->block, sizeof *events), db_text(b->name)}};
+    return n ? db_mark_ordinals(s, &q, ret_answered, err) : 0;
+}
+
 int store_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
                struct store_row *ret, struct err *err)
 {

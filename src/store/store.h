@@ -274,6 +274,15 @@ int store_quarantine_due(struct store *s, const struct store_balance *b,
 int store_tracked(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
                   bool *ret_tracked, struct err *err);
 
+struct store_event { /* an event that names a wallet */
+    address wallet;
+    uint64_t block;
+};
+/* Which of these have been answered: the row is anchored at the event's block or later and its
+ * blocknumber says so, or the wallet is in quarantine for that block or a later one. */
+int store_answered(struct store *s, const struct store_balance *b, const struct store_event *events,
+                   size_t n, bool *ret_answered, struct err *err);
+
 /* ---- rows, lists, small state ---------------------------------------------------------------- */
 
 struct store_row {

@@ -330,6 +330,43 @@ static void tracked_by_rule_list_or_row(void **state)
     assert_true(!tracked[0] && tracked[1] && tracked[2] && !tracked[3]);
 }
 
+/* An event is answered by a row anchored at its block or later, or by a quarantine that waits for
+ * it. The block number alone, or the anchor alone, is not enough. */
+static void answered_events(void **state)
+{
+    struct contract *c = *state;
+    struct store_applied done;
+    put_blocks(c, 1, 100, 0);
+    write_one(c, 1, 5, 50, EVENT(50), CAUSE_EVENT);
+    write_one(c, 2, 5, 50, SWEEP, CAUSE_SWEEP); /* anchored, and no event was applied */
+    write_one(c, 3, 5, 40, EVENT(40), CAUSE_EVENT);
+    struct store_failure failed = {
+        .wallet = wallet_no(4), .reason = "held: reverted", .has_event = true, .event_block = 45};
+    struct store_batch batch = {
+        .balance = &c->balance, .at = block_no(60, 0), .failures = &failed, .n_failures = 1};
+    ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
+    const struct {
+        unsigned wallet;
+        uint64_t block;
+        bool answered;
+    } rows[] = {{1, 50, true}, {1, 49, true}, {1, 51, false}, {2, 50, false}, {3, 41, false},
+                {3, 40, true}, {4, 45, true}, {4, 44, true},  {4, 46, false}, {5, 1, false}};
+    enum { N = sizeof rows / sizeof rows[0] };
+    struct store_event events[N];
+    bool answered[N];
+    for (size_t i = 0; i < N; i++)
+        events[i] = (struct store_event){wallet_no(rows[i].wallet), rows[i].block};
+    ok(c, store_answered(c->store, &c->balance, events, N, answered, &c->err));
+    for (size_t i = 0; i < N; i++)
+        if (answered[i] != rows[i].answered)
+            fail_msg("wallet %u at block %u", rows[i].wallet, (unsigned)rows[i].block);
+    /* A dropped block takes the anchor, and with it the answer. */
+    uint64_t n;
+    ok(c, store_rewind(c->store, &c->balance, 1, 50, &n, &c->err));
+    ok(c, store_answered(c->store, &c->balance, events, 1, answered, &c->err));
+    assert_false(answered[0]);
+}
+
 static void query_decides_on_postgres_and_is_refused_elsewhere(void **state)
 {
     struct contract *c = *state;
@@ -525,6 +562,7 @@ int main(int argc, char **argv)
         T(list_is_kept_in_key_order),
         T(remove_takes_row_quarantine_and_marks),
         T(tracked_by_rule_list_or_row),
+        T(answered_events),
         T(query_decides_on_postgres_and_is_refused_elsewhere),
         T(dirty_marks_are_due_by_block),
         T(state_and_learned_texts),
