@@ -133,6 +133,10 @@ int rpc_header_number(struct rpc *n, uint64_t number, struct header *ret, bool *
                       struct err *err);
 int rpc_header_hash(struct rpc *n, const hash32 *hash, struct header *ret, bool *ret_found,
                     struct err *err);
+/* The headers at `count` numbers, at most RPC_IN_FLIGHT_MAX, asked together. ret_found[i] is false
+ * where the block is not there or its question failed. */
+int rpc_headers_numbers(struct rpc *n, const uint64_t *numbers, size_t count, struct header *ret,
+                        bool *ret_found, struct err *err);
 /* eth_call to one contract. */
 struct rpc_view {
     const address *to;

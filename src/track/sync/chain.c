@@ -259,31 +259,45 @@ static void chain_keep_near(struct chain *c, const struct header *h)
     c->near[c->n_near++] = *h;
 }
 
-/* Walks parents from the head down, by hash, to just above `below`; stops early where it meets the
- * stored top. The headers come out oldest first. *ret_linked: the lowest one's parent is `top`. */
+/* The parent of *child: out of what was asked by number, else asked by hash. */
+static int chain_get_parent(struct tracker *t, const struct header *child,
+                            const struct header *by_number, struct header *ret, struct err *err)
+{
+    bool found;
+    if (by_number && hash_equal(&by_number->at.hash, &child->at.parent)) {
+        *ret = *by_number;
+        return 0;
+    }
+    if (rpc_header_hash(t->node, &child->at.parent, ret, &found, err) < 0)
+        return -1;
+    return found && ret->at.number + 1 == child->at.number
+               ? 0
+               : err_set(err, ERR_FAILED, "the node does not have the parent of block %" PRIu64,
+                         child->at.number);
+}
+
+/* The headers from the head down to just above `below`, oldest first, each the parent of the next;
+ * they are asked together by number. *ret_linked: the lowest one's parent is `top`. */
 static int chain_walk_down(struct tracker *t, const struct header *head, uint64_t below,
                            const struct anchor *top, struct header *ret, size_t *ret_n,
                            bool *ret_linked, struct err *err)
 {
-    size_t n = 0;
-    struct header *list = ret + CHAIN_NEAR; /* filled from the end */
-    *list = *head;
-    n = 1;
-    while (list->at.number > below + 1 && n <= CHAIN_NEAR) {
-        struct header h;
-        bool found;
-        if (rpc_header_hash(t->node, &list->at.parent, &h, &found, err) < 0)
+    uint64_t numbers[CHAIN_NEAR];
+    struct header asked[CHAIN_NEAR];
+    bool found[CHAIN_NEAR];
+    uint64_t between = head->at.number > below ? head->at.number - below - 1 : 0;
+    size_t n = between < CHAIN_NEAR ? between : CHAIN_NEAR;
+    ret[n] = *head;
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = head->at.number - n + i;
+    if (rpc_headers_numbers(t->node, numbers, n, asked, found, err) < 0)
+        return -1;
+    for (size_t i = n; i > 0; i--)
+        if (chain_get_parent(t, &ret[i], found[i - 1] ? &asked[i - 1] : NULL, &ret[i - 1], err) < 0)
             return -1;
-        if (!found || h.at.number + 1 != list->at.number)
-            return err_set(err, ERR_FAILED, "the node does not have the parent of block %" PRIu64,
-                           list->at.number);
-        *--list = h;
-        n++;
-    }
     *ret_linked =
-        top && list->at.number == top->number + 1 && hash_equal(&list->at.parent, &top->hash);
-    memmove(ret, list, n * sizeof *ret);
-    *ret_n = n;
+        top && ret->at.number == top->number + 1 && hash_equal(&ret->at.parent, &top->hash);
+    *ret_n = n + 1;
     return 0;
 }
 
