@@ -4,6 +4,7 @@
 #include "cli/doctor.h"
 #include "cli/figures.h"
 #include "store/view.h"
+#include "track/sync/bloom.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -76,6 +77,25 @@ static void look_at_table(struct findings *f, const struct store_balance *b,
                    v->non_canonical);
 }
 
+/* What following has learnt of the chain's blooms. A store that is not migrated knows nothing. */
+static void look_at_blooms(struct findings *f, struct store *s)
+{
+    struct tracker t = {.store = s};
+    struct bloom_trust b;
+    struct err ignored = {0};
+    if (bloom_load(&t, &b, &ignored) < 0)
+        return;
+    if (b.state == BLOOM_PROVEN)
+        doctor_say(f, FINE, "the headers' blooms hold their logs: they save questions");
+    else if (b.state == BLOOM_REFUTED)
+        doctor_say(f, NOTE,
+                   "the bloom of block %" PRIu64 " does not hold its logs: blooms save no question",
+                   b.block);
+    else if (b.held > 0)
+        doctor_say(f, FINE, "the blooms of %" PRIu64 " blocks hold their logs: %d are enough",
+                   b.held, BLOOM_ENOUGH);
+}
+
 void doctor_store(struct findings *f, struct conf *conf)
 {
     struct store *s;
@@ -119,5 +139,6 @@ void doctor_store(struct findings *f, struct conf *conf)
         }
         look_at_table(f, &b, &v);
     }
+    look_at_blooms(f, s);
     store_close(s);
 }

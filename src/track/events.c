@@ -176,3 +176,24 @@ int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty
     mem_free(tracked);
     return rc;
 }
+
+int events_drop_answered(struct tracker *t, const struct tracked *b, struct dirty *dirty,
+                         struct err *err)
+{
+    if (dirty->n == 0)
+        return 0;
+    struct store_event *events = mem_alloc(dirty->n * sizeof *events);
+    bool *answered = mem_zero(dirty->n, sizeof *answered);
+    for (size_t i = 0; i < dirty->n; i++)
+        events[i] = (struct store_event){dirty->list[i].wallet, dirty->list[i].event_block};
+    int rc = store_answered(t->store, &b->store, events, dirty->n, answered, err);
+    size_t kept = 0;
+    for (size_t i = 0; rc == 0 && i < dirty->n; i++)
+        if (!dirty->list[i].has_event || !answered[i])
+            dirty->list[kept++] = dirty->list[i];
+    if (rc == 0)
+        dirty->n = kept;
+    mem_free(events);
+    mem_free(answered);
+    return rc;
+}

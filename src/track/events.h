@@ -53,4 +53,8 @@ enum store_insert events_insert_rule(const struct tracked *b);
 int events_keep_tracked(struct tracker *t, const struct tracked *b, struct dirty *dirty,
                         struct err *err);
 
+/* Drops the events that were answered before (store_answered()); wallets without an event stay. */
+int events_drop_answered(struct tracker *t, const struct tracked *b, struct dirty *dirty,
+                         struct err *err);
+
 #endif

@@ -110,6 +110,10 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
         log_warn(r->missed_again ? "logs that were pushed are missing from the answer, asking again"
                                  : "logs that were pushed are in no answer, left to the sweep",
                  LOG_U64("block", r->missed_at), LOG_U64("logs", r->missed));
+    if (r->late > 0)
+        log_warn("logs came late, blocks are asked about again for longer",
+                 LOG_STR("endpoint", r->late_by), LOG_U64("logs", r->late),
+                 LOG_I64("for_ms", r->overlap_ms));
     if (r->catching_up)
         log_info("backfilling missed blocks", LOG_U64("from", r->from), LOG_U64("to", r->to));
     if (r->updated > 0)
@@ -123,6 +127,19 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
                  LOG_U64("views", r->unanswered));
     if (r->end == FOLLOW_HELD)
         log_warn_err("event sync is blocked", &r->why);
+}
+
+static void follow_log_blooms(struct follow *f)
+{
+    const struct bloom_trust *b = &f->look.bloom;
+    if (!bloom_take_news(&f->look.bloom))
+        return;
+    if (b->state == BLOOM_REFUTED)
+        log_warn("a block's bloom does not hold its logs, blooms save no question any more",
+                 LOG_U64("block", b->block));
+    else
+        log_info("blooms held all logs so far, they save questions from now on",
+                 LOG_U64("blocks", b->held));
 }
 
 static bool
@@ -241,6 +258,7 @@ static bool follow_run_turn(struct follow *f, struct follow_hints *heard, struct
     follow_count_turn(f, &r);
     follow_log_turn(f, &r);
     follow_log_finality(f);
+    follow_log_blooms(f);
     if (r.end == FOLLOW_HELD) {
         *ret_pause = backoff_next(backoff);
         return true;

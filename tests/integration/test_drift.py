@@ -91,7 +91,8 @@ def test_an_omitted_log_is_told_with_its_endpoint(chain, store, trueup, tmp_path
         until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:10])
         rule = {"fault": "omit-logs", "method": "eth_getLogs", "args": {"naming": missed[2:]}}
         # Alone, it leaves the log out until it is asked about the wallet by name.
-        liar.rules(rule if endpoints == 2 else {**rule, "times": 1})
+        rule["args"]["unless-named"] = endpoints == 1
+        liar.rules(rule)
         world.token.send("mintMany", WALLETS[:10], [5] * 10)
         named = chain.rpc.number()
         until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:10])

@@ -113,5 +113,5 @@ def test_a_fork_while_delegators_are_asked_for(chain, store, trueup, provider, t
     chain.world.token.send("mint", who, 7)
     head = chain.rpc.number()
     trueup.until(lambda: store.synced(BALANCE) >= head, "the new branch to be synced", 12)
-    until_at_rest(trueup, store, chain.anvil, wallets=[who])
+    until_at_rest(trueup, store, chain.anvil, wallets=[who], blocks=6)
     assert_at_rest_equal(store, chain.truth, wallets=[who])

@@ -76,7 +76,9 @@ async def error_500(ask):
 
 @play(6, "error")
 async def error(ask):
-    """Any error: code, text, data, status."""
+    """Any error: code, text, data, status. far: only an eth_getLogs that ends so many blocks below the head."""
+    if "far" in ask.args and int(ask.rpc["params"][0]["toBlock"], 16) + ask.args["far"] > await ask.head():
+        return await honest(ask)
     return as_json(rpc_error(ask.rpc, ask.args.get("code", -32000), ask.args["text"],
                              ask.args.get("data")), ask.args.get("status", 200))
 
@@ -318,11 +320,15 @@ async def logs_cap(ask):
 @play(35, "omit-logs")
 async def omit_logs(ask):
     """eth_getLogs answers an empty list, as a backend that has not indexed yet; with naming, a list
-    that lacks those logs alone that have this word among their topics."""
+    that lacks those logs alone that have this word among their topics; with unless-named, not when the
+    question itself has that word; with near, only when the question reaches so near to the head."""
     answer = await ask.answer()
-    if not isinstance(answer.get("result"), list):
+    if "near" in ask.args and int(ask.rpc["params"][0]["toBlock"], 16) + ask.args["near"] < await ask.head():
         return as_json(answer)
     word = ask.args.get("naming", "").removeprefix("0x").lower()
+    named = ask.args.get("unless-named") and word in json.dumps(ask.rpc.get("params")).lower()
+    if not isinstance(answer.get("result"), list) or named:
+        return as_json(answer)
     kept = [log for log in answer["result"] if word not in "".join(log["topics"]).lower()]
     return as_json({**answer, "result": kept})
 
@@ -543,6 +549,30 @@ async def other_branch(ask):
     block = answer.get("result")
     if isinstance(block, dict) and int(block["number"], 16) > 0:
         answer = {**answer, "result": {**block, "hash": "0x" + block["hash"][:1:-1]}}
+
+
+@play(70, "late-index")
+async def late_index(ask):
+    """For every method. eth_getLogs leaves out the logs of blocks whose header was shown here less than
+    `seconds` ago, or not yet."""
+    answer = await ask.answer()
+    shown, now = ask.provider.shown, time.monotonic()
+    result = answer.get("result")
+    if isinstance(result, dict) and "logsBloom" in result:
+        shown.setdefault(result["hash"], now)
+    if ask.rpc.get("method") == "eth_getLogs" and isinstance(result, list):
+        due = ask.args["seconds"]
+        answer = {**answer, "result": [log for log in result
+                                       if now - shown.setdefault(log["blockHash"], now) >= due]}
+    return as_json(answer)
+
+
+@play(71, "zero-bloom")
+async def zero_bloom(ask):
+    """Headers whose logsBloom holds nothing, whatever the block has."""
+    answer = await ask.answer()
+    if isinstance(answer.get("result"), dict) and "logsBloom" in answer["result"]:
+        answer["result"]["logsBloom"] = "0x" + "00" * 256
     return as_json(answer)
 
 

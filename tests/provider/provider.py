@@ -104,6 +104,7 @@ class Provider:
         self.rules, self.records = [], []
         self.call_before = self.call_waiting = None  # fault "swap"
         self.swapped = 0
+        self.shown = {}  # block hash -> when its header was first answered (late-index)
         self.withheld = 0  # logs that a backend which lags left out of a valid answer
         self.log = log
         self.started = time.monotonic()

@@ -49,26 +49,23 @@ static bool sync_is_our_branch(const struct chain *c, const struct header *to)
     return to->at.number != c->finalized.number || hash_equal(&c->finalized.hash, &to->at.hash);
 }
 
-/* Logs of one window below finalized, or wherever headers are not known. */
-static int sync_read_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
-                           struct follow_report *ret, bool *ret_ok, struct err *err)
+int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, enum rpc_lane lane,
+                   struct arena *arena, struct logs *ret_logs, struct follow_report *ret,
+                   bool *ret_ok, struct err *err)
 {
-    struct logs logs;
     struct err why = {0};
     struct logs_ask ask = {
-        .filter = &f->filter.filter, .from = from, .to = to, .lane = RPC_CATCHUP, .arena = arena};
+        .filter = &f->filter.filter, .from = from, .to = to, .lane = lane, .arena = arena};
     *ret_ok = false;
-    if (rpc_logs_range(f->t->node, &ask, &logs, &why) == 0) {
-        if (!sync_is_our_branch(&f->chain, &logs.to))
+    if (rpc_logs_range(f->t->node, &ask, ret_logs, &why) == 0) {
+        if (!sync_is_our_branch(&f->chain, &ret_logs->to))
             return err_set(err, ERR_FAILED,
                            "the logs up to block %" PRIu64 " are of another branch", to);
-        range_on_answer(&f->range, to - from, logs.n);
-        log_source_set(&f->log_source, from, endpoint_name(logs.by));
-        sync_collect_all(f, &logs);
+        range_on_answer(&f->range, to - from, ret_logs->n);
         *ret_ok = true;
         return 0;
     }
-    switch (range_on_fault(&f->range, to - from, &logs.fault)) {
+    switch (range_on_fault(&f->range, to - from, &ret_logs->fault)) {
     case RANGE_AGAIN:
         ret->end = FOLLOW_AGAIN;
         return 0;
@@ -82,52 +79,20 @@ static int sync_read_range(struct follow *f, uint64_t from, uint64_t to, struct 
     return -1;
 }
 
-/* Logs of one block above finalized, by hash. The bloom saves the question where it says no. */
-static int sync_read_block(struct follow *f, const struct header *h, struct arena *arena,
-                           struct err *err)
-{
-    struct logs logs;
-    if (h->has_bloom && !filter_may_match(&f->filter.filter, h) &&
-        !ws_logs_has_block(&f->ws_logs, &h->at.hash)) {
-        ws_logs_on_answer(&f->ws_logs, h, NULL);
-        return 0;
-    }
-    struct logs_ask ask = {.filter = &f->filter.filter, .lane = RPC_LIVE, .arena = arena};
-    if (rpc_logs_block(f->t->node, &ask, h, &logs, err) < 0)
-        return -1;
-    ws_logs_on_answer(&f->ws_logs, h, &logs);
-    log_source_set(&f->log_source, h->at.number, endpoint_name(logs.by));
-    sync_collect_all(f, &logs);
-    return 0;
-}
-
-/* How far a range from `from` may go: to finalized, or to where headers are known one by one. */
-static uint64_t sync_find_range_end(const struct chain *c, uint64_t from)
-{
-    uint64_t near = c->n_near > 0 ? c->near[0].at.number : c->head.at.number + 1;
-    if (from <= c->finalized.number)
-        return c->finalized.number;
-    return near > from ? near - 1 : c->head.at.number;
-}
-
-/* Collects what the next window names; *ret_to is the last block looked at. */
+/* Collects what the next window of a catch-up names; *ret_to is its last block. */
 static int sync_read_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
                             struct follow_report *ret, bool *ret_ok, struct err *err)
 {
-    const struct header *h = from > f->chain.finalized.number ? chain_near(&f->chain, from) : NULL;
-    uint64_t limit = sync_find_range_end(&f->chain, from);
-    if (f->filter.filter.n_topics == 0) {
-        *ret_to = f->chain.head.at.number;
-        *ret_ok = true;
-        return 0;
-    }
-    if (h) {
-        *ret_to = from;
-        *ret_ok = true;
-        return sync_read_block(f, h, arena, err);
-    }
+    struct logs logs;
+    uint64_t limit = f->chain.finalized.number;
     *ret_to = limit - from > f->range.width ? from + f->range.width : limit;
-    return sync_read_range(f, from, *ret_to, arena, ret, ret_ok, err);
+    if (sync_ask_range(f, from, *ret_to, RPC_CATCHUP, arena, &logs, ret, ret_ok, err) < 0)
+        return -1;
+    if (*ret_ok) {
+        log_source_set(&f->log_source, from, endpoint_name(logs.by));
+        sync_collect_all(f, &logs);
+    }
+    return 0;
 }
 
 /* ---- reading and writing it ------------------------------------------------------------------ */
@@ -169,6 +134,9 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
                           .finalized = f->chain.finalized.number};
     struct flush_report r;
     *ret_ok = false;
+    fanout_drop_known(&fb->affected.fanout, &fb->asked);
+    if (fb->affected.all_block <= fb->all_block)
+        fb->affected.all_block = 0;
     for (size_t i = 0; i < fb->reorg_affected.n; i++)
         dirty_add(&fb->affected.dirty, &fb->reorg_affected.list[i]);
     first_looks_add_lists(&fb->first_looks, &fb->affected);
@@ -185,6 +153,9 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
         return 0;
     }
     first_looks_add_names(&fb->first_looks, &fb->affected, f->chain.finalized.number);
+    fanout_remember(&fb->asked, &fb->affected.fanout);
+    if (fb->affected.all_block > fb->all_block)
+        fb->all_block = fb->affected.all_block;
     affected_set_clear(&fb->affected);
     dirty_clear(&fb->reorg_affected);
     *ret_ok = true;
@@ -192,19 +163,20 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
 }
 
 /* A balance that is held (its contract is broken, say) does not hold the others. */
-static int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, struct err *err)
+int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, bool *ret_whole,
+                   struct err *err)
 {
     struct anchor at;
+    *ret_whole = true;
     if (sync_choose_anchor(f, to, &at, err) < 0)
         return -1;
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         bool ok;
-        if (fb->synced >= to && fb->reorg_affected.n == 0)
-            continue;
         if (sync_flush_balance(f, fb, &at, ret, &ok, err) < 0)
             return -1;
-        if (ok) {
+        *ret_whole &= ok;
+        if (ok && to > fb->synced) {
             fb->synced = to;
             f->moved = true;
         }
@@ -222,7 +194,7 @@ static size_t sync_count_affected(const struct follow *f)
     return n;
 }
 
-static bool sync_has_reorg_affected(const struct follow *f)
+bool sync_has_reorg_affected(const struct follow *f)
 {
     for (size_t i = 0; i < f->t->n_balances; i++)
         if (f->balances[i].reorg_affected.n > 0)
@@ -239,23 +211,18 @@ static bool sync_is_far_ahead(const struct follow *f, uint64_t at)
     return many && at < f->chain.finalized.number;
 }
 
-int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err)
+/* Below finalized and far from the head: range by range. What was named before a range failed is
+ * of whole blocks: it is written. */
+static int sync_catch_up(struct follow *f, struct follow_report *ret, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number, at = sync_find_lowest(f);
+    uint64_t at = sync_find_lowest(f), begin = at;
     int64_t flush_at = clock_ms() + FLUSH_MS;
     struct arena arena;
-    bool ok = true, far = sync_is_far_ahead(f, at);
+    bool ok = true, whole, ahead = sync_is_far_ahead(f, at);
     int rc = 0;
-    if (at + CHAIN_NEAR < head && !f->announced) {
-        ret->catching_up = f->announced = true;
-        ret->from = at + 1;
-        ret->to = head;
-    }
-    for (size_t i = 0; i < f->t->n_balances; i++)
-        affected_set_clear(&f->balances[i].affected);
     arena_init(&arena);
-    while (rc == 0 && ok && !far && at < head && sync_count_affected(f) < FLUSH_WALLETS &&
-           clock_ms() < flush_at) {
+    while (rc == 0 && ok && !ahead && at < f->chain.finalized.number &&
+           sync_count_affected(f) < FLUSH_WALLETS && clock_ms() < flush_at) {
         uint64_t to;
         rc = sync_read_window(f, at + 1, &arena, &to, ret, &ok, err);
         if (rc == 0 && ok)
@@ -263,15 +230,31 @@ int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *er
         arena_clear(&arena);
     }
     arena_free(&arena);
-    /* What was marked before a window failed is still whole blocks: it may be written. */
-    if (at > sync_find_lowest(f) || sync_has_reorg_affected(f)) {
-        struct err flush_err = {0};
-        if (sync_flush_all(f, at, ret, &flush_err) < 0) {
-            *err = flush_err;
-            rc = -1;
-        }
+    struct err flush_err = {0};
+    if ((at > begin || sync_has_reorg_affected(f)) &&
+        sync_flush_all(f, at, ret, &whole, &flush_err) < 0) {
+        *err = flush_err;
+        rc = -1;
     }
-    if (rc == 0 && ret->end == FOLLOW_IDLE && !far && sync_find_lowest(f) < head)
+    if (rc == 0 && ret->end == FOLLOW_IDLE && !ahead)
+        ret->end = FOLLOW_AGAIN;
+    return rc;
+}
+
+int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    uint64_t head = f->chain.head.at.number, at = sync_find_lowest(f);
+    bool far = at + CHAIN_NEAR < head;
+    if (far && !f->announced) {
+        ret->catching_up = f->announced = true;
+        ret->from = at + 1;
+        ret->to = head;
+    }
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        affected_set_clear(&f->balances[i].affected);
+    bool legs = far && at < f->chain.finalized.number && f->filter.filter.n_topics > 0;
+    int rc = legs ? sync_catch_up(f, ret, err) : look_take(f, ret, err);
+    if (rc == 0 && ret->end == FOLLOW_IDLE && !legs && sync_find_lowest(f) < head)
         ret->end = FOLLOW_AGAIN;
     if (sync_find_lowest(f) >= head)
         f->announced = false;

@@ -16,4 +16,16 @@ uint64_t sync_find_lowest(const struct follow *f);
  * more to do, and what holds it. −1: a request or the store failed; what was written stays. */
 int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err);
 
+/* Logs of [from, to], kept in step with what the endpoint bears. False in *ret_ok: ret->end and
+ * ret->why say when to ask again. */
+int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, enum rpc_lane lane,
+                   struct arena *arena, struct logs *ret_logs, struct follow_report *ret,
+                   bool *ret_ok, struct err *err);
+
+bool sync_has_reorg_affected(const struct follow *f);
+/* Reads and writes what is affected; every balance that is not held is synced up to `to` then.
+ * False in *ret_whole: one is held. */
+int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, bool *ret_whole,
+                   struct err *err);
+
 #endif

@@ -84,6 +84,36 @@ bool fanout_overflows(struct fanout *f, uint64_t *ret_block)
     return true;
 }
 
+static bool fanout_has(const struct fanout *f, const struct fanout_ask *ask)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (hash_equal(&f->list[i].block_hash, &ask->block_hash) &&
+            fanout_compare_asks(&f->list[i], ask) == 0)
+            return true;
+    return false;
+}
+
+void fanout_drop_known(struct fanout *f, const struct fanout *known)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (!fanout_has(known, &f->list[i]))
+            f->list[kept++] = f->list[i];
+    f->n = kept;
+}
+
+void fanout_remember(struct fanout *known, const struct fanout *asked)
+{
+    size_t from = asked->n > FANOUT_KNOWN_MOST ? asked->n - FANOUT_KNOWN_MOST : 0;
+    for (size_t i = from; i < asked->n; i++)
+        fanout_add(known, &asked->list[i]);
+    if (known->n > FANOUT_KNOWN_MOST) {
+        size_t gone = known->n - FANOUT_KNOWN_MOST;
+        known->n = FANOUT_KNOWN_MOST;
+        memmove(known->list, known->list + gone, known->n * sizeof *known->list);
+    }
+}
+
 struct marking {
     struct dirty *dirty;
     struct affected like;

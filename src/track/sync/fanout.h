@@ -38,6 +38,12 @@ void fanout_latest(struct fanout *f);
 void fanout_clear(struct fanout *f);
 void fanout_free(struct fanout *f);
 
+enum { FANOUT_KNOWN_MOST = 1024 };
+/* Drops what `known` holds: asked before, in this block. */
+void fanout_drop_known(struct fanout *f, const struct fanout *known);
+/* Adds what was asked; the oldest go beyond FANOUT_KNOWN_MOST. */
+void fanout_remember(struct fanout *known, const struct fanout *asked);
+
 /* More asks than may be asked: true, and the list is empty; *ret_block is the last event's block,
  * from which on every row is due. */
 bool fanout_overflows(struct fanout *f, uint64_t *ret_block);

@@ -26,11 +26,24 @@ void first_looks_add_lists(struct first_looks *l, const struct affected_set *aff
     l->all[l->n_all++] = affected->all_block;
 }
 
+/* Looks ask about a block several times. */
+static bool first_looks_have_name(const struct first_looks *l, const struct store_dirty *name)
+{
+    for (size_t i = 0; i < l->names.n; i++)
+        if (l->names.list[i].number == name->number &&
+            address_equal(&l->names.list[i].wallet, &name->wallet) &&
+            hash_equal(&l->names.list[i].hash, &name->hash))
+            return true;
+    return false;
+}
+
 void first_looks_add_names(struct first_looks *l, const struct affected_set *affected,
                            uint64_t finalized)
 {
     for (size_t i = 0; i < affected->names.n; i++) {
         const struct store_dirty *name = &affected->names.list[i];
+        if (name->number <= finalized && first_looks_have_name(l, name))
+            continue;
         if (name->number <= finalized)
             names_add(&l->names, name);
         else if (l->noted.n < FIRST_LOOK_NOTED)

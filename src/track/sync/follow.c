@@ -24,7 +24,7 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     ret->from = from;
     range_init(&ret->range);
     if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0 ||
-        chain_open(t, &ret->chain, err) < 0)
+        chain_open(t, &ret->chain, err) < 0 || look_load(t, &ret->look, err) < 0)
         return -1;
     ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
     for (size_t i = 0; i < t->n_balances; i++)
@@ -36,6 +36,7 @@ static void follow_free_balance(struct follow_balance *fb)
 {
     affected_set_free(&fb->affected);
     first_looks_free(&fb->first_looks);
+    fanout_free(&fb->asked);
     dirty_free(&fb->reorg_affected);
 }
 
@@ -125,7 +126,8 @@ static int follow_save_positions(struct follow *f, struct err *err)
         .head = f->chain.head.at.number, .finalized = f->chain.finalized.number, .first = f->first};
     for (size_t i = 0; i < f->t->n_balances; i++)
         p.synced[i] = f->balances[i].synced;
-    if (log_source_save(f->t, &f->log_source, err) < 0 || positions_save(f->t, &p, err) < 0)
+    if (log_source_save(f->t, &f->log_source, err) < 0 ||
+        bloom_save(f->t, &f->look.bloom, err) < 0 || positions_save(f->t, &p, err) < 0)
         return -1;
     f->moved = false;
     return 0;
@@ -197,6 +199,8 @@ static int follow_mark_rescan(struct follow *f, struct follow_balance *fb, uint6
     fb->synced = common;
     f->moved = true;
     affected_set_clear(&fb->affected);
+    fanout_clear(&fb->asked);
+    fb->all_block = fb->all_block < common ? fb->all_block : common;
     return 0;
 }
 
@@ -240,6 +244,7 @@ static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_
     if (rc == 0) {
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;
+        look_span_rewind(&f->look.span, first_bad);
         f->chain.known = false;
         f->chain.behind_since_ms = 0;
     }
@@ -293,11 +298,8 @@ static void follow_retry_missing(struct follow *f, struct follow_report *ret)
         return;
     ret->missed_at = b->number;
     follow_count_missed(f, b->by, ret->missed);
-    if (!ret->missed_again || !chain_near(&f->chain, b->number))
-        return;
-    for (size_t i = 0; i < f->t->n_balances; i++)
-        if (f->balances[i].synced >= b->number)
-            f->balances[i].synced = b->number - 1;
+    if (ret->missed_again)
+        f->look.doubted = b->number;
 }
 
 int follow_once(struct follow *f, struct follow_report *ret, struct err *err)

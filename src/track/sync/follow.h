@@ -2,8 +2,8 @@
  * Follow: keeps every block synced. Live head, catch-up and reorg are one loop, because they
  * differ only in how far the synced block is behind the head:
  *
- *     below finalized     eth_getLogs by range, with the header of its last block
- *     above finalized     eth_getLogs by block hash, skipped where the header's bloom says no
+ *     far behind        eth_getLogs by range, up to the finalized block
+ *     near the head     a look (look.h)
  *     chain broke       rewind to the last common header, sync again from there
  *
  * These are first looks. Only the second look (second_look.h) moves the checkpoint.
@@ -15,6 +15,7 @@
 #include "track/sync/chain.h"
 #include "track/sync/first_looks.h"
 #include "track/sync/log_source.h"
+#include "track/sync/look.h"
 #include "track/sync/owed.h"
 #include "track/sync/range.h"
 #include "track/sync/second_look.h"
@@ -25,6 +26,7 @@ struct follow {
     struct chain chain;
     struct range range;
     struct trigger_filter filter;
+    struct first_look look;
     struct ws_logs ws_logs;
     struct owed owed; /* wallets that pushed logs named */
     struct log_source log_source;
@@ -40,6 +42,8 @@ struct follow {
         uint64_t checkpoint;          /* as stored */
         bool stored;                  /* a checkpoint is */
         struct affected_set affected; /* since synced */
+        struct fanout asked;          /* lists that were asked for, so that a look does not again */
+        uint64_t all_block;           /* every row is due since an event of this block */
         struct dirty reorg_affected;  /* by blocks that a reorg dropped: to be read again */
     } * balances;
     uint64_t first; /* block at which this store began */
@@ -66,8 +70,11 @@ struct follow_report {
     size_t unanswered; /* views of triggers that answered no list: left to the sweep */
     size_t missed;     /* logs that were pushed, and left out of the answer for missed_at */
     uint64_t missed_at;
-    bool missed_again; /* that block is asked again */
-    bool reorg;        /* the chain broke at reorg_at; unanchored rows were made due */
+    bool missed_again;   /* that block is asked again */
+    size_t late;         /* logs in blocks asked before … */
+    const char *late_by; /* … that this endpoint's answer lacked … */
+    int64_t overlap_ms;  /* … so its blocks are asked again for so long */
+    bool reorg;          /* the chain broke at reorg_at; unanchored rows were made due */
     uint64_t reorg_at, reorg_rows;
     bool catching_up; /* a catch-up over [from, to] begins */
     uint64_t from, to;

@@ -33,14 +33,18 @@ void ws_logs_add(struct ws_logs *p, uint64_t number, const hash32 *hash, uint64_
     ws_logs_set_bit(ws_logs_find_or_add(p, number, hash)->heard, index);
 }
 
-void ws_logs_on_answer(struct ws_logs *p, const struct header *h, const struct logs *logs)
+void ws_logs_on_range(struct ws_logs *p, uint64_t from, uint64_t to, const struct logs *logs)
 {
-    struct ws_logs_block *b = ws_logs_find_or_add(p, h->at.number, &h->at.hash);
-    b->answered = true;
-    b->by = logs ? logs->by : NULL;
-    memset(b->given, 0, sizeof b->given);
-    for (size_t i = 0; logs && i < logs->n; i++)
-        ws_logs_set_bit(b->given, logs->list[i].index);
+    for (size_t i = 0; i < WS_LOGS_BLOCKS; i++) {
+        struct ws_logs_block *b = &p->blocks[i];
+        if (!b->used || b->number < from || b->number > to)
+            continue;
+        b->answered = true;
+        b->by = logs->by;
+        for (size_t k = 0; k < logs->n; k++)
+            if (hash_equal(&logs->list[k].block_hash, &b->hash))
+                ws_logs_set_bit(b->given, logs->list[k].index);
+    }
 }
 
 bool ws_logs_has_block(const struct ws_logs *p, const hash32 *hash)

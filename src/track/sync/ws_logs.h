@@ -15,11 +15,10 @@ enum { WS_LOGS_BLOCKS = 32, WS_LOGS_INDEXES = 4096, WS_LOGS_TRIES = 3 };
 
 struct ws_logs {
     struct ws_logs_block {
-        bool used,
-            answered; /* its logs have been answered (or its bloom said that there are none) */
+        bool used, answered; /* its logs have been answered */
         uint64_t number;
         hash32 hash;
-        struct endpoint *by; /* that answered; NULL: none was asked */
+        struct endpoint *by; /* that answered */
         unsigned tries;      /* how often it was made due again */
         uint8_t heard[WS_LOGS_INDEXES / 8], given[WS_LOGS_INDEXES / 8];
     } blocks[WS_LOGS_BLOCKS];
@@ -27,8 +26,8 @@ struct ws_logs {
 };
 
 void ws_logs_add(struct ws_logs *p, uint64_t number, const hash32 *hash, uint64_t index);
-/* logs NULL: the bloom said that there are none. */
-void ws_logs_on_answer(struct ws_logs *p, const struct header *h, const struct logs *logs);
+/* The blocks of [from, to] were asked about. */
+void ws_logs_on_range(struct ws_logs *p, uint64_t from, uint64_t to, const struct logs *logs);
 /* Was any log of this block pushed? Then its bloom need not be asked. */
 bool ws_logs_has_block(const struct ws_logs *p, const hash32 *hash);
 bool ws_logs_has_missing(const struct ws_logs *p); /* would ws_logs_take_missing() tell of one? */
