@@ -31,20 +31,10 @@ static void flush_keep_names(const struct dirty *tracked, struct names *names)
     names->n = kept;
 }
 
-/* What was answered before is in trueup_dirty, or finalized: then its name is kept in memory. */
-static void flush_drop_known_names(const struct dirty *unanswered, uint64_t finalized,
-                                   struct names *names)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < names->n; i++)
-        if (names->list[i].number <= finalized ||
-            flush_has_wallet(unanswered, &names->list[i].wallet))
-            names->list[kept++] = names->list[i];
-    names->n = kept;
-}
-
-/* From what the logs named to the wallets that are ours and have not been answered. The note that
- * every row is due is durable before the checkpoint passes its event. */
+/* From what the logs named to the wallets that are ours and have not been answered. The names stay,
+ * also of an event that a push or the sweep has answered before: without them the second look would
+ * take its log for a missed one. The note that every row is due is durable before the checkpoint
+ * passes its event. */
 static int flush_resolve(struct tracker *t, const struct flush *f, struct affected_set *affected,
                          struct flush_report *ret, struct err *err)
 {
@@ -60,10 +50,7 @@ static int flush_resolve(struct tracker *t, const struct flush *f, struct affect
     if (events_keep_tracked(t, f->balance, &affected->dirty, err) < 0)
         return -1;
     flush_keep_names(&affected->dirty, &affected->names);
-    if (events_drop_answered(t, f->balance, &affected->dirty, err) < 0)
-        return -1;
-    flush_drop_known_names(&affected->dirty, f->finalized, &affected->names);
-    return 0;
+    return events_drop_answered(t, f->balance, &affected->dirty, err);
 }
 
 /* Puts the names above finalized first; how many they are. */
