@@ -26,15 +26,31 @@ void first_looks_add_lists(struct first_looks *l, const struct affected_set *aff
     l->all[l->n_all++] = affected->all_block;
 }
 
-/* Looks ask about a block several times. */
+static bool first_looks_is_same(const struct store_dirty *a, const struct store_dirty *b)
+{
+    return a->number == b->number && address_equal(&a->wallet, &b->wallet) &&
+           hash_equal(&a->hash, &b->hash);
+}
+
+/* Looks ask about a block several times. A catch-up does not: its blocks rise, so only the names of
+ * the block at hand are compared, however many there are. */
 static bool first_looks_have_name(const struct first_looks *l, const struct store_dirty *name)
 {
-    for (size_t i = 0; i < l->names.n; i++)
-        if (l->names.list[i].number == name->number &&
-            address_equal(&l->names.list[i].wallet, &name->wallet) &&
-            hash_equal(&l->names.list[i].hash, &name->hash))
+    bool rises = name->number >= l->top;
+    for (size_t i = l->names.n; i > 0; i--) {
+        const struct store_dirty *known = &l->names.list[i - 1];
+        if (first_looks_is_same(known, name))
             return true;
+        if (rises && known->number < name->number)
+            return false;
+    }
     return false;
+}
+
+static void first_looks_keep_name(struct first_looks *l, const struct store_dirty *name)
+{
+    names_add(&l->names, name);
+    l->top = name->number > l->top ? name->number : l->top;
 }
 
 void first_looks_add_names(struct first_looks *l, const struct affected_set *affected,
@@ -45,7 +61,7 @@ void first_looks_add_names(struct first_looks *l, const struct affected_set *aff
         if (name->number <= finalized && first_looks_have_name(l, name))
             continue;
         if (name->number <= finalized)
-            names_add(&l->names, name);
+            first_looks_keep_name(l, name);
         else if (l->noted.n < FIRST_LOOK_NOTED)
             names_add(&l->noted, name);
         else
@@ -55,12 +71,9 @@ void first_looks_add_names(struct first_looks *l, const struct affected_set *aff
 
 static bool first_looks_have_noted(const struct first_looks *l, const struct store_dirty *name)
 {
-    for (size_t i = 0; i < l->noted.n; i++) {
-        const struct store_dirty *n = &l->noted.list[i];
-        if (n->number == name->number && address_equal(&n->wallet, &name->wallet) &&
-            hash_equal(&n->hash, &name->hash))
+    for (size_t i = 0; i < l->noted.n; i++)
+        if (first_looks_is_same(&l->noted.list[i], name))
             return true;
-    }
     return false;
 }
 

@@ -18,6 +18,7 @@ enum {
 
 struct first_looks {
     struct names names;
+    uint64_t top;       /* the highest block of any name kept so far */
     struct names noted; /* the last ones that went into trueup_dirty, as a ring … */
     size_t next_noted;  /* … its oldest */
     struct fanout asks;
