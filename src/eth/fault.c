@@ -1,7 +1,8 @@
 /*
  * One ordered table. A row hits when all the conditions it states hold: one of its phrases in the
  * text, one of its HTTP statuses, one of its codes. What the order protects is said where it
- * matters. Words first, then the codes and statuses that mean the same everywhere.
+ * matters. What is about money and rates comes first; then words, then the codes and statuses that
+ * mean the same everywhere.
  */
 #include "eth/fault.h"
 #include "base/mem.h"

@@ -2,9 +2,10 @@
  * What a provider's error means, and so what to do about it.
  *
  * The code number is no classifier (-32005 alone means results, range, timeout, batch size or rate,
- * by vendor), so the whole serialised error is matched, case-insensitively, against an ordered
- * table of phrases, whatever the HTTP status; the first hit wins. The table and its order follow
- * what clients and providers are known to say; its fixtures are tests/vectors/provider_errors.
+ * by vendor), so the serialised error (its first 8 KiB) is matched, ignoring case, against an
+ * ordered table of phrases, whatever the HTTP status; the first hit wins. The table and its order
+ * follow what clients and providers are known to say; its fixtures are
+ * tests/vectors/provider_errors.
  */
 #ifndef ETH_FAULT_H
 #define ETH_FAULT_H

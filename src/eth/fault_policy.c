@@ -34,7 +34,7 @@ static const struct fault_policy policies[] = {
     /* Each costs the node as much as the first: after the third it is the question. */
     [FAULT_TIME]          = ROW("time",            3, 500, 5000, KEEPS,    HALVE_WAIT, TIMED_OUT, NOT_NOW),
     [FAULT_FILTER]        = ROW("filter",          0,   0,    0, KEEPS,    GIVE_UP,    BISECT,    NOTHING),
-    /* Half a second to a block's time: a backend that lags catches up by itself. */
+    /* A quarter of a second to 3 s: a backend that lags catches up by itself. */
     [FAULT_BEHIND]        = ROW("behind",     ALWAYS, 250, 3000, KEEPS,    WAIT,       MOVED,     NO_BLOCK),
     [FAULT_PRUNED]        = ROW("pruned",          0,   0,    0, KEEPS,    GIVE_UP,    PRUNED,    NO_BLOCK),
     [FAULT_DOWN]          = ROW("down",       ALWAYS, 100, 5000, FAILS,    WAIT,       RESEND,    NOT_NOW),

@@ -9,7 +9,8 @@
  *
  * A process without a page (a command, a test) counts on a private one; nobody sees it.
  *
- * This is a convenience for people, never a source for decisions: those read the database.
+ * This is for people. Decisions read the database, but for two: the budget that processes share is
+ * spent from this page, and the lights of the web process are judged by it.
  */
 #ifndef PROC_COUNTERS_H
 #define PROC_COUNTERS_H

@@ -158,7 +158,7 @@ static int logs_window_submit_header(struct logs_window *w, struct err *err)
 static int logs_window_submit(struct logs_window *w, struct endpoint *e, struct err *err)
 {
     w->logs = (struct logs){.by = e};
-    w->has_logs = w->has_header = false;
+    w->has_logs = false;
     w->has_header = w->ask.alone;
     if ((w->has_header || logs_window_submit_header(w, err) == 0) &&
         logs_window_submit_logs(w, err) == 0)

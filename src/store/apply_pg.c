@@ -1,5 +1,5 @@
 /*
- * PostgreSQL: one batch, one transaction, two round trips.
+ * PostgreSQL: one batch, one transaction, two round trips; three where a listed wallet is new.
  *
  * The first locks the anchor and the rows (in the order of wallets) and fetches what they hold; the
  * rule decides here; the second writes and commits. Rows are written by their place on disk (ctid):

@@ -1,6 +1,7 @@
 /*
  * The driver: one database as 13 functions, and the verbs that stand in two forms. The verbs of
- * this folder are written once, above it, in SQL that PostgreSQL and SQLite both understand.
+ * this folder are written once, above it, in the SQL of PostgreSQL; SQLite's driver translates what
+ * it spells differently (translate_sqlite.c).
  *
  * How the SQL of a verb is written:
  *  - Parameters are $1, $2 …, in the order of db_query.params.

@@ -338,7 +338,7 @@ int store_state_set(struct store *s, const char *key, const char *value, struct 
 struct store_position {
     bool has_checkpoint, has_rescan;
     uint64_t checkpoint;
-    uint64_t rescan;       /* state "rescan:NAME": synced so far, while blocks are synced again */
+    uint64_t rescan;       /* state "rescan:NAME": looked at twice so far, in a rescan */
     uint64_t passed;       /* state "passed:NAME", 0 if there is none */
     uint64_t all_due;      /* state "all_due:NAME", 0 if there is none */
     const char *positions; /* state "positions", in the arena; NULL if there is none */

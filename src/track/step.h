@@ -3,7 +3,8 @@
  *
  *     plan (affected wallets @ anchor)  →  read  →  check failures  →  one store transaction
  *
- * Every source only plans: live head, catch-up, reorg, sweep, and every command that writes.
+ * Every source only plans: the first look, catch-up, pushed logs, the second look, reorg, sweep,
+ * and every command that writes.
  */
 #ifndef TRACK_STEP_H
 #define TRACK_STEP_H

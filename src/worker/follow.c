@@ -108,7 +108,7 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
                  LOG_U64("rows_to_reread", r->reorg_rows));
     if (r->missed > 0)
         log_warn(r->missed_again ? "logs that were pushed are missing from the answer, asking again"
-                                 : "logs that were pushed are in no answer, left to the sweep",
+                                 : "logs that were pushed are in no answer, their wallets are read",
                  LOG_U64("block", r->missed_at), LOG_U64("logs", r->missed));
     if (r->late > 0)
         log_warn("logs came late, blocks are asked about again for longer",

@@ -34,8 +34,7 @@ enum {
     ANSWER_MS = 5000, /* for whatever was asked, connecting included */
     RECONNECT_LEAST_MS = 1000,
     RECONNECT_MOST_MS = 60000,
-    /* No head for three block times and this: stalled. Another three seconds are left to connect
-       anew. */
+    /* No head for three block times and this: stalled. */
     STALL_SLACK_MS = 2000,
     STALL_UNKNOWN_MS = 60000, /* while the block time is not known */
     STALL_MOST_MS = 600000,

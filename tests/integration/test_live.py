@@ -248,7 +248,7 @@ def test_logs_in_no_answer(chain, store, live, trueup, provider):  # noqa: F811
     trueup.until_log("subscription established")
     provider.rules({"fault": "omit-logs", "method": "eth_getLogs"})
     chain.world.token.send("mint", WALLETS[1], 5)
-    trueup.until_log("logs that were pushed are in no answer, left to the sweep", 40)
+    trueup.until_log("logs that were pushed are in no answer, their wallets are read", 40)
     head = chain.rpc.number()
     trueup.until(lambda: store.synced(BALANCE) >= head, "it to go on")
     asked = len(provider.log())

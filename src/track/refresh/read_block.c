@@ -43,7 +43,7 @@ static int read_block_load_view(struct tracker *t, const struct tracked *b, stru
     ret->finalized = finalized.number;
     bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
     ret->synced = kept_up ? ret->checkpoint : UINT64_MAX;
-    /* Nothing was synced yet: the store begins here, at the head. */
+    /* Nothing was synced yet: nothing older than this head is asked of the sweep. */
     ret->first = p.known && p.first < ret->head ? p.first : ret->head;
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * Syncing: what the blocks above `synced` name is marked, read and written, and then they are
- * synced. A piece a turn, so that a long catch-up goes on looking at the head; the checkpoint
- * moves with the write that answers for it.
+ * synced. A piece a turn, so that a long catch-up goes on looking at the head. `synced` moves here;
+ * the checkpoint moves with the second look alone (second_look.h).
  */
 #ifndef TRACK_SYNC_COVER_H
 #define TRACK_SYNC_COVER_H

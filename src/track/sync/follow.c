@@ -288,8 +288,8 @@ static void follow_count_missed(struct follow *f, const struct endpoint *by, siz
             counters_missed_log(i);
 }
 
-/* A block whose answer lacks pushed logs is synced again. In memory only: it is a second chance.
- */
+/* A block whose answer lacks pushed logs is asked for by its hash. In memory only: it is a second
+ * chance. */
 static void follow_retry_missing(struct follow *f, struct follow_report *ret)
 {
     const struct ws_logs_block *b =

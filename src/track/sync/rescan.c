@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-int rescan_set(struct tracker *t, const struct tracked *b, uint64_t synced, struct err *err)
+int rescan_set(struct tracker *t, const struct tracked *b, uint64_t verified, struct err *err)
 {
-    return tracker_save_block(t, "rescan", b, synced, err);
+    return tracker_save_block(t, "rescan", b, verified, err);
 }
 
 /* What it leaves is no number: were its last block to stay, it would read as "synced only so far"

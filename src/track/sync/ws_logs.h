@@ -1,7 +1,8 @@
 /*
  * Logs that came over the WebSocket, compared with the logs that were answered. Both identify a log
  * by its block's hash and its index. When the answer for a block lacks a pushed log, the block is
- * asked again, a few times. A push is only a hint: a log that no answer has is counted, not used.
+ * asked again, a few times. A log that no answer has is counted. The wallets it names are read all
+ * the same (owed.h).
  *
  * Only blocks near the head and log indexes below a ceiling are compared.
  */
