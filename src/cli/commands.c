@@ -19,7 +19,7 @@ const struct cli_option cli_common[] = {
 const struct command commands[] = {
     {"run", "", "the daemon: follow the head, sweep the oldest rows",
      "Follows the chain and keeps every row of the table equal to it, until stopped (SIGTERM).\n"
-     "The first start begins at the head, or at --from BLOCK. Without any file,\n"
+     "The first start begins at the finalized block, or at --from BLOCK. Without any file,\n"
      "`trueup run --rpc URL --token ADDR` keeps that token's balances in ./trueup.db.\n"
      "SIGHUP reads the settings again and restarts the workers they change.\n",
      run_options, 0, 0, command_run, false},

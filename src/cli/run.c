@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 const struct cli_option run_options[] = {
-    {"from", "BLOCK", NULL, "where a first start begins (default: the head)"},
+    {"from", "BLOCK", NULL, "where a first start begins (default: the finalized block)"},
     {"listen", "ADDR", "http.listen", "HTTP address, or off"},
     {0},
 };
