@@ -15,7 +15,7 @@ enum {
     CHAIN_DEPTH = 64,        /* the depth that stands in for a missing or stalled `finalized` */
     CHAIN_LIVE = 4,          /* behind by no more: the finalized block is asked for after syncing */
     CHAIN_STALE = 256,       /* a `finalized` further behind than this is not waited for */
-    CHAIN_KEEP = 1024,       /* headers kept below finalized */
+    CHAIN_KEEP = 1024,       /* headers kept below the last second look */
     CHAIN_BEHIND_MS = 20000, /* a node behind us for longer has not lagged: its chain was cut */
     CHAIN_AWAY_MS = 600000,  /* below finalized: it crashed, and has to look for others first */
 };
@@ -87,8 +87,8 @@ int positions_load(struct tracker *t, struct positions *ret, struct err *err);
 struct balance_position {
     bool known; /* head, finalized and first are */
     uint64_t head, finalized, first;
-    /* The block up to which this balance's logs are answered for, as follow left it: the
-     * checkpoint, or further where it is above finalized, or the rescan of a reorg below it. */
+    /* The block up to which this balance had its first look, as follow left it: at or above the
+     * checkpoint, or below it during a rescan. */
     bool has_synced;
     uint64_t synced;
     uint64_t refresh_below; /* every row observed before this block is due; 0: none is */
