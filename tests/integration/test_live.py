@@ -243,7 +243,7 @@ def test_logs_cut_off_an_answer(chain, store, live, trueup, provider):  # noqa: 
 
 @on_sqlite
 def test_logs_in_no_answer(chain, store, live, trueup, provider):  # noqa: F811
-    """It is not asked for ever: the sweep will find what it meant."""
+    """It is not asked for ever: the second look asks again."""
     live(url=provider.url, sweep={"interval": "1h"})
     trueup.until_log("subscription established")
     provider.rules({"fault": "omit-logs", "method": "eth_getLogs"})
