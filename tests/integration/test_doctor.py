@@ -66,6 +66,7 @@ def four(chain, store, trueup, tmp_path):
 
 @on_sqlite
 def test_doctor_tells_a_good_a_late_a_crippled_and_a_dead_node_apart(chain, trueup, four):
+    chain.world.token.send("mint", wallet(0), 5)  # a log near the head, to compare both forms by
     output = trueup.run("doctor").stdout
     found = sections(output)
     good, late, crippled, dead = (found[n] for n in ("good", "late", "crippled", "dead"))

@@ -32,6 +32,7 @@ def dropped(trueup):
 def test_one_row_a_tick(chain, store, trueup, configured, rng):
     """K = 1: the oldest, one by one, each before any a second time."""
     chain.world.mint_all(WALLETS[:12], rng)
+    chain.anvil.mine(3)  # a first start begins at the finalized block: no event is left to name them
     trueup.config = configured(wallets="listed", sweep={"interval": "100ms", "batch": 1})
     trueup.run("migrate")
     store.list_wallets(BALANCE, WALLETS[:12])
@@ -108,6 +109,7 @@ def test_removed_while_its_write_is_planned(chain, store, trueup, provider, tmp_
     """The read is in flight when the wallet is removed: the write checks again and inserts nothing."""
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
         chain.world, provider.url, store.url, wallets="listed", sweep={"interval": "100ms"}))
+    chain.anvil.mine(3)  # the sweep reads at the finalized block, where the contracts must be
     trueup.run("wallets", "add", *WALLETS[:3])
     started(trueup, store)
     trueup.until(lambda: len(store.rows(TABLE)) == 3, "the three to be read")
@@ -209,6 +211,7 @@ def test_reading_at_full_width_again_after_a_hang(chain, store, trueup, provider
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
         chain.world, provider.url, store.url, wallets="listed", sweep={"interval": "100ms", "batch": 40}))
     chain.world.mint_all(WALLETS, rng)
+    chain.anvil.mine(3)  # a row that was read above the finalized block is passed by
     trueup.run("wallets", "add", *WALLETS)
     started(trueup, store)
     trueup.until(lambda: len(store.rows(TABLE)) == 40, "all to be read")
