@@ -169,8 +169,8 @@ def test_nothing_is_filed_that_is_not_so(chain, store, trueup, configured, rng):
 
 @on_sqlite
 def test_an_event_of_before_it_was_kept_is_nobodys_fault(chain, store, trueup, configured, rng):
-    """A wallet is listed after an event named it. The first look did not name it, for it was not
-    tracked; the second look does, and no endpoint is blamed."""
+    """A wallet is listed after an event named it. A repeated look, the sweep or the second look reads
+    it, and no endpoint is blamed."""
     world = chain.world
     trueup.config = configured(wallets="listed", terms=("held",), chain={"finality": "40"},
                                sweep={"interval": "100ms"})
