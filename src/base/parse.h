@@ -22,8 +22,8 @@ bool parse_hex(const char *s, size_t n, uint8_t *ret, size_t count);
 bool parse_0x(const char *s, size_t n, uint8_t *ret, size_t count);
 /* "250ms", "30s", "5m", "24h", "7d", into milliseconds; a bare number is refused. */
 bool parse_duration(const char *s, size_t n, int64_t *ret_ms);
-/* One character of UTF-8 at s, by RFC 3629: its length, or 0 when it is malformed. n > 0. */
-size_t parse_utf8(const char *s, size_t n, uint32_t *ret);
+/* One character of UTF-8, by RFC 3629: its length, or 0 when it is malformed. n > 0. */
+size_t parse_utf8(const char *text, size_t n, uint32_t *ret);
 int hex_digit(char c); /* 0 … 15, or −1 */
 
 #endif

@@ -47,7 +47,7 @@ static int logs_proof_at(struct rpc *n, const struct logs_ask *ask, const struct
                          struct fault_info *ret_fault, struct err *err)
 {
     char number[24], theirs[HASH_TEXT], ours[HASH_TEXT];
-    struct header h;
+    struct header h = {0};
     snprintf(number, sizeof number, "0x%" PRIx64, at->number);
     if (logs_proof_header(n, ask, number, &h, ret_fault, err) < 0)
         return -1;
@@ -63,7 +63,7 @@ static int logs_proof_at(struct rpc *n, const struct logs_ask *ask, const struct
 static int logs_proof_head(struct rpc *n, const struct logs_ask *ask, const struct anchor *at,
                            struct fault_info *ret_fault, struct err *err)
 {
-    struct header head;
+    struct header head = {0};
     if (logs_proof_header(n, ask, "latest", &head, ret_fault, err) < 0)
         return -1;
     if (head.at.number > at->number)

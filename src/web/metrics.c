@@ -41,7 +41,8 @@ static void metric_add_escaped(const char *text, struct buf *out)
             buf_addf(out, *text == '\\' || *text == '"' ? "\\%c" : "%c", *text);
 }
 
-/* The sample's name and labels; its number is the caller's. values: one for each label. */
+/* The sample's name and labels; its number is the caller's. values: one for each label, or NULL
+ * behind the last one. */
 static void metric_begin(const struct scrape *s, const char *suffix, const char *const *values)
 {
     buf_addf(s->out, "%s%s", s->m->name, suffix);
@@ -103,14 +104,15 @@ static void metric_write_store_up(const struct scrape *s)
 
 static void metric_write_build(const struct scrape *s)
 {
-    metric_add(s, (const char *[]){TRUEUP_VERSION}, 1);
+    metric_add(s, (const char *[]){TRUEUP_VERSION, NULL}, 1);
 }
 
 static void metric_write_drift(const struct scrape *s)
 {
     const struct facts *f = &s->h->facts;
     for (size_t i = 0; i < f->n_drift; i++)
-        metric_add(s, (const char *[]){f->drift[i].balance, f->drift[i].cause}, f->drift[i].n);
+        metric_add(s, (const char *[]){f->drift[i].balance, f->drift[i].cause, NULL},
+                   f->drift[i].n);
 }
 
 static void metric_write_delay(const struct scrape *s)
@@ -129,7 +131,7 @@ static void metric_write_restarts(const struct scrape *s)
     struct counters_worker_view w;
     for (size_t i = 0; i < COUNTERS_WORKERS; i++)
         for (int d = 0; counters_worker_get(i, &w) && d < DEATHS; d++)
-            metric_add(s, (const char *[]){w.name, counters_death_names[d]}, w.deaths[d]);
+            metric_add(s, (const char *[]){w.name, counters_death_names[d], NULL}, w.deaths[d]);
 }
 
 /* ---- written for a balance ------------------------------------------------------------------- */
@@ -164,7 +166,7 @@ static void metric_write_age(const struct scrape *s, const struct facts_balance 
     if (!b->has_ages)
         return;
     for (size_t q = 0; b->ages.rows && q < COUNT_OF(shares); q++)
-        metric_add_seconds(s, (const char *[]){b->name, shares[q].name},
+        metric_add_seconds(s, (const char *[]){b->name, shares[q].name, NULL},
                            facts_quantile(&b->ages, shares[q].share));
     metric_begin(s, "_count", (const char *[]){b->name, NULL});
     buf_addf(s->out, "%" PRIu64 "\n", b->ages.rows);
@@ -174,19 +176,19 @@ static void metric_write_age(const struct scrape *s, const struct facts_balance 
 
 static void metric_write_endpoint(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    metric_add(s, (const char *[]){e->name}, metric_number(s, e));
+    metric_add(s, (const char *[]){e->name, NULL}, metric_number(s, e));
 }
 
 static void metric_write_up(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    metric_add(s, (const char *[]){e->name}, endpoint_is_up(e, s->h));
+    metric_add(s, (const char *[]){e->name, NULL}, endpoint_is_up(e, s->h));
 }
 
 static void metric_write_requests(const struct scrape *s, const struct counters_endpoint_view *e)
 {
     for (size_t m = 0; m < COUNTERS_METHODS; m++)
         for (size_t o = 0; o < COUNTERS_OUTCOMES; o++) {
-            const char *values[] = {e->name, counters_methods[m], counters_outcome_name(o)};
+            const char *values[] = {e->name, counters_methods[m], counters_outcome_name(o), NULL};
             if (e->requests[m][o] > 0)
                 metric_add(s, values, e->requests[m][o]);
         }
@@ -194,14 +196,14 @@ static void metric_write_requests(const struct scrape *s, const struct counters_
 
 static void metric_write_bytes(const struct scrape *s, const struct counters_endpoint_view *e)
 {
-    metric_add(s, (const char *[]){e->name, "in"}, e->bytes_in);
-    metric_add(s, (const char *[]){e->name, "out"}, e->bytes_out);
+    metric_add(s, (const char *[]){e->name, "in", NULL}, e->bytes_in);
+    metric_add(s, (const char *[]){e->name, "out", NULL}, e->bytes_out);
 }
 
 static void metric_write_pauses(const struct scrape *s, const struct counters_endpoint_view *e)
 {
     for (size_t i = 0; i < PAUSES; i++)
-        metric_add(s, (const char *[]){e->name, counters_pause_names[i]}, e->pauses[i]);
+        metric_add(s, (const char *[]){e->name, counters_pause_names[i], NULL}, e->pauses[i]);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

@@ -12,19 +12,20 @@ enum {
 
 void owed_add(struct owed *o, size_t balance, const address *wallet, uint64_t block)
 {
-    struct owed_wallet *w = o->list;
-    while (w && w < o->list + o->n && !(w->balance == balance && address_equal(&w->wallet, wallet)))
-        w++;
-    if (!w || w == o->list + o->n) {
+    size_t i = 0;
+    while (i < o->n &&
+           !(o->list[i].balance == balance && address_equal(&o->list[i].wallet, wallet)))
+        i++;
+    if (i == o->n) {
         if (o->n == OWED_MOST)
             return;
         if (o->n == o->room) {
             o->room = o->room ? o->room * 2 : 64;
             o->list = mem_grow(o->list, o->room, sizeof *o->list);
         }
-        w = &o->list[o->n++];
-        *w = (struct owed_wallet){.wallet = *wallet, .balance = (uint32_t)balance};
+        o->list[o->n++] = (struct owed_wallet){.wallet = *wallet, .balance = (uint32_t)balance};
     }
+    struct owed_wallet *w = &o->list[i];
     w->block = block > w->block ? block : w->block;
     w->until_ms = clock_ms() + OWED_MS;
 }
