@@ -194,12 +194,24 @@ def at_once(jobs, workers, meson_suite, pytest):
     return ends
 
 
-def run_all(meson_suite, pytest):
-    result = Result()
-    jobs = []
+def turn_of_commit():
+    """0 or 1, from the commit's hash: which half of the mutations has its turn."""
+    done = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], text=True, capture_output=True)
+    return int(done.stdout.strip()[-1:] or "0", 16) % 2
+
+
+def chosen_patches(half):
     # TRUEUP_MUTATIONS='read_* page_pale' narrows it down while one is being written.
     chosen = os.environ.get("TRUEUP_MUTATIONS", "*").split()
-    for patch in sorted({p for glob in chosen for p in (ROOT / "tests/mutations").glob(glob + ".patch")}):
+    patches = sorted({p for glob in chosen for p in (ROOT / "tests/mutations").glob(glob + ".patch")})
+    return patches[turn_of_commit()::2] if half else patches
+
+
+def run_all(meson_suite, pytest, half=False):
+    """half: every second one, by turns from commit to commit."""
+    result = Result()
+    jobs = []
+    for patch in chosen_patches(half):
         test = named_test(patch)
         if test is None:
             result.fail(f"{patch.name}: no line that says `Test: …`")

@@ -381,10 +381,15 @@ def fuzz_long():
     return result
 
 
-def mutations():
+def mutations(half=False):
     import mutants
     databases.env()
-    return mutants.run_all(meson_suite, pytest)
+    return mutants.run_all(meson_suite, pytest, half)
+
+
+def mutations_half():
+    """What CI has the time for: the other half has its turn at another commit."""
+    return mutations(half=True)
 
 
 SUITES = {
@@ -408,6 +413,7 @@ SUITES = {
     "processes": processes,
     "asan-processes": asan_processes,
     "integration-alone": integration_alone,
+    "mutations-half": mutations_half,
     "mutations": mutations,
     "asan-world-whole": asan_world_whole,
     "tsan-world": tsan_world,
@@ -416,7 +422,8 @@ SUITES = {
     "fuzz-long": fuzz_long,
 }
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
-NIGHT = ("asan-world-whole", "tsan-world", "valgrind-world", "chaos-long", "fuzz-long")
+NIGHT = ("geth", "mutations", "asan-world-whole", "tsan-world", "valgrind-world", "chaos-long",
+         "fuzz-long")
 ALL = tuple(name for name in SUITES if name not in NIGHT)
 
 # What belongs to a suite and needs the machine to itself.
@@ -426,7 +433,7 @@ ASIDE = ("compilers", "fuzz", "lint", "valgrind")
 # One after the other when all others have ended. Prometheus scrapes with a timeout of a second and has its
 # rules at sixty times their speed. Mutations are built and tested three at a time, which is as much as two
 # cores can do.
-ALONE = (*REST_OF.values(), "prometheus", "mutations", *NIGHT)
+ALONE = (*REST_OF.values(), "prometheus", "mutations-half", *NIGHT)
 
 
 def builds_for(names):
