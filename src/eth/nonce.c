@@ -16,6 +16,13 @@ void nonce_add_word(struct buf *hex, struct nonce_places *places)
     buf_addhex(hex, zeros, sizeof zeros);
 }
 
+void nonce_encode_echo(const char *block, struct buf *params, struct nonce_places *places)
+{
+    buf_adds(params, "[{\"to\":\"0x0000000000000000000000000000000000000004\",\"data\":\"0x");
+    nonce_add_word(params, places);
+    buf_addf(params, "\"},%s]", block);
+}
+
 void nonce_write(const struct nonce *nonce, const struct nonce_places *places, char *text)
 {
     for (size_t i = 0; i < places->n; i++)

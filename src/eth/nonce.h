@@ -31,6 +31,9 @@ struct nonce_places {
 void nonce_add_word(struct buf *hex, struct nonce_places *places);
 /* Notes the lower half of the word whose digits begin at `at`. */
 void nonce_add_place(struct nonce_places *places, size_t at);
+/* The parameters of an eth_call of the precompile at 0x04 (identity), which answers with its call
+ * data: a word with the nonce. block: the block parameter, as JSON. */
+void nonce_encode_echo(const char *block, struct buf *params, struct nonce_places *places);
 void nonce_write(const struct nonce *nonce, const struct nonce_places *places, char *text);
 bool nonce_is_word(const struct nonce *nonce, const uint8_t word[NONCE_WORD]);
 

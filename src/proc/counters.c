@@ -217,9 +217,9 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
         counters_store(&e->paused_until, 0);
 }
 
-void counters_missed_log(size_t endpoint)
+void counters_missed_logs(size_t endpoint, uint64_t n)
 {
-    counters_increase(&counters_endpoint_of(endpoint)->missed_logs, 1);
+    counters_increase(&counters_endpoint_of(endpoint)->missed_logs, n);
 }
 
 void counters_second_look_alone(size_t endpoint)

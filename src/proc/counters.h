@@ -113,8 +113,8 @@ struct counters_layout {
 enum { COUNTERS_LAYOUTS = 4 };
 /* Counts one log; true when it is the first of its event and layout that this part counts. */
 bool counters_layout(const struct counters_layout *l);
-void counters_missed_log(size_t endpoint); /* one that was left out of an answer */
-void counters_misplaced(size_t endpoint);  /* an answer of another request */
+void counters_missed_logs(size_t endpoint, uint64_t n); /* left out of an answer */
+void counters_misplaced(size_t endpoint);               /* an answer of another request */
 /* It gave both looks at a span of blocks. */
 void counters_second_look_alone(size_t endpoint);
 /* Why the checkpoint cannot move; NULL: it can. */

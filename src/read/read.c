@@ -243,7 +243,7 @@ static enum sent chunk_send(struct chunk *c, struct read_profile *l, struct err 
                                   .link = read->ask.link};
     chunk_block_param(c, l->endpoint, &block);
     if (c->step == CHUNK_ECHO)
-        reader_encode_echo(&block, &params, &nonce);
+        nonce_encode_echo(buf_str(&block), &params, &nonce);
     else
         l->reader->encode(&c->sent, &block, &params, &nonce);
     enum sent rc = SENT;

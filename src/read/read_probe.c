@@ -123,11 +123,10 @@ static enum read_probe_result read_probe_judge_echo(const struct rpc_answer *a, 
 /* Does precompile 0x04 (identity) answer with its call data? */
 static enum read_probe_result read_probe_echo(struct reads *r, struct endpoint *e, struct err *err)
 {
-    struct buf latest = BUF_INIT(16), params = BUF_INIT(256);
+    struct buf params = BUF_INIT(256);
     struct nonce_places nonce = {0};
     enum read_probe_result v = ASK_AGAIN;
-    buf_adds(&latest, "\"latest\"");
-    reader_encode_echo(&latest, &params, &nonce);
+    nonce_encode_echo("\"latest\"", &params, &nonce);
     struct rpc_request q = {.method = "eth_call",
                             .params = params.data,
                             .params_len = params.len,
@@ -142,7 +141,6 @@ static enum read_probe_result read_probe_echo(struct reads *r, struct endpoint *
             rpc_answer_free(&a);
         }
     }
-    buf_free(&latest);
     buf_free(&params);
     return v == ASK_AGAIN ? DOES_NOT : v;
 }

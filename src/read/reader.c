@@ -23,16 +23,6 @@ const char *reading_status_name(enum reading_status s)
     return (size_t)s < COUNT_OF(names) ? names[s] : "unknown";
 }
 
-void reader_encode_echo(const struct buf *block_param, struct buf *params,
-                        struct nonce_places *nonce)
-{
-    buf_adds(params, "[{\"to\":\"0x0000000000000000000000000000000000000004\",\"data\":\"0x");
-    nonce_add_word(params, nonce);
-    buf_adds(params, "\"},");
-    buf_add(params, buf_str(block_param), block_param->len);
-    buf_addc(params, ']');
-}
-
 bool reader_add(u256 *sum, const u256 *term)
 {
     return !u256_add(sum, sum, term);

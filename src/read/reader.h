@@ -155,10 +155,6 @@ extern const struct reader *const readers[];
 extern const struct reader reader_override, reader_create_revert, reader_create, reader_multicall3,
     reader_single;
 
-/* A call of the precompile at 0x04, which answers with its call data: a word with the nonce. */
-void reader_encode_echo(const struct buf *block_param, struct buf *params,
-                        struct nonce_places *nonce);
-
 /* Sums the chunk's terms for one wallet; false on overflow. */
 bool reader_add(u256 *sum, const u256 *term);
 

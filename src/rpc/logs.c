@@ -99,8 +99,7 @@ void logs_count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_
     if (n_logs == 0)
         return;
     e->counters.missed_logs += n_logs;
-    for (size_t i = 0; i < n_logs; i++)
-        counters_missed_log(endpoint_number(e));
+    counters_missed_logs(endpoint_number(e), n_logs);
     snprintf(why, sizeof why, "%zu of blocks %" PRIu64 " to %" PRIu64, n_logs, from, to);
     rpc_notify(n, e, "endpoint left logs out of an answer", why);
 }

@@ -51,8 +51,8 @@ struct logs_ask {
     uint64_t from, to; /* both inclusive; rpc_logs_block() leaves them out */
     enum rpc_lane lane;
     struct endpoint *by; /* NULL: the best */
-    bool alone;          /* without the header, and an empty answer is not checked elsewhere: the
-                            caller proves that the endpoint had the blocks */
+    bool alone; /* The header is not asked for. No second endpoint checks an empty answer. The
+                   caller proves that the endpoint had the blocks. */
     int64_t deadline_ms; /* of each request of a range, monotonic; 0: as rpc_patience() says */
     struct arena *arena; /* the logs come to lie in it */
 };

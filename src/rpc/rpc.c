@@ -70,6 +70,14 @@ struct endpoint *rpc_endpoint(struct rpc *n, size_t i)
     return i < n->n_endpoints ? &n->endpoints[i] : NULL;
 }
 
+struct endpoint *rpc_find_endpoint(struct rpc *n, const char *name)
+{
+    for (size_t i = 0; i < n->n_endpoints; i++)
+        if (strcmp(endpoint_name(&n->endpoints[i]), name) == 0)
+            return &n->endpoints[i];
+    return NULL;
+}
+
 struct rpc_traffic rpc_traffic(const struct rpc *n)
 {
     struct rpc_traffic all = {0};

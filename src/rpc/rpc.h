@@ -165,6 +165,8 @@ struct endpoint *rpc_best(struct rpc *n);
 /* The next best: who would be asked if it were not for e. NULL when there is none. */
 struct endpoint *rpc_other(struct rpc *n, const struct endpoint *e);
 
+/* NULL: no endpoint has this name any more. */
+struct endpoint *rpc_find_endpoint(struct rpc *n, const char *name);
 size_t endpoint_number(const struct endpoint *e); /* in the order of the settings, from 0 */
 /* The best one that may be asked now and whose bit (of its number) is not in `except`; NULL when
  * there is none. */

@@ -209,9 +209,7 @@ static int rpc_view_echo(struct rpc *n, struct endpoint *e, struct err *err)
     struct buf params = BUF_INIT(PARAMS_MAX);
     struct nonce_places nonce = {0};
     struct rpc_answer a;
-    buf_adds(&params, "[{\"to\":\"0x0000000000000000000000000000000000000004\",\"data\":\"0x");
-    nonce_add_word(&params, &nonce);
-    buf_adds(&params, "\"},\"latest\"]");
+    nonce_encode_echo("\"latest\"", &params, &nonce);
     struct rpc_request q = {.method = "eth_call",
                             .params = params.data,
                             .params_len = params.len,

@@ -2,22 +2,14 @@
 #include "base/err.h"
 #include "track/refresh/full_refresh.h"
 
+#include <stdlib.h>
+
 enum { FLUSH_PAGE = 2048 }; /* wallets in one read and one transaction */
 
 static bool flush_has_wallet(const struct dirty *dirty, const address *wallet)
 {
-    size_t low = 0, high = dirty->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = address_compare(&dirty->list[middle].wallet, wallet);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
+    return dirty->n > 0 &&
+           bsearch(wallet, dirty->list, dirty->n, sizeof *dirty->list, address_compare_elements);
 }
 
 /* A wallet that is not tracked now, but later, is new to the second look: it has to be read then.

@@ -281,13 +281,6 @@ int follow_read_pushed(struct follow *f, size_t *ret, struct err *err)
     return f->chain.known ? owed_read(f->t, &f->owed, &f->chain.head.at, ret, err) : 0;
 }
 
-static void follow_count_missed(struct follow *f, const struct endpoint *by, size_t n_logs)
-{
-    for (size_t i = 0; i < rpc_endpoints(f->t->node); i++)
-        for (size_t k = 0; k < n_logs && rpc_endpoint(f->t->node, i) == by; k++)
-            counters_missed_log(i);
-}
-
 /* A block whose answer lacks pushed logs is asked for by its hash. In memory only: it is a second
  * chance. */
 static void follow_retry_missing(struct follow *f, struct follow_report *ret)
@@ -297,7 +290,8 @@ static void follow_retry_missing(struct follow *f, struct follow_report *ret)
     if (!b)
         return;
     ret->missed_at = b->number;
-    follow_count_missed(f, b->by, ret->missed);
+    if (b->by)
+        counters_missed_logs(endpoint_number(b->by), ret->missed);
     if (ret->missed_again)
         f->look.doubted = b->number;
 }

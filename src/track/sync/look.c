@@ -41,14 +41,6 @@ int look_load(struct tracker *t, struct first_look *ret, struct err *err)
     return bloom_load(t, &ret->bloom, err);
 }
 
-static size_t look_find_endpoint(struct tracker *t, const struct endpoint *e)
-{
-    size_t i = 0;
-    while (i + 1 < rpc_endpoints(t->node) && rpc_endpoint(t->node, i) != e)
-        i++;
-    return i;
-}
-
 /* Logs showed up that the answer before lacked: the endpoint of that answer is asked for longer. */
 static int look_on_late_logs(struct follow *f, size_t n, struct follow_report *ret, struct err *err)
 {
@@ -56,7 +48,7 @@ static int look_on_late_logs(struct follow *f, size_t n, struct follow_report *r
     char key[LOOK_KEY], text[24];
     if (n == 0 || !l->by)
         return 0;
-    size_t i = look_find_endpoint(f->t, l->by);
+    size_t i = endpoint_number(l->by);
     ret->late += n;
     ret->late_by = endpoint_name(l->by);
     l->overlap_ms[i] = look_span_grow_overlap(l->overlap_ms[i]);
@@ -206,7 +198,7 @@ int look_take(struct follow *f, struct follow_report *ret, struct err *err)
     /* What was named before a question failed is of whole blocks: it is written. */
     int rc = asked < 0 && to < from ? 0 : sync_flush_all(f, to, ret, &whole, err);
     if (rc == 0 && whole && to >= from) {
-        size_t by = f->look.by ? look_find_endpoint(f->t, f->look.by) : 0;
+        size_t by = f->look.by ? endpoint_number(f->look.by) : 0;
         look_span_on_answer(&f->look.span, from, to, sent_ms, silent ? 0 : f->look.overlap_ms[by]);
     }
     if (rc == 0 && asked < 0)

@@ -175,11 +175,6 @@ static void missed_rows_open(struct missed_rows *r, const struct dirty *d)
         r->wallets[i] = d->list[i].wallet;
 }
 
-static int missed_compare_wallets(const void *a, const void *b)
-{
-    return address_compare(a, b);
-}
-
 /* Where wallets are listed or asked for, one without a row, or with a younger one, may not have
  * been tracked then: no endpoint is to blame. */
 static int missed_was_tracked(struct missed *m, const struct store_dirty *name,
@@ -195,14 +190,6 @@ static int missed_was_tracked(struct missed *m, const struct store_dirty *name,
     return 0;
 }
 
-static void missed_count(struct missed *m, const char *endpoint, uint64_t n)
-{
-    for (size_t i = 0; i < rpc_endpoints(m->f->t->node); i++)
-        for (uint64_t k = 0;
-             k < n && strcmp(endpoint_name(rpc_endpoint(m->f->t->node, i)), endpoint) == 0; k++)
-            counters_missed_log(i);
-}
-
 /* The records of one run of blocks whose first look one endpoint gave. */
 static int missed_file_run(struct missed *m, const struct store_missed *list, size_t n,
                            struct err *err)
@@ -212,7 +199,9 @@ static int missed_file_run(struct missed *m, const struct store_missed *list, si
         return 0;
     if (store_drift_file_missed(m->f->t->store, &m->fb->b->store, list, n, &filed, err) < 0)
         return -1;
-    missed_count(m, list[0].endpoint, filed);
+    const struct endpoint *by = rpc_find_endpoint(m->f->t->node, list[0].endpoint);
+    if (by)
+        counters_missed_logs(endpoint_number(by), filed);
     return 0;
 }
 
@@ -223,7 +212,7 @@ static int missed_plan_record(struct missed *m, const struct missed_rows *rows,
 {
     const char *endpoint = log_source_get(&m->f->log_source, name->number);
     const address *wallet = bsearch(&name->wallet, rows->wallets, rows->n, sizeof *rows->wallets,
-                                    missed_compare_wallets);
+                                    address_compare_elements);
     bool tracked = false;
     if (!endpoint || !wallet || m->unsure)
         return 0;

@@ -76,9 +76,7 @@ static void second_look_find_first(struct follow *f, struct span *s)
 {
     const char *name = log_source_get(&f->log_source, s->from + 1);
     s->first_end = log_source_end(&f->log_source, s->from + 1);
-    for (size_t i = 0; name && i < rpc_endpoints(f->t->node); i++)
-        if (strcmp(endpoint_name(rpc_endpoint(f->t->node, i)), name) == 0)
-            s->first = rpc_endpoint(f->t->node, i);
+    s->first = name ? rpc_find_endpoint(f->t->node, name) : NULL;
 }
 
 static uint32_t second_look_bit(const struct endpoint *e)

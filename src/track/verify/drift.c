@@ -124,9 +124,9 @@ static bool drift_take_event(struct drift *one, uint64_t block)
 static void drift_count_missed(struct inquiry *q, uint64_t block)
 {
     const char *name = log_source_get(&q->log_source, block);
-    for (size_t i = 0; name && i < rpc_endpoints(q->t->node); i++)
-        if (strcmp(endpoint_name(rpc_endpoint(q->t->node, i)), name) == 0)
-            counters_missed_log(i);
+    const struct endpoint *by = name ? rpc_find_endpoint(q->t->node, name) : NULL;
+    if (by)
+        counters_missed_logs(endpoint_number(by), 1);
 }
 
 static int drift_resolve_lists(struct inquiry *q, struct affected_set *affected, uint64_t block)
