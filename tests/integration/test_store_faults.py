@@ -139,6 +139,22 @@ def test_read_only(chain, database, daemon, rng):
     well_again(trueup, database, chain, rng)
 
 
+def test_unreadable_while_follow_starts(chain, database, daemon, rng):
+    """What follow loads before its first turn fails: tried again by the same process."""
+    trueup = daemon(database.daemon_url, database)
+    trueup.until(lambda: database.sql("SELECT count(*) FROM trueup_blocks")[0][0] > 0, "a header")
+    trueup.until(lambda: database.sql("SELECT 1 FROM trueup_state WHERE key = 'positions'"), "positions")
+    database.sql(f"REVOKE ALL ON trueup_blocks FROM {database.name}")
+    chain.world.mint_all(WALLETS, rng)
+    old = trueup.worker("follow")
+    trueup.kill("follow")
+    trueup.until(lambda: trueup.workers().get("follow") not in (None, old), "another follow")
+    trueup.pids = trueup.workers()
+    until_trouble(trueup, "permission denied for table trueup_blocks")
+    database.sql(f"GRANT ALL ON trueup_blocks TO {database.name}")
+    well_again(trueup, database, chain, rng)
+
+
 def terminate(database):
     database.admin.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ?",
                        database.name)

@@ -23,12 +23,23 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     ret->has_from = has_from;
     ret->from = from;
     range_init(&ret->range);
-    if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0 ||
-        chain_open(t, &ret->chain, err) < 0 || look_load(t, &ret->look, err) < 0)
+    if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0)
         return -1;
     ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
     for (size_t i = 0; i < t->n_balances; i++)
         ret->balances[i].b = &t->balances[i];
+    return 0;
+}
+
+/* In a turn, not in follow_open(): a turn that fails is tried again, so a store that goes away at
+ * the start ends no process. */
+static int follow_load(struct follow *f, struct err *err)
+{
+    if (f->loaded)
+        return 0;
+    if (chain_open(f->t, &f->chain, err) < 0 || look_load(f->t, &f->look, err) < 0)
+        return -1;
+    f->loaded = true;
     return 0;
 }
 
@@ -301,6 +312,8 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
     enum chain_news news;
     uint64_t first_bad;
     *ret = (struct follow_report){.end = FOLLOW_IDLE};
+    if (follow_load(f, err) < 0)
+        return -1;
     if (chain_poll(f->t, &f->chain, &news, &first_bad, err) < 0)
         return -1;
     if (news == CHAIN_BROKE) {

@@ -51,6 +51,7 @@ struct follow {
     uint64_t from;
     uint64_t pruned_at; /* head when old headers were dropped last */
     bool announced;     /* the catch-up under way was logged */
+    bool loaded;        /* what the store keeps of the chain and the looks is here */
     bool begun;         /* first is known */
     bool moved;         /* positions have, since they were saved */
     struct second_look second_look;
@@ -81,6 +82,7 @@ struct follow_report {
     struct err why;
 };
 
+/* Reads nothing of the store yet. −1: the triggers do not make a filter. */
 int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
                 struct err *err);
 void follow_close(struct follow *f);
