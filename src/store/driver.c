@@ -309,8 +309,12 @@ const char *db_keep_text(const struct db_rows *r, int col, struct arena *arena)
 
 void db_copy_text(const struct db_rows *r, int col, char *ret, size_t room)
 {
-    const char *text = db_get_text(r, col);
-    snprintf(ret, room, "%s", text ? text : "");
+    size_t n;
+    const char *text = r->s->driver->get_text(r, col, &n);
+    n = !text ? 0 : n < room ? n : room - 1;
+    if (n > 0)
+        memcpy(ret, text, n);
+    ret[n] = '\0';
 }
 
 /* Only the spelling our tables use: another one would be another key. */

@@ -255,8 +255,8 @@ static const char *sq_get_text(const struct db_rows *r, int col, size_t *ret_n)
 
 static bool sq_get_number(const struct db_rows *r, int col, int64_t *ret)
 {
-    *ret = sqlite3_column_int64(r->at, col);
-    return sqlite3_column_type(r->at, col) != SQLITE_NULL;
+    *ret = sqlite3_column_int64(r->at, col); /* of NULL: 0, so only a 0 is looked at twice */
+    return *ret != 0 || sqlite3_column_type(r->at, col) != SQLITE_NULL;
 }
 
 static bool sq_get_balance(const struct db_rows *r, int col, u256 *ret)
