@@ -93,6 +93,11 @@ def test_blooms_save_questions_once_they_have_proved_themselves(chain, store, tr
     quiet = len(asked(provider, "eth_getLogs"))
     empty_blocks(trueup, store, chain, 6)
     assert len(asked(provider, "eth_getLogs")) <= quiet + 2, "a wide look or two at most"
+    # A bloom full of other people's logs saves none.
+    provider.rules({"fault": "fill-bloom", "args": {"share": 1}})
+    quiet = len(asked(provider, "eth_getLogs"))
+    empty_blocks(trueup, store, chain, 3)
+    assert len(asked(provider, "eth_getLogs")) >= quiet + 3
     # One block whose bloom is wrong ends it for good.
     provider.rules({"fault": "zero-bloom"})
     chain.world.token.send("mint", WALLETS[20], 5)

@@ -13,6 +13,7 @@ import asyncio
 import email.utils
 import gzip
 import json
+import random
 import time
 
 from reply import HTML, JSON, Reply, as_json, rpc_error
@@ -573,6 +574,18 @@ async def zero_bloom(ask):
     answer = await ask.answer()
     if isinstance(answer.get("result"), dict) and "logsBloom" in answer["result"]:
         answer["result"]["logsBloom"] = "0x" + "00" * 256
+    return as_json(answer)
+
+
+@play(72, "fill-bloom")
+async def fill_bloom(ask):
+    """Headers whose logsBloom has this share of its bits set, as if many others had logs in the block."""
+    answer = await ask.answer()
+    header = answer.get("result")
+    if isinstance(header, dict) and "logsBloom" in header:
+        dice = random.Random(header["hash"])  # the same header always has the same
+        bits = sum(1 << i for i in range(2048) if dice.random() < ask.args.get("share", 0.3))
+        header["logsBloom"] = "0x" + (int(header["logsBloom"], 16) | bits).to_bytes(256).hex()
     return as_json(answer)
 
 
