@@ -1,5 +1,6 @@
 #include "base/parse.h"
 #include "bench/rpcserver/rpcserver.h"
+#include "eth/jsonrpc.h"
 
 #include <endian.h>
 #include <inttypes.h>
@@ -196,14 +197,29 @@ static void add_result(const struct rules *r, const char *method, size_t n, cons
 #undef IS
 }
 
-void answer(const struct rules *r, const char *request, size_t len, struct buf *reply)
+static void answer_one(const struct rules *r, const char *request, struct buf *reply)
 {
     const char *method = "", *id = value_of(request, "id");
     size_t n = 0;
-    (void)len;
     string_at(value_of(request, "method"), &method, &n);
     buf_addf(reply, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,", id ? (int)strspn(id, "0123456789") : 4,
              id ? id : "null");
     add_result(r, method, n, value_of(request, "params"), reply);
     buf_addc(reply, '}');
+}
+
+void answer(const struct rules *r, const char *request, size_t len, struct buf *reply)
+{
+    enum { BATCH_MOST = 16 };
+    struct jsonrpc_slice calls[BATCH_MOST];
+    size_t n = jsonrpc_split_batch(request, len, calls, BATCH_MOST);
+    if (n == 0) {
+        answer_one(r, request, reply);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        buf_addc(reply, i ? ',' : '[');
+        answer_one(r, calls[i].text, reply);
+    }
+    buf_addc(reply, ']');
 }

@@ -102,6 +102,71 @@ void jsonrpc_reply_free(struct jsonrpc_reply *r)
     *r = (struct jsonrpc_reply){0};
 }
 
+/* ---- batches --------------------------------------------------------------------------------- */
+
+static const char *jsonrpc_skip_space(const char *s, const char *end)
+{
+    while (s < end && (*s == ' ' || *s == '\t' || *s == '\n' || *s == '\r'))
+        s++;
+    return s;
+}
+
+/* From an opening quote to behind the closing one; NULL: there is none. */
+static const char *jsonrpc_skip_string(const char *s, const char *end)
+{
+    for (s++; s < end; s++) {
+        const char *quote = memchr(s, '"', (size_t)(end - s));
+        size_t slashes = 0;
+        if (!quote)
+            return NULL;
+        while (quote - slashes > s && quote[-1 - (ptrdiff_t)slashes] == '\\')
+            slashes++;
+        s = quote;
+        if (slashes % 2 == 0)
+            return s + 1;
+    }
+    return NULL;
+}
+
+/* From an opening brace to behind the one that closes it; NULL: there is none. */
+static const char *jsonrpc_skip_object(const char *s, const char *end)
+{
+    size_t depth = 0;
+    while (s && s < end) {
+        if (*s == '"') {
+            s = jsonrpc_skip_string(s, end);
+            continue;
+        }
+        depth += *s == '{';
+        if (*s == '}' && --depth == 0)
+            return s + 1;
+        s++;
+    }
+    return NULL;
+}
+
+size_t jsonrpc_split_batch(const char *text, size_t n, struct jsonrpc_slice *ret, size_t most)
+{
+    const char *end = text + n, *s = jsonrpc_skip_space(text, end);
+    size_t found = 0;
+    if (s == end || *s != '[')
+        return 0;
+    for (;;) {
+        s = jsonrpc_skip_space(s + 1, end);
+        const char *from = s;
+        if (s == end || *s != '{' || found == most || !(s = jsonrpc_skip_object(s, end)))
+            return 0;
+        ret[found++] = (struct jsonrpc_slice){from, (size_t)(s - from)};
+        s = jsonrpc_skip_space(s, end);
+        if (s == end || (*s != ',' && *s != ']'))
+            return 0;
+        if (*s == ']')
+            return jsonrpc_skip_space(s + 1, end) == end ? found : 0;
+    }
+}
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
 static bool jsonrpc_hex_bytes(const char *s, uint8_t **ret, size_t *ret_len)
 {
     size_t n = s ? strlen(s) : 0;

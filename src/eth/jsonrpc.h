@@ -37,6 +37,13 @@ int jsonrpc_reply_parse(const char *text, size_t n, size_t ceiling, uint64_t id,
                         struct jsonrpc_reply *ret, struct err *err);
 void jsonrpc_reply_free(struct jsonrpc_reply *r);
 
+struct jsonrpc_slice {
+    const char *text;
+    size_t n;
+};
+/* The objects of an array of at most `most` objects, as they stand in the text; 0: it is none. */
+size_t jsonrpc_split_batch(const char *text, size_t n, struct jsonrpc_slice *ret, size_t most);
+
 /* What a call reverted with, where the error tells: `data` as hex (geth, reth, erigon, besu,
  * anvil), as hex behind a word ("Reverted 0x…", nethermind and its kin), or as `data` in an object.
  */

@@ -157,13 +157,91 @@ static void answer_read_http(struct rpc_entry *r, const struct endpoint *e,
     jsonrpc_reply_free(&rpc);
 }
 
+/* ---- batches --------------------------------------------------------------------------------- */
+
+/* One call of a batch, read from one object of the reply. False: the object is another call's. */
+static bool answer_read_part(const struct rpc_entry *r, size_t call, const struct endpoint *e,
+                             const struct http_reply *reply, const struct jsonrpc_slice *slice,
+                             struct rpc_answer *ret)
+{
+    const struct rpc_payload_more *more = call > 0 ? &r->payload.more[call - 1] : NULL;
+    struct rpc_entry part = {.id = r->id + call,
+                             .payload = {.kind = more ? more->kind : r->payload.kind,
+                                         .bytes = !more && r->payload.bytes,
+                                         .logs = more ? more->logs : r->payload.logs,
+                                         .reply_max = r->payload.reply_max}};
+    struct http_reply one = *reply;
+    one.body = slice->text;
+    one.body_len = slice->n;
+    answer_read_http(&part, e, &one);
+    *ret = part.answer;
+    return ret->fault.fault != FAULT_GARBLED;
+}
+
+/* The answers come in any order. */
+static void answer_read_call(const struct rpc_entry *r, size_t call, const struct endpoint *e,
+                             const struct http_reply *reply, const struct jsonrpc_slice *slices,
+                             struct rpc_answer *ret)
+{
+    size_t n = r->payload.n_more + 1;
+    for (size_t i = 0; i < n; i++) {
+        rpc_answer_free(ret);
+        if (answer_read_part(r, call, e, reply, &slices[(call + i) % n], ret))
+            return;
+    }
+}
+
+static void answer_take_first(struct rpc_answer *a, struct rpc_answer *first)
+{
+    a->fault = first->fault;
+    memcpy(a->text, first->text, sizeof a->text);
+    a->doc = first->doc;
+    a->result = first->result;
+    a->bytes = first->bytes;
+    a->n_bytes = first->n_bytes;
+    a->has_logs = first->has_logs;
+    a->logs = first->logs;
+    a->n_logs = first->n_logs;
+    a->arena = first->arena;
+}
+
+/* A reply that is no array of as many objects is read as one to the first call: an error says why,
+ * and a result is not enough. */
+static void answer_read_batch(struct rpc_entry *r, const struct endpoint *e,
+                              const struct http_reply *reply)
+{
+    struct jsonrpc_slice slices[1 + RPC_MORE_MAX];
+    struct rpc_answer *a = &r->answer, first = {0};
+    size_t n = r->payload.n_more;
+    a->no_batch = jsonrpc_split_batch(reply->body, reply->body_len, slices, 1 + n) != 1 + n;
+    if (a->no_batch) {
+        answer_read_http(r, e, reply);
+        if (a->fault.fault == FAULT_NONE)
+            answer_read_other(r, e, reply, "the answer to a batch is not one");
+        return;
+    }
+    answer_read_call(r, 0, e, reply, slices, &first);
+    answer_take_first(a, &first);
+    a->more = mem_zero(RPC_MORE_MAX, sizeof *a->more);
+    for (size_t i = 0; i < n; i++) {
+        answer_read_call(r, i + 1, e, reply, slices, &a->more[i]);
+        if (a->fault.fault != FAULT_NONE || a->more[i].fault.fault == FAULT_NONE)
+            continue;
+        a->fault = a->more[i].fault;
+        memcpy(a->text, a->more[i].text, sizeof a->text);
+    }
+}
+
 void rpc_answer_read(struct rpc_entry *r, const struct endpoint *e, const struct http_reply *reply,
                      struct transport_result *ret)
 {
     struct rpc_answer *a = &r->answer;
     *ret = (struct transport_result){.reached = true};
     a->status = reply->status;
-    if (reply->trouble == HTTP_FINE) {
+    rpc_answer_free(a); /* of the try before */
+    if (reply->trouble == HTTP_FINE && r->payload.n_more > 0) {
+        answer_read_batch(r, e, reply);
+    } else if (reply->trouble == HTTP_FINE) {
         answer_read_http(r, e, reply);
     } else {
         for (size_t i = 0; i < COUNT_OF(transport); i++) {

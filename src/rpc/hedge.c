@@ -81,7 +81,7 @@ static void rpc_hedge_open(struct rpc *n, struct rpc_hedge *h, struct rpc_caller
 
 void rpc_hedge_submit(struct rpc *n, int64_t now)
 {
-    for (size_t i = 0; i < RPC_IN_FLIGHT_MAX; i++) {
+    for (size_t i = 0; i < CALLERS_MAX; i++) {
         struct rpc_caller *c = &n->callers[i];
         if (rpc_hedge_at(n, &c->entry) > now)
             continue;

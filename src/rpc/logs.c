@@ -1,4 +1,5 @@
 #include "rpc/logs.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "proc/counters.h"
@@ -9,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EMPTY_BLOCKS = 1000 }; /* more of them without a log are asked about twice */
+enum {
+    EMPTY_BLOCKS = 1000, /* more of them without a log are asked about twice */
+    DRIVE_MS = 1000,
+};
 
 void logs_add_filter(struct buf *b, const struct log_filter *f)
 {
@@ -32,6 +36,13 @@ void logs_add_filter(struct buf *b, const struct log_filter *f)
         buf_addf(b, "%s\"%s\"", i ? "," : ",[", text);
     }
     buf_adds(b, f->n_words ? "]]}]" : "]}]");
+}
+
+void logs_add_range(struct buf *b, const struct logs_ask *ask)
+{
+    buf_addf(b, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", ask->from,
+             ask->to);
+    logs_add_filter(b, ask->filter);
 }
 
 bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,
@@ -120,9 +131,7 @@ struct logs_window {
 static int logs_window_submit_logs(struct logs_window *w, struct err *err)
 {
     struct buf params = BUF_INIT(FILTER_CEILING);
-    buf_addf(&params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"",
-             w->ask.from, w->ask.to);
-    logs_add_filter(&params, w->ask.filter);
+    logs_add_range(&params, &w->ask);
     struct rpc_request q = {.method = "eth_getLogs",
                             .params = params.data,
                             .params_len = params.len,
@@ -131,6 +140,7 @@ static int logs_window_submit_logs(struct logs_window *w, struct err *err)
                             .only = w->logs.by,
                             .reply_max = w->ask.from < w->ask.to ? LOGS_WINDOW_MAX : LOGS_REPLY_MAX,
                             .logs = true,
+                            .aside = true,
                             .user = &w->which_logs};
     int rc = rpc_submit(w->n, &q, err);
     buf_free(&params);
@@ -147,6 +157,7 @@ static int logs_window_submit_header(struct logs_window *w, struct err *err)
                             .lane = w->ask.lane,
                             .deadline_ms = w->ask.deadline_ms,
                             .only = w->logs.by,
+                            .aside = true,
                             .user = &w->which_header};
     int rc = rpc_submit(w->n, &q, err);
     buf_free(&params);
@@ -157,10 +168,8 @@ static int logs_window_submit_header(struct logs_window *w, struct err *err)
 static int logs_window_submit(struct logs_window *w, struct endpoint *e, struct err *err)
 {
     w->logs = (struct logs){.by = e};
-    w->has_logs = false;
-    w->has_header = w->ask.alone;
-    if ((w->has_header || logs_window_submit_header(w, err) == 0) &&
-        logs_window_submit_logs(w, err) == 0)
+    w->has_logs = w->has_header = false;
+    if (logs_window_submit_header(w, err) == 0 && logs_window_submit_logs(w, err) == 0)
         return 0;
     rpc_abandon(w->n, &w->which_header);
     return -1;
@@ -205,7 +214,7 @@ static void logs_window_end(struct logs_window *w, int rc)
 static bool logs_window_ask_another(struct logs_window *w)
 {
     struct endpoint *other =
-        w->logs.n == 0 && !w->ask.alone && w->ask.to - w->ask.from >= EMPTY_BLOCKS
+        w->logs.n == 0 && !w->ask.twice && w->ask.to - w->ask.from >= EMPTY_BLOCKS
             ? rpc_other(w->n, w->logs.by)
             : NULL;
     struct err ignored;
@@ -231,11 +240,9 @@ static void logs_window_end_second(struct logs_window *w, int rc)
     logs_window_end(w, 0);
 }
 
-bool logs_window_take(struct logs_window *w, struct rpc_answer *a)
+static void logs_window_on_answer(struct logs_window *w, struct rpc_answer *a)
 {
     int rc;
-    if (w->ended || (a->user != &w->which_logs && a->user != &w->which_header))
-        return false;
     if (a->user == &w->which_logs) {
         rc = logs_take(a, w->ask.arena, &w->logs, &w->err);
         w->has_logs = true;
@@ -249,18 +256,21 @@ bool logs_window_take(struct logs_window *w, struct rpc_answer *a)
         logs_filter_answer(&(struct logs_question){w->ask.filter, w->ask.from, w->ask.to, NULL},
                            &w->logs);
     if (rc == 0 && !whole)
-        return true;
+        return;
     if (w->second) {
         logs_window_abandon(w);
         logs_window_end_second(w, rc);
     } else if (rc < 0 || !logs_window_ask_another(w)) {
         logs_window_end(w, rc);
     }
-    return true;
 }
 
-bool logs_window_ended(const struct logs_window *w)
+bool logs_window_ended(struct logs_window *w)
 {
+    struct rpc_answer a;
+    while (!w->ended &&
+           (rpc_take_aside(w->n, &w->which_logs, &a) || rpc_take_aside(w->n, &w->which_header, &a)))
+        logs_window_on_answer(w, &a);
     return w->ended;
 }
 
@@ -278,12 +288,9 @@ int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, 
     int rc = logs_window_open(n, ask, &w, err);
     *ret = (struct logs){.by = ask->by ? ask->by : rpc_best(n)};
     while (rc == 0 && !logs_window_ended(w)) {
-        struct rpc_answer a;
-        int got = rpc_next(n, 1000, &a, err);
-        if (got < 0 || (got == 0 && rpc_stop_asked(n)))
-            rc = got < 0 ? -1 : logs_stopped(err);
-        if (got > 0 && !logs_window_take(w, &a))
-            rpc_answer_free(&a);
+        rc = rpc_drive(n, -1, clock_ms() + DRIVE_MS, err);
+        if (rc == 0 && rpc_stop_asked(n))
+            rc = logs_stopped(err);
     }
     if (rc == 0)
         rc = logs_window_result(w, ret, err);

@@ -51,20 +51,13 @@ struct logs_ask {
     uint64_t from, to; /* both inclusive; rpc_logs_block() leaves them out */
     enum rpc_lane lane;
     struct endpoint *by; /* NULL: the best */
-    bool alone; /* The header is not asked for. No second endpoint checks an empty answer. The
-                   caller proves that the endpoint had the blocks. */
+    bool twice;          /* the caller asks again: no second endpoint checks an empty answer */
     int64_t deadline_ms; /* of each request of a range, monotonic; 0: as rpc_patience() says */
     struct arena *arena; /* the logs come to lie in it */
 };
 
 /* −1 with ret->fault set: FAULT_NONE there means an answer that is no list. */
 int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, struct err *err);
-
-/* The logs of a range from ask->by alone, with proof that it had the block `at`, which is the
- * range's last one or above it: that endpoint shows this hash at this number before and after the
- * logs, and a head above it. −1 when any of this fails or differs; ret->fault as above. */
-int rpc_logs_proven(struct rpc *n, const struct logs_ask *ask, const struct anchor *at,
-                    struct logs *ret, struct err *err);
 
 /* The logs of one block: by its hash, and of an endpoint that refuses hashes by its number,
  * together with its header. An answer without a log of a contract that the header's bloom speaks
@@ -87,18 +80,28 @@ int endpoint_probe_logs(struct rpc *n, struct endpoint *e, uint64_t head, struct
                         struct err *err);
 
 /* ---- ranges, several at once -----------------------------------------------------------------
- * open → its answers are taken as rpc_next() brings them → ended → result → close. */
+ * open → rpc_drive() until it has ended → result → close. Blocking verbs may run meanwhile. */
 
 struct logs_window;
 /* Filter and arena are the window's until it is closed. */
 int logs_window_open(struct rpc *n, const struct logs_ask *ask, struct logs_window **ret,
                      struct err *err);
-/* True when the answer is one of this window's; it is freed then. */
-bool logs_window_take(struct logs_window *w, struct rpc_answer *a);
-bool logs_window_ended(const struct logs_window *w);
+/* Takes what has come. */
+bool logs_window_ended(struct logs_window *w);
 /* As rpc_logs_range() would have answered; once it has ended. */
 int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err);
 void logs_window_close(struct logs_window *w); /* also of one under way; NULL is fine */
+
+/* The same for the logs of a range from ask->by alone, with proof that it had the block `at`, which
+ * is the range's last one or above it: that endpoint shows this hash at this number before and
+ * after the logs, and a head above it. The result is −1 when any of this fails or differs, with
+ * ret->fault as above. Filter and arena are the proof's until it is closed. */
+struct logs_proof;
+int logs_proof_open(struct rpc *n, const struct logs_ask *ask, const struct anchor *at,
+                    struct logs_proof **ret, struct err *err);
+bool logs_proof_ended(struct logs_proof *p);
+int logs_proof_result(const struct logs_proof *p, struct logs *ret, struct err *err);
+void logs_proof_close(struct logs_proof *p);
 
 /* May this block hold a log for the filter, by its bloom? */
 bool filter_may_match(const struct log_filter *f, const struct header *h);

@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "eth/fault_policy.h"
-#include "eth/jsonrpc.h"
 #include "proc/counters.h"
 #include "rpc/rpc_internal.h"
 
@@ -45,12 +44,23 @@ void rpc_queue_init(struct rpc *n)
     }
 }
 
+bool rpc_entry_is_aside(const struct rpc_entry *r)
+{
+    return r->owner == OWNER_CALLER && r->lane != RPC_LIVE && ((const struct rpc_caller *)r)->aside;
+}
+
+static void rpc_entry_leave(struct rpc_entry *r)
+{
+    r->attempt.at->load.in_flight--;
+    r->attempt.at->load.aside -= rpc_entry_is_aside(r);
+}
+
 void rpc_entry_recall(struct rpc *n, struct rpc_entry *r)
 {
     if (r->state != ENTRY_SENT)
         return;
     http_cancel(n->http, r->attempt.transfer);
-    r->attempt.at->load.in_flight--;
+    rpc_entry_leave(r);
     r->state = ENTRY_QUEUED;
 }
 
@@ -135,6 +145,9 @@ static void rpc_reply_count(struct endpoint *e, const struct rpc_entry *r,
     e->counters.bytes_in += reply->bytes_in;
     counters_request(number, r->payload.counted, r->answer.fault.fault, now - r->attempt.sent_ms,
                      reply->bytes_out, reply->bytes_in);
+    for (size_t i = 0; i < r->payload.n_more; i++)
+        counters_request(number, r->payload.more[i].counted, r->answer.fault.fault,
+                         now - r->attempt.sent_ms, 0, 0);
     if (now < e->circuit.not_before_ms)
         counters_endpoint_paused(number, wall_ms() + e->circuit.not_before_ms - now,
                                  e->circuit.text);
@@ -200,7 +213,7 @@ static void rpc_on_reply(struct rpc *n, struct rpc_entry *r, const struct http_r
     const struct rpc_answer earlier = r->answer;
     enum fault before = earlier.fault.fault;
     struct transport_result transport;
-    e->load.in_flight--;
+    rpc_entry_leave(r);
     r->state = ENTRY_QUEUED;
     rpc_answer_read(r, e, reply, &transport);
     r->answer.nonce = r->attempt.nonce;
@@ -245,66 +258,20 @@ static void rpc_take_replies(struct rpc *n)
 
 /* ---- in and out ------------------------------------------------------------------------------ */
 
-static enum fault_method rpc_method_kind(const char *method)
+static size_t *rpc_caller_count(struct rpc *n, const struct rpc_caller *c)
 {
-    if (strcmp(method, "eth_getLogs") == 0)
-        return FAULT_GETLOGS;
-    if (strcmp(method, "eth_call") == 0 || strcmp(method, "eth_estimateGas") == 0)
-        return FAULT_CALL;
-    return FAULT_ANY;
-}
-
-static bool rpc_asks_newest(const struct rpc_request *q)
-{
-    static const char latest[] = "[\"latest\"";
-    return strcmp(q->method, "eth_getBlockByNumber") == 0 && q->params_len >= sizeof latest - 1 &&
-           memcmp(q->params, latest, sizeof latest - 1) == 0;
-}
-
-void rpc_entry_open(struct rpc *n, struct rpc_entry *r, const struct rpc_request *q, int64_t now)
-{
-    *r = (struct rpc_entry){
-        .owner = r->owner,
-        .state = ENTRY_QUEUED,
-        .id = ++n->last_id,
-        .payload = {.body = r->payload.body,
-                    .kind = rpc_method_kind(q->method),
-                    .counted = counters_method(q->method),
-                    .bytes = q->bytes,
-                    .logs = q->logs,
-                    .reverts = q->reverts,
-                    .newest = rpc_asks_newest(q),
-                    .reply_max = q->reply_max && q->reply_max < RPC_REPLY_MAX ? q->reply_max
-                                                                              : RPC_REPLY_MAX},
-        .lane = q->lane,
-        .deadline_ms = q->deadline_ms ? q->deadline_ms : now + n->patience_ms,
-        .only = q->only,
-        .retry = {.no_retry = q->no_retry},
-        .answer.user = q->user,
-    };
-    snprintf(r->payload.method, sizeof r->payload.method, "%s", q->method);
-    buf_clear(&r->payload.body);
-    jsonrpc_request(&r->payload.body, r->id, q->method, q->params, q->params_len);
-    for (size_t i = 0; i < q->nonce.n && !r->payload.body.overflow; i++)
-        r->payload.nonce.at[r->payload.nonce.n++] =
-            q->nonce.at[i] + r->payload.body.len - 1 - q->params_len; /* "}" ends it */
-}
-
-void rpc_entry_stamp(struct rpc *n, struct rpc_entry *r)
-{
-    if (r->payload.nonce.n == 0)
-        return;
-    rng_fill(&n->rng, r->attempt.nonce.b, sizeof r->attempt.nonce.b);
-    nonce_write(&r->attempt.nonce, &r->payload.nonce, r->payload.body.data);
+    return c->aside ? &n->aside : &n->in_use;
 }
 
 static struct rpc_caller *rpc_caller_new(struct rpc *n, const struct rpc_request *q, int64_t now)
 {
-    for (size_t i = 0; i < RPC_IN_FLIGHT_MAX; i++) {
+    bool full = q->aside ? n->aside == RPC_ASIDE_MAX : n->in_use == RPC_IN_FLIGHT_MAX;
+    for (size_t i = 0; i < CALLERS_MAX && !full; i++) {
         struct rpc_caller *c = &n->callers[i];
         if (c->entry.state != ENTRY_FREE)
             continue;
         rpc_entry_open(n, &c->entry, q, now);
+        c->aside = q->aside;
         c->submitted_ms = now;
         c->second = q->second;
         c->hedge = NULL;
@@ -327,8 +294,9 @@ int rpc_submit(struct rpc *n, const struct rpc_request *q, struct err *err)
         return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes is over the ceiling of %d",
                        q->params_len, RPC_REQUEST_MAX);
     if (!c)
-        return err_set(err, ERR_TOO_LARGE, "%d requests are in flight already", RPC_IN_FLIGHT_MAX);
-    n->in_use++;
+        return err_set(err, ERR_TOO_LARGE, "%d requests are in flight already",
+                       q->aside ? RPC_ASIDE_MAX : RPC_IN_FLIGHT_MAX);
+    *rpc_caller_count(n, c) += 1;
     if (c->entry.payload.newest)
         n->heads.wanted_ms = now;
     return rpc_schedule_dispatch(n, now) ? http_kick(n->http, err) : 0;
@@ -337,9 +305,10 @@ int rpc_submit(struct rpc *n, const struct rpc_request *q, struct err *err)
 static struct rpc_caller *rpc_first_done(struct rpc *n)
 {
     struct rpc_caller *first = NULL;
-    for (size_t i = 0; i < RPC_IN_FLIGHT_MAX; i++) {
+    for (size_t i = 0; i < CALLERS_MAX; i++) {
         struct rpc_caller *c = &n->callers[i];
-        if (c->entry.state == ENTRY_DONE && (!first || c->done_order < first->done_order))
+        if (c->entry.state == ENTRY_DONE && !c->aside &&
+            (!first || c->done_order < first->done_order))
             first = c;
     }
     return first;
@@ -350,7 +319,25 @@ static void rpc_hand_out(struct rpc *n, struct rpc_caller *c, struct rpc_answer 
     *ret = c->entry.answer;
     c->entry.answer = (struct rpc_answer){0}; /* what it owns is the caller's now */
     rpc_caller_release(n, c);
-    n->in_use--;
+    *rpc_caller_count(n, c) -= 1;
+}
+
+/* Sends what can be sent, then waits for the network, until a request may change by itself, or
+ * until `end`. */
+static int rpc_wait(struct rpc *n, int fd, int64_t end, bool *ret_woken, struct err *err)
+{
+    int64_t now = clock_ms(), until = rpc_schedule_next_change(n, now);
+    if (http_wait(n->http, ms_until(until < end ? until : end), fd, ret_woken, err) < 0)
+        return -1;
+    rpc_take_replies(n);
+    return 0;
+}
+
+static int rpc_send_due(struct rpc *n, struct err *err)
+{
+    int64_t now = clock_ms();
+    rpc_schedule_expire(n, now);
+    return rpc_schedule_dispatch(n, now) ? http_kick(n->http, err) : 0;
 }
 
 int rpc_next(struct rpc *n, int timeout_ms, struct rpc_answer *ret, struct err *err)
@@ -359,27 +346,70 @@ int rpc_next(struct rpc *n, int timeout_ms, struct rpc_answer *ret, struct err *
     bool waited = false;
     n->stop_asked = false;
     for (;;) {
-        int64_t now = clock_ms();
-        rpc_schedule_expire(n, now);
-        if (rpc_schedule_dispatch(n, now) && http_kick(n->http, err) < 0)
+        if (rpc_send_due(n, err) < 0)
             return -1;
         struct rpc_caller *c = rpc_first_done(n);
         if (c) {
             rpc_hand_out(n, c, ret);
             return 1;
         }
-        if (n->in_use == 0 || n->stop_asked || (waited && now >= end))
+        if (n->in_use == 0 || n->stop_asked || (waited && clock_ms() >= end))
             return 0;
-        int64_t until = rpc_schedule_next_change(n, now);
-        int wait = ms_until(until < end ? until : end);
-        if (http_wait(n->http, wait, n->stop_fd, &n->stop_asked, err) < 0)
+        if (rpc_wait(n, n->stop_fd, end, &n->stop_asked, err) < 0)
             return -1;
-        rpc_take_replies(n);
         waited = true;
     }
 }
 
-void rpc_answer_free(struct rpc_answer *a)
+/* ---- aside ----------------------------------------------------------------------------------- */
+
+static struct rpc_caller *rpc_aside_done(struct rpc *n, const void *user)
+{
+    for (size_t i = 0; i < CALLERS_MAX; i++) {
+        struct rpc_caller *c = &n->callers[i];
+        if (c->entry.state == ENTRY_DONE && c->aside && c->entry.answer.user == user)
+            return c;
+    }
+    return NULL;
+}
+
+/* Has one been answered since this was last asked? What its owner does not take wakes once. */
+static bool rpc_aside_has_news(struct rpc *n)
+{
+    bool news = false;
+    for (size_t i = 0; i < CALLERS_MAX; i++) {
+        const struct rpc_caller *c = &n->callers[i];
+        news |= c->entry.state == ENTRY_DONE && c->aside && c->done_order > n->last_told;
+    }
+    n->last_told = n->last_done;
+    return news;
+}
+
+bool rpc_take_aside(struct rpc *n, void *user, struct rpc_answer *ret)
+{
+    struct rpc_caller *c = rpc_aside_done(n, user);
+    if (c)
+        rpc_hand_out(n, c, ret);
+    return c != NULL;
+}
+
+int rpc_drive(struct rpc *n, int fd, int64_t until_ms, struct err *err)
+{
+    bool woken = false;
+    n->stop_asked = false;
+    do {
+        if (rpc_send_due(n, err) < 0)
+            return -1;
+        if (rpc_aside_has_news(n))
+            return 0;
+        if (rpc_wait(n, fd < 0 ? n->stop_fd : fd, until_ms, &woken, err) < 0)
+            return -1;
+    } while (!woken && clock_ms() < until_ms);
+    n->stop_asked = woken && fd < 0;
+    return 0;
+}
+
+static void rpc_answer_free_one(struct rpc_answer *a)
 {
     json_free(a->doc);
     mem_free(a->bytes);
@@ -387,6 +417,15 @@ void rpc_answer_free(struct rpc_answer *a)
     a->doc = NULL;
     a->bytes = NULL;
     a->result = NULL;
+}
+
+void rpc_answer_free(struct rpc_answer *a)
+{
+    for (size_t i = 0; a->more && i < RPC_MORE_MAX; i++)
+        rpc_answer_free_one(&a->more[i]);
+    mem_free(a->more);
+    a->more = NULL;
+    rpc_answer_free_one(a);
 }
 
 size_t rpc_in_flight(const struct rpc *n)
@@ -399,18 +438,19 @@ static void rpc_caller_abandon(struct rpc *n, struct rpc_caller *c)
     if (c->entry.state == ENTRY_FREE)
         return;
     rpc_caller_release(n, c);
-    n->in_use--;
+    *rpc_caller_count(n, c) -= 1;
 }
 
 void rpc_abandon(struct rpc *n, void *user)
 {
-    for (size_t i = 0; i < RPC_IN_FLIGHT_MAX; i++)
+    for (size_t i = 0; i < CALLERS_MAX; i++)
         if (n->callers[i].entry.answer.user == user)
             rpc_caller_abandon(n, &n->callers[i]);
 }
 
 void rpc_abandon_all(struct rpc *n)
 {
-    for (size_t i = 0; i < RPC_IN_FLIGHT_MAX; i++)
-        rpc_caller_abandon(n, &n->callers[i]);
+    for (size_t i = 0; i < CALLERS_MAX; i++)
+        if (!n->callers[i].aside)
+            rpc_caller_abandon(n, &n->callers[i]);
 }

@@ -33,6 +33,8 @@ struct event_log;
 enum {
     RPC_ENDPOINTS_MAX = 8,
     RPC_IN_FLIGHT_MAX = 64,
+    RPC_ASIDE_MAX = 32,
+    RPC_MORE_MAX = 3, /* calls of a batch after the first */
     RPC_REQUEST_MAX = 8 * 1024 * 1024,
     RPC_REPLY_MAX = 64 * 1024 * 1024,
     RPC_LOGS_MAX = 200000, /* in one answer */
@@ -47,6 +49,14 @@ void rpc_close(struct rpc *n);
 void rpc_patience(struct rpc *n, int64_t ms);
 
 enum rpc_lane { RPC_LIVE, RPC_CATCHUP, RPC_SWEEP }; /* first in line first */
+
+/* A further call of a JSON-RPC batch. */
+struct rpc_more {
+    const char *method;
+    const char *params;
+    size_t params_len;
+    bool logs; /* as of rpc_request */
+};
 
 struct rpc_request {
     const char *method;
@@ -65,6 +75,10 @@ struct rpc_request {
                                 word, when `only` is slow. NULL: none */
     uint32_t no_retry;       /* faults not to retry, each as RPC_NO_RETRY(fault), or-ed */
     void *user;              /* comes back in the answer */
+    /* Asked in one batch with this call, in this order. Not for the live lane. */
+    const struct rpc_more *more;
+    size_t n_more;
+    bool aside; /* answered through rpc_take_aside() alone: blocking verbs may run meanwhile */
 };
 #define RPC_NO_RETRY(fault) (UINT32_C(1) << (fault))
 
@@ -85,8 +99,12 @@ struct rpc_answer {
     struct event_log *logs;
     size_t n_logs;
     struct arena arena;
-    int status;      /* HTTP, of the last attempt; 0 if none came */
-    char text[512];  /* the fault in words, masked; "" when there is none */
+    int status;     /* HTTP, of the last attempt; 0 if none came */
+    char text[512]; /* the fault in words, masked; "" when there is none */
+    /* With request.more: their answers, the answer's. The fault is that of the first call with one.
+     */
+    struct rpc_answer *more;
+    bool no_batch;   /* the batch was not answered as one: the fault says why */
     int64_t took_ms; /* since it was submitted … */
     int64_t wire_ms; /* … and since the last attempt was sent; 0 if none was */
 };
@@ -96,9 +114,14 @@ int rpc_submit(struct rpc *n, const struct rpc_request *q, struct err *err);
  * system error. */
 int rpc_next(struct rpc *n, int timeout_ms, struct rpc_answer *ret, struct err *err);
 void rpc_answer_free(struct rpc_answer *a);
-size_t rpc_in_flight(const struct rpc *n);
+size_t rpc_in_flight(const struct rpc *n); /* without those aside */
+/* The finished answer of a request aside; false while there is none. */
+bool rpc_take_aside(struct rpc *n, void *user, struct rpc_answer *ret);
+/* Drives the transport until another answer aside has come, fd (−1: what rpc_stop_on() said) is
+ * readable, or the monotonic time is reached. What has come before does not wake: look first. */
+int rpc_drive(struct rpc *n, int fd, int64_t until_ms, struct err *err);
 /* Drops what was submitted with this user: its answers never come. For stopping and for abandoned
- * steps. rpc_abandon_all() drops everything. */
+ * steps. rpc_abandon_all() drops everything but what is aside. */
 void rpc_abandon(struct rpc *n, void *user);
 void rpc_abandon_all(struct rpc *n);
 /* From now on, when fd is readable, rpc_next() returns 0 at once (unless it has an answer) and the

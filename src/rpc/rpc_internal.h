@@ -20,7 +20,8 @@ enum {
     ENDPOINT_IN_FLIGHT = 8,
     HEDGES_MAX = 8,
     ENDPOINT_QUESTIONS = 3,
-    QUEUE_MAX = RPC_IN_FLIGHT_MAX + HEDGES_MAX + ENDPOINT_QUESTIONS * RPC_ENDPOINTS_MAX,
+    CALLERS_MAX = RPC_IN_FLIGHT_MAX + RPC_ASIDE_MAX,
+    QUEUE_MAX = CALLERS_MAX + HEDGES_MAX + ENDPOINT_QUESTIONS * RPC_ENDPOINTS_MAX,
     METHOD_TEXT = 48,
     NOTICES = 16,
 };
@@ -35,6 +36,14 @@ enum rpc_owner {
     OWNER_HEAD,     /* … head.entry */
 };
 
+/* What a batch asks after its first call. */
+struct rpc_payload_more {
+    char method[METHOD_TEXT];
+    enum fault_method kind;
+    size_t counted;
+    bool logs;
+};
+
 /* What is asked, and how its answer is wanted. */
 struct rpc_payload {
     struct buf body;           /* its memory stays with the entry */
@@ -45,6 +54,8 @@ struct rpc_payload {
     bool bytes, logs, reverts;
     bool newest; /* the answer is the newest header */
     size_t reply_max;
+    struct rpc_payload_more more[RPC_MORE_MAX]; /* ids id + 1, … */
+    size_t n_more;
 };
 
 struct rpc_retry {
@@ -85,6 +96,7 @@ struct rpc_caller {
     struct rpc_hedge *hedge; /* while there is one */
     bool hedged;             /* had one */
     bool parked;             /* failed for good, and waits for what its hedge brings */
+    bool aside;              /* not rpc_next()'s */
 };
 
 struct rpc_hedge {
@@ -127,6 +139,7 @@ struct endpoint_head {
 
 struct endpoint_load {
     unsigned in_flight, most; /* the latter halves when told to slow down, then regrows */
+    unsigned aside;           /* of in_flight: aside, and not live */
     unsigned good;            /* answers since `most` last changed */
     struct endpoint_pace pace;
 };
@@ -142,6 +155,7 @@ struct endpoint {
     enum capability pins_hash;
     enum capability logs_by_hash; /* logs_block.c */
     int64_t logs_hash_at_ms;      /* CAP_NO holds until then */
+    int64_t batches_at_ms;        /* batches are refused until then; 0: never were; logs_proof.c */
     struct endpoint_counters counters;
 };
 
@@ -180,9 +194,10 @@ struct rpc {
     size_t n_notices;
     size_t n_endpoints;
     struct endpoint endpoints[RPC_ENDPOINTS_MAX];
-    size_t in_use; /* callers */
+    size_t in_use, aside; /* callers */
     uint64_t last_id, last_done;
-    struct rpc_caller callers[RPC_IN_FLIGHT_MAX];
+    uint64_t last_told; /* the last answer that ended an rpc_drive() */
+    struct rpc_caller callers[CALLERS_MAX];
     struct rpc_hedge hedges[HEDGES_MAX];
     struct rpc_entry *queue[QUEUE_MAX]; /* the entries of all of these */
 };
@@ -203,6 +218,8 @@ void rpc_entry_fail(struct rpc *n, struct rpc_entry *r, enum fault fault, const 
 void rpc_entry_stamp(struct rpc *n, struct rpc_entry *r);
 /* Takes r's transfer off the wire; r is QUEUED then. */
 void rpc_entry_recall(struct rpc *n, struct rpc_entry *r);
+/* Does it leave the live requests their places at the endpoint? */
+bool rpc_entry_is_aside(const struct rpc_entry *r);
 
 /* ---- rpc_verbs.c ----------------------------------------------------------------------------- */
 

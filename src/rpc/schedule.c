@@ -136,14 +136,17 @@ static void rpc_schedule_send(struct rpc *n, struct rpc_entry *r, struct endpoin
         return;
     }
     uint64_t units = price_of(e->conf, r->payload.method);
+    for (size_t i = 0; i < r->payload.n_more; i++)
+        units += price_of(e->conf, r->payload.more[i].method);
     r->state = ENTRY_SENT;
     r->attempt.at = e;
     r->attempt.sent_ms = now;
     r->attempt.n++;
     e->load.in_flight++;
+    e->load.aside += rpc_entry_is_aside(r);
     if (e->circuit.silent_ms == 0)
         e->circuit.silent_ms = now;
-    e->counters.requests++;
+    e->counters.requests += 1 + r->payload.n_more;
     e->counters.units += units;
     n->spending.units += units;
     counters_cost(endpoint_number(e), units);
@@ -154,6 +157,12 @@ static void rpc_schedule_send(struct rpc *n, struct rpc_entry *r, struct endpoin
 static bool rpc_schedule_is_parked(const struct rpc_entry *r)
 {
     return r->owner == OWNER_CALLER && ((const struct rpc_caller *)r)->parked;
+}
+
+/* What is aside takes no place of a live request. */
+static unsigned rpc_schedule_load(const struct rpc_entry *r, const struct endpoint *e)
+{
+    return r->lane == RPC_LIVE ? e->load.in_flight - e->load.aside : e->load.in_flight;
 }
 
 /* The first in line that may go now, and where to. */
@@ -167,7 +176,7 @@ static struct rpc_entry *rpc_schedule_next(struct rpc *n, int64_t now, struct en
         if (best && (r->lane > best->lane || (r->lane == best->lane && r->id > best->id)))
             continue;
         struct endpoint *e = rpc_schedule_choose(n, r, NULL, now);
-        if (!e || e->load.in_flight >= e->load.most)
+        if (!e || rpc_schedule_load(r, e) >= e->load.most)
             continue;
         int64_t wait = rpc_schedule_units_wait(n, r, e, now);
         if (wait > 0) {

@@ -13,6 +13,7 @@ enum {
     STORE_MS = 5000,   /* the store is looked at twice a second */
     STALL_MS = 60000,  /* a turn of follow may sync for long, but not without an end */
     BEHIND_BLOCKS = 3, /* between two turns a block or two may have come */
+    LEGS_BLOCKS = 64,  /* further behind, final blocks are caught up with in legs */
     HELD_MS = 8000,    /* of a failing second look */
     ASIDE_MS = 60000,  /* one that is left alone is asked for its head within this time */
 };
@@ -179,10 +180,16 @@ void health_ready(const struct health *h, struct reasons *ret)
     health_store(h, ret);
     judge_parked(h, ret);
     health_following(h, ret);
-    if (h->head > 0 && h->synced < h->head)
-        reasons_add(ret, h->head - h->synced > BEHIND_BLOCKS ? AMBER : GREEN,
-                    "events are synced up to block %" PRIu64 ", %" PRIu64 " behind the head",
-                    h->synced, h->head - h->synced);
+    if (h->head == 0 || h->synced >= h->head)
+        return;
+    uint64_t behind = h->head - h->synced;
+    bool legs = behind > LEGS_BLOCKS && h->synced < h->finalized;
+    reasons_add(ret,
+                legs                     ? RED
+                : behind > BEHIND_BLOCKS ? AMBER
+                                         : GREEN,
+                "%sevents are synced up to block %" PRIu64 ", %" PRIu64 " behind the head",
+                legs ? "catching up: " : "", h->synced, behind);
 }
 
 static void judge_sweep(struct reasons *r)

@@ -20,6 +20,7 @@ enum {
     WANTED_LEAST_MS = 10,
     WANTED_MOST_MS = 500,
     LACKING_MS = 100, /* before a block is asked again for logs that were pushed */
+    BESIDE_MS = 200,  /* a wait with a second look under way */
 };
 
 /* What the hints say. None is believed: each only makes us ask sooner. */
@@ -225,12 +226,28 @@ static void follow_read_between(struct follow *f)
     follow_log_pushed(rows);
 }
 
+/* A second look under way moves on meanwhile; then being asked to stop is noticed a little later.
+ */
+static void follow_wait(const struct follow_hints *heard, struct follow *f, int64_t until_ms)
+{
+    struct err err = {0};
+    int64_t slice = clock_ms() + BESIDE_MS;
+    if (!second_look_is_under_way(&f->second_look)) {
+        hint_wait_until(heard->fd, until_ms);
+    } else if (rpc_drive(f->t->node, heard->fd, slice < until_ms ? slice : until_ms, &err) < 0) {
+        log_debug("the second look is asked again", LOG_STR("error", err.text));
+        second_look_drop(&f->second_look);
+    }
+}
+
 /* Sleeps until the pause is over or a hint says something new; true when asked to stop. */
 static bool follow_wait_for_hint(struct follow_hints *heard, struct follow *f, int64_t until_ms)
 {
     while (!stop_asked() && !follow_take_hints(heard, f) && clock_ms() < until_ms) {
         follow_read_between(f);
-        hint_wait_until(heard->fd, until_ms);
+        if (second_look_is_answered(&f->second_look))
+            break; /* the next turn takes it */
+        follow_wait(heard, f, until_ms);
     }
     return stop_asked();
 }

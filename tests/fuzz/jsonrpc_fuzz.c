@@ -24,9 +24,24 @@ static void read_result(const struct json *result)
     }
 }
 
+/* The objects of a batch lie in the text, one behind the other. */
+static void split(const char *text, size_t n)
+{
+    struct jsonrpc_slice slices[4];
+    size_t found = jsonrpc_split_batch(text, n, slices, 4);
+    const char *at = text;
+    HOLDS(found <= 4);
+    for (size_t i = 0; i < found; i++) {
+        HOLDS(slices[i].text > at && slices[i].text + slices[i].n < text + n);
+        HOLDS(slices[i].text[0] == '{' && slices[i].text[slices[i].n - 1] == '}');
+        at = slices[i].text + slices[i].n;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct jsonrpc_reply r;
+    split((const char *)data, n);
     if (jsonrpc_reply_parse((const char *)data, n, 65536, 7, &r, NULL) < 0)
         return 0;
     HOLDS(r.is_error ? r.message != NULL && r.result == NULL : r.result != NULL);

@@ -245,3 +245,78 @@ def test_the_other_endpoint_is_asked(chain, store, trueup, two):
     looked_twice(trueup, store, block)
     ranges = [p for [p] in asked(second, "eth_getLogs")[before:] if int(p["toBlock"], 16) >= block]
     assert len(ranges) == 1, "one range, and of the second endpoint"
+    [row] = [r for r in second.log()[before:] if r["method"] == "eth_getLogs" and r["params"] == [ranges[0]]]
+    assert row["batch"] == 4, "header, logs, header and latest"
+
+
+@on_sqlite
+def test_a_slow_second_look_holds_no_first_look(chain, store, trueup, two):
+    first, second = two(2)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    block = synced(trueup, store, chain)
+    second.rules({"fault": "silence", "method": "eth_getLogs", "args": {"seconds": 10}})
+    began = len(asked(second, "eth_getLogs"))
+    chain.anvil.mine(FAR)
+    trueup.until(lambda: len(asked(second, "eth_getLogs")) > began, "the second look to begin", 60)
+    asked_at = time.monotonic()
+    chain.world.token.send("mint", WALLETS[1], 7)
+    trueup.until(lambda: WALLETS[1] in store.rows(TABLE), "the row of an event meanwhile")
+    assert time.monotonic() - asked_at < 5 and store.checkpoint(CHECKPOINT) < block
+    looked_twice(trueup, store, block)
+    assert time.monotonic() - asked_at >= 9, "the slow answer was waited for"
+
+
+@on_sqlite
+@pytest.mark.parametrize("how", [
+    {"fault": "error", "args": {"code": -32600, "text": "batch requests are not supported"}},
+    {"fault": "http-503", "args": {"status": 400}},
+])
+def test_where_batches_are_refused(chain, store, trueup, two, how):
+    """One question after the other then, with the same proof."""
+    [only] = two(1)
+    only.rules({"method": "batch", **how})
+    chain.world.token.send("mint", WALLETS[0], 5)
+    block = synced(trueup, store, chain)
+    chain.anvil.mine(FAR)
+    looked_twice(trueup, store, block)
+    methods = [r["method"] for r in only.log()]
+    assert 1 <= methods.count("batch") <= 3, "once an hour, and its retries"
+    assert "endpoint does not answer batches as one" in trueup.output()
+
+
+@on_sqlite
+def test_a_batch_from_several_backends(chain, store, trueup, two):
+    """The header behind the logs is another one than that before them: one question after the other then."""
+    [only] = two(1)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    block = synced(trueup, store, chain)
+    chain.anvil.mine(FAR)
+    head = synced(trueup, store, chain)
+    only.rules({"fault": "other-branch", "match": f'["{hex(head - 2)}"', "skip": 1, "times": 1})
+    looked_twice(trueup, store, block)
+    assert "endpoint does not answer batches as one" in trueup.output()
+
+
+# ---- legs ----------------------------------------------------------------------------------------
+
+@on_sqlite
+def test_what_happens_above_a_catch_up_has_its_row_at_once(chain, store, trueup, two):
+    served, web = listening()
+    [only] = two(1, http=served)
+    assert trueup.stop() == 0
+    chain.world.token.send("mint", WALLETS[0], 5)
+    chain.anvil.mine(700)
+    first = f'"fromBlock":"{hex(store.checkpoint(CHECKPOINT) + 1)}"'  # the leg's, and no look's
+    only.rules({"fault": "silence", "method": "eth_getLogs", "match": first, "times": 1, "args": {"seconds": 6}})
+    before = len(asked(only, "eth_getLogs"))
+    trueup.start()
+    trueup.until(lambda: asked(only, "eth_getLogs")[before:], "the first range")
+    chain.world.token.send("mint", WALLETS[1], 7)
+    began = time.monotonic()
+    trueup.until(lambda: WALLETS[1] in store.rows(TABLE), "the row of an event above the legs")
+    assert time.monotonic() - began < 5 and WALLETS[0] not in store.rows(TABLE)
+    assert store.synced(BALANCE) < 600
+    status, _, text = web.ask("/readyz")
+    assert status == 503 and "catching up" in str(text)
+    synced(trueup, store, chain)
+    assert store.rows(TABLE)[WALLETS[0]].balance == 5

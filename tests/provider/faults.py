@@ -550,6 +550,7 @@ async def other_branch(ask):
     block = answer.get("result")
     if isinstance(block, dict) and int(block["number"], 16) > 0:
         answer = {**answer, "result": {**block, "hash": "0x" + block["hash"][:1:-1]}}
+    return as_json(answer)
 
 
 @play(70, "late-index")

@@ -172,18 +172,47 @@ class Provider:
         except ValueError:
             rpc = None
         if isinstance(rpc, list):
-            return web.json_response([await self.answers.honest(item) for item in rpc])
+            return await self.answer_batch(request, connection, rpc, body)
         if not isinstance(rpc, dict):
             return web.json_response({"jsonrpc": "2.0", "id": None,
                                       "error": {"code": -32700, "message": "parse error"}})
         return await self.answer_one(request, connection, rpc, body)
 
     async def answer_one(self, request, connection, rpc, body):
+        ask, asked, reply = await self.reply_to(request, connection, rpc, body)
+        delivered = await wire.deliver(request, reply)
+        self.note(ask, asked, reply)
+        return delivered
+
+    async def answer_batch(self, request, connection, calls, body):
+        """A rule of method "batch" is about the whole. Else each call has its own answer under its own rules;
+        the first that is no plain answer is the whole batch's."""
+        if any(rule.method == "batch" for rule in self.rules):
+            whole = {"jsonrpc": "2.0", "id": None, "method": "batch"}
+            _, _, reply = await self.reply_to(request, connection, whole, json.dumps(whole).encode(), "batch")
+            if reply is not None:
+                return await wire.deliver(request, reply)
+        parts = [await self.reply_to(request, connection, rpc, json.dumps(rpc).encode()) for rpc in calls]
+        for row in self.records[-len(calls):]:
+            row["batch"] = len(calls)
+        replies = [reply for _, _, reply in parts]
+        odd = [r for r in replies if r.status != 200 or r != wire.Reply(body=r.body, delay_s=r.delay_s)]
+        reply = odd[0] if odd else wire.Reply(body=b"[" + b",".join(r.body for r in replies) + b"]",
+                                              delay_s=max(r.delay_s for r in replies))
+        delivered = await wire.deliver(request, reply)
+        for ask, asked, part in parts:
+            self.note(ask, asked, part)
+        return delivered
+
+    async def reply_to(self, request, connection, rpc, body, only=None):
+        """What a call is answered, as the rules have it; None for `only` where no rule of that method fits."""
         asked = json.loads(body)  # changes alter rpc, the log keeps what was asked
         ask = Ask(self, request, rpc, len(body))
         names, play = [], None
         for rule in self.rules:
             if play is not None and rule.fault.kind == "play":
+                continue
+            if only is not None and rule.method != only:
                 continue
             if not rule.fits(asked, body.decode(errors="replace"), ask.path, self.random):
                 continue
@@ -193,6 +222,8 @@ class Provider:
             else:
                 ask.args = rule.args
                 await rule.fault.run(ask)
+        if play is None and only is not None:
+            return ask, asked, None
         if play is None:
             reply = wire.as_json(await ask.answer())
         else:
@@ -201,10 +232,11 @@ class Provider:
         # Recorded before it is sent: who has the answer can rely on finding it in the log.
         self.record(request, connection, asked, len(body), names, reply.status,
                     len(reply.body) * reply.repeat)
-        delivered = await wire.deliver(request, reply)
-        if ask.before is not None and request.transport is not None:
+        return ask, asked, reply
+
+    def note(self, ask, asked, reply):
+        if ask.before is not None and ask.request.transport is not None:
             self.witness.note(asked, ask.before, reply)
-        return delivered
 
     def record(self, request, connection, rpc, size, names, status, out):
         params = json.dumps(rpc.get("params"))

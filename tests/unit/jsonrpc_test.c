@@ -176,12 +176,45 @@ static void result_bytes(void **state)
     bytes_of("5", false, 0);
 }
 
+static void batches(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n;
+    } cases[] = {
+        {"[{\"id\":1},{\"id\":2}]", 2},
+        {" [ {\"a\":\"}\\\"{\"} ,\n{\"b\":{\"c\":[{}]}} ] ", 2},
+        {"[{\"a\":\"\\\\\"},{},{}]", 3},
+        {"[{}]", 1},
+        {"[]", 0},
+        {"", 0},
+        {"{\"id\":1}", 0},
+        {"[{},{},{},{}]", 0}, /* one more than asked for */
+        {"[{},1]", 0},
+        {"[{},{}", 0},
+        {"[{},]", 0},
+        {"[{}]x", 0},
+        {"[{\"a\":\"]", 0},
+        {"[{{}", 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct jsonrpc_slice slices[3];
+        size_t n = jsonrpc_split_batch(cases[i].text, strlen(cases[i].text), slices, 3);
+        if (n != cases[i].n)
+            fail_msg("%s: %zu", cases[i].text, n);
+        for (size_t k = 0; k < n; k++)
+            assert_true(slices[k].text[0] == '{' && slices[k].text[slices[k].n - 1] == '}');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests),    cmocka_unit_test(results),
         cmocka_unit_test(errors),      cmocka_unit_test(no_reply_of_ours),
         cmocka_unit_test(long_errors), cmocka_unit_test(result_bytes),
+        cmocka_unit_test(batches),
     };
     return cmocka_run_group_tests_name("rpc", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proc/stop.h"
+#include "track/history/history_again.h"
 #include "track/refresh/read_block.h"
 
 #include <inttypes.h>
@@ -41,7 +42,8 @@ struct history_walk {
     struct history_span pending[PENDING + 1];
     size_t n_pending;
     struct holders holders;
-    struct affected_set affected;
+    struct affected_set affected, page; /* page: of the answer at hand */
+    struct again again;
     int64_t flush_at_ms, not_before_ms;
     uint64_t logs_lately, blocks_lately; /* of the last window */
     struct backoff wait;
@@ -69,7 +71,7 @@ static uint64_t history_done_below(const struct history_walk *w)
     for (size_t i = 0; i < WINDOWS; i++)
         if (w->windows[i].w && w->windows[i].span.from < lowest)
             lowest = w->windows[i].span.from;
-    return lowest;
+    return again_find_lowest(&w->again, lowest);
 }
 
 /* ---- what is durable ------------------------------------------------------------------------- */
@@ -212,6 +214,8 @@ static bool history_may_open(struct history_walk *w)
 {
     size_t n = history_count_open(w);
     uint64_t width = history_range(w->h, rpc_best(w->h->t->node))->width;
+    if (again_is_full(&w->again))
+        return false;
     return n == 0 || (n + w->n_pending < PENDING && w->blocks_lately > 0 &&
                       history_expect_logs(w, width) <= LOGS_AT_ONCE);
 }
@@ -230,6 +234,7 @@ static int history_open_one(struct history_walk *w, struct history_window *free_
                            .to = s.to,
                            .lane = RPC_CATCHUP,
                            .by = by,
+                           .twice = !w->h->once,
                            .arena = &free_one->arena};
     if (logs_window_open(w->h->t->node, &ask, &free_one->w, err) == 0)
         return 0;
@@ -286,6 +291,18 @@ static bool history_may_be_cut(size_t n_logs, uint64_t width)
     return false;
 }
 
+/* What an answer named. The span it came of is still under way: its second answer, too. */
+static int history_take_page(struct history_walk *w, struct err *err)
+{
+    for (size_t i = 0; i < w->page.dirty.n; i++)
+        dirty_add(&w->affected.dirty, &w->page.dirty.list[i]);
+    for (size_t i = 0; i < w->page.fanout.n; i++)
+        fanout_add(&w->affected.fanout, &w->page.fanout.list[i]);
+    affected_set_clear(&w->page);
+    fanout_latest(&w->affected.fanout);
+    return history_take_affected(w, err);
+}
+
 static int history_take_window(struct history_walk *w, struct history_window *win, struct err *err)
 {
     struct logs logs;
@@ -300,9 +317,11 @@ static int history_take_window(struct history_walk *w, struct history_window *wi
     backoff_reset(&w->wait);
     w->dishonest = 0;
     range_on_answer(history_range(w->h, win->by), width, logs.n);
-    events_collect(w->h->b, logs.list, logs.n, &w->affected);
-    fanout_latest(&w->affected.fanout);
-    if (history_take_affected(w, err) < 0)
+    w->page.by = w->h->once ? NULL : endpoint_name(win->by);
+    events_collect(w->h->b, logs.list, logs.n, &w->page);
+    if (!w->h->once)
+        again_add(&w->again, win->span.from, win->span.to, win->by, &w->page);
+    if (history_take_page(w, err) < 0)
         return -1;
     w->logs_lately = logs.n;
     w->blocks_lately = width + 1;
@@ -314,17 +333,15 @@ static int history_take_window(struct history_walk *w, struct history_window *wi
 
 static int history_take_answer(struct history_walk *w, struct err *err)
 {
-    struct rpc_answer a;
-    int got = rpc_next(w->h->t->node, LOOK_MS, &a, err);
-    if (got <= 0)
-        return got;
+    bool taken;
+    if (again_take(&w->again, &w->page, &taken, err) < 0 || history_take_page(w, err) < 0)
+        return -1;
     for (size_t i = 0; i < WINDOWS; i++) {
         struct history_window *win = &w->windows[i];
-        if (win->w && logs_window_take(win->w, &a))
-            return logs_window_ended(win->w) ? history_take_window(w, win, err) : 0;
+        if (win->w && logs_window_ended(win->w))
+            return history_take_window(w, win, err);
     }
-    rpc_answer_free(&a);
-    return 0;
+    return taken ? 0 : rpc_drive(w->h->t->node, -1, clock_ms() + LOOK_MS, err);
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -341,18 +358,24 @@ static int history_may_continue(struct history_walk *w, struct err *err)
     return w->h->lease ? lease_renew(w->h->lease, err) : 0;
 }
 
+static bool history_is_under_way(const struct history_walk *w)
+{
+    return history_count_open(w) > 0 || w->n_pending > 0 || w->again.n > 0;
+}
+
 static int history_run_turn(struct history_walk *w, struct err *err)
 {
     bool drain;
     if (history_may_continue(w, err) < 0 || history_flush_if_due(w, &drain, err) < 0)
         return -1;
-    int64_t pause = w->not_before_ms - clock_ms();
-    if (!drain && pause <= 0 && history_open_more(w, err) < 0)
+    if (!drain && w->not_before_ms <= clock_ms() && history_open_more(w, err) < 0)
         return -1;
-    if (history_count_open(w) > 0)
+    if (!drain && again_open_due(&w->again, err) < 0)
+        return -1;
+    if (history_count_open(w) > 0 || w->again.n_open > 0)
         return history_take_answer(w, err);
-    if (!drain && pause > 0)
-        stop_wait(pause < LOOK_MS ? pause : LOOK_MS);
+    if (!drain && history_is_under_way(w))
+        stop_wait(LOOK_MS);
     return 0;
 }
 
@@ -360,8 +383,11 @@ static int history_run(struct history_walk *w, struct err *err)
 {
     int rc = 0;
     uint64_t before = rpc_traffic(w->h->t->node).requests;
-    while (rc == 0 && (history_count_open(w) > 0 || w->n_pending > 0)) {
+    while (rc == 0 && history_is_under_way(w)) {
         rc = history_run_turn(w, err);
+        w->progress.missed = w->again.missed;
+        w->progress.missed_at = w->again.missed_at;
+        w->progress.missed_by = w->again.missed_by;
         w->progress.requests = rpc_traffic(w->h->t->node).requests - before;
         if (w->h->progress)
             w->h->progress(w->h->ctx, &w->progress);
@@ -383,6 +409,24 @@ static int history_finish(struct history_walk *w, int rc, struct err *err)
     return rc;
 }
 
+/* The second look compares each endpoint with this walk's last block. */
+static int history_open_again(struct history_walk *w, struct err *err)
+{
+    struct header h;
+    w->again = (struct again){.node = w->h->t->node,
+                              .b = w->h->b,
+                              .filter = &w->filter.filter,
+                              .ranges = w->h->ranges,
+                              .secret = rng_seed_from_system()};
+    again_init(&w->again);
+    if (w->h->once || w->h->next > w->h->to)
+        return 0;
+    if (tracker_get_block(w->h->t, w->h->to, &h, err) < 0)
+        return -1;
+    w->again.at = h.at;
+    return 0;
+}
+
 int history_scan_run(struct history_scan *h, struct history_progress *ret, struct err *err)
 {
     struct history_walk *w = mem_zero(1, sizeof *w);
@@ -394,9 +438,13 @@ int history_scan_run(struct history_scan *h, struct history_progress *ret, struc
     backoff_init(&w->wait, 250, 30000, rng_seed_from_system());
     int rc = trigger_filter_init(&w->filter, h->b, 1, err);
     if (rc == 0)
+        rc = history_open_again(w, err);
+    if (rc == 0)
         rc = history_finish(w, history_run(w, err), err);
     for (size_t i = 0; i < WINDOWS; i++)
         history_close_window(&w->windows[i]);
+    again_free(&w->again);
+    affected_set_free(&w->page);
     affected_set_free(&w->affected);
     holders_free(&w->holders);
     *ret = w->progress;

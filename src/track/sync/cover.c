@@ -5,10 +5,7 @@
 
 #include <inttypes.h>
 
-enum {
-    FLUSH_WALLETS = 8192, /* named and not yet read: enough, cover what is there */
-    FLUSH_MS = 5000,      /* a catch-up writes at least this often */
-};
+enum { BESIDE_LEGS_MS = 1000 };
 
 uint64_t sync_find_lowest(const struct follow *f)
 {
@@ -25,19 +22,7 @@ static void sync_set_blocked(struct follow_report *ret, const struct err *why)
     ret->why = *why;
 }
 
-/* ---- what a window of blocks names ----------------------------------------------------------- */
-
-static void sync_collect_all(struct follow *f, const struct logs *logs)
-{
-    for (size_t i = 0; i < f->t->n_balances; i++) {
-        struct follow_balance *fb = &f->balances[i];
-        size_t skip = 0;
-        fb->affected.by = endpoint_name(logs->by);
-        while (skip < logs->n && logs->list[skip].block <= fb->synced)
-            skip++;
-        events_collect(fb->b, logs->list + skip, logs->n - skip, &fb->affected);
-    }
-}
+/* ---- the answer about a range ---------------------------------------------------------------- */
 
 /* The window's last header, which came with its logs, where we know that block: an endpoint on
  * another branch would give us that branch's logs. */
@@ -49,50 +34,41 @@ static bool sync_is_our_branch(const struct chain *c, const struct header *to)
     return to->at.number != c->finalized.number || hash_equal(&c->finalized.hash, &to->at.hash);
 }
 
-int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, enum rpc_lane lane,
-                   struct arena *arena, struct logs *ret_logs, struct follow_report *ret,
-                   bool *ret_ok, struct err *err)
+int sync_judge_range(struct follow *f, uint64_t width, int rc, const struct logs *logs,
+                     const struct err *why, struct follow_report *ret, bool *ret_ok,
+                     struct err *err)
 {
-    struct err why = {0};
-    struct logs_ask ask = {
-        .filter = &f->filter.filter, .from = from, .to = to, .lane = lane, .arena = arena};
-    *ret_ok = false;
-    if (rpc_logs_range(f->t->node, &ask, ret_logs, &why) == 0) {
-        if (!sync_is_our_branch(&f->chain, &ret_logs->to))
+    *ret_ok = rc == 0;
+    if (rc == 0) {
+        if (!sync_is_our_branch(&f->chain, &logs->to))
             return err_set(err, ERR_FAILED,
-                           "the logs up to block %" PRIu64 " are of another branch", to);
-        range_on_answer(&f->range, to - from, ret_logs->n);
-        *ret_ok = true;
+                           "the logs up to block %" PRIu64 " are of another branch",
+                           logs->to.at.number);
+        range_on_answer(&f->range, width, logs->n);
         return 0;
     }
-    switch (range_on_fault(&f->range, to - from, &ret_logs->fault)) {
+    switch (range_on_fault(&f->range, width, &logs->fault)) {
     case RANGE_AGAIN:
         ret->end = FOLLOW_AGAIN;
         return 0;
     case RANGE_WAIT:
-        sync_set_blocked(ret, &why);
+        sync_set_blocked(ret, why);
         return 0;
     case RANGE_GIVE_UP:
         break;
     }
-    *err = why;
+    *err = *why;
     return -1;
 }
 
-/* Collects what the next window of a catch-up names; *ret_to is its last block. */
-static int sync_read_window(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
-                            struct follow_report *ret, bool *ret_ok, struct err *err)
+int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
+                   struct logs *ret_logs, struct follow_report *ret, bool *ret_ok, struct err *err)
 {
-    struct logs logs;
-    uint64_t limit = f->chain.finalized.number;
-    *ret_to = limit - from > f->range.width ? from + f->range.width : limit;
-    if (sync_ask_range(f, from, *ret_to, RPC_CATCHUP, arena, &logs, ret, ret_ok, err) < 0)
-        return -1;
-    if (*ret_ok) {
-        log_source_set(&f->log_source, from, endpoint_name(logs.by));
-        sync_collect_all(f, &logs);
-    }
-    return 0;
+    struct err why = {0};
+    struct logs_ask ask = {
+        .filter = &f->filter.filter, .from = from, .to = to, .lane = RPC_LIVE, .arena = arena};
+    int rc = rpc_logs_range(f->t->node, &ask, ret_logs, &why);
+    return sync_judge_range(f, to - from, rc, ret_logs, &why, ret, ret_ok, err);
 }
 
 /* ---- reading and writing it ------------------------------------------------------------------ */
@@ -163,8 +139,8 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
 }
 
 /* A balance that is held (its contract is broken, say) does not hold the others. */
-int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, bool *ret_whole,
-                   struct err *err)
+int sync_flush_all(struct follow *f, uint64_t to, bool moves, struct follow_report *ret,
+                   bool *ret_whole, struct err *err)
 {
     struct anchor at;
     *ret_whole = true;
@@ -176,7 +152,7 @@ int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, boo
         if (sync_flush_balance(f, fb, &at, ret, &ok, err) < 0)
             return -1;
         *ret_whole &= ok;
-        if (ok && to > fb->synced) {
+        if (ok && moves && to > fb->synced) {
             fb->synced = to;
             f->moved = true;
         }
@@ -186,14 +162,6 @@ int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, boo
 
 /* ---- one turn -------------------------------------------------------------------------------- */
 
-static size_t sync_count_affected(const struct follow *f)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < f->t->n_balances; i++)
-        n += f->balances[i].affected.dirty.n + f->balances[i].affected.fanout.n;
-    return n;
-}
-
 bool sync_has_reorg_affected(const struct follow *f)
 {
     for (size_t i = 0; i < f->t->n_balances; i++)
@@ -202,61 +170,48 @@ bool sync_has_reorg_affected(const struct follow *f)
     return false;
 }
 
-/* First looks that are far ahead of the second one wait for it: what they named is in memory. */
-static bool sync_is_far_ahead(const struct follow *f, uint64_t at)
+/* Legs run while final blocks far from the head have had no first look. */
+static int sync_take_legs(struct follow *f, uint64_t at, struct follow_report *ret, struct err *err)
 {
-    bool many = false;
-    for (size_t i = 0; i < f->t->n_balances; i++)
-        many |= first_looks_are_many(&f->balances[i].first_looks);
-    return many && at < f->chain.finalized.number;
+    f->legs.under_way = at + CHAIN_NEAR < f->chain.head.at.number &&
+                        at < f->chain.finalized.number && f->filter.filter.n_topics > 0;
+    if (f->legs.under_way)
+        return legs_run(f, ret, err);
+    legs_drop(&f->legs);
+    return 0;
 }
 
-/* Below finalized and far from the head: range by range. What was named before a range failed is
- * of whole blocks: it is written. */
-static int sync_catch_up(struct follow *f, struct follow_report *ret, struct err *err)
+/* Beside legs, whose turns follow one another, looks keep their distance. */
+static bool sync_is_time_to_look(struct follow *f)
 {
-    uint64_t at = sync_find_lowest(f), begin = at;
-    int64_t flush_at = clock_ms() + FLUSH_MS;
-    struct arena arena;
-    bool ok = true, whole, ahead = sync_is_far_ahead(f, at);
-    int rc = 0;
-    arena_init(&arena);
-    while (rc == 0 && ok && !ahead && at < f->chain.finalized.number &&
-           sync_count_affected(f) < FLUSH_WALLETS && clock_ms() < flush_at) {
-        uint64_t to;
-        rc = sync_read_window(f, at + 1, &arena, &to, ret, &ok, err);
-        if (rc == 0 && ok)
-            at = to;
-        arena_clear(&arena);
-    }
-    arena_free(&arena);
-    struct err flush_err = {0};
-    if ((at > begin || sync_has_reorg_affected(f)) &&
-        sync_flush_all(f, at, ret, &whole, &flush_err) < 0) {
-        *err = flush_err;
-        rc = -1;
-    }
-    if (rc == 0 && ret->end == FOLLOW_IDLE && !ahead)
-        ret->end = FOLLOW_AGAIN;
-    return rc;
+    int64_t now = clock_ms();
+    if (f->legs.under_way && now - f->legs.look_ms < BESIDE_LEGS_MS)
+        return false;
+    f->legs.look_ms = now;
+    return true;
 }
 
 int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err)
 {
     uint64_t head = f->chain.head.at.number, at = sync_find_lowest(f);
-    bool far = at + CHAIN_NEAR < head;
-    if (far && !f->announced) {
+    if (at + CHAIN_NEAR < head && !f->announced) {
         ret->catching_up = f->announced = true;
         ret->from = at + 1;
         ret->to = head;
     }
     for (size_t i = 0; i < f->t->n_balances; i++)
         affected_set_clear(&f->balances[i].affected);
-    bool legs = far && at < f->chain.finalized.number && f->filter.filter.n_topics > 0;
-    int rc = legs ? sync_catch_up(f, ret, err) : look_take(f, ret, err);
-    if (rc == 0 && ret->end == FOLLOW_IDLE && !legs && sync_find_lowest(f) < head)
+    struct err why = {0};
+    int rc = sync_take_legs(f, at, ret, &why);
+    if (sync_is_time_to_look(f) && look_take(f, ret, err) < 0)
+        return -1;
+    if (rc < 0) {
+        *err = why;
+        return -1;
+    }
+    if (ret->end == FOLLOW_IDLE && sync_find_lowest(f) < head)
         ret->end = FOLLOW_AGAIN;
     if (sync_find_lowest(f) >= head)
         f->announced = false;
-    return rc;
+    return 0;
 }

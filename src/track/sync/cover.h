@@ -18,14 +18,18 @@ int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *er
 
 /* Logs of [from, to], kept in step with what the endpoint bears. False in *ret_ok: ret->end and
  * ret->why say when to ask again. */
-int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, enum rpc_lane lane,
-                   struct arena *arena, struct logs *ret_logs, struct follow_report *ret,
-                   bool *ret_ok, struct err *err);
+int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
+                   struct logs *ret_logs, struct follow_report *ret, bool *ret_ok, struct err *err);
+/* What the result of a range of this width means: rc, logs and why are as of rpc_logs_range(). */
+int sync_judge_range(struct follow *f, uint64_t width, int rc, const struct logs *logs,
+                     const struct err *why, struct follow_report *ret, bool *ret_ok,
+                     struct err *err);
 
 bool sync_has_reorg_affected(const struct follow *f);
-/* Reads and writes what is affected; every balance that is not held is synced up to `to` then.
+/* Reads and writes what is affected; if it moves, every balance that is not held is synced up to
+ * `to` then.
  * False in *ret_whole: one is held. */
-int sync_flush_all(struct follow *f, uint64_t to, struct follow_report *ret, bool *ret_whole,
-                   struct err *err);
+int sync_flush_all(struct follow *f, uint64_t to, bool moves, struct follow_report *ret,
+                   bool *ret_whole, struct err *err);
 
 #endif

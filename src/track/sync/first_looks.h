@@ -12,7 +12,7 @@
 enum {
     FIRST_LOOK_TIMES = 32,
     FIRST_LOOK_ALL = 64,
-    FIRST_LOOK_NAMES = 65536,
+    FIRST_LOOK_NAMES = 393216, /* more make first looks wait */
     FIRST_LOOK_NOTED = 4096,
 };
 

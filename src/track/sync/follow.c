@@ -57,6 +57,8 @@ void follow_close(struct follow *f)
         for (size_t i = 0; i < f->t->n_balances; i++)
             follow_free_balance(&f->balances[i]);
     owed_free(&f->owed);
+    second_look_drop(&f->second_look);
+    legs_drop(&f->legs);
     mem_free(f->balances);
     f->balances = NULL;
 }
@@ -256,6 +258,8 @@ static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_
         while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
             f->chain.n_near--;
         look_span_rewind(&f->look.span, first_bad);
+        second_look_drop(&f->second_look);
+        legs_drop(&f->legs);
         f->chain.known = false;
         f->chain.behind_since_ms = 0;
     }

@@ -14,6 +14,7 @@
 #include "track/events.h"
 #include "track/sync/chain.h"
 #include "track/sync/first_looks.h"
+#include "track/sync/legs.h"
 #include "track/sync/log_source.h"
 #include "track/sync/look.h"
 #include "track/sync/owed.h"
@@ -36,6 +37,7 @@ struct follow {
         uint64_t synced;   /* every block up to here had its first look … */
         uint64_t verified; /* … and its second: the checkpoint, or less in a rescan */
         uint64_t looked;   /* first looks were here when the wait for the second began */
+        bool looks_again;  /* the pieces of the second look under way are for this one, too */
         struct first_looks first_looks;
         bool rescanning;              /* verified lies below the checkpoint, see rescan.h */
         uint64_t passed;              /* … up to here because another program passed over it */
@@ -54,6 +56,7 @@ struct follow {
     bool loaded;        /* what the store keeps of the chain and the looks is here */
     bool begun;         /* first is known */
     bool moved;         /* positions have, since they were saved */
+    struct legs legs;
     struct second_look second_look;
 };
 

@@ -36,6 +36,18 @@ void log_source_set(struct log_source *a, uint64_t from, const char *endpoint)
     a->moved = true;
 }
 
+void log_source_fill(struct log_source *a, uint64_t from, uint64_t to, const char *endpoint)
+{
+    const struct log_source old = *a;
+    log_source_set(a, from, endpoint);
+    if (old.n == 0)
+        return;
+    log_source_set(a, to + 1, log_source_get(&old, to + 1));
+    for (size_t i = 0; i < old.n; i++)
+        if (old.runs[i].from > to + 1)
+            log_source_set(a, old.runs[i].from, old.runs[i].name);
+}
+
 const char *log_source_get(const struct log_source *a, uint64_t block)
 {
     size_t i = a->n;

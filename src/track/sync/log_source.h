@@ -24,6 +24,8 @@ int log_source_save(struct tracker *t, struct log_source *a, struct err *err);
 
 /* From this block on the answers are this endpoint's; NULL: not known. */
 void log_source_set(struct log_source *a, uint64_t from, const char *endpoint);
+/* The answer about [from, to] is this endpoint's; what is known of blocks above stays. */
+void log_source_fill(struct log_source *a, uint64_t from, uint64_t to, const char *endpoint);
 /* The last block of the run that this one lies in. */
 uint64_t log_source_end(const struct log_source *a, uint64_t block);
 /* NULL when it is not known. Lives as long as a. */

@@ -107,7 +107,7 @@ static int look_ask_range(struct follow *f, uint64_t from, uint64_t to, struct a
 {
     struct first_look *l = &f->look;
     struct logs logs;
-    if (sync_ask_range(f, from, to, RPC_LIVE, arena, &logs, ret, ret_ok, err) < 0 ||
+    if (sync_ask_range(f, from, to, arena, &logs, ret, ret_ok, err) < 0 ||
         (*ret_ok && look_check_logs(f, &logs, err) < 0))
         return -1;
     if (!*ret_ok)
@@ -147,10 +147,14 @@ static int look_ask_doubted(struct follow *f, struct arena *arena, struct err *e
 static bool look_find_begin(struct follow *f, int64_t now_ms, uint64_t *ret_from)
 {
     struct look_span *s = &f->look.span;
-    uint64_t head = f->chain.head.at.number, lowest = sync_find_lowest(f);
+    uint64_t head = f->chain.head.at.number, lowest = legs_find_floor(f);
     look_span_begin(s, lowest);
     look_span_on_head(s, head, now_ms);
     bool due = look_span_next(s, f->range.width, now_ms, ret_from);
+    if (f->legs.under_way) {
+        *ret_from = *ret_from > lowest ? *ret_from : lowest + 1;
+        return due && *ret_from <= head;
+    }
     if (lowest < head && (!due || lowest + 1 < *ret_from))
         *ret_from = lowest + 1; /* a balance that was held */
     return due || lowest < head;
@@ -196,7 +200,8 @@ int look_take(struct follow *f, struct follow_report *ret, struct err *err)
         asked = look_ask_doubted(f, &arena, &ask_err);
     arena_free(&arena);
     /* What was named before a question failed is of whole blocks: it is written. */
-    int rc = asked < 0 && to < from ? 0 : sync_flush_all(f, to, ret, &whole, err);
+    int rc =
+        asked < 0 && to < from ? 0 : sync_flush_all(f, to, !f->legs.under_way, ret, &whole, err);
     if (rc == 0 && whole && to >= from) {
         size_t by = f->look.by ? endpoint_number(f->look.by) : 0;
         look_span_on_answer(&f->look.span, from, to, sent_ms, silent ? 0 : f->look.overlap_ms[by]);

@@ -15,100 +15,143 @@ enum {
     WAIT_MS = 10000,    /* between the first look at a block and the second */
     EVERY_MS = 60000,   /* a look is taken when this has passed … */
     EVERY_BLOCKS = 256, /* … or so many blocks are due */
-    OTHERS_TRIES = 3,   /* failures of others, before the first look's endpoint is asked */
-    NARROW = 4,         /* an endpoint that needs more requests than this times is not asked */
-    TURN_MS = 5000,
-    REQUEST_MS = 8000,
+    TURN_MS = 2000,     /* what was answered is taken, for so long in a turn */
+    REQUEST_MS = 15000,
     RETRY_MS = 5000,
+    KEPT_MS = 1000, /* before an answer that could not be used is taken again */
 };
+
+/* ---- what is under way ----------------------------------------------------------------------- */
+
+static void second_look_close_piece(struct second_look_piece *s)
+{
+    logs_proof_close(s->proof);
+    arena_free(&s->arena);
+    mem_free(s);
+}
+
+void second_look_drop(struct second_look *l)
+{
+    for (size_t i = 0; i < l->n_pieces; i++)
+        second_look_close_piece(l->pieces[i]);
+    l->n_pieces = 0;
+}
+
+static void second_look_shift(struct second_look *l)
+{
+    second_look_close_piece(l->pieces[0]);
+    memmove(l->pieces, l->pieces + 1, --l->n_pieces * sizeof l->pieces[0]);
+}
+
+bool second_look_is_under_way(const struct second_look *l)
+{
+    return l->n_pieces > 0;
+}
+
+bool second_look_is_answered(const struct second_look *l)
+{
+    return l->n_pieces > 0 && clock_ms() >= l->retry_ms &&
+           (!l->pieces[0]->proof || logs_proof_ended(l->pieces[0]->proof));
+}
 
 /* ---- what is due ----------------------------------------------------------------------------- */
 
-/* One piece of a second look: the blocks above `from`, up to `end`, for the balances that had their
- * first look at them. */
-struct span {
-    uint64_t from;
-    uint64_t limit;         /* due up to here */
-    struct endpoint *first; /* gave the first look; NULL: not known */
-    uint64_t first_end;     /* … up to this block */
-    struct endpoint *by;    /* gives this look */
-    struct anchor end;
-};
-
-static bool second_look_takes_part(const struct follow_balance *fb, const struct span *s)
+/* No further than what is final, and an endpoint must show a head above it. */
+static uint64_t second_look_cap(const struct follow *f, uint64_t limit)
 {
-    return fb->stored && fb->looked >= s->limit && fb->verified < s->limit;
+    uint64_t head = f->chain.head.at.number;
+    if (limit > f->chain.finalized.number)
+        limit = f->chain.finalized.number;
+    return limit < head ? limit : head > 0 ? head - 1 : 0;
 }
 
-/* A balance that is held has no first look beyond the one that holds it: it does not hold the
- * others. */
-static bool second_look_find_due(struct follow *f, int64_t now, struct span *ret)
+static void second_look_find_looked(struct follow *f, int64_t now)
 {
-    uint64_t limit = 0, from = UINT64_MAX, head = f->chain.head.at.number;
     for (size_t i = 0; i < f->t->n_balances; i++) {
         struct follow_balance *fb = &f->balances[i];
         fb->looked = fb->verified;
         first_looks_reached(&fb->first_looks, now - WAIT_MS, &fb->looked);
-        if (fb->stored && fb->looked > limit)
-            limit = fb->looked;
     }
-    if (limit > f->chain.finalized.number)
-        limit = f->chain.finalized.number;
-    if (limit >= head) /* an endpoint must show a head above it */
-        limit = head > 0 ? head - 1 : 0;
-    *ret = (struct span){.limit = limit};
-    for (size_t i = 0; i < f->t->n_balances; i++)
-        if (second_look_takes_part(&f->balances[i], ret) && f->balances[i].verified < from)
-            from = f->balances[i].verified;
-    ret->from = from;
-    return from < limit;
 }
 
-static bool second_look_is_time(const struct second_look *l, const struct span *s, int64_t now)
+/* A balance that is held has no first look beyond the one that holds it: it does not hold the
+ * others. */
+static void second_look_begin(struct follow *f, struct second_look_piece *ret)
 {
-    return now >= l->retry_ms && (l->passed_ms == 0 || s->limit - s->from >= EVERY_BLOCKS ||
-                                  now - l->passed_ms >= EVERY_MS);
+    uint64_t limit = 0, from = UINT64_MAX;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (f->balances[i].stored && f->balances[i].looked > limit)
+            limit = f->balances[i].looked;
+    limit = second_look_cap(f, limit);
+    for (size_t i = 0; i < f->t->n_balances; i++) {
+        struct follow_balance *fb = &f->balances[i];
+        fb->looks_again = fb->stored && fb->looked >= limit && fb->verified < limit;
+        if (fb->looks_again && fb->verified < from)
+            from = fb->verified;
+    }
+    *ret = (struct second_look_piece){.from = from, .limit = limit};
+}
+
+/* The piece after the last one, for the same balances. */
+static void second_look_continue(struct follow *f, struct second_look_piece *ret)
+{
+    const struct second_look *l = &f->second_look;
+    uint64_t limit = UINT64_MAX;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (f->balances[i].looks_again && f->balances[i].looked < limit)
+            limit = f->balances[i].looked;
+    *ret = (struct second_look_piece){.from = l->pieces[l->n_pieces - 1]->end.number,
+                                      .limit = second_look_cap(f, limit)};
+}
+
+/* Do first looks of a catch-up wait for the second one? */
+static bool second_look_is_waited_for(const struct follow *f)
+{
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (first_looks_are_many(&f->balances[i].first_looks))
+            return true;
+    return false;
+}
+
+static bool second_look_is_time(struct follow *f, const struct second_look_piece *s, int64_t now)
+{
+    struct second_look *l = &f->second_look;
+    bool many =
+        s->limit > s->from && (s->limit - s->from >= EVERY_BLOCKS || second_look_is_waited_for(f));
+    bool waited = l->n_pieces == 0 && (l->passed_ms == 0 || now - l->passed_ms >= EVERY_MS);
+    if (many || waited)
+        l->target = s->limit;
+    return now >= l->retry_ms && s->from < l->target && s->from < s->limit;
+}
+
+static bool second_look_find_due(struct follow *f, struct second_look_piece *ret)
+{
+    int64_t now = clock_ms();
+    if (f->second_look.n_pieces == SECOND_LOOK_PIECES)
+        return false;
+    second_look_find_looked(f, now);
+    if (f->second_look.n_pieces == 0)
+        second_look_begin(f, ret);
+    else
+        second_look_continue(f, ret);
+    return second_look_is_time(f, ret, now);
 }
 
 /* ---- who is asked, and up to where ----------------------------------------------------------- */
 
-static void second_look_find_first(struct follow *f, struct span *s)
+static void second_look_find_first(struct follow *f, struct second_look_piece *s)
 {
     const char *name = log_source_get(&f->log_source, s->from + 1);
     s->first_end = log_source_end(&f->log_source, s->from + 1);
     s->first = name ? rpc_find_endpoint(f->t->node, name) : NULL;
 }
 
-static uint32_t second_look_bit(const struct endpoint *e)
+static struct endpoint *second_look_choose(struct follow *f, const struct second_look_piece *s)
 {
-    return UINT32_C(1) << endpoint_number(e);
-}
-
-/* The endpoints that would need far more requests than the first look did. */
-static uint32_t second_look_narrow(const struct follow *f, const struct span *s)
-{
-    uint32_t narrow = 0;
+    struct second_choice choice = f->second_look.choice;
     uint64_t width = s->limit - s->from < f->range.width ? s->limit - s->from : f->range.width;
-    for (size_t i = 0; i < rpc_endpoints(f->t->node) && i < SECOND_LOOK_ENDPOINTS; i++)
-        if (f->second_look.ranges[i].width + 1 < width / NARROW)
-            narrow |= UINT32_C(1) << i;
-    return narrow;
-}
-
-/* Another one than the first look's: one that has not failed at this span, else one that has, three
- * times in all; then the first look's own. */
-static struct endpoint *second_look_choose(struct follow *f, const struct span *s)
-{
-    const struct second_look *l = &f->second_look;
-    uint32_t first = s->first ? second_look_bit(s->first) : 0;
-    uint32_t not = first | second_look_narrow(f, s);
-    struct endpoint *e = NULL;
-    if (l->failures < OTHERS_TRIES) {
-        e = rpc_other_than(f->t->node, not | l->failed);
-        if (!e)
-            e = rpc_other_than(f->t->node, not );
-    }
-    return e ? e : s->first ? s->first : rpc_best(f->t->node);
+    choice.first = s->first;
+    return second_choice_get(f->t->node, &choice, f->second_look.ranges, width);
 }
 
 static int second_look_fetch_end(struct follow *f, uint64_t number, struct anchor *ret,
@@ -123,7 +166,7 @@ static int second_look_fetch_end(struct follow *f, uint64_t number, struct ancho
 
 /* The span ends at a stored header. Where none is near, deep in a catch-up, one is fetched and
  * stored. */
-static int second_look_choose_end(struct follow *f, struct span *s, struct err *err)
+static int second_look_choose_end(struct follow *f, struct second_look_piece *s, struct err *err)
 {
     uint64_t width = f->second_look.ranges[endpoint_number(s->by)].width, to = s->limit;
     bool found;
@@ -141,8 +184,8 @@ static int second_look_choose_end(struct follow *f, struct span *s, struct err *
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 /* The checkpoint stays, and the span is tried again from the start, a little later. */
-static void second_look_hold(struct follow *f, const struct span *s, struct second_look_report *ret,
-                             const struct err *why)
+static void second_look_hold(struct follow *f, const struct second_look_piece *s,
+                             struct second_look_report *ret, const struct err *why)
 {
     struct second_look *l = &f->second_look;
     ret->held = true;
@@ -150,43 +193,58 @@ static void second_look_hold(struct follow *f, const struct span *s, struct seco
     ret->held_to = s->end.number;
     ret->why = *why;
     l->retry_ms = clock_ms() + RETRY_MS;
-    l->failures = 0;
-    l->failed = 0;
+    l->choice = (struct second_choice){0};
 }
 
 /* The faults of an endpoint are about this span; when all have failed, the next turn begins anew.
  */
-static void second_look_on_failure(struct follow *f, const struct span *s,
+static void second_look_on_failure(struct follow *f, const struct second_look_piece *s,
                                    struct second_look_report *ret, const struct err *why)
 {
-    struct second_look *l = &f->second_look;
-    l->failures++;
-    l->failed |= second_look_bit(s->by);
-    if (s->by != s->first && (s->first || l->failures < OTHERS_TRIES))
-        return;
-    second_look_hold(f, s, ret, why);
+    struct second_choice *c = &f->second_look.choice;
+    c->first = s->first;
+    if (!second_choice_on_failure(c, s->by))
+        second_look_hold(f, s, ret, why);
 }
 
-/* Asks for the span's logs. *ret_again: with another width, or of another endpoint, or not now. */
-static int second_look_ask(struct follow *f, struct span *s, struct arena *arena, struct logs *logs,
-                           struct second_look_report *ret, bool *ret_again, struct err *err)
+static int second_look_open_piece(struct follow *f, struct second_look_piece *s, struct err *err)
 {
-    struct err why = {0};
-    struct range *range = &f->second_look.ranges[endpoint_number(s->by)];
+    struct second_look *l = &f->second_look;
+    second_look_find_first(f, s);
+    s->by = second_look_choose(f, s);
+    if (second_look_choose_end(f, s, err) < 0)
+        return -1;
+    struct second_look_piece *place = mem_zero(1, sizeof *place);
+    *place = *s;
+    arena_init(&place->arena);
     struct logs_ask ask = {.filter = &f->filter.filter,
                            .from = s->from + 1,
                            .to = s->end.number,
                            .lane = RPC_CATCHUP,
                            .by = s->by,
                            .deadline_ms = clock_ms() + REQUEST_MS,
-                           .arena = arena};
-    uint64_t width = ask.to - ask.from;
-    *ret_again = true;
+                           .arena = &place->arena};
+    if (f->filter.filter.n_topics > 0 &&
+        logs_proof_open(f->t->node, &ask, &s->end, &place->proof, err) < 0) {
+        second_look_close_piece(place);
+        return -1;
+    }
+    l->pieces[l->n_pieces++] = place;
+    return 0;
+}
+
+/* The answer of the first piece. *ret_good: there is one; else the pieces are asked again, with
+ * another width, or of another endpoint, or later. */
+static int second_look_get_answer(struct follow *f, struct second_look_piece *s, struct logs *logs,
+                                  struct second_look_report *ret, bool *ret_good, struct err *err)
+{
+    struct err why = {0};
+    struct range *range = &f->second_look.ranges[endpoint_number(s->by)];
+    uint64_t width = s->end.number - s->from - 1;
     *logs = (struct logs){.by = s->by};
-    if (f->filter.filter.n_topics == 0 ||
-        rpc_logs_proven(f->t->node, &ask, &s->end, logs, &why) == 0) {
+    *ret_good = !s->proof || logs_proof_result(s->proof, logs, &why) == 0;
+    if (*ret_good) {
         range_on_answer(range, width, logs->n);
-        *ret_again = false;
         return 0;
     }
     if (why.kind == ERR_STOPPED)
@@ -210,8 +268,8 @@ static int second_look_move_rescan(struct follow *f, struct follow_balance *fb, 
 }
 
 /* The checkpoint is the last write that vouches for the span. */
-static int second_look_pass(struct follow *f, struct follow_balance *fb, const struct span *s,
-                            bool *ret_ok, struct err *err)
+static int second_look_pass(struct follow *f, struct follow_balance *fb,
+                            const struct second_look_piece *s, bool *ret_ok, struct err *err)
 {
     uint64_t to = s->end.number;
     struct affected_set none = {0};
@@ -236,26 +294,26 @@ static int second_look_pass(struct follow *f, struct follow_balance *fb, const s
     return 0;
 }
 
-/* Is no other endpoint left to ask? Then the answer counts: what it lacks was read. */
-static bool second_look_is_last(const struct follow *f, const struct span *s)
-{
-    return s->by == s->first || (!s->first && f->second_look.failures + 1 >= OTHERS_TRIES);
-}
-
-static int second_look_take(struct follow *f, const struct span *s, const struct logs *logs,
-                            struct second_look_report *ret, bool *ret_ok, struct err *err)
+/* *ret_ok: the piece has passed; *ret_again: its answer does not count. Neither: the same answer is
+ * taken once more, at the next head. */
+static int second_look_take(struct follow *f, const struct second_look_piece *s,
+                            const struct logs *logs, struct second_look_report *ret, bool *ret_ok,
+                            bool *ret_again, struct err *err)
 {
     struct err why = {0};
-    for (size_t i = 0; i < f->t->n_balances; i++) {
+    struct second_choice choice = f->second_look.choice;
+    choice.first = s->first;
+    *ret_ok = true;
+    *ret_again = false;
+    for (size_t i = 0; i < f->t->n_balances && *ret_ok; i++) {
         struct follow_balance *fb = &f->balances[i];
         struct missed m = {.f = f,
                            .fb = fb,
                            .from = fb->verified,
                            .to = s->end.number,
                            .logs = logs,
-                           .lacking_counts = !second_look_is_last(f, s)};
-        *ret_ok = true;
-        if (!second_look_takes_part(fb, s) || fb->verified >= s->end.number)
+                           .lacking_counts = !second_choice_is_last(&choice, s->by)};
+        if (!fb->looks_again || fb->verified >= s->end.number)
             continue;
         int rc = missed_read(&m, ret, &why, err);
         missed_free(&m);
@@ -265,22 +323,20 @@ static int second_look_take(struct follow *f, const struct span *s, const struct
             second_look_on_failure(f, s, ret, &why);
         if (m.blocked)
             second_look_hold(f, s, ret, &why);
-        *ret_ok = !m.lacks && !m.blocked;
+        *ret_again = m.lacks || m.blocked;
+        *ret_ok = !*ret_again;
         if (*ret_ok && second_look_pass(f, fb, s, ret_ok, err) < 0)
             return -1;
-        if (!*ret_ok)
-            return 0;
     }
     return 0;
 }
 
-static void second_look_on_passed(struct follow *f, const struct span *s,
+static void second_look_on_passed(struct follow *f, const struct second_look_piece *s,
                                   struct second_look_report *ret)
 {
     struct second_look *l = &f->second_look;
     l->passed_ms = clock_ms();
-    l->failures = 0;
-    l->failed = 0;
+    l->choice = (struct second_choice){0};
     if (ret->passed++ == 0)
         ret->from = s->from + 1;
     ret->to = s->end.number;
@@ -291,24 +347,24 @@ static void second_look_on_passed(struct follow *f, const struct span *s,
 
 /* ---- a turn ---------------------------------------------------------------------------------- */
 
-static int second_look_piece(struct follow *f, struct span *s, struct second_look_report *ret,
-                             bool *ret_again, struct err *err)
+/* Takes the first piece. A failure of ours leaves it for the next turn. */
+static int second_look_take_first(struct follow *f, struct second_look_report *ret, struct err *err)
 {
-    struct arena arena;
+    struct second_look *l = &f->second_look;
+    struct second_look_piece *s = l->pieces[0];
     struct logs logs;
-    bool again = false, ok = false;
-    second_look_find_first(f, s);
-    s->by = second_look_choose(f, s);
-    if (second_look_choose_end(f, s, err) < 0)
+    bool good, ok = false, again = true;
+    if (second_look_get_answer(f, s, &logs, ret, &good, err) < 0)
         return -1;
-    arena_init(&arena);
-    int rc = second_look_ask(f, s, &arena, &logs, ret, &again, err);
-    if (rc == 0 && !again)
-        rc = second_look_take(f, s, &logs, ret, &ok, err);
-    if (rc == 0 && ok)
+    int rc = good ? second_look_take(f, s, &logs, ret, &ok, &again, err) : 0;
+    if (rc == 0 && ok) {
         second_look_on_passed(f, s, ret);
-    arena_free(&arena);
-    *ret_again = !ret->held && (ok || again);
+        second_look_shift(l);
+    } else if (rc == 0 && again) {
+        second_look_drop(l);
+    } else {
+        l->retry_ms = clock_ms() + KEPT_MS;
+    }
     return rc;
 }
 
@@ -321,18 +377,19 @@ static void second_look_open(struct second_look *l)
 
 int second_look_run(struct follow *f, struct second_look_report *ret, struct err *err)
 {
-    struct span s;
+    struct second_look *l = &f->second_look;
+    struct second_look_piece s;
     int64_t now = clock_ms(), until = now + TURN_MS;
-    bool again = true;
     int rc = 0;
-    second_look_open(&f->second_look);
+    second_look_open(l);
     for (size_t i = 0; i < f->t->n_balances; i++)
         if (f->balances[i].started)
             first_looks_note(&f->balances[i].first_looks, f->balances[i].synced, now);
-    if (!f->chain.known || !f->chain.finalized_known || !second_look_find_due(f, now, &s) ||
-        !second_look_is_time(&f->second_look, &s, now))
+    if (!f->chain.known || !f->chain.finalized_known)
         return 0;
-    while (rc == 0 && again && clock_ms() < until && second_look_find_due(f, now, &s))
-        rc = second_look_piece(f, &s, ret, &again, err);
+    while (rc == 0 && second_look_is_answered(l) && clock_ms() < until)
+        rc = second_look_take_first(f, ret, err);
+    while (rc == 0 && second_look_find_due(f, &s))
+        rc = second_look_open_piece(f, &s, err);
     return rc;
 }

@@ -10,25 +10,46 @@
  *
  * An event that only this look found is read, and filed as missed_log with the endpoint of the
  * first look.
+ *
+ * Pieces are asked for aside (rpc.h), several at once where much is due, and taken in order.
  */
 #ifndef TRACK_SYNC_SECOND_LOOK_H
 #define TRACK_SYNC_SECOND_LOOK_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "rpc/rpc.h"
 #include "track/sync/range.h"
+#include "track/sync/second_choice.h"
 
 struct follow;
 
-enum { SECOND_LOOK_ENDPOINTS = 8 };
+enum {
+    SECOND_LOOK_ENDPOINTS = RPC_ENDPOINTS_MAX,
+    SECOND_LOOK_PIECES = 4, /* under way at once, in the order of their blocks */
+};
+
+/* The blocks above `from`, up to `end`, for the balances that had their first look at them. */
+struct second_look_piece {
+    uint64_t from;
+    uint64_t limit;         /* due up to here */
+    struct endpoint *first; /* gave the first look; NULL: not known */
+    uint64_t first_end;     /* … up to this block */
+    struct endpoint *by;    /* gives this look */
+    struct anchor end;
+    struct logs_proof *proof; /* NULL: no log can be of ours */
+    struct arena arena;
+};
 
 struct second_look {
     struct range ranges[SECOND_LOOK_ENDPOINTS]; /* what each endpoint bears */
     bool open;
-    int64_t passed_ms; /* when a look last counted; 0: none yet */
-    int64_t retry_ms;  /* after all endpoints failed: not before */
-    unsigned failures; /* in the span at hand … */
-    uint32_t failed;   /* … and the endpoints that did, a bit each */
+    struct second_look_piece *pieces[SECOND_LOOK_PIECES];
+    size_t n_pieces;
+    uint64_t target;             /* pieces are asked for up to here */
+    int64_t passed_ms;           /* when a look last counted; 0: none yet */
+    int64_t retry_ms;            /* after a failure: not before */
+    struct second_choice choice; /* of the first piece: what has failed */
 };
 
 struct second_look_report {
@@ -43,8 +64,13 @@ struct second_look_report {
     struct err why;
 };
 
-/* Takes what is due of second looks, for a few seconds at most. −1: a request or the store failed.
- */
+/* Takes what was answered, and asks for what is due. It waits for no answer: second looks run
+ * beside the first ones. −1: a request or the store failed. */
 int second_look_run(struct follow *f, struct second_look_report *ret, struct err *err);
+bool second_look_is_under_way(const struct second_look *l);
+/* Was a piece answered? Then another run is due. */
+bool second_look_is_answered(const struct second_look *l);
+/* What is under way is dropped: the chain broke, or the end. */
+void second_look_drop(struct second_look *l);
 
 #endif
