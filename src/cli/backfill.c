@@ -14,6 +14,7 @@
 const struct cli_option backfill_options[] = {
     {"from", "BLOCK", NULL, "the first block (default: 0)"},
     {"to", "BLOCK", NULL, "the last one (default: the last one that is finalized)"},
+    {"once", NULL, NULL, "ask each range once; what that answer leaves out is not found"},
     {"yes", NULL, NULL, "go on without asking; also -y"},
     {0},
 };
@@ -96,15 +97,19 @@ static void print_result(const struct backfill *f, const struct backfill_report 
         printf("{\"balance\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"logs\":%" PRIu64
                ",\"read\":%" PRIu64 ",\"updated\":%" PRIu64 ",\"failed\":%" PRIu64
                ",\"log_requests\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"log_ms\":%" PRId64
-               ",\"ms\":%" PRId64 "}\n",
+               ",\"ms\":%" PRId64 ",\"missed\":%" PRIu64 "}\n",
                f->b->conf->name, h->from, h->to, r->history.logs, r->rows.rows, r->rows.updated,
-               r->rows.failed, r->history.requests, requests, r->history_ms, ms);
+               r->rows.failed, r->history.requests, requests, r->history_ms, ms, r->history.missed);
     else
         printf("%s: %" PRIu64 " logs in blocks %" PRIu64 " to %" PRIu64 ", %" PRIu64
                " wallets read, %" PRIu64 " anchored, %" PRIu64 " failed, %" PRIu64
                " requests, %s\n",
                f->b->conf->name, r->history.logs, h->from, h->to, r->rows.rows, r->rows.updated,
                r->rows.failed, requests, took);
+    if (r->history.missed > 0 && !json)
+        printf("%s: %" PRIu64 " events were only in the second answers, the first in block %" PRIu64
+               ": endpoint \"%s\" had left them out\n",
+               f->b->conf->name, r->history.missed, r->history.missed_at, r->history.missed_by);
     if (r->set_checkpoint && !json)
         printf("%s: the checkpoint is block %" PRIu64 ": `trueup run` goes on from there\n",
                f->b->conf->name, h->to);
@@ -132,6 +137,7 @@ static int backfill_fill_table(struct session *session, struct tracked *b, void 
                          .lease = &session->lease,
                          .has_from = cli_has(cli, "from"),
                          .has_to = cli_has(cli, "to"),
+                         .once = cli_has(cli, "once"),
                          .looked = backfill_show_progress,
                          .read = read_some,
                          .ctx = &s};

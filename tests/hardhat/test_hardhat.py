@@ -161,7 +161,7 @@ def test_holders_of_the_past_and_their_balances_then(chain, store, trueup, confi
     chain.world.traffic(WALLETS, WALLETS[:3], rng, 60)
     chain.anvil.mine(FINALITY + 1)
     trueup.config = configured(chain={"finality": FINALITY})
-    trueup.run("backfill", "-y")
+    trueup.run("backfill", "-y", "--once")
     assert set(WALLETS) <= set(store.rows(TABLE))
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
     lines = trueup.run("snapshot", "--at", then, "--out", "-").stdout.splitlines()

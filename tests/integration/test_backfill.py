@@ -2,6 +2,7 @@
 behind providers that allow little, and after kill -9 in the middle."""
 
 import json
+import re
 import signal
 import subprocess
 
@@ -11,7 +12,7 @@ from harness import config as configs
 from harness.abi import decode_addresses
 from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE, settings
-from harness.provider import asked, provider  # noqa: F401
+from harness.provider import ScriptedProvider, asked, provider  # noqa: F401
 from harness.wait import until
 from harness.world import ZERO, wallet
 
@@ -47,9 +48,9 @@ def named_in(chain, config, to):
     return found
 
 
-def backfill(trueup, *more, code=0):
-    done = trueup.run("backfill", "-y", "--json", *more, code=code)
-    return json.loads(done.stdout) if code == 0 else done
+def backfill(trueup, *more):
+    """Each range once, so that nothing waits 10 s; the second look has tests of its own."""
+    return json.loads(trueup.run("backfill", "-y", "--once", "--json", *more).stdout)
 
 
 def assert_everybody_is_there(store, chain, config, done):
@@ -182,14 +183,14 @@ def test_killed_while_it_looks_and_while_it_reads(chain, store, trueup, tmp_path
             {"fault": "silence", "method": "eth_getBlockByNumber", "match": "0x", "args":
              {"seconds": 0.4}}]
     provider.rules(*slow)
-    looking = begin(trueup, "backfill", "-y")
+    looking = begin(trueup, "backfill", "-y", "--once")
     kill_when(looking, lambda: (p := progress_of(store)) and p[2] > p[0], "the first piece")
     began, to, at = progress_of(store)
     assert began < at <= to, (began, at, to)
     # It goes on where it was; and then is killed while it reads.
     provider.reset()
     provider.rules({"fault": "silence", "method": "eth_call", "skip": 3})
-    reading = begin(trueup, "backfill", "-y")
+    reading = begin(trueup, "backfill", "-y", "--once")
     kill_when(reading, lambda: (p := progress_of(store)) and p[2] > p[1], "all events to be found")
     assert min(first_blocks(provider)) == at
     provider.reset()
@@ -213,6 +214,62 @@ def test_ctrl_c_says_where_it_goes_on(chain, store, trueup, tmp_path, provider, 
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=20)[1]
     assert process.returncode == 1 and "it goes on at block 5" in said, said
+
+
+# ---- the second look -----------------------------------------------------------------------------
+
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
+def forecast_of(text):
+    """(requests, seconds or None) as told before it begins."""
+    found = re.search(r"about ([\d,]+) requests, [\d,]+ units(?:, (?:(\d+)m )?(\d+(?:\.\d+)?)(m?)s for)?", text)
+    assert found, text
+    requests, minutes, seconds, milli = found.groups()
+    took = None if seconds is None else int(minutes or 0) * 60 + float(seconds) / (1000 if milli else 1)
+    return int(requests.replace(",", "")), took
+
+
+def assert_as_foretold(done):
+    """Within a factor of two of what it took."""
+    said = json.loads(done.stdout)
+    requests, seconds = forecast_of(done.stderr)
+    assert said["requests"] / 2 <= requests <= said["requests"] * 2, (requests, said)
+    if seconds is not None and said["ms"] > 5000:  # less is the machine's mood
+        assert said["ms"] / 2000 <= seconds <= said["ms"] / 500, (seconds, said)
+    return said
+
+
+@on_sqlite
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_what_only_the_second_answer_holds(chain, store, trueup, tmp_path, provider, rng, endpoints):
+    """One log is left out by the first endpoint: always where there is another one, else once."""
+    urls = [("mean", provider.url), ("fair", chain.anvil.url)][:endpoints]
+    trueup.config = configs.write(tmp_path / "trueup.yaml", settings(
+        chain.world, provider.url, store.url, fan_out=False,
+        chain={"endpoints": [{"name": n, "url": u, "ws": "off"} for n, u in urls]}))
+    config = settings(chain.world, chain.anvil.url, store.url, fan_out=False)
+    chain.world.mint_all(WALLETS, rng, at_once=60)
+    chain.anvil.mine(4)
+    only = wallet(777)
+    chain.world.token.send("mintMany", [only, WALLETS[0]], [5, 5])
+    chain.anvil.mine(4)
+    rule = {"fault": "omit-logs", "method": "eth_getLogs", "args": {"naming": only[2:]}}
+    provider.rules(rule if endpoints == 2 else {**rule, "times": 1})
+    done = assert_as_foretold(trueup.run("backfill", "-y", "--json"))
+    _, rows = assert_everybody_is_there(store, chain, config, done)
+    assert rows[only].balance == 5 and done["missed"] == 1
+    assert done["ms"] >= 10000
+
+
+@on_sqlite
+@pytest.mark.parametrize("once", [True, False])
+def test_the_forecast_of_a_long_way(chain, store, trueup, tmp_path, once):
+    with ScriptedProvider() as toy:
+        toy.order(toy={"head": 40000, "finalized": 39900})
+        trueup.config = configs.write(tmp_path / "trueup.yaml", settings(
+            chain.world, toy.url, store.url, fan_out=False))
+        assert_as_foretold(trueup.run("backfill", "-y", "--json", *(["--once"] if once else [])))
 
 
 # ---- what is asked for --------------------------------------------------------------------------

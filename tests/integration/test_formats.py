@@ -332,7 +332,7 @@ def lived(chain, store, trueup, configured):
                                chain={"endpoints": [{"name": "local", "url": chain.anvil.url,
                                                      "ws": chain.anvil.ws}]})
     chain.world.token.send("mintMany", WALLETS, [WEI] * len(WALLETS))
-    trueup.backfilled = trueup.run("backfill", "-y", "--json").stdout
+    trueup.backfilled = trueup.run("backfill", "-y", "--once", "--json").stdout
     trueup.start()
     trueup.until(trueup.client.answers, "an answer over HTTP")
     trueup.until(lambda: len(store.rows("eth_wallet_balances")) >= len(WALLETS), "the rows")
@@ -394,7 +394,7 @@ def test_exit_statuses_are_those_of_the_page(chain, store, trueup, configured):
     trueup.config = configured()
     chain.world.token.send("mintMany", WALLETS, [WEI] * len(WALLETS))
     chain.anvil.mine(3)
-    trueup.run("backfill", "-y")
+    trueup.run("backfill", "-y", "--once")
     chain.world.token.send("silentSetMany", [WALLETS[0]], [5 * WEI])
     chain.anvil.mine(3)
     trueup.run("worker", "follow", "--once")

@@ -91,7 +91,7 @@ def test_sync_brings_whom_the_query_names(chain, postgres, trueup, tmp_path, rng
     # Ten of them have rows, by their events; who is no user has none.
     postgres.sql("DELETE FROM users WHERE address > ?", sorted(
         w.upper().replace("X", "x") for w in WALLETS[:20])[9])
-    trueup.run("backfill", "-y")
+    trueup.run("backfill", "-y", "--once")
     assert len(postgres.rows(TABLE)) == 10
     postgres.many("INSERT INTO users VALUES (?)", [(w,) for w in WALLETS[:25]])
     done = json.loads(trueup.run("wallets", "sync", "--json").stdout)
@@ -111,7 +111,7 @@ def test_sync_of_a_query_that_wants_candidates(chain, postgres, trueup, tmp_path
     chain.anvil.mine(4)
     postgres.script("CREATE TABLE users (address TEXT)")
     trueup.run("migrate")
-    trueup.run("backfill", "-y")
+    trueup.run("backfill", "-y", "--once")
     assert postgres.rows(TABLE) == {}
     postgres.many("INSERT INTO users VALUES (?)", [(w,) for w in WALLETS[:5]])
     done = trueup.run("wallets", "sync")

@@ -15,10 +15,13 @@ enum {
     UNSEEN = 31, /* the first width where nothing is known: too wide costs megabytes, too narrow a
                     few small questions */
     SAMPLE_TRIES = 20,
-    PAGE_LOGS = 4000,     /* about what a window holds once its width has finalized */
-    WIDE = 9999,          /* how wide a window is believed to become where there is little */
-    WINDOWS_AT_ONCE = 4,  /* history.c */
-    DEFAULT_BATCH = 2000, /* wallets a request, before anything is known */
+    WINDOWS_AT_ONCE = 4,       /* history.c */
+    ASKED_ONCE = 2,            /* requests for a window: header and logs … */
+    ASKED_AGAIN = 4,           /* … and in one batch header, logs, header, latest */
+    AGAIN_MS = 10000,          /* … so much later */
+    FORECAST_WINDOWS = 100000, /* counted one by one */
+    FIRST_READS = 6,           /* what an endpoint can, and how much at once */
+    DEFAULT_BATCH = 2000,      /* wallets a request, before anything is known */
 };
 
 /* ---- what was begun before ------------------------------------------------------------------- */
@@ -50,12 +53,24 @@ static int backfill_resume(struct backfill *f, bool *ret_resumed, struct err *er
     return rc;
 }
 
+/* The second look wants to see a head above the last block. */
+static int backfill_leave_head(struct backfill *f, uint64_t *reach, struct err *err)
+{
+    struct header head;
+    if (tracker_get_head(f->t, &head, err) < 0)
+        return -1;
+    if (*reach >= head.at.number && *reach > 0)
+        *reach = head.at.number - 1;
+    return 0;
+}
+
 static int backfill_choose_blocks(struct backfill *f, struct err *err)
 {
     struct anchor at;
     uint64_t reach;
     struct history_scan *h = &f->history;
-    if (read_block_find_reach(f->t, f->b, &reach, &at, err) < 0)
+    if (read_block_find_reach(f->t, f->b, &reach, &at, err) < 0 ||
+        (!f->once && !f->has_to && backfill_leave_head(f, &reach, err) < 0))
         return -1;
     h->from = f->has_from ? f->from : 0;
     h->to = f->has_to ? f->to : reach;
@@ -115,48 +130,74 @@ static int backfill_take_sample(struct backfill *f, const struct log_filter *fil
     return rc;
 }
 
-/* What a part of the way takes when all of it is like its sample. */
-static void backfill_add_part(uint64_t blocks, const struct backfill_sample *s, uint64_t ceiling,
-                              struct backfill_forecast *ret)
+/* The samples that tell how dense the logs are along the way; none: as if it were empty. */
+struct backfill_way {
+    uint64_t blocks, part; /* blocks of one sample's part */
+    struct backfill_sample samples[SAMPLES];
+};
+
+static const struct backfill_sample *backfill_find_sample(const struct backfill_way *w, uint64_t at)
 {
-    uint64_t width = s->logs ? PAGE_LOGS * s->blocks / s->logs : WIDE;
-    uint64_t most = ceiling < WIDE ? ceiling : WIDE;
-    width = width < 1 ? 1 : width > most ? most : width;
-    uint64_t windows = blocks / width + 1;
-    ret->logs += blocks * s->logs / s->blocks;
-    ret->wallets += blocks * s->wallets / s->blocks;
-    ret->requests += 2 * windows;
-    ret->ms += (int64_t)windows * s->ms / WINDOWS_AT_ONCE;
+    uint64_t i = at / w->part;
+    return &w->samples[i < SAMPLES ? i : SAMPLES - 1];
 }
 
-static int backfill_sample_parts(struct backfill *f, struct backfill_forecast *ret, struct err *err)
+/* The windows that lie ahead: the widths grow and shrink as in the scan. */
+static void backfill_count_windows(const struct backfill *f, const struct backfill_way *w,
+                                   struct range range, struct backfill_forecast *ret)
+{
+    uint64_t done = 0;
+    int64_t ms = 0;
+    while (done < w->blocks && ret->windows < FORECAST_WINDOWS) {
+        const struct backfill_sample *s = backfill_find_sample(w, done);
+        uint64_t left = w->blocks - done - 1, width = range.width < left ? range.width : left;
+        range_on_answer(&range, width, (size_t)((width + 1) * s->logs / s->blocks));
+        done += width + 1;
+        ms += s->ms;
+        ret->windows++;
+    }
+    if (done < w->blocks) { /* the rest is like that */
+        uint64_t more = (w->blocks - done) / (done / FORECAST_WINDOWS);
+        ms += ms * (int64_t)more / FORECAST_WINDOWS;
+        ret->windows += more;
+    }
+    ret->ms = ms * (f->once ? 1 : 2) / WINDOWS_AT_ONCE;
+}
+
+static int backfill_sample_parts(struct backfill *f, struct backfill_way *w,
+                                 struct backfill_forecast *ret, struct err *err)
 {
     struct history_scan *h = &f->history;
     struct trigger_filter filter;
-    uint64_t part = (h->to - h->next + 1) / SAMPLES;
     if (trigger_filter_init(&filter, f->b, 1, err) < 0)
         return -1;
     for (uint64_t i = 0; i < SAMPLES; i++) {
-        struct backfill_sample s = {.blocks = 1};
-        if (backfill_take_sample(f, &filter.filter, h->next + i * part + part / 2, &s, err) < 0)
+        struct backfill_sample *s = &w->samples[i];
+        if (backfill_take_sample(f, &filter.filter, h->next + i * w->part + w->part / 2, s, err) <
+            0)
             return -1;
-        backfill_add_part(part, &s, history_range(h, rpc_best(f->t->node))->ceiling, ret);
+        ret->logs += w->part * s->logs / s->blocks;
+        ret->wallets += w->part * s->wallets / s->blocks;
     }
     ret->sampled = true;
     return 0;
 }
 
-static void backfill_count_reads(struct backfill *f, uint64_t log_requests,
-                                 struct backfill_forecast *ret)
+static void backfill_count_requests(struct backfill *f, struct backfill_forecast *ret)
 {
     const struct conf_endpoint *e =
         &f->t->conf->chain.endpoints[endpoint_number(rpc_best(f->t->node))];
     size_t batch = reads_batch_size(f->t->reads, &f->b->shape);
-    uint64_t reads = ret->wallets / (batch ? batch : DEFAULT_BATCH) + 1;
-    ret->units =
-        log_requests / 2 * (price_of(e, "eth_getLogs") + price_of(e, "eth_getBlockByNumber")) +
-        reads * price_of(e, "eth_call");
-    ret->requests += reads;
+    bool reads_any = ret->wallets > 0 || !ret->sampled;
+    uint64_t reads = ret->wallets / (batch ? batch : DEFAULT_BATCH) + (reads_any ? FIRST_READS : 1);
+    uint64_t logs = price_of(e, "eth_getLogs"), header = price_of(e, "eth_getBlockByNumber");
+    uint64_t asks = f->once ? ASKED_ONCE : ASKED_ONCE + ASKED_AGAIN;
+    ret->requests = ret->windows * asks + reads;
+    ret->units = ret->windows * (logs + header) + reads * price_of(e, "eth_call");
+    if (f->once)
+        return;
+    ret->units += ret->windows * (logs + (ASKED_AGAIN - 1) * header);
+    ret->ms += ret->windows > 0 ? AGAIN_MS : 0;
 }
 
 static int backfill_estimate(struct backfill *f, struct backfill_forecast *ret, struct err *err)
@@ -164,18 +205,20 @@ static int backfill_estimate(struct backfill *f, struct backfill_forecast *ret, 
     const struct history_scan *h = &f->history;
     *ret = (struct backfill_forecast){.from = h->from, .to = h->to, .next = h->next};
     uint64_t left = h->next <= h->to ? h->to - h->next + 1 : 0;
-    if (left > SHORT_WAY && backfill_sample_parts(f, ret, err) < 0)
+    struct backfill_way way = {.blocks = left, .part = left / SAMPLES + 1};
+    for (size_t i = 0; i < SAMPLES; i++)
+        way.samples[i] = (struct backfill_sample){.blocks = 1};
+    if (left > SHORT_WAY && backfill_sample_parts(f, &way, ret, err) < 0)
         return -1;
     /* With another endpoint wide windows come first: that nothing is in them it may deny. */
     if (!ret->sampled && rpc_endpoints(f->t->node) == 1)
         f->history.ranges[0].width = UNSEEN;
-    if (!ret->sampled)
-        ret->requests = left ? 2 * (left / (RANGE_FIRST + 1) + 1) : 0;
-    uint64_t log_requests = ret->requests, found = 0;
+    backfill_count_windows(f, &way, *history_range(&f->history, rpc_best(f->t->node)), ret);
+    uint64_t found = 0;
     if (store_holders_count(f->t->store, &f->b->store, &found, err) < 0)
         return -1;
     ret->wallets += found;
-    backfill_count_reads(f, log_requests, ret);
+    backfill_count_requests(f, ret);
     return 0;
 }
 
@@ -186,6 +229,7 @@ int backfill_plan(struct backfill *f, struct backfill_forecast *ret, struct err 
     f->history = (struct history_scan){.t = f->t,
                                        .b = f->b,
                                        .lease = f->lease,
+                                       .once = f->once,
                                        .state_key = f->state_key,
                                        .progress = f->looked,
                                        .ctx = f->ctx};

@@ -19,6 +19,7 @@ struct backfill {
     struct lease *lease;
     bool has_from, has_to; /* as asked for; else from 0, and to the last block that is finalized */
     uint64_t from, to;
+    bool once; /* no range is asked for twice */
     /* Often, in the one half and in the other; may be NULL. */
     void (*looked)(void *ctx, const struct history_progress *p);
     void (*read)(void *ctx, const struct pipeline_progress *p, uint64_t total);
@@ -30,7 +31,7 @@ struct backfill {
 /* What lies ahead, estimated from a few samples of the history. */
 struct backfill_forecast {
     uint64_t from, to, next; /* next > from: resumed; next > to: only reading is left */
-    uint64_t logs, requests, units;
+    uint64_t logs, windows, requests, units;
     uint64_t wallets; /* at most; each may name a wallet again */
     int64_t ms;
     bool sampled; /* false: too short a way to ask about */
