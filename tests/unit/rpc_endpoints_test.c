@@ -336,6 +336,65 @@ static void logs_left_out_are_found_elsewhere(void **state) /* 35 */
     provider_order("{\"toy\":{\"head\":100},\"answers\":[]}");
 }
 
+/* ---- logs of one block ----------------------------------------------------------------------- */
+
+/* The bloom speaks of two contracts, and the first answer has a log of one of them. */
+static void a_contract_that_only_the_bloom_has_is_asked_for_elsewhere(void **state) /* 60 */
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    struct arena arena;
+    struct logs logs;
+    address contracts[2];
+    hash32 topic;
+    assert_true(
+        address_parse_loose("0x18aaa7115705e8be94bffebde57af9bfc265b998", 42, &contracts[0]));
+    assert_true(
+        address_parse_loose("0xe6d97b2099f142513be7a2a068be040656ae4591", 42, &contracts[1]));
+    assert_true(hash_parse(TOPIC, strlen(TOPIC), &topic));
+    struct log_filter f = {contracts, 2, &topic, 1};
+    struct header h = {.at = {.number = 5, .hash = topic}, .has_bloom = true};
+    memset(&h.logs, 0xff, sizeof h.logs);
+    provider_order("{\"answers\":[{\"method\":\"eth_getLogs\",\"result\":[{"
+                   "\"address\":\"0x18aaa7115705e8be94bffebde57af9bfc265b998\",\"topics\":[\"" TOPIC
+                   "\"],\"data\":\"0x\",\"blockNumber\":\"0x5\",\"logIndex\":\"0x0\","
+                   "\"blockHash\":\"" TOPIC "\"}]}]}");
+    provider_rules("{'fault':'bend-logs','path':'/b/','args':{'beside':[{'logIndex':'0x1',"
+                   "'address':'0xe6d97b2099f142513be7a2a068be040656ae4591'}]}}");
+    arena_init(&arena);
+    struct logs_ask ask = {.filter = &f, .lane = RPC_LIVE, .arena = &arena, .by = first(s)};
+    OK(rpc_logs_block(s->node, &ask, &h, &logs, &err));
+    assert_int_equal(logs.n, 2);
+    assert_ptr_equal(logs.by, second(s));
+    assert_int_equal(endpoint_counters(first(s))->missed_logs, 1);
+    arena_free(&arena);
+    provider_order("{\"answers\":[]}");
+}
+
+static void a_refused_block_hash_is_asked_by_number(void **state) /* 61 */
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    struct arena arena;
+    struct logs logs;
+    struct header h;
+    bool found;
+    address contract;
+    hash32 topic;
+    assert_true(address_parse_loose("0x18aaa7115705e8be94bffebde57af9bfc265b998", 42, &contract));
+    assert_true(hash_parse(TOPIC, strlen(TOPIC), &topic));
+    struct log_filter f = {&contract, 1, &topic, 1};
+    OK(rpc_header_number(s->node, 5, &h, &found, &err));
+    provider_rules("{'fault':'no-hash-logs','method':'eth_getLogs'}");
+    arena_init(&arena);
+    struct logs_ask ask = {.filter = &f, .lane = RPC_LIVE, .arena = &arena};
+    OK(rpc_logs_block(s->node, &ask, &h, &logs, &err));
+    assert_int_equal(logs.n, 0);
+    assert_int_equal(endpoint_logs_by_hash(first(s)), CAP_NO);
+    assert_notice(s, "refuses eth_getLogs by blockHash", "blockHash is not supported");
+    arena_free(&arena);
+}
+
 /* ---- pace ------------------------------------------------------------------------------------ */
 
 static void a_named_rate_is_kept_to(void **state) /* 2 */
@@ -379,6 +438,8 @@ int main(void)
         TWO(a_wrong_block_opens_the_circuit),
         ONE(alone_it_is_blamed_at_once_and_still_asked),
         TWO(logs_left_out_are_found_elsewhere),
+        TWO(a_contract_that_only_the_bloom_has_is_asked_for_elsewhere),
+        ONE(a_refused_block_hash_is_asked_by_number),
         ONE(a_named_rate_is_kept_to),
         ONE(a_request_that_waits_for_a_look_is_told_why),
     };
