@@ -5,14 +5,13 @@ import hashlib
 import hmac
 import json
 import os
-import signal
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
 
-from harness.anvil import free_port
-from harness.rpc import Rpc, RpcError
+from harness.node import Node, free_port
+from harness.rpc import RpcError
 from harness.wait import until
 from harness.world import World
 
@@ -27,67 +26,26 @@ PRICE = 10 ** 10
 ZERO_HASH = "0x" + "00" * 32
 
 
-class Geth:
+class Geth(Node):
     """What both have in common: the process, and the harness's names for what a chain does."""
 
+    name = "geth"
+
     def __init__(self, folder, binary):
-        self.folder, self.binary = Path(folder), binary
-        self.process = None
+        super().__init__(folder)
+        self.binary = binary
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
+    def choose_ports(self):
+        self.port, self.engine_port = free_port(), free_port()
 
-    @property
-    def ws(self):
-        return f"ws://127.0.0.1:{self.port}"
-
-    def options(self):
-        return ["--datadir", str(self.folder / "data"), "--ipcdisable", "--nodiscover", "--maxpeers", "0",
-                "--port", "0", "--verbosity", "3", "--syncmode", "full",
+    def command(self):
+        return [self.binary, "--datadir", str(self.folder / "data"), "--ipcdisable", "--nodiscover",
+                "--maxpeers", "0", "--port", "0", "--verbosity", "3", "--syncmode", "full",
                 "--gcmode", "archive", "--state.scheme", "hash",
                 "--http", "--http.port", str(self.port), "--http.api", "eth,net,web3,debug,txpool",
                 "--ws", "--ws.port", str(self.port), "--ws.api", "eth,web3", "--ws.origins", "*",
                 "--authrpc.port", str(self.engine_port), "--rpc.gascap", str(CALL_GAS),
                 "--rpc.batch-request-limit", "2000", "--rpc.txfeecap", "0"]
-
-    def spawn(self, *more):
-        """Ports found free may be taken before geth binds them: then others are tried."""
-        for attempt in range(5):
-            self.port, self.engine_port = free_port(), free_port()
-            try:
-                return self.spawn_once(*more)
-            except AssertionError:
-                self.stop()
-                if attempt == 4:
-                    raise
-
-    def spawn_once(self, *more):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "geth.log", "ab") as log:
-            self.process = subprocess.Popen([self.binary, *self.options(), *more], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True,
-                                            env={**os.environ, "HOME": str(self.folder)})
-        self.rpc = Rpc(self.url)
-        until(self._answers, "geth to answer", 60, alive=self._alive)
-
-    def _alive(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"geth ended with {self.process.returncode}: "
-                                 + (self.folder / "geth.log").read_text()[-2000:])
-
-    def _answers(self):
-        try:
-            return int(self.rpc.call("eth_chainId"), 16) > 0
-        except (OSError, ValueError, RpcError):
-            return False
-
-    def stop(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait()
-        self.process = None
 
     def world(self):
         return GethWorld(self).deploy()

@@ -1,19 +1,14 @@
-"""A local EVM node as a process of our own: a free port, its files in a folder of ours, stopped by
-its pid. State is kept for every block, so any row can be checked at the block it claims."""
+"""anvil as a process of our own. State is kept for every block, so any row can be checked at the block it
+claims."""
 
-import contextlib
 import gzip
 import json
 import os
 import platform
-import random
 import signal
-import socket
-import subprocess
 from pathlib import Path
 
-from .rpc import Rpc, RpcError
-from .wait import until
+from .node import DevelopmentNode, free_port  # noqa: F401
 
 CHAIN = Path(__file__).resolve().parents[2] / "chain"
 GAS_CAP = 50_000_000  # what a call may ask for; like the default of the commonest node
@@ -30,59 +25,27 @@ def binary():
     return str(path)
 
 
-def free_port():
-    """A port for a program that binds it later. Below the range from which the kernel gives ports to
-    connections: none of those can take it in between."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(10_000, lowest if lowest > 12_000 else 60_000), 100):
-        with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("a hundred ports were tried, none was free")
+class Anvil(DevelopmentNode):
+    name = "anvil"
+    patience_s = 30
 
-
-class Anvil:
     def __init__(self, folder, chain_id=31337, block_time=0, hardfork=None, port=None, extra=(), slots=1):
-        self.folder = Path(folder)
+        super().__init__(folder, port)
         self.chain_id = chain_id
         self.block_time = block_time
         self.hardfork = hardfork
-        self.port = port
         self.extra = list(extra)
         self.slots = slots  # an epoch; `finalized` is two epochs behind
-        self.process = None
         self.flushed = self.folder / "flushed.json"
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def ws(self):
-        return f"ws://127.0.0.1:{self.port}"
-
     def start(self, grow=True):
-        """A port found free may be taken before anvil binds it: then another one is tried. grow: see
-        flush()."""
-        fixed = self.port is not None
-        for attempt in range(5):
-            if not fixed:
-                self.port = free_port()
-            self._spawn()
-            try:
-                self.rpc = Rpc(self.url)
-                until(self._answers, "anvil to answer", 30, alive=self._alive)
-                if grow and self.flushed.exists():
-                    self.mine(1)
-                return self
-            except AssertionError:
-                self.stop()
-                if fixed or attempt == 4:
-                    raise
+        """grow: see flush()."""
+        self.spawn()
+        if grow and self.flushed.exists():
+            self.mine(1)
         return self
 
-    def _spawn(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def command(self):
         command = [binary(), "--host", "127.0.0.1", "--port", str(self.port), "--quiet",
                    "--chain-id", str(self.chain_id),
                    # `finalized` is 0 until block 64 with the usual 32 slots.
@@ -96,30 +59,7 @@ class Anvil:
             command += ["--block-time", str(self.block_time)]
         if self.hardfork:
             command += ["--hardfork", self.hardfork]
-        with open(self.folder / "anvil.log", "ab") as log:
-            # A session of its own: it outlives the terminal it was started from if asked to.
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, start_new_session=True,
-                                            env={**os.environ, "HOME": str(self.folder)})
-
-    def _alive(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"anvil ended with {self.process.returncode}: "
-                                 + (self.folder / "anvil.log").read_text()[-500:])
-
-    def _answers(self):
-        try:
-            return int(self.rpc.call("eth_chainId"), 16) == self.chain_id
-        except (OSError, ValueError, RpcError):
-            return False
-
-    def stop(self):
-        if self.process is None:
-            return
-        if self.process.poll() is None:
-            self.process.kill()  # nothing of it is worth keeping
-        self.process.wait()
-        self.process = None
+        return command
 
     def restart(self):
         """The same address, but a new chain: what a developer's `anvil` does every morning."""
@@ -156,16 +96,6 @@ class Anvil:
 
     def mine(self, blocks=1):
         self.rpc.call("anvil_mine", hex(blocks))
-
-    def automine(self, on):
-        self.rpc.call("evm_setAutomine", on)
-
-    def snapshot(self):
-        return self.rpc.call("evm_snapshot")
-
-    def revert(self, snapshot):
-        if not self.rpc.call("evm_revert", snapshot):
-            raise AssertionError(f"no snapshot {snapshot}")
 
     def reorg(self, depth, transactions=()):
         """Replaces the last `depth` blocks; transactions are (tx, block index within the new ones)."""
