@@ -55,14 +55,14 @@ static int session_work(struct session *s, const struct session_plan *plan, stru
         return -1;
     if (plan->steps & SESSION_LOAD_LEARNED)
         learned_load(&s->t, &learned, &ignored);
-    int rc = plan->lease ? lease_take(&s->lease, &s->t, plan->lease, err) : 0;
+    int rc = plan->lease ? job_take(&s->lease, &s->t, plan->lease, err) : 0;
     if (rc == 0 && plan->work)
         rc = plan->work(s, plan->ctx, err);
     for (size_t i = 0; rc == 0 && plan->balance && i < s->t.n_balances; i++)
         rc = plan->balance(s, &s->t.balances[i], plan->ctx, err);
     if (plan->steps & SESSION_SAVE_LEARNED)
         learned_save(&s->t, &learned, true, &ignored);
-    lease_release(&s->lease);
+    job_release(&s->lease);
     return rc;
 }
 

@@ -6,12 +6,12 @@
 #define CLI_SESSION_H
 
 #include "cli/cli.h"
-#include "track/refresh/lease.h"
+#include "track/refresh/job.h"
 
 struct session {
     const struct cli *cli;
     struct tracker t;
-    struct lease lease; /* released at the end, if the command took it */
+    struct job lease; /* released at the end, if the command took it */
     struct store_adopted adopted;
     bool json;
 };

@@ -23,7 +23,7 @@ enum { PAGE = 20000, BAD_TOLD = 20 };
 struct adding {
     struct tracker *t;
     const struct store_balance *b;
-    struct lease *lease;
+    struct job *lease;
     struct progress progress;
     bool only_without_row;
     size_t added;
@@ -55,7 +55,7 @@ static int keep_without_row(const struct adding *a, address *page, size_t *n, st
 static int add_page(struct adding *a, address *page, size_t n, struct err *err)
 {
     size_t added = 0;
-    if (lease_renew(a->lease, err) < 0 || wallets_set_stopped(a->t, err) < 0)
+    if (job_renew(a->lease, err) < 0 || wallets_set_stopped(a->t, err) < 0)
         return -1;
     if (a->only_without_row && keep_without_row(a, page, &n, err) < 0)
         return -1;
@@ -142,7 +142,7 @@ int wallets_import(struct session *s, void *ctx, struct err *err)
         return err_set(err, ERR_USAGE, "wallets import wants one file, or - for stdin");
     int rc = read_checked(s->cli, &l, err);
     if (rc == 0)
-        rc = lease_take(&s->lease, &s->t, "import", err);
+        rc = job_take(&s->lease, &s->t, "import", err);
     for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++) {
         struct adding a;
         wallets_begin_adding(&a, s, &s->t.balances[i].store);
@@ -237,7 +237,7 @@ int wallets_sync(struct session *s, void *ctx, struct err *err)
         return err_set(err, ERR_USAGE,
                        queries ? "wallets sync takes nothing"
                                : "wallets sync: no balance has `wallets: {query: …}`");
-    int rc = lease_take(&s->lease, &s->t, "sync", err);
+    int rc = job_take(&s->lease, &s->t, "sync", err);
     for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++)
         if (s->t.balances[i].store.tracking == STORE_QUERY)
             rc = sync_one(s, &s->t.balances[i].store, err);

@@ -10,7 +10,7 @@
 #include "proc/counters.h"
 #include "proc/stop.h"
 #include "track/refresh/learned.h"
-#include "track/refresh/lease.h"
+#include "track/refresh/job.h"
 #include "track/refresh/pace.h"
 #include "worker/worker.h"
 
@@ -137,7 +137,7 @@ static bool sweep_gives_way(struct tracker *t, bool *paused)
     const char *job = NULL;
     struct err ignored;
     arena_init(&arena);
-    if (lease_running(t, &arena, &job, &ignored) < 0)
+    if (job_running(t, &arena, &job, &ignored) < 0)
         job = NULL;
     if (job && !*paused)
         log_info("stale refresh: paused while another job reads the rows", LOG_STR("job", job));

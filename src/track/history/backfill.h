@@ -16,7 +16,7 @@
 struct backfill {
     struct tracker *t;
     struct tracked *b;
-    struct lease *lease;
+    struct job *lease;
     bool has_from, has_to; /* as asked for; else from 0, and to the last block that is finalized */
     uint64_t from, to;
     bool once; /* no range is asked for twice */

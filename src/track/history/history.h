@@ -12,7 +12,7 @@
 
 #include "track/events.h"
 #include "track/history/holders.h"
-#include "track/refresh/lease.h"
+#include "track/refresh/job.h"
 #include "track/sync/range.h"
 
 struct history_progress {
@@ -27,7 +27,7 @@ struct history_progress {
 struct history_scan {
     struct tracker *t;
     struct tracked *b;
-    struct lease *lease;
+    struct job *lease;
     uint64_t from, to;     /* what is asked for … */
     uint64_t next;         /* … and the first block still to be looked at */
     bool once;             /* no range is asked for twice */

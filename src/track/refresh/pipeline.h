@@ -9,7 +9,7 @@
 #ifndef TRACK_REFRESH_PIPELINE_H
 #define TRACK_REFRESH_PIPELINE_H
 
-#include "track/refresh/lease.h"
+#include "track/refresh/job.h"
 #include "track/step.h"
 
 struct pipeline_progress {
@@ -22,7 +22,7 @@ struct pipeline {
     struct tracked *b;
     enum store_cause cause;
     const char *who;     /* the name of the writers' connections */
-    struct lease *lease; /* renewed on the way; NULL: none */
+    struct job *lease; /* renewed on the way; NULL: none */
 
     /* Adds the next wallets, about `want` of them, each once in the whole run; *ret_end when none
      * come after them. */

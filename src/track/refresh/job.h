@@ -7,8 +7,8 @@
  * The lease ends by the database's clock, so a killed command blocks others only for seconds. A job
  * of this machine whose process is gone is replaced at once.
  */
-#ifndef TRACK_REFRESH_LEASE_H
-#define TRACK_REFRESH_LEASE_H
+#ifndef TRACK_REFRESH_JOB_H
+#define TRACK_REFRESH_JOB_H
 
 #include "track/tracker.h"
 
@@ -17,25 +17,25 @@
 
 struct err;
 
-enum { LEASE_SECONDS = 20, LEASE_HOLDER = 160 };
+enum { JOB_SECONDS = 20, JOB_HOLDER = 160 };
 
-struct lease {
+struct job {
     struct tracker *t;
     bool held;
-    char holder[LEASE_HOLDER];
+    char holder[JOB_HOLDER];
     int64_t renewed_ms;
 };
 
 /* job: "sweep", "backfill"; a word. Fails with ERR_FAILED, and a hint, while another job runs. */
-int lease_take(struct lease *l, struct tracker *t, const char *job, struct err *err);
+int job_take(struct job *l, struct tracker *t, const char *job, struct err *err);
 /* Call it between steps: writes only when a third of the time has passed. ERR_FAILED when another
  * job has taken it meanwhile (this process slept): stop, and say so. */
-int lease_renew(struct lease *l, struct err *err);
+int job_renew(struct job *l, struct err *err);
 /* Harmless when nothing is held. What cannot be written runs out by itself. */
-void lease_release(struct lease *l);
+void job_release(struct job *l);
 
 /* For the daemon: the job that runs now ("sweep, process 12 on host"), in the arena; *ret NULL when
  * none does. */
-int lease_running(struct tracker *t, struct arena *arena, const char **ret, struct err *err);
+int job_running(struct tracker *t, struct arena *arena, const char **ret, struct err *err);
 
 #endif

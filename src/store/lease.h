@@ -1,0 +1,50 @@
+/*
+ * The lease: one daemon writes to a store at a time, and each of its transactions says so.
+ *
+ * trueup_lease has one row: generation, holder, fingerprint of the settings, beat, facts. A taking
+ * raises the generation and draws a new holder; the pair is an owner. trueup_fence has a row a
+ * connection that writes. A store that entered a fence begins each transaction with that row: it
+ * must still hold the owner and the sequence number of our last commit. It does not when another
+ * daemon took the lease, and when the database came back at an older state. Then the verb fails
+ * with ERR_FENCED, nothing of it is written, and what the process knows from the store is void.
+ */
+#ifndef STORE_LEASE_H
+#define STORE_LEASE_H
+
+#include "store/store.h"
+
+enum { LEASE_HOLDER = 33, LEASE_FACTS = 1024 };
+
+/* The connections that write. One that writes beside another one of its process has its own row. */
+#define FENCE_FOLLOW "follow"
+#define FENCE_SWEEP  "sweep"
+
+struct lease_owner {
+    uint64_t generation;
+    char holder[LEASE_HOLDER]; /* 128 random bits in hex; "": the lease is free */
+};
+
+struct lease_view {
+    struct lease_owner owner;
+    uint64_t beat;
+    const char *fingerprint, *facts; /* in the arena */
+};
+int lease_read(struct store *s, struct arena *arena, struct lease_view *ret, struct err *err);
+
+/* Takes the lease, if it is still as seen: first the transactions that its old owner left open are
+ * ended, for they hold its rows. new_epoch: readers of trueup_changes are to start anew. */
+int lease_take(struct store *s, const struct lease_view *seen, const char *fingerprint,
+               bool new_epoch, struct lease_owner *ret, bool *ret_taken, struct err *err);
+/* Shows that the owner lives. False in *ret_held: it owns the lease no more. */
+int lease_beat(struct store *s, const struct lease_owner *o, const char *facts, bool *ret_held,
+               struct err *err);
+/* Frees the lease; nothing if it is another's. */
+int lease_release(struct store *s, const struct lease_owner *o, struct err *err);
+
+/* From here on each transaction of s begins with the fence of this role. False in *ret_entered: the
+ * row is another owner's. *ret_back: it is behind what this store has committed under this owner,
+ * so the database went back; trueup_changes has a new epoch then. */
+int fence_enter(struct store *s, const char *role, const struct lease_owner *o, bool *ret_entered,
+                bool *ret_back, struct err *err);
+
+#endif
