@@ -55,6 +55,7 @@ packages[tests]='
 clang                   have clang
 libclang-rt-dev         clang_runtime
 postgresql              postgres_server
+pgbouncer               test -x /usr/sbin/pgbouncer
 python3-pytest          python pytest
 python3-aiohttp         python aiohttp
 python3-psycopg2        python psycopg2

@@ -23,6 +23,7 @@ enum err_kind {
     ERR_CHAIN,       /* another chain, another genesis, or a chain that was reset */
     ERR_STORE,       /* the store refuses: schema, rights, version, another daemon */
     ERR_STORE_LOST,  /* the store went away or is busy: reconnect and try again */
+    ERR_FENCED,      /* another writer took the store, or it came back older: load all anew */
     ERR_TOO_LARGE,   /* a ceiling was reached */
     ERR_STOPPED,     /* we were asked to stop */
 };

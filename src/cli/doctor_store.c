@@ -133,8 +133,8 @@ void doctor_store(struct findings *f, struct conf *conf)
                 doctor_advise(f, "store: name the primary server");
             }
             if (v.pooled) {
-                doctor_say(f, NOTE, "a connection pooler seems to stand in between");
-                doctor_advise(f, "store: connect to PostgreSQL itself, or pool by session");
+                doctor_say(f, NOTE,
+                           "a connection pooler stands in between: statements are not prepared");
             }
         }
         look_at_table(f, &b, &v);

@@ -72,8 +72,8 @@ static void read_result(int fd, char out[RESULT_MAX])
     close(fd);
 }
 
-/* "name TEXT" and "chain N", one a line, as worker prepare writes them. */
-static void take_result(struct conf *conf, char *text)
+/* "name TEXT", "chain N" and "owner TEXT", one a line, as worker prepare writes them. */
+static void take_result(struct conf *conf, char *text, char owner[COUNTERS_OWNER])
 {
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         uint64_t id;
@@ -81,6 +81,8 @@ static void take_result(struct conf *conf, char *text)
             conf_name_balance(conf, line + 5);
         else if (strncmp(line, "chain ", 6) == 0 && parse_u64(line + 6, strlen(line + 6), &id))
             conf_set_chain_id(conf, id);
+        else if (strncmp(line, "owner ", 6) == 0)
+            snprintf(owner, COUNTERS_OWNER, "%s", line + 6);
     }
 }
 
@@ -99,7 +101,8 @@ static void stop_child(pid_t pid)
 
 /* Runs `trueup worker prepare` to its end; its exit status, 0 with conf completed. *ret_stopped: we
  * were asked to stop meanwhile. */
-static int run_prepare_store(struct conf *conf, bool *ret_stopped, struct err *err)
+static int run_prepare_store(struct conf *conf, char owner[COUNTERS_OWNER], bool *ret_stopped,
+                             struct err *err)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
     char result[RESULT_MAX], words[80];
@@ -123,13 +126,13 @@ static int run_prepare_store(struct conf *conf, bool *ret_stopped, struct err *e
         ;
     child_status_text(status, words, sizeof words, &exit_code);
     if (exit_code == 0)
-        take_result(conf, result);
+        take_result(conf, result, owner);
     else if (exit_code < 0)
         err_set(err, ERR_FAILED, "preparing died: %s", words);
     return exit_code < 0 ? 1 : exit_code;
 }
 
-static int run_workers(struct conf *conf, const struct cli *cli, struct err *err)
+static int run_workers(struct conf *conf, const struct cli *cli, const char *owner, struct err *err)
 {
     struct service services[SERVICES];
     struct buf again = BUF_INIT(CHILD_TEXT_MAX);
@@ -137,6 +140,7 @@ static int run_workers(struct conf *conf, const struct cli *cli, struct err *err
     if (counters_create(&unshared) < 0)
         log_warn_err("nothing is counted", &unshared);
     counters_set(CELL_ENDPOINTS, conf->chain.n_endpoints);
+    counters_owner_put(owner);
     if (hint_create(&unshared) < 0)
         log_warn_err("new blocks are found by polling", &unshared);
     services_choose(conf, cli_value(cli, "from"), services);
@@ -163,7 +167,7 @@ static int run_without_endpoints(struct conf *conf, const struct cli *cli)
     struct err err = {0};
     log_error("no endpoint is configured: nothing is followed",
               LOG_STR("hint", "set chain.endpoints, --rpc or ethRpcUrl"));
-    return run_workers(conf, cli, &err);
+    return run_workers(conf, cli, "", &err);
 }
 
 static void run_announce_start(const struct conf *conf)
@@ -207,9 +211,10 @@ int command_run(struct cli *cli)
     } else {
         run_announce_start(conf);
         bool stopped = false;
-        status = run_prepare_store(conf, &stopped, &err);
+        char owner[COUNTERS_OWNER] = "";
+        status = run_prepare_store(conf, owner, &stopped, &err);
         if (status == 0 && !stopped)
-            status = run_workers(conf, cli, &err);
+            status = run_workers(conf, cli, owner, &err);
         if (err.kind != ERR_NONE)
             status = cli_fail(&err);
     }

@@ -55,7 +55,7 @@ static int keep_without_row(const struct adding *a, address *page, size_t *n, st
 static int add_page(struct adding *a, address *page, size_t n, struct err *err)
 {
     size_t added = 0;
-    if (job_renew(a->lease, err) < 0 || wallets_set_stopped(a->t, err) < 0)
+    if (job_check(a->lease, err) < 0 || wallets_set_stopped(a->t, err) < 0)
         return -1;
     if (a->only_without_row && keep_without_row(a, page, &n, err) < 0)
         return -1;

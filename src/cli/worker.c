@@ -63,28 +63,6 @@ static struct conf *worker_load_conf(struct cli *cli, struct worker_options *opt
     return conf;
 }
 
-static void report_adopted(const struct store_adopted *a)
-{
-    if (a->created)
-        log_info("table created",
-                 LOG_STR("hint", "`trueup backfill` finds the holders of the past"));
-    if (a->added_column)
-        log_info("existing table adopted: column observed_block added",
-                 LOG_U64("unanchored_rows", a->unanchored_rows));
-    if (a->index_missing)
-        log_warn("index on updated_at is missing: picking the oldest rows will be slow");
-    if (a->terms_changed)
-        log_warn("the terms changed: every row is unanchored until it is read again");
-    if (a->foreign_checkpoint)
-        log_warn("another program moved the checkpoint: the blocks it passed are synced again");
-    if (a->foreign_rows)
-        log_warn("rows were written by another program: unanchored until read again",
-                 LOG_U64("rows", a->foreign_rows));
-    if (a->non_canonical_rows)
-        log_warn("rows whose wallet is not canonical are left alone",
-                 LOG_U64("rows", a->non_canonical_rows));
-}
-
 /* A node that is away does not matter when the store knows the chain already: workers wait for it.
  */
 static bool knows_its_chain(struct tracker *t)
@@ -114,15 +92,36 @@ static void warn_of_silent_terms(struct tracker *t, const struct conf_balance *b
     }
 }
 
+/* What a start does to the tables, it does as their owner. While another daemon owns them, the
+ * worker follow stands by, and does the same when it takes over. */
+static int prepare_tables(struct tracker *t, struct err *err)
+{
+    struct takeover w;
+    struct takeover_report r;
+    char owner[COUNTERS_OWNER];
+    if (store_upgrade(t->store, err) < 0)
+        return -1;
+    takeover_open(&w, t);
+    int rc = takeover_try(&w, FENCE_FOLLOW, &r, err);
+    if (rc < 0)
+        takeover_release(&w);
+    if (rc == 0 && r.state != TAKEOVER_STANDBY) {
+        worker_log_adopted(&r.adopted);
+        takeover_owner_text(&w.owner, owner);
+        dprintf(CHILD_RESULT_FD, "owner %s\n", owner);
+    }
+    takeover_close(&w);
+    return rc;
+}
+
 static int worker_prepare_store(struct conf *conf)
 {
     struct tracker t;
     struct err err = {0};
-    struct store_adopted adopted = {0};
     if (name_balances(conf, &err) < 0 ||
         tracker_open(conf, "trueup prepare", NEEDS_NODE | NEEDS_STORE, &t, &err) < 0)
         return cli_fail(&err);
-    int rc = tracker_migrate(&t, &adopted, &err);
+    int rc = prepare_tables(&t, &err);
     if (rc == 0)
         rc = tracker_identify(&t, &err);
     if (rc < 0 && err.kind == ERR_UNREACHABLE && knows_its_chain(&t)) {
@@ -130,7 +129,6 @@ static int worker_prepare_store(struct conf *conf)
         rc = 0;
     }
     if (rc == 0) {
-        report_adopted(&adopted);
         for (size_t i = 0; i < conf->n_balances && t.chain_id; i++)
             warn_of_silent_terms(&t, &conf->balances[i]);
         dprintf(CHILD_RESULT_FD, "name %s\n", conf->balances[0].name);

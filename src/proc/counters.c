@@ -61,6 +61,7 @@ struct part {
 struct page {
     uint64_t mark, size; /* two versions of the program must not share one */
     number started;
+    struct counters_text owner;
     struct worker_cells workers[COUNTERS_WORKERS];
     struct part parts[PARTS];
 };
@@ -311,6 +312,16 @@ uint64_t counters_checkpoint_held_since(char ret[COUNTERS_TEXT])
     const struct part *p = &page->parts[PART_FOLLOW];
     counters_text_get(&p->held_why, ret, COUNTERS_TEXT);
     return counters_load(&p->held_since);
+}
+
+void counters_owner_put(const char *text)
+{
+    counters_text_put(&page->owner, text);
+}
+
+void counters_owner_get(char ret[COUNTERS_OWNER])
+{
+    counters_text_get(&page->owner, ret, COUNTERS_OWNER);
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */

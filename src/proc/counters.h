@@ -33,6 +33,7 @@ enum {
     COUNTERS_WORDS = 1024,
     COUNTERS_PATHS = 6, /* as enum store_cause */
     COUNTERS_BUCKETS = 12,
+    COUNTERS_OWNER = 64,
 };
 
 enum counters_part { PART_SUPERVISOR, PART_FOLLOW, PART_SWEEP, PART_LISTEN, PART_WEB, PARTS };
@@ -73,8 +74,10 @@ enum cell {
     CELL_TICK_ROWS,                                 /* gauge: rows it asked for */
     CELL_REFRESHED,                                 /* COUNTERS_PATHS of them */
     CELL_CHANGED = CELL_REFRESHED + COUNTERS_PATHS, /* of those, with another balance than before */
-    CELL_SOCKETS, /* gauge: subscriptions that are up (worker listen) */
-    CELL_HINTS,   /* pushes received */
+    CELL_STANDBY,  /* gauge: 1 while another daemon writes (worker follow) */
+    CELL_STOPPING, /* gauge: 1 from when the daemon stops (the supervisor's) */
+    CELL_SOCKETS,  /* gauge: subscriptions that are up (worker listen) */
+    CELL_HINTS,    /* pushes received */
     CELL_HTTP_REQUESTS,
     CELL_HTTP_REFUSED, /* connections turned away or cut off */
     CELL_LOGS_IGNORED, /* LOGS_IGNORED_REASONS of them */
@@ -139,6 +142,10 @@ int counters_fd(void);
 void counters_attach(const char *worker);
 bool counters_shared(void);
 
+/* The owner of the lease that this daemon has or had, "GENERATION HOLDER"; "": none so far. Written
+ * by the supervisor before it starts workers, then by the worker that takes the lease. */
+void counters_owner_put(const char *text);
+void counters_owner_get(char ret[COUNTERS_OWNER]);
 /* A worker: the monotonic ms by which it gives its next sign of life (proc/alive.h). */
 void counters_alive(int64_t until_ms);
 /* A worker: COUNTERS_WORDS bytes for what it says when it dies; a text at any moment. NULL without

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proc/counters.h"
 #include "proc/reload.h"
 #include "proc/stop.h"
 
@@ -159,6 +160,7 @@ static bool supervisor_wait_gone(pid_t pid, int64_t deadline_ms)
 static void supervisor_stop_all(struct supervisor *s)
 {
     int64_t deadline = clock_ms() + STOP_GRACE_MS;
+    counters_set(CELL_STOPPING, 1);
     if (s->reload.pid)
         kill(s->reload.pid, SIGKILL);
     for (size_t i = s->n; i-- > 0;)

@@ -1,10 +1,10 @@
 /*
- * PostgreSQL: one batch, one transaction, two round trips; three where a listed wallet is new.
+ * PostgreSQL: one batch, two round trips; three where a listed wallet is new.
  *
- * The first locks the anchor and the rows (in the order of wallets) and fetches what they hold; the
- * rule decides here; the second writes and commits. Rows are written by their place on disk (ctid):
- * we hold their locks, so they cannot move, and no index is searched twice. The wallet is compared
- * all the same: in a partitioned table a ctid is not unique.
+ * The first reads what the rows hold, and locks nothing; the rule decides here; the second is one
+ * transaction that writes where the rows are still as they were read (write_pg.c). What was changed
+ * in between is read and decided again, in a transaction of its own. The checkpoint moves with the
+ * last of them.
  */
 #include "store/pg.h"
 #include "store/write.h"
@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTEMPTS = 3 };
+enum { ATTEMPTS = 3, MISSES = 3 };
 
 /* ---- first round trip ------------------------------------------------------------------------ */
 
-/* All wallets of the batch, writes and failures, in order: locks are taken in this order. */
+/* All wallets of the batch, writes and failures, in order. */
 static address *pg_all_wallets(const struct write_batch *a)
 {
     const struct store_batch *b = a->batch;
@@ -48,11 +48,12 @@ static void pg_take_olds(struct write_batch *a, struct db_rows rows)
         if (!db_get_number(&rows, 0, &at) || at < 1 || at > a->batch->n_writes)
             continue;
         struct store_old *old = &a->done.olds[at - 1];
-        old->existed = pg_get_tid(&rows, 1, a->rows[at - 1].tid);
-        old->odd = !db_get_balance(&rows, 2, &old->balance);
-        old->has_blocknumber = db_get_number(&rows, 3, &old->blocknumber);
-        old->updated_us = db_get_time(&rows, 4);
-        old->has_observed = db_get_number(&rows, 5, &old->observed_block);
+        old->existed =
+            pg_get_tid(&rows, 1, a->rows[at - 1].tid) && pg_get_xid(&rows, 2, a->rows[at - 1].xid);
+        old->odd = !db_get_balance(&rows, 3, &old->balance);
+        old->has_blocknumber = db_get_number(&rows, 4, &old->blocknumber);
+        old->updated_us = db_get_time(&rows, 5);
+        old->has_observed = db_get_number(&rows, 6, &old->observed_block);
     }
 }
 
@@ -81,52 +82,45 @@ static void pg_take_debts(struct write_batch *a, struct db_rows rows)
     }
 }
 
-static int pg_lock_and_read(struct write_batch *a, bool *ret_anchor_gone)
+static int pg_read_rows(struct write_batch *a, bool *ret_anchor_gone)
 {
     const struct store_batch *b = a->batch;
     const struct db_param writes = db_column(
         DB_ADDRESS, b->n_writes ? &b->writes->wallet : (const void *)"", sizeof *b->writes);
     const bool all = b->n_failures > 0;
     struct db_query q[] = {
-        {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED", .hot = true},
-        {.sql = "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND canonical FOR "
-                "SHARE",
+        {.sql = "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND on_chain",
          .hot = true,
          .params = {db_number(b->at.number), db_hash(&b->at.hash)}},
-        {.sql = "SELECT u.i, t.ctid, t.balance, t.blocknumber, t.updated_at, t.observed_block FROM "
-                "unnest($1) WITH ORDINALITY u(w, i) JOIN {t} t ON t.wallet = u.w ORDER BY u.i FOR "
-                "NO KEY UPDATE OF t",
+        {.sql = "SELECT u.i, t.ctid, t.xmin, t.balance, t.blocknumber, t.updated_at, "
+                "t.observed_block FROM unnest($1) WITH ORDINALITY u(w, i) JOIN {t} t ON t.wallet = "
+                "u.w",
          .b = b->balance,
          .hot = true,
          .set = b->n_writes,
          .params = {writes}},
         /* the uncorrelated EXISTS is asked once: an empty quarantine costs nothing */
-        {.sql = "SELECT q.wallet, q.failures, q.event_block FROM unnest($2) WITH ORDINALITY u(w, "
-                "i) JOIN trueup_quarantine q ON q.balance = $1 AND q.wallet = u.w WHERE EXISTS "
-                "(SELECT 1 FROM trueup_quarantine WHERE balance = $1) ORDER BY u.i FOR UPDATE OF "
-                "q",
+        {.sql = "SELECT q.wallet, q.failures, q.event_block FROM unnest($2) u(w) JOIN "
+                "trueup_quarantine q ON q.balance = $1 AND q.wallet = u.w WHERE EXISTS (SELECT 1 "
+                "FROM trueup_quarantine WHERE balance = $1)",
          .hot = true,
          .set = b->n_writes + b->n_failures,
          .params = {db_text(b->balance->name),
                     all ? db_column(DB_ADDRESS, pg_all_wallets(a), sizeof(address)) : writes}},
     };
     PGresult *res[COUNT_OF(q)];
-    /* a range without any event is an anchor and a checkpoint, nothing else */
-    size_t n = b->n_writes + b->n_failures ? COUNT_OF(q) : 2;
-    if (pg_run(pg_of(a->s), q, n, res, a->err) != 0)
+    if (pg_run(pg_of(a->s), q, COUNT_OF(q), res, a->err) != 0)
         return -1;
-    *ret_anchor_gone = PQntuples(res[1]) == 0;
-    if (n == COUNT_OF(q)) {
-        pg_take_olds(a, pg_rows(pg_of(a->s), res[2]));
-        pg_take_debts(a, pg_rows(pg_of(a->s), res[3]));
-    }
-    pg_clear(res, n);
+    *ret_anchor_gone = PQntuples(res[0]) == 0;
+    pg_take_olds(a, pg_rows(pg_of(a->s), res[1]));
+    pg_take_debts(a, pg_rows(pg_of(a->s), res[2]));
+    pg_clear(res, COUNT_OF(q));
     return 0;
 }
 
 /* ---- deciding -------------------------------------------------------------------------------- */
 
-/* Which of the wallets without a row may have one by the list; locked, so that a removal waits. */
+/* Which of the wallets without a row may have one by the list. The insert asks it once more. */
 static int pg_ask_list(struct write_batch *a, bool *ret_listed)
 {
     const struct store_batch *b = a->batch;
@@ -136,9 +130,8 @@ static int pg_ask_list(struct write_batch *a, bool *ret_listed)
         if (!a->done.olds[i].existed && b->writes[i].insert == INSERT_IF_LISTED)
             wanted[n++] = b->writes[i].wallet;
     struct db_query q = {
-        .sql = "SELECT l.wallet FROM unnest($2) WITH ORDINALITY u(w, i) JOIN "
-               "trueup_wallets l ON l.balance = $1 AND l.wallet = u.w ORDER BY "
-               "u.i FOR SHARE OF l",
+        .sql = "SELECT l.wallet FROM unnest($2) u(w) JOIN trueup_wallets l ON l.balance = $1 AND "
+               "l.wallet = u.w",
         .hot = true,
         .set = n,
         .params = {db_text(b->balance->name), db_column(DB_ADDRESS, wanted, sizeof *wanted)}};
@@ -170,22 +163,25 @@ static int pg_decide(struct write_batch *a)
     return 0;
 }
 
-/* ---- the verb -------------------------------------------------------------------------------- */
+/* ---- a transaction --------------------------------------------------------------------------- */
 
+/* A range without any event is an anchor and a checkpoint, nothing else: nothing is to be read. */
 static int pg_attempt(struct write_batch *a)
 {
-    bool anchor_gone = false;
+    bool any = a->batch->n_writes + a->batch->n_failures > 0, gone = false;
     write_batch_begin(a);
-    if (pg_lock_and_read(a, &anchor_gone) != 0)
+    if (any && pg_read_rows(a, &gone) != 0)
         return -1;
-    if (anchor_gone) {
-        db_rollback(a->s);
+    if (!gone && any && pg_decide(a) != 0)
+        return -1;
+    if (!gone && pg_write_and_commit(a, &gone) != 0 && !gone)
+        return -1;
+    if (gone) {
+        if (a->err)
+            err_clear(a->err);
         a->done = (struct store_applied){.anchor_gone = true};
-        return 0;
     }
-    if (pg_decide(a) != 0)
-        return -1;
-    return pg_write_and_commit(a);
+    return 0;
 }
 
 /* What comes from meeting another writer, and is gone at the next attempt. */
@@ -195,22 +191,96 @@ static bool pg_is_worth_repeating(const struct pg *s)
     return !s->broken && (strcmp(state, "23505") == 0 || strncmp(state, "40", 2) == 0);
 }
 
+static int pg_attempt_often(struct write_batch *a)
+{
+    int rc = pg_attempt(a);
+    for (int i = 1; i < ATTEMPTS && rc != 0 && pg_is_worth_repeating(pg_of(a->s)); i++) {
+        if (a->err)
+            err_clear(a->err);
+        arena_clear(a->scratch);
+        rc = pg_attempt(a);
+    }
+    return rc;
+}
+
+/* ---- the verb -------------------------------------------------------------------------------- */
+
+/* The writes that are still to be done, and where they stand in the caller's batch. */
+struct pg_rest {
+    struct store_batch batch;
+    struct store_write *writes;
+    size_t *index;
+};
+
+/* The rest becomes what this transaction missed. */
+static void pg_keep_missed(struct pg_rest *r, const struct write_batch *a)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->batch.n_writes; i++)
+        if (a->rows[i].missed) {
+            r->writes[n] = r->batch.writes[i];
+            r->index[n++] = r->index[i];
+        }
+    r->batch.writes = r->writes;
+    r->batch.n_writes = n;
+    r->batch.n_failures = r->batch.n_dirty = 0;
+}
+
+static void pg_take_done(const struct pg_rest *r, const struct write_batch *a,
+                         struct store_applied *ret)
+{
+    for (size_t i = 0; i < r->batch.n_writes; i++) {
+        ret->olds[r->index[i]] = a->done.olds[i];
+        if (a->rows[i].missed)
+            ret->olds[r->index[i]] = (struct store_old){.outcome = OUTCOME_MISSED};
+    }
+    ret->quarantined += a->done.quarantined;
+    ret->anchor_gone = a->done.anchor_gone;
+}
+
+/* Transaction after transaction, until nothing is missed. A sweep leaves what is still missed to
+ * its next tick. Nothing else may: the checkpoint or an event stands behind it. */
+static int pg_apply_rest(struct write_batch *a, struct pg_rest *r, struct store_applied *ret)
+{
+    for (int i = 0; i <= MISSES; i++) {
+        a->batch = &r->batch;
+        if (pg_attempt_often(a) != 0)
+            return -1;
+        if (a->done.anchor_gone) {
+            *ret = a->done;
+            return 0;
+        }
+        pg_take_done(r, a, ret);
+        pg_keep_missed(r, a);
+        arena_clear(a->scratch);
+        if (r->batch.n_writes == 0)
+            return 0;
+    }
+    if (r->batch.cause == CAUSE_SWEEP && !r->batch.has_checkpoint)
+        return 0;
+    return err_set(a->err, ERR_STORE_LOST,
+                   "%s: another program keeps changing %zu rows while they are written",
+                   a->s->masked, r->batch.n_writes);
+}
+
 int pg_apply(struct store *store, const struct store_batch *batch, struct arena *arena,
              struct store_applied *ret, struct err *err)
 {
     struct arena scratch;
     arena_init(&scratch);
-    struct write_batch a = {
-        .s = store, .batch = batch, .arena = arena, .scratch = &scratch, .err = err};
-    int rc = pg_attempt(&a);
-    for (int i = 1; i < ATTEMPTS && rc != 0 && pg_is_worth_repeating(pg_of(store)); i++) {
-        if (err)
-            err_clear(err);
-        arena_clear(&scratch);
-        rc = pg_attempt(&a);
-    }
+    struct write_batch a = {.s = store, .arena = arena, .scratch = &scratch, .err = err};
+    struct pg_rest r = {.batch = *batch,
+                        .writes = arena_alloc(arena, batch->n_writes * sizeof *r.writes),
+                        .index = arena_alloc(arena, batch->n_writes * sizeof *r.index)};
+    struct store_applied done = {.olds = arena_zero(arena, batch->n_writes, sizeof *done.olds)};
+    for (size_t i = 0; i < batch->n_writes; i++)
+        r.index[i] = i;
+    int rc = pg_apply_rest(&a, &r, &done);
     arena_free(&scratch);
-    if (rc == 0)
-        *ret = a.done;
-    return rc;
+    if (rc != 0)
+        return -1;
+    if (!done.anchor_gone)
+        write_count(batch, &done);
+    *ret = done;
+    return 0;
 }

@@ -235,7 +235,7 @@ static int sq_apply_in(struct sq_batch *a)
         return -1;
     a->s->now_us = sq_now_us();
     time_to_text(a->s->now_us, a->now);
-    if (sq_has_row(a, "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND canonical",
+    if (sq_has_row(a, "SELECT 1 FROM trueup_blocks WHERE number = $1 AND hash = $2 AND on_chain",
                    db_number(at->number), db_hash(&at->hash), &stored) != 0)
         return -1;
     if (!stored) {

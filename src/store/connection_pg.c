@@ -21,11 +21,22 @@
 enum { ANSWER_MS = 40000, SCAN_ANSWER_MS = 660000 };
 /* Ten seconds for each of several hosts with several addresses, and for their names. */
 enum { CONNECT_MS = 120000 };
-#define SESSION                                                                                    \
-    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET statement_timeout = '30s';"                  \
-    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';"                   \
-    "SET client_min_messages = 'warning'; SET enable_hashjoin = off; SET enable_mergejoin = off;"  \
-    "SET jit = off; SET plan_cache_mode = 'force_generic_plan'"
+/* What our statements want of the server: for the session, or for the transaction at hand. Of
+ * synchronous_commit only what loses commits is changed. */
+#define SETTINGS(timeout, local)                                                                   \
+    "SELECT set_config('TimeZone', 'UTC', " local "), set_config('DateStyle', 'ISO', " local "), " \
+    "set_config('statement_timeout', '" timeout "', " local "), "                                  \
+    "set_config('lock_timeout', '10s', " local "), "                                               \
+    "set_config('idle_in_transaction_session_timeout', '60s', " local "), "                        \
+    "set_config('client_min_messages', 'warning', " local "), "                                    \
+    "set_config('enable_hashjoin', 'off', " local "), "                                            \
+    "set_config('enable_mergejoin', 'off', " local "), set_config('jit', 'off', " local "), "      \
+    "set_config('plan_cache_mode', 'force_generic_plan', " local "), "                             \
+    "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN "         \
+    "('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, " local ")"
+#define SESSION          SETTINGS("30s", "false")
+#define TRANSACTION      SETTINGS("30s", "true")
+#define SCAN_TRANSACTION SETTINGS("10min", "true")
 
 static int pg_answer_ms(const struct pg *s)
 {
@@ -145,7 +156,7 @@ static bool pg_send(struct pg *s, const struct db_query *q, struct arena *arena,
 {
     struct pg_params p;
     bool fresh = true;
-    const char *name = q->hot ? pg_prepared_name(s, q, &fresh) : NULL;
+    const char *name = q->hot && !s->pooled ? pg_prepared_name(s, q, &fresh) : NULL;
     const char *sql = fresh ? db_expand(&s->base, q, arena) : NULL;
     pg_bind(&p, q, arena);
     *ret_answers = name && fresh ? 2 : 1;
@@ -200,7 +211,8 @@ int pg_exec(struct store *store, const char *sql, struct err *err)
 {
     struct pg *s = pg_of(store);
     s->last_state[0] = '\0';
-    int rc = pg_run_script(s, sql, err);
+    bool begins = s->pooled && strcmp(sql, PG_BEGIN) == 0;
+    int rc = pg_run_script(s, begins ? PG_BEGIN "; " TRANSACTION : sql, err);
     if (rc != 0)
         pg_rollback(store);
     return rc;
@@ -218,8 +230,10 @@ static int pg_collect(struct pg *s, const unsigned *answers, size_t n, PGresult 
             if (pg_next_result(s, deadline, &res, err) != 0)
                 return -1;
             ExecStatusType status = PQresultStatus(res);
-            if (rc == 0 && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+            if (rc == 0 && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
                 rc = pg_refused(s, res, err);
+                s->failed_at = i;
+            }
             if (ret && a + 1 == answers[i] && rc == 0)
                 ret[i] = res;
             else
@@ -245,13 +259,27 @@ void pg_clear(PGresult **results, size_t n)
     }
 }
 
+static const char *pg_settings(const struct pg *s)
+{
+    return s->base.scanning ? SCAN_TRANSACTION : TRANSACTION;
+}
+
+/* Behind a pooler a session may be another one after each transaction, and is another client's
+ * next: the settings go with each transaction, and with its end. */
 static bool pg_send_all(struct pg *s, const struct db_query *list, size_t n, unsigned *ret_answers)
 {
     struct arena arena;
     bool sent = true;
     arena_init(&arena);
+    bool settings = s->pooled && PQtransactionStatus(s->conn) == PQTRANS_IDLE;
+    size_t settings_at = strncmp(list[0].sql, "BEGIN", strlen("BEGIN")) == 0;
     for (size_t i = 0; i < n && sent; i++) {
-        sent = pg_send(s, &list[i], &arena, &ret_answers[i]);
+        bool first = settings && i == settings_at;
+        ret_answers[i] = 0;
+        if (first)
+            sent = PQsendQueryParams(s->conn, pg_settings(s), 0, NULL, NULL, NULL, NULL, 1);
+        sent = sent && pg_send(s, &list[i], &arena, &ret_answers[i]);
+        ret_answers[i] += first;
         arena_clear(&arena); /* libpq has its own copy */
     }
     arena_free(&arena);
@@ -309,7 +337,54 @@ int pg_run(struct pg *s, const struct db_query *list, size_t n, PGresult **ret, 
     return pg_run_once(s, list, n, ret, err);
 }
 
+/* ---- fences ---------------------------------------------------------------------------------- */
+
+/* A division by zero, and nothing after it runs: the server need not wait for our answer. */
+struct db_query pg_fence(const struct pg *s)
+{
+    struct db_query q = db_fence_query(&s->base);
+    q.sql = "WITH f AS (" DB_FENCE " RETURNING 1) SELECT 1 / count(*) FROM f";
+    return q;
+}
+
+static int pg_run_fenced(struct pg *s, const struct db_query *list, size_t n, size_t fence,
+                         PGresult **ret, struct err *err)
+{
+    const struct db_fence *f = &s->base.fence;
+    if (f->role && f->lost)
+        return db_fence_missed(&s->base, err);
+    if (pg_run(s, list, n, ret, err) == 0)
+        return 0;
+    bool missed = f->role && strcmp(s->last_state, "22012") == 0 && s->failed_at == fence;
+    return missed ? db_fence_missed(&s->base, err) : -1;
+}
+
+int pg_run_commit(struct pg *s, const struct db_query *list, size_t n, size_t fence, PGresult **ret,
+                  struct err *err)
+{
+    struct db_fence *f = &s->base.fence;
+    if (pg_run_fenced(s, list, n, fence, ret, err) == 0) {
+        f->seq++;
+        return 0;
+    }
+    f->lost |= s->broken; /* the commit may have happened */
+    return -1;
+}
+
 /* ---- connecting ------------------------------------------------------------------------------ */
+
+/* A pooler hands out a key of its own in place of the server's process. Then nothing may be left
+ * in the session, neither a setting nor a prepared statement. */
+static int pg_begin_session(struct pg *s, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT pg_backend_pid()::bigint"};
+    uint64_t pid = 0;
+    s->pooled = true;
+    if (db_read_number(&s->base, &q, &pid, NULL, err) < 0)
+        return -1;
+    s->pooled = pid != (uint64_t)PQbackendPID(s->conn);
+    return s->pooled ? 0 : pg_exec(&s->base, SESSION, err);
+}
 
 static int pg_connect_server(struct pg *s, struct err *err)
 {
@@ -319,8 +394,8 @@ static int pg_connect_server(struct pg *s, struct err *err)
                                 "fallback_application_name", "dbname",
                                 "client_encoding",           NULL};
     /* what stands before dbname, the URL may override */
-    const char *const values[] = {"10",    "1",         "30",        "10",   "3",
-                                  "30000", s->base.who, s->base.url, "UTF8", NULL};
+    const char *const values[] = {"3",    "1",         "2",         "2",    "2",
+                                  "5000", s->base.who, s->base.url, "UTF8", NULL};
     s->broken = s->base.scanning = false;
     s->base.depth = 0;
     alive_busy(CONNECT_MS);
@@ -341,7 +416,7 @@ static int pg_connect_server(struct pg *s, struct err *err)
         return err_set(err, ERR_STORE, "%s: PostgreSQL %d is older than 11", s->base.masked,
                        PQserverVersion(s->conn) / 10000);
     }
-    return pg_exec(&s->base, SESSION, err);
+    return pg_begin_session(s, err);
 }
 
 void pg_disconnect(struct store *store)

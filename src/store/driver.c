@@ -134,17 +134,53 @@ int db_exec(struct store *s, const char *sql, struct err *err)
     return db_checked(s, s->driver->exec(s, sql, err));
 }
 
+/* ---- the fence of a transaction -------------------------------------------------------------- */
+
+struct db_query db_fence_query(const struct store *s)
+{
+    const struct db_fence *f = &s->fence;
+    return (struct db_query){.sql = DB_FENCE,
+                             .hot = true,
+                             .params = {db_text(f->role), db_number(f->owner.generation),
+                                        db_text(f->owner.holder), db_number(f->seq)}};
+}
+
+int db_fence_missed(struct store *s, struct err *err)
+{
+    s->fence.lost = true;
+    return err_set(err, ERR_FENCED,
+                   "%s: another writer took the store, or the database came back at an older state",
+                   s->masked);
+}
+
+/* The first statement of a transaction of several calls. */
+static int db_pass_fence(struct store *s, struct err *err)
+{
+    struct db_query q = db_fence_query(s);
+    uint64_t changed = 0;
+    if (!s->fence.role)
+        return 0;
+    if (db_checked(s, s->driver->write(s, &q, 1, 0, &changed, err)) < 0)
+        return -1;
+    if (changed == 1)
+        return 0;
+    db_fence_missed(s, err);
+    return db_rollback(s);
+}
+
 int db_begin(struct store *s, int how, struct err *err)
 {
     if (s->depth > 0) {
         s->depth++;
         return 0;
     }
+    if (s->fence.role && s->fence.lost)
+        return db_fence_missed(s, err);
     if (((how & DB_SCAN) && db_set_scanning(s, true, err) < 0) ||
         db_exec(s, s->driver->begin, err) < 0)
         return -1;
     s->depth = 1;
-    return 0;
+    return db_pass_fence(s, err);
 }
 
 int db_commit(struct store *s, struct err *err)
@@ -153,8 +189,11 @@ int db_commit(struct store *s, struct err *err)
         s->depth--;
         return 0;
     }
+    s->fence.lost = true; /* until the commit is known */
     if (db_exec(s, "COMMIT", err) < 0)
         return -1;
+    s->fence.lost = false;
+    s->fence.seq++;
     s->depth = 0;
     return db_set_scanning(s, false, err);
 }

@@ -28,19 +28,21 @@
 #include "base/err.h"
 #include "base/random.h"
 #include "base/url.h"
+#include "store/lease.h"
 #include "store/view.h"
 
 struct claim;     /* pick.h */
 struct reservoir; /* sample.h */
 
 enum {
-    SCHEMA_VERSION = 3,
+    SCHEMA_VERSION = 4,
     CHANGES_KEPT = 1000000,
     /* trueup_changes is pruned when its id passes a multiple of this: cheap, and seldom */
     CHANGES_STEP = 10000,
     STORE_BATCH_MAX = 1000000, /* wallets in one call: a ceiling, far above what is sensible */
     DB_PARAMS = 8,
-    TID_SIZE = 6, /* a row's place in a PostgreSQL table */
+    TID_SIZE = 6, /* a row's place in a PostgreSQL table … */
+    XID_SIZE = 4, /* … and the transaction that wrote it there */
 };
 
 /* What the placeholder range is: rows an application inserted with a guess and 1970. */
@@ -48,7 +50,17 @@ enum {
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-enum db_kind { DB_NONE, DB_TEXT, DB_NUMBER, DB_TIME, DB_ADDRESS, DB_HASH, DB_BALANCE, DB_TID };
+enum db_kind {
+    DB_NONE,
+    DB_TEXT,
+    DB_NUMBER,
+    DB_TIME,
+    DB_ADDRESS,
+    DB_HASH,
+    DB_BALANCE,
+    DB_TID,
+    DB_XID
+};
 
 struct db_param {
     enum db_kind kind;
@@ -134,6 +146,13 @@ int db_write(struct store *s, const struct db_query *list, size_t n, int how, ui
 int db_begin(struct store *s, int how, struct err *err);
 int db_commit(struct store *s, struct err *err);
 int db_rollback(struct store *s); /* always −1 */
+/* The statement a fenced transaction begins with: it changes one row, or another writer was here.
+ * The words of that failure. */
+#define DB_FENCE                                                                                   \
+    "UPDATE trueup_fence SET seq = seq + 1 WHERE role = $1 AND generation = $2 AND holder = $3 "   \
+    "AND seq = $4"
+struct db_query db_fence_query(const struct store *s);
+int db_fence_missed(struct store *s, struct err *err);
 /* The longer deadlines, for several calls outside of a transaction. */
 int db_set_scanning(struct store *s, bool on, struct err *err);
 /* Statements without parameters or answers; may be several with ';'. */
@@ -211,6 +230,9 @@ struct store_driver {
     int (*add_index)(struct store *s, const struct store_balance *b, const struct db_fit *fit,
                      struct store_adopted *ret, struct err *err);
     void (*hint_rights)(struct store *s, struct err *err); /* may be NULL */
+    /* Ends sessions whose open transaction holds the lease or a fence, if the lease is as seen.
+     * NULL where no session can be ended. */
+    int (*end_writers)(struct store *s, const struct lease_view *seen, struct err *err);
     int (*read_facts)(struct store *s, const struct store_balance *b, struct view_facts *ret,
                       struct err *err);
     /* A balance's own query; NULL where the database has none. */
@@ -223,6 +245,14 @@ struct store_driver {
 
 extern const struct store_driver pg_driver, sq_driver;
 
+/* What each transaction of a store that entered a fence begins with; role NULL: it has none. */
+struct db_fence {
+    const char *role;
+    struct lease_owner owner;
+    uint64_t seq;
+    bool lost; /* missed, or a commit has no answer: nothing is written before it is entered anew */
+};
+
 struct store {
     const struct store_driver *driver;
     char *url;
@@ -231,6 +261,7 @@ struct store {
     struct rng rng;
     int depth;     /* of transactions: 0 is none */
     bool scanning; /* the longer deadlines are set */
+    struct db_fence fence;
 };
 
 /* The statement as the database gets it; q->sql itself where it has no words in braces. */

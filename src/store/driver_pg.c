@@ -5,6 +5,8 @@
 
 static int pg_set_scanning(struct store *s, bool on, struct err *err)
 {
+    if (pg_of(s)->pooled)
+        return 0; /* the settings go with each transaction */
     return pg_exec(s, on ? "SET statement_timeout = '10min'" : "SET statement_timeout = '30s'",
                    err);
 }
@@ -25,11 +27,15 @@ static int pg_write(struct store *store, const struct db_query *list, size_t n, 
     struct db_query all[PG_PIPELINE_MAX];
     PGresult *res[PG_PIPELINE_MAX];
     size_t sent = 0;
-    bool whole = store->depth == 0 && (n > 1 || (how & (DB_ASYNC | DB_JOINS)));
-    if (n + 4 > PG_PIPELINE_MAX)
+    bool fenced = store->depth == 0 && store->fence.role;
+    bool whole = store->depth == 0 && (n > 1 || fenced || (how & (DB_ASYNC | DB_JOINS)));
+    if (n + 5 > PG_PIPELINE_MAX)
         return err_set(err, ERR_FAILED, "a write of %zu statements", n);
     if (whole)
-        all[sent++] = (struct db_query){.sql = PG_BEGIN};
+        all[sent++] = (struct db_query){.sql = PG_BEGIN, .hot = true};
+    size_t fence = sent;
+    if (fenced)
+        all[sent++] = pg_fence(s);
     if (how & DB_ASYNC)
         all[sent++] = (struct db_query){.sql = "SET LOCAL synchronous_commit = off"};
     if (how & DB_JOINS)
@@ -38,8 +44,9 @@ static int pg_write(struct store *store, const struct db_query *list, size_t n, 
     sent += n;
     size_t last = sent - 1;
     if (whole)
-        all[sent++] = (struct db_query){.sql = "COMMIT"};
-    if (pg_run(s, all, sent, res, err) != 0)
+        all[sent++] = (struct db_query){.sql = "COMMIT", .hot = true};
+    if ((fenced ? pg_run_commit(s, all, sent, fence, res, err) : pg_run(s, all, sent, res, err)) !=
+        0)
         return -1;
     if (ret_changed)
         *ret_changed = pg_changed_rows(res[last]);
@@ -92,6 +99,8 @@ static const char *const pg_words[][2] = {
     {"larger", "greatest(@)"}, /* of two */
     {"exists", "to_regclass('@') IS NOT NULL"},
     {"canonical", "(length(@) = 42 AND @ ~ '^0x[0-9a-f]*$')"},
+    {"kept", "strpos(" PG_MISSED ", @) = 0"},
+    {"kept_all", PG_MISSED " = ''"},
     {"largest_first", "t.balance DESC"},
     /* a row a bucket */
     {"ages",
@@ -110,6 +119,22 @@ static const char *const pg_words[][2] = {
      "NULL DEFAULT CURRENT_TIMESTAMP, observed_block BIGINT)"},
     {NULL, NULL},
 };
+
+/* A writer that was stopped in the middle of a transaction keeps its locks for as long as its
+ * session lasts: no timeout of the server runs while it waits for the rest of a message. */
+static int pg_end_writers(struct store *s, const struct lease_view *seen, struct err *err)
+{
+    struct db_query q = {
+        .sql = "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE "
+               "a.backend_xid::text IN (SELECT xmax::text FROM trueup_lease UNION SELECT "
+               "xmax::text FROM trueup_fence) AND a.pid <> pg_backend_pid() AND EXISTS (SELECT 1 "
+               "FROM trueup_lease WHERE generation = $1 AND coalesce(holder, '') = $2 AND beat = "
+               "$3)",
+        .params = {db_number(seen->owner.generation), db_text(seen->owner.holder),
+                   db_number(seen->beat)}};
+    uint64_t ended;
+    return db_read_number(s, &q, &ended, NULL, err);
+}
 
 const struct store_driver pg_driver = {
     .size = sizeof(struct pg),
@@ -141,6 +166,7 @@ const struct store_driver pg_driver = {
     .add_column = pg_add_column,
     .add_index = pg_add_index,
     .hint_rights = pg_hint_rights,
+    .end_writers = pg_end_writers,
     .read_facts = pg_read_facts,
     .ask_query = pg_ask_query,
     .walk_query = pg_walk_query,

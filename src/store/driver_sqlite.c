@@ -160,6 +160,7 @@ static void sq_bind_one(sqlite3_stmt *st, int i, const struct db_param *p, size_
         u256_to_dec(at, text);
         break;
     case DB_TID:
+    case DB_XID:
     case DB_NONE:
         return;
     }
@@ -232,12 +233,12 @@ static int sq_write(struct store *store, const struct db_query *list, size_t n, 
     uint64_t changed = 0;
     bool whole = store->depth == 0;
     (void)how;
-    if (whole && sq_exec(store, SQ_BEGIN, err) != 0)
+    if (whole && db_begin(store, 0, err) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (sq_write_one(store, &list[i], &changed, err) != 0)
             return -1;
-    if (whole && sq_exec(store, "COMMIT", err) != 0)
+    if (whole && db_commit(store, err) != 0)
         return -1;
     if (ret_changed)
         *ret_changed = changed;
@@ -433,6 +434,8 @@ static const char *const sq_words[][2] = {
     {"canonical",
      "(length(@) = 42 AND substr(@, 1, 2) = '0x' AND substr(@, 3) NOT GLOB '*[^0-9a-f]*')"},
     /* decimal text without leading zeros: the longer one is the larger number */
+    {"kept", "true"},
+    {"kept_all", "true"},
     {"largest_first", "length(t.balance) DESC, t.balance DESC"},
     /* a row a row: the library has no array to search in, and a column less to sort */
     {"ages",

@@ -65,7 +65,6 @@ static int pg_read_table_facts(struct store *s, const struct store_balance *b, s
 int pg_read_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
                   struct err *err)
 {
-    const PGconn *conn = pg_of(s)->conn;
     struct db_query q = {.sql = FACTS, .b = b};
     struct view_facts f = {0};
     struct db_rows rows;
@@ -77,8 +76,7 @@ int pg_read_facts(struct store *s, const struct store_balance *b, struct view_fa
     f.standby = db_get_bool(&rows, 2);
     f.now_us = db_get_time(&rows, 3);
     db_end(&rows);
-    /* A pooler in between reports its own idea of the session, without the server's process id. */
-    f.pooled = PQbackendPID(conn) == 0 || !PQparameterStatus(conn, "is_superuser");
+    f.pooled = pg_of(s)->pooled;
     if (f.table_exists && pg_read_table_facts(s, b, &f, err) < 0)
         return -1;
     *ret = f;

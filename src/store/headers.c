@@ -13,16 +13,15 @@ int store_headers_put(struct store *s, const struct anchor *headers, size_t n, s
                           parent = db_column(DB_HASH, &headers->parent, sizeof *headers),
                           time = db_column(DB_NUMBER, &headers->timestamp, sizeof *headers);
     struct db_query list[] = {
-        {.sql = "UPDATE trueup_blocks AS b SET canonical = false FROM unnest($1, $2) u(number, "
-                "hash) WHERE b.number = u.number AND b.hash <> u.hash AND b.canonical",
+        {.sql = "UPDATE trueup_blocks AS b SET on_chain = false FROM unnest($1, $2) u(number, "
+                "hash) WHERE b.number = u.number AND b.hash <> u.hash AND b.on_chain",
          .set = n,
          .hot = true,
          .params = {number, hash}},
-        {.sql =
-             "INSERT INTO trueup_blocks AS b (number, hash, parent, timestamp, canonical) SELECT "
-             "DISTINCT u.number, u.hash, u.parent, u.time, true FROM unnest($1, $2, $3, $4) "
-             "u(number, hash, parent, time) WHERE true ON CONFLICT (number, hash) DO UPDATE SET "
-             "canonical = true WHERE NOT b.canonical",
+        {.sql = "INSERT INTO trueup_blocks AS b (number, hash, parent, timestamp, on_chain) SELECT "
+                "DISTINCT u.number, u.hash, u.parent, u.time, true FROM unnest($1, $2, $3, $4) "
+                "u(number, hash, parent, time) WHERE true ON CONFLICT (number, hash) DO UPDATE SET "
+                "on_chain = true WHERE NOT b.on_chain",
          .set = n,
          .hot = true,
          .params = {number, hash, parent, time}},
@@ -44,7 +43,7 @@ int store_headers_below(struct store *s, const struct store_page *page, struct a
                         size_t *ret_n, struct err *err)
 {
     struct db_query q = {.sql = "SELECT number, hash, parent, timestamp FROM trueup_blocks WHERE "
-                                "number <= $1 AND canonical ORDER BY number DESC LIMIT $2",
+                                "number <= $1 AND on_chain ORDER BY number DESC LIMIT $2",
                          .hot = true,
                          .params = {db_number(page->up_to), db_number(page->limit)}};
     struct db_take take = {page->arena, sizeof **ret, header_take};
@@ -71,9 +70,9 @@ int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *
 
 int store_headers_prune(struct store *s, uint64_t below, struct err *err)
 {
-    struct db_query q = {.sql = "DELETE FROM trueup_blocks WHERE number < $1 AND NOT (canonical "
+    struct db_query q = {.sql = "DELETE FROM trueup_blocks WHERE number < $1 AND NOT (on_chain "
                                 "AND number = (SELECT max(number) FROM trueup_blocks WHERE number "
-                                "< $1 AND canonical))",
+                                "< $1 AND on_chain))",
                          .params = {db_number(below)}};
     return db_write(s, &q, 1, 0, NULL, err);
 }
@@ -82,7 +81,7 @@ int store_header_replaced(struct store *s, uint64_t number, bool *ret, struct er
 {
     uint64_t one;
     struct db_query q = {
-        .sql = "SELECT count(*) FROM trueup_blocks WHERE number = $1 AND NOT canonical",
+        .sql = "SELECT count(*) FROM trueup_blocks WHERE number = $1 AND NOT on_chain",
         .params = {db_number(number)}};
     if (db_read_number(s, &q, &one, NULL, err) < 0)
         return -1;
@@ -116,7 +115,7 @@ int store_rewind(struct store *s, const struct store_balance *b, size_t n, uint6
 {
     uint64_t rows = 0;
     struct db_query q = {
-        .sql = "UPDATE trueup_blocks SET canonical = false WHERE number >= $1 AND canonical",
+        .sql = "UPDATE trueup_blocks SET on_chain = false WHERE number >= $1 AND on_chain",
         .params = {db_number(first_bad)}};
     if (db_begin(s, DB_SCAN, err) < 0 || db_write(s, &q, 1, 0, NULL, err) < 0)
         return -1;

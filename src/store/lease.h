@@ -18,6 +18,9 @@ enum { LEASE_HOLDER = 33, LEASE_FACTS = 1024 };
 /* The connections that write. One that writes beside another one of its process has its own row. */
 #define FENCE_FOLLOW "follow"
 #define FENCE_SWEEP  "sweep"
+#define FENCE_JOB    "job"
+#define FENCE_JOB2   "job2"
+#define FENCE_JOB3   "job3"
 
 struct lease_owner {
     uint64_t generation;
@@ -40,6 +43,15 @@ int lease_beat(struct store *s, const struct lease_owner *o, const char *facts, 
                struct err *err);
 /* Frees the lease; nothing if it is another's. */
 int lease_release(struct store *s, const struct lease_owner *o, struct err *err);
+
+/* A command that writes owns the fences of a job. The same as above, but facts is its words:
+ * "sweep, process 12 on host"; there is no fingerprint. */
+int fence_job_read(struct store *s, struct arena *arena, struct lease_view *ret, struct err *err);
+int fence_job_take(struct store *s, const struct lease_view *seen, const char *words,
+                   struct lease_owner *ret, bool *ret_taken, struct err *err);
+int fence_job_beat(struct store *s, const struct lease_owner *o, const char *words, bool *ret_held,
+                   struct err *err);
+int fence_job_release(struct store *s, const struct lease_owner *o, struct err *err);
 
 /* From here on each transaction of s begins with the fence of this role. False in *ret_entered: the
  * row is another owner's. *ret_back: it is behind what this store has committed under this owner,

@@ -69,7 +69,7 @@ static const struct {
     [DB_TEXT] = {25, 1009, 200},       [DB_NUMBER] = {20, 1016, 8},
     [DB_TIME] = {1184, 1185, 8},       [DB_ADDRESS] = {25, 1009, ADDRESS_TEXT},
     [DB_HASH] = {25, 1009, HASH_TEXT}, [DB_BALANCE] = {1700, 1231, 8 + 2 * NUMERIC_DIGITS},
-    [DB_TID] = {27, 1010, TID_SIZE},
+    [DB_TID] = {27, 1010, TID_SIZE},   [DB_XID] = {28, 1011, XID_SIZE},
 };
 
 static size_t pg_put_balance(uint8_t *out, const u256 *v)
@@ -127,6 +127,9 @@ static size_t pg_put_value(uint8_t *out, enum db_kind kind, const void *at)
     case DB_TID:
         memcpy(out, at, TID_SIZE);
         return TID_SIZE;
+    case DB_XID:
+        memcpy(out, at, XID_SIZE);
+        return XID_SIZE;
     case DB_NONE:
         break;
     }
@@ -220,14 +223,24 @@ int64_t pg_get_time(const struct db_rows *r, int col)
     return p && n == 8 ? pg_time_in(pg_get64(p)) : 0;
 }
 
-bool pg_get_tid(const struct db_rows *r, int col, uint8_t ret[TID_SIZE])
+static bool pg_get_fixed(const struct db_rows *r, int col, uint8_t *ret, size_t size)
 {
     size_t n;
     const uint8_t *p = pg_get_bytes(r, col, &n);
-    if (!p || n != TID_SIZE)
+    if (!p || n != size)
         return false;
-    memcpy(ret, p, TID_SIZE);
+    memcpy(ret, p, size);
     return true;
+}
+
+bool pg_get_tid(const struct db_rows *r, int col, uint8_t ret[TID_SIZE])
+{
+    return pg_get_fixed(r, col, ret, TID_SIZE);
+}
+
+bool pg_get_xid(const struct db_rows *r, int col, uint8_t ret[XID_SIZE])
+{
+    return pg_get_fixed(r, col, ret, XID_SIZE);
 }
 
 bool pg_get_balance(const struct db_rows *r, int col, u256 *ret)

@@ -10,7 +10,7 @@
 
 #include <libpq-fe.h>
 
-enum { PG_PREPARED = 128, PG_PIPELINE_MAX = 24 };
+enum { PG_PREPARED = 128, PG_PIPELINE_MAX = 32 };
 
 #define PG_BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED"
 /* For statements that compare whole tables, and for an application's own. */
@@ -21,6 +21,7 @@ enum { PG_PREPARED = 128, PG_PIPELINE_MAX = 24 };
 struct pg {
     struct store base;
     PGconn *conn;
+    bool pooled; /* a pooler stands in between */
     bool broken; /* an answer did not come: the connection cannot be trusted any more */
     struct {
         const char *sql; /* the query's own: two of one address are one text */
@@ -30,6 +31,7 @@ struct pg {
     size_t n_prepared;
     unsigned statement_no;
     char last_state[6]; /* SQLSTATE of the last failure, "" if it had none */
+    size_t failed_at;   /* the statement of the last pipeline that failed */
 };
 
 static inline struct pg *pg_of(struct store *s)
@@ -42,10 +44,17 @@ static inline struct pg *pg_of(struct store *s)
  * ret may be NULL when no answer matters. */
 int pg_run(struct pg *s, const struct db_query *list, size_t n, PGresult **ret, struct err *err);
 void pg_clear(PGresult **results, size_t n);
+/* The fence as the statement of a pipeline: a miss ends the transaction. */
+struct db_query pg_fence(const struct pg *s);
+/* A pipeline that commits, and whose fence stands at `fence`; PG_NO_FENCE: it has none. */
+#define PG_NO_FENCE SIZE_MAX
+int pg_run_commit(struct pg *s, const struct db_query *list, size_t n, size_t fence, PGresult **ret,
+                  struct err *err);
 /* An answer to be read by db_get_…() and pg_next_row(); it stays the caller's. */
 struct db_rows pg_rows(struct pg *s, PGresult *res);
 bool pg_next_row(struct db_rows *rows);
 bool pg_get_tid(const struct db_rows *r, int col, uint8_t ret[TID_SIZE]);
+bool pg_get_xid(const struct db_rows *r, int col, uint8_t ret[XID_SIZE]);
 
 /* The parameters of a statement, as libpq wants them. */
 struct pg_params {
@@ -69,8 +78,11 @@ void pg_rollback(struct store *s);
 struct write_batch;
 /* The place of a wallet among the writes, or n_writes. */
 size_t pg_find_write(const struct store_batch *b, const address *wallet);
-/* The second round trip of a batch: writes what the rule decided, and commits. */
-int pg_write_and_commit(struct write_batch *a);
+/* The wallets whose rows were not as they had been read, in the transaction at hand. */
+#define PG_MISSED "coalesce(current_setting('trueup.missed', true), '')"
+/* The second round trip of a batch: one transaction that writes what the rule decided where the
+ * rows are still as they were read; the others are marked in a->rows. */
+int pg_write_and_commit(struct write_batch *a, bool *ret_anchor_gone);
 
 /* The driver's verbs, each in the file of its name. */
 extern const char *const pg_migrations[SCHEMA_VERSION];

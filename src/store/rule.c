@@ -57,25 +57,36 @@ static bool rule_is_drift(const struct store_batch *b, const struct store_old *o
     return !due && !awaited && !debt->waiting;
 }
 
+static void write_count_one(struct store_applied *ret, const struct store_old *old)
+{
+    size_t *const counts[] = {
+        [OUTCOME_INSERTED] = &ret->inserted,   [OUTCOME_CHANGED] = &ret->changed,
+        [OUTCOME_REFRESHED] = &ret->refreshed, [OUTCOME_OLDER] = &ret->older,
+        [OUTCOME_ABSENT] = &ret->absent,       [OUTCOME_MISSED] = &ret->missed,
+    };
+    ++*counts[old->outcome];
+    ret->drifted += old->drifted;
+}
+
 struct write_plan write_decide(const struct store_batch *b, size_t i, const struct write_debt *debt,
                                bool listed, struct store_applied *ret)
 {
     const struct store_write *w = &b->writes[i];
     struct store_old *old = &ret->olds[i];
     struct write_plan plan = rule_plan(w, old, debt, b->at.number);
-    size_t *const counts[] = {
-        [OUTCOME_INSERTED] = &ret->inserted,   [OUTCOME_CHANGED] = &ret->changed,
-        [OUTCOME_REFRESHED] = &ret->refreshed, [OUTCOME_OLDER] = &ret->older,
-        [OUTCOME_ABSENT] = &ret->absent,
-    };
     bool may_insert = w->insert == INSERT_ALWAYS || (w->insert == INSERT_IF_LISTED && listed);
     if (plan.outcome == OUTCOME_INSERTED && !may_insert)
         plan.outcome = OUTCOME_ABSENT;
-    ++*counts[plan.outcome];
     old->outcome = plan.outcome;
     old->drifted = rule_is_drift(b, old, debt);
-    ret->drifted += old->drifted;
+    write_count_one(ret, old);
     return plan;
+}
+
+void write_count(const struct store_batch *b, struct store_applied *ret)
+{
+    for (size_t i = 0; i < b->n_writes; i++)
+        write_count_one(ret, &ret->olds[i]);
 }
 
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng)

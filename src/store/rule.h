@@ -29,6 +29,9 @@ struct write_debt {
 struct write_plan write_decide(const struct store_batch *b, size_t i, const struct write_debt *debt,
                                bool listed, struct store_applied *ret);
 
+/* Counts ret->olds, of a batch that was written in parts. */
+void write_count(const struct store_batch *b, struct store_applied *ret);
+
 /* The wait after the n-th failure in a row, n >= 1: 1 min doubling to 24 h, up to a quarter more by
  * chance, so that wallets which failed together do not come back together. */
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng);

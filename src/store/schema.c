@@ -51,11 +51,17 @@ static int schema_upgrade(struct store *s, struct err *err)
     for (uint64_t v = version; v < SCHEMA_VERSION; v++)
         if (db_exec(s, s->driver->migrations[v], err) < 0)
             return -1;
+    /* A daemon of an older version wakes up fenced. */
+    if (db_exec(s,
+                "UPDATE trueup_lease SET generation = generation + 1, holder = NULL; UPDATE "
+                "trueup_fence SET holder = NULL",
+                err) < 0)
+        return -1;
     snprintf(text, sizeof text, "%d", SCHEMA_VERSION);
     return store_state_set(s, "schema", text, err) < 0 ? -1 : db_commit(s, err);
 }
 
-static int schema_make_own_tables(struct store *s, struct err *err)
+int store_upgrade(struct store *s, struct err *err)
 {
     uint64_t version;
     if (schema_read_version(s, &version, err) < 0)
@@ -285,7 +291,7 @@ static int schema_adopt(struct store *s, const struct store_balance *b, struct s
 static int schema_migrate_all(struct store *s, const struct store_balance *b, size_t n,
                               struct store_adopted *ret, struct err *err)
 {
-    if (schema_make_own_tables(s, err) < 0)
+    if (store_upgrade(s, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (schema_adopt(s, &b[i], ret, err) < 0)

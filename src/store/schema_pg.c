@@ -47,6 +47,19 @@ const char *const pg_migrations[SCHEMA_VERSION] = {
     ("CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
      " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet));"),
     "ALTER TABLE trueup_dirty ADD COLUMN endpoint TEXT;",
+    /* The first edition's every batch begins by reading `canonical`: it writes no row after this.
+     */
+    "ALTER TABLE trueup_blocks RENAME COLUMN canonical TO on_chain;"
+    "CREATE TABLE trueup_lease (one INTEGER PRIMARY KEY CHECK (one = 1), generation BIGINT NOT "
+    "NULL,"
+    " holder TEXT, fingerprint TEXT NOT NULL, beat BIGINT NOT NULL, facts TEXT NOT NULL)"
+    " WITH (fillfactor = 10, autovacuum_vacuum_threshold = 50);"
+    "INSERT INTO trueup_lease VALUES (1, 0, NULL, '', 0, '');"
+    "CREATE TABLE trueup_fence (role TEXT PRIMARY KEY, generation BIGINT NOT NULL, holder TEXT,"
+    " seq BIGINT NOT NULL, beat BIGINT NOT NULL, job TEXT NOT NULL)"
+    " WITH (fillfactor = 10, autovacuum_vacuum_threshold = 50);"
+    "INSERT INTO trueup_fence SELECT role, 0, NULL, 0, 0, '' FROM (VALUES ('follow'), ('sweep'),"
+    " ('job'), ('job2'), ('job3')) r(role);",
 };
 
 void pg_hint_rights(struct store *s, struct err *err)
@@ -58,17 +71,14 @@ void pg_hint_rights(struct store *s, struct err *err)
 
 static int pg_try_to_alter(struct pg *s, const char *sql, bool *ret_locked, struct err *err)
 {
-    char set[64];
-    struct err refused = {0};
-    snprintf(set, sizeof set, "SET lock_timeout = %d", LOCK_TRY_MS);
-    if (db_exec(&s->base, set, err) != 0)
-        return -1;
-    int rc = db_exec(&s->base, sql, &refused);
+    struct arena arena;
+    arena_init(&arena);
+    int rc = db_exec(
+        &s->base,
+        arena_printf(&arena, "BEGIN; SET LOCAL lock_timeout = %d; %s; COMMIT", LOCK_TRY_MS, sql),
+        err);
     *ret_locked = strcmp(s->last_state, "55P03") == 0;
-    if (!s->broken && db_exec(&s->base, "SET lock_timeout = '10s'", err) != 0)
-        return -1;
-    if (rc != 0 && err)
-        *err = refused;
+    arena_free(&arena);
     return rc;
 }
 

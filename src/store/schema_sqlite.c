@@ -38,6 +38,17 @@ const char *const sq_migrations[SCHEMA_VERSION] = {
     ("CREATE TABLE trueup_found (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
      " block BIGINT NOT NULL, PRIMARY KEY (balance, wallet)) WITHOUT ROWID;"),
     "ALTER TABLE trueup_dirty ADD COLUMN endpoint TEXT;",
+    /* The first edition's every batch begins by reading `canonical`: it writes no row after this.
+     */
+    "ALTER TABLE trueup_blocks RENAME COLUMN canonical TO on_chain;"
+    "CREATE TABLE trueup_lease (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),"
+    " generation BIGINT NOT NULL, holder TEXT, fingerprint TEXT NOT NULL, beat BIGINT NOT NULL,"
+    " facts TEXT NOT NULL);"
+    "INSERT INTO trueup_lease VALUES (1, 0, NULL, '', 0, '');"
+    "CREATE TABLE trueup_fence (role TEXT NOT NULL PRIMARY KEY, generation BIGINT NOT NULL,"
+    " holder TEXT, seq BIGINT NOT NULL, beat BIGINT NOT NULL, job TEXT NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO trueup_fence SELECT column1, 0, NULL, 0, 0, '' FROM (VALUES ('follow'), ('sweep'),"
+    " ('job'), ('job2'), ('job3'));",
 };
 
 static const char *const columns[] = {"wallet",     "balance",    "blocknumber",

@@ -59,45 +59,6 @@ int store_position(struct store *s, const struct store_balance *b, struct arena 
     return 0;
 }
 
-/* ---- leases ---------------------------------------------------------------------------------- */
-
-/* A row of trueup_state: "2026-11-22 10:29:35.123456 HOLDER". Texts of times sort as the times do.
- */
-int store_lease_take(struct store *s, const struct store_lease *lease, struct arena *arena,
-                     const char **ret_other, struct err *err)
-{
-    const char *has = NULL;
-    struct db_query q = {
-        .sql = "INSERT INTO trueup_state AS s (key, value) VALUES ($1, {after_text $3} || ' ' || "
-               "$2) ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE substr(s.value, "
-               "1, 26) <= {now_text} OR substr(s.value, 28) IN ($2, $4)",
-        .params = {db_text(lease->key), db_text(lease->holder),
-                   db_number(lease->seconds * UINT64_C(1000)),
-                   db_text(lease->instead_of ? lease->instead_of : lease->holder)}};
-    if (db_write(s, &q, 1, 0, NULL, err) < 0 ||
-        store_lease_holder(s, lease->key, arena, &has, err) < 0)
-        return -1;
-    *ret_other = !has ? "nobody" : strcmp(has, lease->holder) == 0 ? NULL : has;
-    return 0;
-}
-
-int store_lease_drop(struct store *s, const char *key, const char *holder, struct err *err)
-{
-    struct db_query q = {.sql = "DELETE FROM trueup_state WHERE key = $1 AND substr(value, 28) = "
-                                "$2",
-                         .params = {db_text(key), db_text(holder)}};
-    return db_write(s, &q, 1, 0, NULL, err);
-}
-
-int store_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
-                       struct err *err)
-{
-    struct db_query q = {.sql = "SELECT substr(value, 28) FROM trueup_state WHERE key = $1 AND "
-                                "substr(value, 1, 26) > {now_text}",
-                         .params = {db_text(key)}};
-    return db_read_text(s, &q, arena, ret, err);
-}
-
 /* ---- what was learnt of endpoints ------------------------------------------------------------ */
 
 int store_learned_get(struct store *s, const char *endpoint, const char *reader,

@@ -76,7 +76,9 @@ struct store_adopted {
     uint64_t unanchored_rows;    /* may be an estimate on a large table */
 };
 
-/* Creates or upgrades trueup's own tables, then creates or adopts each balance's table (rules:
+/* Creates or upgrades trueup's own tables. A daemon of an older version writes no more after it. */
+int store_upgrade(struct store *s, struct err *err);
+/* The same, then creates or adopts each balance's table (rules:
  * docs/formats.md). Idempotent. Refuses a schema newer than this program. */
 int store_migrate(struct store *s, const struct store_balance *balances, size_t n,
                   struct store_adopted *ret, struct err *err);
@@ -173,6 +175,7 @@ enum store_outcome {
     OUTCOME_REFRESHED, /* the same balance, anchored anew */
     OUTCOME_OLDER,     /* the row was observed later: at most blocknumber moved */
     OUTCOME_ABSENT,    /* no row, and none may be inserted */
+    OUTCOME_MISSED,    /* another program changed the row each time, nothing was written */
 };
 
 struct store_old { /* what a write met; parallel to batch.writes */
@@ -192,7 +195,7 @@ struct store_old { /* what a write met; parallel to batch.writes */
 
 struct store_applied {
     bool anchor_gone; /* the header is stored no more or not canonical: nothing was written */
-    size_t inserted, changed, refreshed, older, absent, quarantined, drifted;
+    size_t inserted, changed, refreshed, older, absent, missed, quarantined, drifted;
     struct store_old *olds; /* n_writes of them, in the arena; NULL if anchor_gone */
 };
 
@@ -345,21 +348,6 @@ struct store_position {
 };
 int store_position(struct store *s, const struct store_balance *b, struct arena *arena,
                    struct store_position *ret, struct err *err);
-
-/* A lease: a state key held by one holder until a time by the database's clock. Takes it when it is
- * free, run out, already this holder's (then it is renewed), or held by `instead_of` (may be NULL);
- * else *ret_other (in the arena) names who has it; NULL: taken. */
-struct store_lease {
-    const char *key, *holder;
-    const char *instead_of; /* may be NULL */
-    unsigned seconds;
-};
-int store_lease_take(struct store *s, const struct store_lease *lease, struct arena *arena,
-                     const char **ret_other, struct err *err);
-int store_lease_drop(struct store *s, const char *key, const char *holder, struct err *err);
-/* Who has it now; *ret NULL when nobody has. */
-int store_lease_holder(struct store *s, const char *key, struct arena *arena, const char **ret,
-                       struct err *err);
 
 /* trueup_learned: sizes by endpoint and reader, as a short text of the caller's. */
 int store_learned_get(struct store *s, const char *endpoint, const char *reader,

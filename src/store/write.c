@@ -28,7 +28,8 @@ void write_assign_steps(const struct write_batch *a, struct write_list *out)
             [STEP_REFRESH] = refreshed && !block,
             [STEP_REFRESH_BLOCK] = refreshed && block,
             [STEP_BLOCK] = plan->outcome == OUTCOME_OLDER && block,
-            [STEP_INSERT] = inserted,
+            [STEP_INSERT] = inserted && b->writes[i].insert != INSERT_IF_LISTED,
+            [STEP_INSERT_LISTED] = inserted && b->writes[i].insert == INSERT_IF_LISTED,
             [STEP_LEAVE_QUARANTINE] = waiting && plan->leaves_quarantine,
             [STEP_STAY_IN_QUARANTINE] = waiting && !plan->leaves_quarantine,
             [STEP_LEAVE_PENDING] =
@@ -52,7 +53,7 @@ struct db_query *write_add_statement(const struct write_batch *a, struct write_l
 
 /* What a statement needs of each write that it is for; a column of the set each. */
 struct write_values {
-    uint8_t tid[TID_SIZE];
+    uint8_t tid[TID_SIZE], xid[XID_SIZE];
     address wallet;
     u256 value, before;
     uint64_t block;
@@ -77,6 +78,7 @@ static struct write_values *write_select_rows(const struct write_batch *a,
                                      .block = a->rows[i].plan.blocknumber,
                                      .has_block = a->rows[i].plan.set_blocknumber,
                                      .updated_us = old->updated_us};
+        memcpy(row->xid, a->rows[i].xid, XID_SIZE);
         memcpy(row++->tid, a->rows[i].tid, TID_SIZE);
     }
     return list;
@@ -90,6 +92,7 @@ static struct db_param write_param_of(const struct write_batch *a, const struct 
         size_t at, has; /* has: 0 of a column without NULLs */
     } columns[] = {
         [VALUE_TID] = {DB_TID, offsetof(struct write_values, tid), 0},
+        [VALUE_XID] = {DB_XID, offsetof(struct write_values, xid), 0},
         [VALUE_WALLET] = {DB_ADDRESS, offsetof(struct write_values, wallet), 0},
         [VALUE_BLOCK] = {DB_NUMBER, offsetof(struct write_values, block),
                          offsetof(struct write_values, has_block)},
@@ -185,16 +188,17 @@ static void write_add_state(const struct write_batch *a, struct write_list *out)
     if (a->batch->has_checkpoint) {
         struct db_query *q = write_add_statement(
             a, out,
-            "INSERT INTO eth_indexer_checkpoints AS c (name, last_block, updated_at) VALUES ($1, "
-            "$2, {now}) ON CONFLICT (name) DO UPDATE SET last_block = {larger c.last_block, "
-            "excluded.last_block}, updated_at = excluded.updated_at",
+            "INSERT INTO eth_indexer_checkpoints AS c (name, last_block, updated_at) SELECT $1, "
+            "$2, {now} WHERE {kept_all} ON CONFLICT (name) DO UPDATE SET last_block = {larger "
+            "c.last_block, excluded.last_block}, updated_at = excluded.updated_at",
             0);
         q->params[0] = db_text(b->checkpoint);
         q->params[1] = db_number(a->batch->checkpoint);
         q = write_add_statement(
             a, out,
             "INSERT INTO trueup_state (key, value) SELECT $1, CAST(last_block AS TEXT) FROM "
-            "eth_indexer_checkpoints WHERE name = $2 ON CONFLICT (key) DO UPDATE SET value = "
+            "eth_indexer_checkpoints WHERE name = $2 AND {kept_all} ON CONFLICT (key) DO UPDATE "
+            "SET value = "
             "excluded.value",
             0);
         q->params[0] = db_text(key);
@@ -212,16 +216,17 @@ void write_add_marks(struct write_batch *a, struct write_list *out)
 {
     static const struct write_statement leave = {
         "DELETE FROM trueup_quarantine AS q USING unnest($2) u(w) WHERE q.balance = $1 AND "
-        "q.wallet = u.w",
+        "q.wallet = u.w AND {kept u.w}",
         {VALUE_NAME, VALUE_WALLET}};
     /* its event is still unanswered: up again at once */
     static const struct write_statement stay = {
         "UPDATE trueup_quarantine AS q SET retry_at = {now} FROM unnest($2) u(w) WHERE q.balance "
-        "= $1 AND q.wallet = u.w",
+        "= $1 AND q.wallet = u.w AND {kept u.w}",
         {VALUE_NAME, VALUE_WALLET}};
     static const struct write_statement pending = {
         "UPDATE trueup_wallets AS l SET pending = false FROM unnest($2) u(w) WHERE l.balance = $1 "
-        "AND l.wallet = u.w AND l.pending AND EXISTS (SELECT 1 FROM trueup_wallets WHERE balance = "
+        "AND l.wallet = u.w AND l.pending AND {kept u.w} AND EXISTS (SELECT 1 FROM trueup_wallets "
+        "WHERE balance = "
         "$1 AND pending)",
         {VALUE_NAME, VALUE_WALLET}};
     write_add_step(a, out, STEP_LEAVE_QUARANTINE, &leave);

@@ -9,7 +9,8 @@
 #include "store/rule.h"
 
 struct write_row { /* beside each write */
-    uint8_t tid[TID_SIZE];
+    uint8_t tid[TID_SIZE], xid[XID_SIZE];
+    bool missed; /* the row was not as read: nothing of this write was done */
     struct write_debt debt;
     struct write_plan plan;
 };
@@ -35,6 +36,7 @@ enum write_step {
     STEP_REFRESH_BLOCK,
     STEP_BLOCK,
     STEP_INSERT,
+    STEP_INSERT_LISTED, /* if the wallet still stands in the list */
     STEP_LEAVE_QUARANTINE,
     STEP_STAY_IN_QUARANTINE,
     STEP_LEAVE_PENDING,
@@ -50,6 +52,7 @@ enum write_value {
     VALUE_ANCHOR,
     VALUE_CAUSE,
     VALUE_TID,
+    VALUE_XID,
     VALUE_WALLET,
     VALUE_BLOCK,
     VALUE_NEW,
@@ -62,7 +65,7 @@ struct write_statement {
     enum write_value params[DB_PARAMS];
 };
 
-enum { WRITES_MAX = 20 };
+enum { WRITES_MAX = 32 };
 struct write_list { /* statements in the order of locks */
     struct db_query q[WRITES_MAX];
     size_t n;
@@ -83,7 +86,7 @@ void write_add_marks(struct write_batch *a, struct write_list *out);
 /* Parameters of VALUE_NAME, VALUE_WALLET, VALUE_OLD, VALUE_NEW, VALUE_ANCHOR and VALUE_CAUSE. */
 #define ADD_CHANGES                                                                                \
     "INSERT INTO trueup_changes (balance, wallet, old, new, block, cause, at) SELECT $1, u.w, "    \
-    "u.o, u.n, $5, $6, {now} FROM unnest($2, $3, $4) u(w, o, n)"
+    "u.o, u.n, $5, $6, {now} FROM unnest($2, $3, $4) u(w, o, n) WHERE {kept u.w}"
 
 /* The statement that prunes trueup_changes after `added` more, the newest of that id. False: not
  * due yet. */

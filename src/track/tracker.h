@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "read/read.h"
+#include "store/lease.h"
 #include "store/store.h"
 
 struct err;
@@ -36,6 +37,7 @@ struct tracker {
     size_t n_balances;
     uint64_t chain_id; /* 0 until tracker_identify() */
     hash32 genesis;
+    const struct lease_owner *job;       /* of a command that owns the job's fences; else NULL */
     bool (*stop)(void);                  /* asked between steps; NULL: never */
     int64_t housekept_ms, given_back_ms; /* worker/housekeeping.c */
 };

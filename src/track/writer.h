@@ -14,7 +14,7 @@
 
 #include "track/step.h"
 
-enum { WRITERS_MAX = 4 };
+enum { WRITERS_MAX = 2 };
 /* Steps that so many threads have at once. */
 #define WRITERS_SLOTS(threads) ((threads) ? 2 * (threads) : 1)
 

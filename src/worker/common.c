@@ -7,11 +7,14 @@
 
 #include <string.h>
 
+enum { JOIN_MS = 200 };
+
 int worker_exit_status(const struct err *err)
 {
-    static const int statuses[] = {[ERR_NONE] = 0,        [ERR_FAILED] = 1,    [ERR_USAGE] = 2,
-                                   [ERR_UNREACHABLE] = 4, [ERR_CHAIN] = 4,     [ERR_STORE] = 5,
-                                   [ERR_STORE_LOST] = 5,  [ERR_TOO_LARGE] = 1, [ERR_STOPPED] = 1};
+    static const int statuses[] = {
+        [ERR_NONE] = 0,      [ERR_FAILED] = 1, [ERR_USAGE] = 2,      [ERR_UNREACHABLE] = 4,
+        [ERR_CHAIN] = 4,     [ERR_STORE] = 5,  [ERR_STORE_LOST] = 5, [ERR_FENCED] = 1,
+        [ERR_TOO_LARGE] = 1, [ERR_STOPPED] = 1};
     return statuses[err->kind];
 }
 
@@ -65,12 +68,100 @@ bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct
     }
 }
 
-void worker_reconnect(struct tracker *t, const struct err *err)
+bool worker_reconnect(struct tracker *t, const struct err *err)
 {
     struct err again = {0};
-    if ((err->kind == ERR_STORE_LOST || err->kind == ERR_STORE) &&
-        store_reopen(t->store, &again) < 0)
+    if (err->kind != ERR_STORE_LOST && err->kind != ERR_STORE && err->kind != ERR_FENCED)
+        return false;
+    if (store_reopen(t->store, &again) < 0)
         log_warn_err("the store cannot be reached", &again);
+    return true;
+}
+
+/* ---- which daemon writes --------------------------------------------------------------------- */
+
+void worker_log_adopted(const struct store_adopted *a)
+{
+    if (a->created)
+        log_info("table created",
+                 LOG_STR("hint", "`trueup backfill` finds the holders of the past"));
+    if (a->added_column)
+        log_info("existing table adopted: column observed_block added",
+                 LOG_U64("unanchored_rows", a->unanchored_rows));
+    if (a->index_missing)
+        log_warn("index on updated_at is missing: picking the oldest rows will be slow");
+    if (a->terms_changed)
+        log_warn("the terms changed: every row is unanchored until it is read again");
+    if (a->foreign_checkpoint)
+        log_warn("another program moved the checkpoint: the blocks it passed are synced again");
+    if (a->foreign_rows)
+        log_warn("rows were written by another program: unanchored until read again",
+                 LOG_U64("rows", a->foreign_rows));
+    if (a->non_canonical_rows)
+        log_warn("rows whose wallet is not canonical are left alone",
+                 LOG_U64("rows", a->non_canonical_rows));
+}
+
+static void worker_log_takeover(const struct takeover *w, const struct takeover_report *r)
+{
+    if (r->went_back)
+        log_warn("the database came back at an older state: everything is loaded anew");
+    if (r->state != TAKEOVER_TAKEN)
+        return;
+    log_info("this daemon writes from here on", LOG_U64("generation", w->owner.generation));
+    worker_log_adopted(&r->adopted);
+}
+
+/* A look at the lease; true: it is ours. *said: that another daemon has it. */
+static bool worker_look(struct takeover *w, const char *role, bool *said)
+{
+    struct takeover_report r;
+    struct err err = {0};
+    if (takeover_try(w, role, &r, &err) < 0) {
+        log_warn_err("not ready, trying again", &err);
+        worker_reconnect(w->t, &err);
+        return false;
+    }
+    counters_set(CELL_STANDBY, r.state == TAKEOVER_STANDBY);
+    if (r.state == TAKEOVER_STANDBY && !*said && r.changed[0])
+        log_info("standing by: will take over with other terms", LOG_STR("balances", r.changed));
+    else if (r.state == TAKEOVER_STANDBY && !*said)
+        log_info("standing by: another daemon writes");
+    *said |= r.state == TAKEOVER_STANDBY;
+    worker_log_takeover(w, &r);
+    return r.state != TAKEOVER_STANDBY;
+}
+
+bool worker_take_over(struct takeover *w, const char *role)
+{
+    bool said = false;
+    while (!stop_asked()) {
+        if (worker_look(w, role, &said))
+            return true;
+        if (stop_wait(TAKEOVER_LOOK_MS))
+            return false;
+    }
+    return false;
+}
+
+/* By hand there is no page, and no other worker that takes the lease. */
+bool worker_join(struct takeover *w, const char *role)
+{
+    if (!counters_shared())
+        return worker_take_over(w, role);
+    while (!stop_asked()) {
+        bool joined = false;
+        struct err err = {0};
+        if (takeover_join(w->t, role, &joined, &err) < 0) {
+            log_warn_err("not ready, trying again", &err);
+            worker_reconnect(w->t, &err);
+        }
+        if (joined)
+            return true;
+        if (stop_wait(JOIN_MS))
+            return false;
+    }
+    return false;
 }
 
 void worker_log_drift(size_t rows)

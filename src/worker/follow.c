@@ -252,25 +252,36 @@ static bool follow_wait_for_hint(struct follow_hints *heard, struct follow *f, i
     return stop_asked();
 }
 
-/* One turn and the pause after it; false to end, with err set unless we were asked to stop. */
-static bool follow_run_turn(struct follow *f, struct follow_hints *heard, struct backoff *backoff,
-                            int64_t *ret_pause, struct err *err)
+enum follow_next {
+    FOLLOW_NEXT_TURN,
+    FOLLOW_NEXT_OWNER, /* the store is another connection's by now, or another daemon's */
+    FOLLOW_NEXT_END,   /* with err set unless we were asked to stop */
+};
+
+static enum follow_next follow_on_error(struct follow *f, const struct err *why, struct err *err)
+{
+    bool final = why->kind == ERR_CHAIN || why->kind == ERR_USAGE;
+    if (final)
+        *err = *why;
+    if (final || why->kind == ERR_STOPPED)
+        return FOLLOW_NEXT_END;
+    log_warn_err("event sync failed, retrying", why);
+    return worker_reconnect(f->t, why) ? FOLLOW_NEXT_OWNER : FOLLOW_NEXT_TURN;
+}
+
+/* One turn, and the pause that is due after it. */
+static enum follow_next follow_run_turn(struct follow *f, struct follow_hints *heard,
+                                        struct backoff *backoff, int64_t *ret_pause,
+                                        struct err *err)
 {
     struct follow_report r;
     struct err why = {0};
     housekeeping_run(f->t, "follow", false);
     if (!housekeeping_may_spend(f->t, RPC_LIVE, ret_pause))
-        return true;
+        return FOLLOW_NEXT_TURN;
     if (follow_once(f, &r, &why) < 0) {
-        bool final = why.kind == ERR_CHAIN || why.kind == ERR_USAGE;
-        if (final)
-            *err = why;
-        if (final || why.kind == ERR_STOPPED)
-            return false;
-        log_warn_err("event sync failed, retrying", &why);
-        worker_reconnect(f->t, &why);
         *ret_pause = backoff_next(backoff);
-        return true;
+        return follow_on_error(f, &why, err);
     }
     follow_count_turn(f, &r);
     follow_log_turn(f, &r);
@@ -278,32 +289,73 @@ static bool follow_run_turn(struct follow *f, struct follow_hints *heard, struct
     follow_log_blooms(f);
     if (r.end == FOLLOW_HELD) {
         *ret_pause = backoff_next(backoff);
-        return true;
+        return FOLLOW_NEXT_TURN;
     }
     backoff_reset(backoff);
     *ret_pause = r.end == FOLLOW_AGAIN ? 0 : follow_choose_pause(heard, f);
-    return true;
+    return FOLLOW_NEXT_TURN;
+}
+
+/* What lasts longer than one ownership of the store. */
+struct follow_work {
+    struct tracker t;
+    struct takeover takeover;
+    struct backoff backoff;
+    struct follow_hints heard;
+    const struct worker_options *options;
+};
+
+/* From what the store holds, for as long as it is ours. */
+static enum follow_next follow_run_owner(struct follow_work *w, struct err *err)
+{
+    struct follow f;
+    struct err why = {0};
+    enum follow_next next = FOLLOW_NEXT_TURN;
+    int64_t started = clock_ms(), pause = 0;
+    if (follow_open(&w->t, w->options->has_from, w->options->from, &f, &why) < 0) {
+        pause = backoff_next(&w->backoff);
+        next = follow_on_error(&f, &why, err);
+        next = next == FOLLOW_NEXT_TURN ? FOLLOW_NEXT_OWNER : next;
+    }
+    while (next == FOLLOW_NEXT_TURN) {
+        started = clock_ms();
+        next = takeover_is_lost(&w->takeover)
+                   ? FOLLOW_NEXT_OWNER
+                   : follow_run_turn(&f, &w->heard, &w->backoff, &pause, err);
+        if (next == FOLLOW_NEXT_TURN &&
+            (w->options->once || follow_wait_for_hint(&w->heard, &f, started + pause)))
+            next = FOLLOW_NEXT_END;
+    }
+    follow_close(&f);
+    if (next == FOLLOW_NEXT_OWNER && stop_wait_until(started + pause))
+        next = FOLLOW_NEXT_END;
+    return next;
+}
+
+static void follow_end_work(struct follow_work *w)
+{
+    housekeeping_run(&w->t, "follow", true);
+    if (!counters_shared() || counters_get(PART_SUPERVISOR, CELL_STOPPING))
+        takeover_release(&w->takeover);
+    takeover_close(&w->takeover);
+    tracker_close(&w->t);
 }
 
 int worker_follow(struct conf *conf, const struct worker_options *options, struct err *err)
 {
-    struct tracker t;
-    struct follow f;
-    struct backoff backoff;
-    struct follow_hints heard = {.fd = options->hint_fd};
-    if (!worker_open(conf, "trueup follow", &t, err))
+    struct follow_work w = {.heard = {.fd = options->hint_fd}, .options = options};
+    if (!worker_open(conf, "trueup follow", &w.t, err))
         return worker_exit_status(err);
-    if (follow_open(&t, options->has_from, options->from, &f, err) == 0) {
-        int64_t started, pause = 0;
-        backoff_init(&backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
-        log_info("following", LOG_U64("chain", t.chain_id));
-        do
-            started = clock_ms();
-        while (follow_run_turn(&f, &heard, &backoff, &pause, err) && !options->once &&
-               !follow_wait_for_hint(&heard, &f, started + pause));
+    backoff_init(&w.backoff, HELD_LEAST_MS, HELD_MOST_MS, rng_seed_from_system());
+    takeover_open(&w.takeover, &w.t);
+    bool said = false;
+    while (worker_take_over(&w.takeover, FENCE_FOLLOW)) {
+        if (!said)
+            log_info("following", LOG_U64("chain", w.t.chain_id));
+        said = true;
+        if (follow_run_owner(&w, err) == FOLLOW_NEXT_END)
+            break;
     }
-    follow_close(&f);
-    housekeeping_run(&t, "follow", true);
-    tracker_close(&t);
+    follow_end_work(&w);
     return worker_exit_status(err);
 }

@@ -9,8 +9,8 @@
 #include "base/mem.h"
 #include "proc/counters.h"
 #include "proc/stop.h"
-#include "track/refresh/learned.h"
 #include "track/refresh/job.h"
+#include "track/refresh/learned.h"
 #include "track/refresh/pace.h"
 #include "worker/worker.h"
 
@@ -78,25 +78,34 @@ static void sweep_log_tick(const struct tracked *b, const struct sweep_report *r
     }
 }
 
-/* One tick of one balance; false when asked to stop. The next comes sooner than the interval only
+enum sweep_next {
+    SWEEP_NEXT_TICK,
+    SWEEP_NEXT_OWNER, /* the store is another connection's by now, or another daemon's */
+    SWEEP_NEXT_END,   /* asked to stop */
+};
+
+static enum sweep_next sweep_on_error(struct tracker *t, const struct err *err)
+{
+    counters_add(CELL_TICKS_FAILED, err->kind != ERR_STOPPED);
+    if (err->kind == ERR_STOPPED || (err->kind == ERR_FENCED && stop_asked()))
+        return SWEEP_NEXT_END;
+    log_warn_err("stale refresh: tick failed", err);
+    return worker_reconnect(t, err) ? SWEEP_NEXT_OWNER : SWEEP_NEXT_TICK;
+}
+
+/* One tick of one balance. The next comes sooner than the interval only
  * while the store has no block to read at, the age of rows asks for it, or every row is due
  * (*hurry). */
-static bool sweep_run_tick(struct sweep_row *row, const struct conf *conf, int64_t due,
-                           int64_t *next_ms, bool *hurry)
+static enum sweep_next sweep_run_tick(struct sweep_row *row, const struct conf *conf, int64_t due,
+                                      int64_t *next_ms, bool *hurry)
 {
     struct sweep *s = &row->sweep;
     struct sweep_report r;
     struct err err = {0};
     int64_t started = clock_ms();
     size_t batch = conf->sweep.batch;
-    if (pace_count(&row->pace, s->t, s->b, &err) < 0 || sweep_tick(s, batch, &r, &err) < 0) {
-        counters_add(CELL_TICKS_FAILED, err.kind != ERR_STOPPED);
-        if (err.kind == ERR_STOPPED)
-            return false;
-        log_warn_err("stale refresh: tick failed", &err);
-        worker_reconnect(s->t, &err);
-        return true;
-    }
+    if (pace_count(&row->pace, s->t, s->b, &err) < 0 || sweep_tick(s, batch, &r, &err) < 0)
+        return sweep_on_error(s->t, &err);
     sweep_count_tick(s, &r, clock_ms() - started);
     sweep_log_tick(s->b, &r);
     sweep_log_age(row, &r);
@@ -104,12 +113,12 @@ static bool sweep_run_tick(struct sweep_row *row, const struct conf *conf, int64
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
     if (r.end != SWEEP_DONE)
-        return true;
+        return SWEEP_NEXT_TICK;
     int64_t wait = pace_wait(&row->pace, r.oldest_us, wall_seconds() * 1000000, r.requested);
     if (wait < conf->sweep.interval_ms && due + wait < *next_ms)
         *next_ms = due + wait;
     *hurry |= r.hurry || wait == 0;
-    return true;
+    return SWEEP_NEXT_TICK;
 }
 
 static void sweep_count_broken(const struct sweep_row *rows, size_t n)
@@ -131,13 +140,13 @@ static void sweep_drop_missed(int64_t *due, int64_t interval)
 }
 
 /* A command that reads the same rows goes first. What cannot be asked does not hold us up. */
-static bool sweep_gives_way(struct tracker *t, bool *paused)
+static bool sweep_gives_way(struct tracker *t, struct takeover_watch *seen, bool *paused)
 {
     struct arena arena;
     const char *job = NULL;
     struct err ignored;
     arena_init(&arena);
-    if (job_running(t, &arena, &job, &ignored) < 0)
+    if (job_running(t, seen, &arena, &job, &ignored) < 0)
         job = NULL;
     if (job && !*paused)
         log_info("stale refresh: paused while another job reads the rows", LOG_STR("job", job));
@@ -148,20 +157,24 @@ static bool sweep_gives_way(struct tracker *t, bool *paused)
     return *paused;
 }
 
-static void sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
+/* True: the store is to be joined anew. */
+static bool sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
                            struct learned *learned, bool once)
 {
+    enum sweep_next then = SWEEP_NEXT_TICK;
     const struct conf *conf = t->conf;
     int64_t due = clock_ms();
     bool paused = false;
+    struct takeover_watch job = {0};
     do {
         int64_t next = due + conf->sweep.interval_ms;
         bool hurry = false;
         struct err ignored; /* sizes that are not kept cost some requests next time */
-        bool may = housekeeping_may_spend(t, RPC_SWEEP, NULL) && !sweep_gives_way(t, &paused);
-        for (size_t i = 0; i < n && may; i++)
-            if (!sweep_run_tick(&rows[i], conf, due, &next, &hurry))
-                return;
+        bool may = housekeeping_may_spend(t, RPC_SWEEP, NULL) && !sweep_gives_way(t, &job, &paused);
+        for (size_t i = 0; i < n && may && then == SWEEP_NEXT_TICK; i++)
+            then = sweep_run_tick(&rows[i], conf, due, &next, &hurry);
+        if (then == SWEEP_NEXT_END)
+            return false;
         sweep_count_broken(rows, n);
         housekeeping_run(t, "sweep", false);
         learned_save(t, learned, false, &ignored);
@@ -169,30 +182,45 @@ static void sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
         due = hurry || (paced && next < clock_ms()) ? clock_ms() : next;
         if (!paced)
             sweep_drop_missed(&due, conf->sweep.interval_ms);
-    } while (!once && !stop_wait_until(due));
+    } while (!once && !stop_wait_until(due) && then == SWEEP_NEXT_TICK);
+    return then == SWEEP_NEXT_OWNER;
+}
+
+/* From what the store holds, for as long as it is ours; true: join it anew. */
+static bool sweep_run_owner(struct tracker *t, bool once)
+{
+    const struct conf *conf = t->conf;
+    struct learned learned;
+    struct err ignored;
+    struct sweep_row *rows = mem_zero(t->n_balances, sizeof *rows);
+    for (size_t i = 0; i < t->n_balances; i++) {
+        sweep_open(&rows[i].sweep, t, &t->balances[i]);
+        pace_init(&rows[i].pace, conf->sweep.interval_ms, conf->sweep.max_age_ms);
+    }
+    learned_load(t, &learned, &ignored);
+    bool again = sweep_run_loop(rows, t->n_balances, t, &learned, once);
+    learned_save(t, &learned, true, &ignored);
+    for (size_t i = 0; i < t->n_balances; i++)
+        sweep_close(&rows[i].sweep);
+    mem_free(rows);
+    return again;
 }
 
 int worker_sweep(struct conf *conf, const struct worker_options *options, struct err *err)
 {
     struct tracker t;
-    struct learned learned;
-    struct err ignored;
+    struct takeover w;
     if (!worker_open(conf, "trueup sweep", &t, err))
         return worker_exit_status(err);
-    struct sweep_row *rows = mem_zero(t.n_balances, sizeof *rows);
-    for (size_t i = 0; i < t.n_balances; i++) {
-        sweep_open(&rows[i].sweep, &t, &t.balances[i]);
-        pace_init(&rows[i].pace, conf->sweep.interval_ms, conf->sweep.max_age_ms);
-    }
+    takeover_open(&w, &t);
     log_info("starting stale-refresh sweep", LOG_I64("interval_ms", conf->sweep.interval_ms),
              LOG_U64("batch", conf->sweep.batch), LOG_I64("max_age_ms", conf->sweep.max_age_ms));
-    learned_load(&t, &learned, &ignored);
-    sweep_run_loop(rows, t.n_balances, &t, &learned, options->once);
-    learned_save(&t, &learned, true, &ignored);
-    for (size_t i = 0; i < t.n_balances; i++)
-        sweep_close(&rows[i].sweep);
-    mem_free(rows);
+    while (worker_join(&w, FENCE_SWEEP) && sweep_run_owner(&t, options->once))
+        ;
     housekeeping_run(&t, "sweep", true);
+    if (!counters_shared())
+        takeover_release(&w);
+    takeover_close(&w);
     tracker_close(&t);
     return 0;
 }

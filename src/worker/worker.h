@@ -9,6 +9,7 @@
 #define WORKER_WORKER_H
 
 #include "conf/conf.h"
+#include "track/takeover.h"
 #include "track/tracker.h"
 
 struct err;
@@ -28,8 +29,17 @@ int worker_sweep(struct conf *conf, const struct worker_options *options, struct
  * is not there. False when asked to stop meanwhile, or with err set when waiting cannot help. */
 bool worker_open(struct conf *conf, const char *who, struct tracker *ret, struct err *err);
 
-/* After an error: reopens a lost store. */
-void worker_reconnect(struct tracker *t, const struct err *err);
+/* True after an error of the store: its connection is replaced, and what the worker knows from the
+ * store is void. */
+bool worker_reconnect(struct tracker *t, const struct err *err);
+
+/* Waits until this daemon writes and t->store has entered the fence of the role. False when asked
+ * to stop. */
+bool worker_take_over(struct takeover *w, const char *role);
+/* The same for a worker beside the one that takes the lease. */
+bool worker_join(struct takeover *w, const char *role);
+/* Logs what a start found at the tables. */
+void worker_log_adopted(const struct store_adopted *a);
 
 /* In each turn: logs the notices of the endpoints, and stores what was spent of the day's budget
  * under the role's name, once a minute and at the end. housekeeping_start() loads what was stored.

@@ -131,7 +131,7 @@ def expected(s):
 def what_lacks(s, number, block_hash, last, wanted, looked_twice):
     """Empty at rest; else what it waits for."""
     store = s.store
-    known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
+    known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND on_chain", number)
     if known != block_hash:
         return f"head {block_hash} is not known"
     if store.synced(BALANCE) < number:
@@ -159,7 +159,7 @@ def check_positions(s):
 
 def check_headers(s):
     """Every header that counts as canonical is the node's."""
-    mine = s.store.sql("SELECT number, hash FROM trueup_blocks WHERE canonical")
+    mine = s.store.sql("SELECT number, hash FROM trueup_blocks WHERE on_chain")
     theirs = s.anvil.rpc.batch([("eth_getBlockByNumber", [hex(n), False]) for n, _ in mine])
     wrong = [(n, h, b and b["hash"]) for (n, h), b in zip(mine, theirs) if not b or b["hash"] != h]
     assert not wrong, f"headers of another branch: {wrong[:3]}"

@@ -203,6 +203,9 @@ static void an_older_schema_gets_the_table(void **state)
     struct store_adopted done;
     app(c, "DROP TABLE trueup_found");
     app(c, "ALTER TABLE trueup_dirty DROP COLUMN endpoint"); /* of schema 3 */
+    app(c, "DROP TABLE trueup_lease");                       /* of schema 4 */
+    app(c, "DROP TABLE trueup_fence");
+    app(c, "ALTER TABLE trueup_blocks RENAME COLUMN on_chain TO canonical");
     app(c, "UPDATE trueup_state SET value = '1' WHERE key = 'schema'");
     assert_int_equal(store_check(c->store, &c->balance, 1, &c->err), -1);
     ok(c, store_migrate(c->store, &c->balance, 1, &done, &c->err));

@@ -512,40 +512,6 @@ static void changes_are_bounded(void **state)
     assert_string_equal(app_value(c, "SELECT min(id) FROM trueup_changes"), "1009999");
 }
 
-static void a_lease_has_one_holder_until_it_ends(void **state)
-{
-    struct contract *c = *state;
-    const char *other;
-    ok(c, store_lease_holder(c->store, "job", &c->arena, &other, &c->err));
-    assert_null(other);
-    ok(c, store_lease_take(c->store,
-                           &(struct store_lease){.key = "job", .holder = "a b", .seconds = 60},
-                           &c->arena, &other, &c->err));
-    assert_null(other);
-    ok(c,
-       store_lease_take(c->store, &(struct store_lease){.key = "job", .holder = "c", .seconds = 60},
-                        &c->arena, &other, &c->err));
-    assert_string_equal(other, "a b");
-    ok(c, store_lease_drop(c->store, "job", "c", &c->err)); /* not c's */
-    ok(c, store_lease_holder(c->store, "job", &c->arena, &other, &c->err));
-    assert_string_equal(other, "a b");
-    ok(c, store_lease_take(c->store,
-                           &(struct store_lease){
-                               .key = "job", .holder = "c", .instead_of = "a b", .seconds = 60},
-                           &c->arena, &other, &c->err));
-    assert_null(other);
-    ok(c,
-       store_lease_take(c->store, &(struct store_lease){.key = "job", .holder = "c", .seconds = 0},
-                        &c->arena, &other, &c->err));
-    ok(c,
-       store_lease_take(c->store, &(struct store_lease){.key = "job", .holder = "d", .seconds = 60},
-                        &c->arena, &other, &c->err));
-    assert_null(other); /* c's had run out */
-    ok(c, store_lease_drop(c->store, "job", "d", &c->err));
-    ok(c, store_lease_holder(c->store, "job", &c->arena, &other, &c->err));
-    assert_null(other);
-}
-
 int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
@@ -566,7 +532,6 @@ int main(int argc, char **argv)
         T(query_decides_on_postgres_and_is_refused_elsewhere),
         T(dirty_marks_are_due_by_block),
         T(state_and_learned_texts),
-        T(a_lease_has_one_holder_until_it_ends),
         T(counts_are_of_the_whole),
         T(changes_are_recorded_with_cause),
         T(changes_are_bounded),

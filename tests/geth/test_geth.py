@@ -48,7 +48,7 @@ def rest(chain, store, trueup, wallets):
     number = int(head["number"], 16)
 
     def resting():
-        known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
+        known = store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND on_chain", number)
         rows = store.rows(TABLE)
         return (known == head["hash"] and store.synced(BALANCE) >= number and set(wallets) <= set(rows)
                 and all((r.observed_block or 0) >= last for r in rows.values()))

@@ -122,7 +122,7 @@ class Life:
         number = int(head["number"], 16)
 
         def resting():
-            known = self.store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND canonical", number)
+            known = self.store.one("SELECT hash FROM trueup_blocks WHERE number = ? AND on_chain", number)
             return (known == head["hash"] and self.store.synced(BALANCE) >= number
                     and all((r.observed_block or 0) >= last for r in self.store.rows(TABLE).values()))
 
@@ -137,7 +137,7 @@ class Unfinalized:
         self.chain, self.store = chain, store
 
     def sums(self, pairs):
-        canonical = dict(self.store.sql("SELECT number, hash FROM trueup_blocks WHERE canonical"))
+        canonical = dict(self.store.sql("SELECT number, hash FROM trueup_blocks WHERE on_chain"))
         now = {r.wallet: (r.observed_block, r.balance) for r in self.store.rows(TABLE).values()}
         answers = []
         for who, block in pairs:

@@ -1,7 +1,9 @@
 """The sweep as a daemon's worker: picks, lists, drops, and what it must never write."""
 
+import contextlib
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -232,11 +234,23 @@ def test_reading_at_full_width_again_after_a_hang(chain, store, trueup, provider
 # ---- beside a command ---------------------------------------------------------------------------------
 
 
-def lease(store, holder):
-    """As another process leaves it: until when, and who."""
-    store.sql("DELETE FROM trueup_state WHERE key = 'job'")
-    if holder:
-        store.sql("INSERT INTO trueup_state VALUES ('job', ?)", f"2999-01-01 00:00:00.000000 {holder}")
+@contextlib.contextmanager
+def another_job(store, words):
+    """As another process that lives shows itself."""
+    ended = threading.Event()
+
+    def beat():
+        while not ended.wait(0.3):
+            store.sql("UPDATE trueup_fence SET beat = beat + 1 WHERE role = 'job'")
+
+    store.sql("UPDATE trueup_fence SET holder = 'theirs', job = ? WHERE role = 'job'", words)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_it_pauses_while_a_job_reads_the_rows(chain, store, trueup, configured, rng):
@@ -248,18 +262,20 @@ def test_it_pauses_while_a_job_reads_the_rows(chain, store, trueup, configured, 
     store.list_wallets(BALANCE, WALLETS[:5])
     started(trueup, store)
     until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:5])
-    lease(store, "backfill, process 1 on elsewhere")
-    trueup.until_log("paused while another job reads the rows")
-    refused = trueup.run("sweep", code=1).stderr
-    assert "another job is at work on this store: backfill, process 1 on elsewhere" in refused
-    said = len(trueup.output())
-    chain.world.token.send("mint", WALLETS[0], 1)
-    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "follow to go on")
-    assert "tick complete" not in trueup.output()[said:]
+    with another_job(store, "backfill, process 1 on elsewhere"):
+        trueup.until_log("paused while another job reads the rows")
+        refused = trueup.run("sweep", code=1).stderr
+        assert "another job is at work on this store: backfill, process 1 on elsewhere" in refused
+        said = len(trueup.output())
+        chain.world.token.send("mint", WALLETS[0], 1)
+        trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "follow to go on")
+        assert "tick complete" not in trueup.output()[said:]
+    # Nothing beats any more: a command waits a little, or not at all where the process is seen to be gone.
+    assert trueup.run("sweep").stdout.startswith("audio: 5 rows read")
     host = os.uname().nodename
     dead = subprocess.Popen(["true"])
     dead.wait()
-    lease(store, f"backfill, process {dead.pid} on {host}")
-    assert trueup.run("sweep").stdout.startswith("audio: 5 rows read")
+    with another_job(store, f"backfill, process {dead.pid} on {host}"):
+        assert trueup.run("sweep").stdout.startswith("audio: 5 rows read")
     trueup.until_log("stale refresh: resumed", start=said)
-    assert store.sql("SELECT value FROM trueup_state WHERE key = 'job'") == []
+    assert store.one("SELECT holder FROM trueup_fence WHERE role = 'job'") is None

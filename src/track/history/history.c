@@ -355,7 +355,7 @@ static int history_may_continue(struct history_walk *w, struct err *err)
         err_set(err, ERR_FAILED, "today's budget is spent");
         return err_hint(err, "run it again tomorrow, or raise budget.per_day");
     }
-    return w->h->lease ? job_renew(w->h->lease, err) : 0;
+    return w->h->lease ? job_check(w->h->lease, err) : 0;
 }
 
 static bool history_is_under_way(const struct history_walk *w)

@@ -2,16 +2,16 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "track/beat.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { HOST_TEXT = 65 };
-
-static const char job_key[] = "job";
+enum { HOST_TEXT = 65, BEAT_MS = 1000, LOOK_MS = 100 };
 
 static void job_read_host(char host[HOST_TEXT])
 {
@@ -20,13 +20,13 @@ static void job_read_host(char host[HOST_TEXT])
     host[HOST_TEXT - 1] = '\0';
 }
 
-/* holder is "sweep, process 12 on host", a text that users see. */
-static bool job_is_dead_here(const char *holder)
+/* words are "sweep, process 12 on host", a text that users see. */
+static bool job_is_dead_here(const char *words)
 {
     static const char process[] = ", process ", on[] = " on ";
     char host[HOST_TEXT];
     uint64_t pid;
-    const char *number = strstr(holder, process);
+    const char *number = strstr(words, process);
     const char *where = number ? strstr(number, on) : NULL;
     job_read_host(host);
     if (!where || strcmp(where + strlen(on), host) != 0)
@@ -36,26 +36,59 @@ static bool job_is_dead_here(const char *holder)
            kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
-static int job_try_take(struct job *l, struct err *err)
+static int job_refuse(const char *other, struct err *err)
 {
-    struct arena arena;
-    const char *other = NULL;
-    struct store_lease ask = {.key = job_key, .holder = l->holder, .seconds = JOB_SECONDS};
-    arena_init(&arena);
-    int rc = store_lease_take(l->t->store, &ask, &arena, &other, err);
-    if (rc == 0 && other && job_is_dead_here(other)) {
-        ask.instead_of = other;
-        rc = store_lease_take(l->t->store, &ask, &arena, &other, err);
+    err_set(err, ERR_FAILED, "another job is at work on this store: %s", other);
+    return err_hint(err, "wait for it to end");
+}
+
+/* One look at the fences; ERR_FAILED when another job was seen to live. *ret_taken false: look
+ * again. */
+static int job_try_take(struct job *l, struct takeover_watch *w, struct arena *arena,
+                        bool *ret_taken, struct err *err)
+{
+    struct lease_view v;
+    bool seen = w->seen;
+    uint64_t beat = w->beat;
+    if (fence_job_read(l->t->store, arena, &v, err) < 0)
+        return -1;
+    if (takeover_is_due(w, &v, clock_ms()) || job_is_dead_here(v.facts))
+        return fence_job_take(l->t->store, &v, l->words, &l->owner, ret_taken, err);
+    return seen && v.beat != beat ? job_refuse(v.facts, err) : 0;
+}
+
+static int job_wait_and_take(struct job *l, struct err *err)
+{
+    struct takeover_watch w = {0};
+    bool taken = false;
+    while (!taken) {
+        struct arena arena;
+        struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
+        arena_init(&arena);
+        int rc = job_try_take(l, &w, &arena, &taken, err);
+        arena_free(&arena);
+        if (rc < 0)
+            return -1;
+        if (!taken && l->t->stop && l->t->stop())
+            return err_set(err, ERR_STOPPED, "stopped");
+        if (!taken)
+            nanosleep(&pause, NULL);
     }
-    l->held = rc == 0 && !other;
-    l->renewed_ms = clock_ms();
-    if (rc == 0 && other) {
-        rc = err_set(err, ERR_FAILED, "another job is at work on this store: %s", other);
-        err_hint(err, "wait for it to end; if it was killed, its lease ends within %d s",
-                 JOB_SECONDS);
-    }
-    arena_free(&arena);
-    return rc;
+    return 0;
+}
+
+static int job_begin(struct job *l, struct err *err)
+{
+    bool entered = false, back;
+    if (fence_enter(l->t->store, FENCE_JOB, &l->owner, &entered, &back, err) < 0)
+        return -1;
+    l->beat = beat_start(&(struct beat_ask){.url = l->t->conf->store,
+                                            .every_ms = BEAT_MS,
+                                            .owner = l->owner,
+                                            .beat = fence_job_beat,
+                                            .text = l->words},
+                         err);
+    return l->beat ? 0 : -1;
 }
 
 int job_take(struct job *l, struct tracker *t, const char *job, struct err *err)
@@ -63,24 +96,37 @@ int job_take(struct job *l, struct tracker *t, const char *job, struct err *err)
     char host[HOST_TEXT];
     *l = (struct job){.t = t};
     job_read_host(host);
-    snprintf(l->holder, sizeof l->holder, "%.40s, process %ld on %s", job, (long)getpid(), host);
-    return job_try_take(l, err);
+    snprintf(l->words, sizeof l->words, "%.40s, process %ld on %s", job, (long)getpid(), host);
+    if (job_wait_and_take(l, err) < 0)
+        return -1;
+    l->held = true;
+    t->job = &l->owner;
+    return job_begin(l, err);
 }
 
-int job_renew(struct job *l, struct err *err)
+int job_check(const struct job *l, struct err *err)
 {
-    return clock_ms() - l->renewed_ms < JOB_SECONDS * 1000 / 3 ? 0 : job_try_take(l, err);
+    if (!l->held || !l->beat || !beat_is_lost(l->beat))
+        return 0;
+    return err_set(err, ERR_FAILED, "another job or a daemon with other settings took the store");
 }
 
 void job_release(struct job *l)
 {
     struct err ignored;
+    beat_stop(l->beat);
+    l->beat = NULL;
     if (l->held)
-        store_lease_drop(l->t->store, job_key, l->holder, &ignored);
+        fence_job_release(l->t->store, &l->owner, &ignored);
     l->held = false;
 }
 
-int job_running(struct tracker *t, struct arena *arena, const char **ret, struct err *err)
+int job_running(struct tracker *t, struct takeover_watch *w, struct arena *arena, const char **ret,
+                struct err *err)
 {
-    return store_lease_holder(t->store, job_key, arena, ret, err);
+    struct lease_view v;
+    if (fence_job_read(t->store, arena, &v, err) < 0)
+        return -1;
+    *ret = takeover_is_due(w, &v, clock_ms()) ? NULL : v.facts;
+    return 0;
 }

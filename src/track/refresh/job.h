@@ -1,15 +1,15 @@
 /*
- * The job lease. A command that writes many rows beside a running daemon takes it in the store, and
- * the daemon's sweep pauses meanwhile, so that no row is read twice. The follow worker does not
- * pause. No balance depends on the lease: when it is lost in the middle, some requests are made
- * twice.
+ * A job: a command that writes many rows beside a running daemon. It owns fences of its own
+ * (store/lease.h), one at a time on a store, and shows each second that it lives. The daemon's
+ * sweep pauses meanwhile, so that no row is read twice. The follow worker does not pause.
  *
- * The lease ends by the database's clock, so a killed command blocks others only for seconds. A job
- * of this machine whose process is gone is replaced at once.
+ * A killed command is replaced when its beat stood still for three seconds of another one's clock;
+ * at once, when it was of this machine and its process is gone.
  */
 #ifndef TRACK_REFRESH_JOB_H
 #define TRACK_REFRESH_JOB_H
 
+#include "track/takeover.h"
 #include "track/tracker.h"
 
 #include <stdbool.h>
@@ -17,25 +17,28 @@
 
 struct err;
 
-enum { JOB_SECONDS = 20, JOB_HOLDER = 160 };
+enum { JOB_WORDS = 160 };
 
 struct job {
     struct tracker *t;
     bool held;
-    char holder[JOB_HOLDER];
-    int64_t renewed_ms;
+    struct lease_owner owner;
+    struct beat *beat;
+    char words[JOB_WORDS]; /* "sweep, process 12 on host" */
 };
 
-/* job: "sweep", "backfill"; a word. Fails with ERR_FAILED, and a hint, while another job runs. */
+/* job: "sweep", "backfill"; a word. l stays where it is until its release. Fails with ERR_FAILED,
+ * and a hint, while another job runs. */
 int job_take(struct job *l, struct tracker *t, const char *job, struct err *err);
-/* Call it between steps: writes only when a third of the time has passed. ERR_FAILED when another
- * job has taken it meanwhile (this process slept): stop, and say so. */
-int job_renew(struct job *l, struct err *err);
-/* Harmless when nothing is held. What cannot be written runs out by itself. */
+/* Call it between steps. ERR_FAILED when another job has taken the fences meanwhile (this process
+ * slept): stop, and say so. */
+int job_check(const struct job *l, struct err *err);
+/* Harmless when nothing is held. */
 void job_release(struct job *l);
 
-/* For the daemon: the job that runs now ("sweep, process 12 on host"), in the arena; *ret NULL when
- * none does. */
-int job_running(struct tracker *t, struct arena *arena, const char **ret, struct err *err);
+/* For the daemon: the job that runs now, in the arena; *ret NULL when none does. w: what was seen
+ * before, at first all zero. */
+int job_running(struct tracker *t, struct takeover_watch *w, struct arena *arena, const char **ret,
+                struct err *err);
 
 #endif

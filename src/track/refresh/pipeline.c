@@ -389,7 +389,7 @@ static int pipeline_run_turns(struct pipeline_run *r, struct err *err)
                  ? err_set(err, ERR_STOPPED, "stopped after %" PRIu64 " rows", r->progress.rows)
                  : 0;
         if (rc == 0 && r->p->lease)
-            rc = job_renew(r->p->lease, err);
+            rc = job_check(r->p->lease, err);
         if (rc == 0)
             rc = pipeline_run_turn(r, err);
         pipeline_report_progress(r, &at_start);

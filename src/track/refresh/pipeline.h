@@ -21,7 +21,7 @@ struct pipeline {
     struct tracker *t;
     struct tracked *b;
     enum store_cause cause;
-    const char *who;     /* the name of the writers' connections */
+    const char *who;   /* the name of the writers' connections */
     struct job *lease; /* renewed on the way; NULL: none */
 
     /* Adds the next wallets, about `want` of them, each once in the whole run; *ret_end when none

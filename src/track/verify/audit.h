@@ -23,7 +23,7 @@ struct audit {
     struct tracked *b;
     size_t sample; /* so many rows; 0: all */
     bool fix;
-    bool supply;         /* also the sum of one term against totalSupply(); wants all rows */
+    bool supply;       /* also the sum of one term against totalSupply(); wants all rows */
     struct job *lease; /* with fix */
     void (*progress)(void *ctx, uint64_t done, uint64_t total, uint64_t requests);
     void *ctx;
