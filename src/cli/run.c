@@ -46,10 +46,17 @@ static int lock_sqlite(const char *store, struct err *err)
         err_set(err, ERR_STORE, "cannot open \"%s\": %s", path, strerror(errno));
         return err_hint(err, "the database's folder must be there, and be this user's to write to");
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    char holder[24] = "";
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        if (ftruncate(fd, 0) == 0) /* an old number would name another process */
+            dprintf(fd, "%ld\n", (long)getpid());
         return 0; /* kept open on purpose */
+    }
+    ssize_t n = read(fd, holder, sizeof holder - 1);
+    holder[n > 0 ? strspn(holder, "0123456789") : 0] = '\0';
     close(fd);
-    err_set(err, ERR_STORE, "another trueup runs on \"%s\"", store + 7);
+    err_set(err, ERR_STORE, "another trueup%s%s runs on \"%s\"", holder[0] ? ", process " : "",
+            holder[0] ? holder : "", store + 7);
     return err_hint(err, "stop it first, or give this one another --store");
 }
 

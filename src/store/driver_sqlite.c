@@ -32,6 +32,11 @@ int64_t sq_now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+static const char *sq_path(const struct sq *s)
+{
+    return s->base.url + strlen("sqlite:");
+}
+
 /* Which refusals go away by themselves. */
 static enum err_kind sq_kind_of(int code)
 {
@@ -111,9 +116,21 @@ int sq_run(struct sq *s, sqlite3_stmt *st, struct err *err)
     return rc;
 }
 
+/* The path must still lead to the file that is open: an older copy may have been put in its place,
+ * and what is written to the old one is lost. */
+static int sq_check_file(struct sq *s, struct err *err)
+{
+    struct stat st;
+    if (!s->db || (stat(sq_path(s), &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino))
+        return 0;
+    return err_set(err, ERR_STORE_LOST, "%s: the file was moved away or replaced", s->base.masked);
+}
+
 static int sq_exec(struct store *store, const char *sql, struct err *err)
 {
     struct sq *s = sq_of(store);
+    if (strcmp(sql, SQ_BEGIN) == 0 && sq_check_file(s, err) != 0)
+        return -1;
     if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         return sq_fail(s, err, NULL);
     return 0;
@@ -324,6 +341,17 @@ static void sq_disconnect(struct store *store)
     s->db = NULL;
 }
 
+/* A worker's file was there when the daemon began: a new one in its place would be an empty one. */
+static bool sq_is_worker(const struct sq *s)
+{
+    static const char *const workers[] = {"trueup follow", "trueup sweep", "trueup beat",
+                                          "trueup web"};
+    for (size_t i = 0; i < COUNT_OF(workers); i++)
+        if (strcmp(s->base.who, workers[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Creates the file ourselves, so that nobody else can read balances from the first byte on. A file
  * that is there is never opened here: to close it would drop every lock that the other connections
  * of this process hold on it (fcntl(2)), and then somebody's last goodbye deletes the log that they
@@ -331,6 +359,8 @@ static void sq_disconnect(struct store *store)
 static int sq_create_file(struct sq *s, const char *file, struct err *err)
 {
     struct stat st;
+    if (sq_is_worker(s) && stat(file, &st) < 0 && errno == ENOENT)
+        return err_set(err, ERR_STORE_LOST, "%s: the file is not there", s->base.masked);
     int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) {
         close(fd);
@@ -384,7 +414,8 @@ static void sq_own_memory(void)
 
 static int sq_connect_file(struct sq *s, struct err *err)
 {
-    const char *file = s->base.url + strlen("sqlite:");
+    const char *file = sq_path(s);
+    struct stat st = {0};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, sq_own_memory);
     if (sq_create_file(s, file, err) != 0)
@@ -393,6 +424,10 @@ static int sq_connect_file(struct sq *s, struct err *err)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
                         NULL) != SQLITE_OK)
         return sq_fail(s, err, "open");
+    if (stat(file, &st) == 0) {
+        s->dev = st.st_dev;
+        s->ino = st.st_ino;
+    }
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, sq_on_busy, s);
     sqlite3_progress_handler(s->db, SIGN_OPERATIONS, sq_on_progress, NULL);

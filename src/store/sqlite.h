@@ -9,6 +9,7 @@
 #include "store/driver.h"
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 struct sq {
     struct store base;
@@ -18,6 +19,8 @@ struct sq {
         sqlite3_stmt *stmt;
     } * cache; /* as many as there are kinds of statements times balances */
     size_t n_cache;
+    dev_t dev; /* the file that is open */
+    ino_t ino;
     int64_t now_us;    /* the time of the batch at hand; 0: none is */
     unsigned patience; /* ms between two looks at a lock: follow looks more often than the sweep */
 };

@@ -251,3 +251,25 @@ def test_a_daemon_with_other_terms_stands_by(chain, postgres, started, trueup, s
     until_at_rest(second, postgres, chain.anvil, wallets=WALLETS)
     assert_at_rest_equal(postgres, chain.truth, wallets=WALLETS)
     assert second.stop() == 0
+
+
+# ---- a file that comes back older -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_an_older_file_is_put_back(chain, store, started, trueup):
+    """An open file goes on to be written after another one stands in its place."""
+    started(store.url, store)
+    first_row(chain, trueup, store)
+    copy = store.path.with_suffix(".copy")
+    store.sql(f"VACUUM INTO '{copy}'")
+    chain.world.mint_all(WALLETS, rng_of(5))
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    for extra in ("-wal", "-shm"):
+        os.rename(f"{store.path}{extra}", f"{store.path}.old{extra}")
+    os.rename(store.path, f"{store.path}.old")
+    os.rename(copy, store.path)
+    trueup.until_log(BACK, 40)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
+    assert trueup.stop() == 0

@@ -212,6 +212,6 @@ def test_only_one_daemon_on_one_file(chain, store, trueup, configured):
     trueup.config = configured()
     started(trueup, store)
     second = trueup.run("run", code=5)
-    assert "another trueup runs on" in second.stderr and "\nhint: " in second.stderr
+    assert f"another trueup, process {trueup.pid} runs on" in second.stderr and "\nhint: " in second.stderr
     trueup.kill()  # the lock goes with its holder
     started(trueup, store)
