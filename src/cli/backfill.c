@@ -4,6 +4,7 @@
 #include "cli/figures.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "track/sync/log_forms.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -132,6 +133,7 @@ static int backfill_fill_table(struct session *session, struct tracked *b, void 
     (void)ctx;
     struct backfill_forecast forecast;
     struct backfill_report report = {0};
+    struct log_forms_state forms = {0};
     struct backfill f = {.t = &session->t,
                          .b = b,
                          .lease = &session->lease,
@@ -141,6 +143,7 @@ static int backfill_fill_table(struct session *session, struct tracked *b, void 
                          .looked = backfill_show_progress,
                          .read = read_some,
                          .ctx = &s};
+    log_forms_run(f.t, &forms, NULL);
     if (cli_number(cli, "from", &f.from, err) < 0 || cli_number(cli, "to", &f.to, err) < 0 ||
         backfill_plan(&f, &forecast, err) < 0)
         return -1;

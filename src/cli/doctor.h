@@ -13,9 +13,10 @@ enum grade { FINE, NOTE, BAD };
 struct findings {
     const char *about; /* "store", or an endpoint's name */
     bool json, colour, bad_store;
-    size_t n_bad;     /* findings of grade BAD */
-    bool silent_term; /* one has no answer for anybody */
-    bool any_node;    /* one endpoint at least can serve */
+    size_t n_bad;           /* findings of grade BAD */
+    bool silent_term;       /* one has no answer for anybody */
+    bool any_node;          /* one endpoint at least can serve */
+    bool numbers_have_gaps; /* the chain's */
     char advice[ADVICE][LINE];
     size_t n_advice;
     uint64_t rows; /* of the first balance, for the forecast */
@@ -61,6 +62,11 @@ void doctor_leave(struct patient *p);
 /* The endpoint alone: with a copy of the settings, which the tracker keeps by pointer. */
 int doctor_open(const struct conf *conf, const struct conf_endpoint *e, struct conf *ret_conf,
                 struct tracker *ret, struct err *err);
+
+/* ---- doctor_family.c ------------------------------------------------------------------------- */
+
+/* Which kind of chain and node it is, and how its blocks are numbered. */
+void doctor_family(struct findings *f, struct patient *p);
 
 /* ---- doctor_read.c --------------------------------------------------------------------------- */
 

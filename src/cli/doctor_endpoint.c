@@ -6,11 +6,15 @@
 #include "cli/doctor.h"
 #include "net/ws.h"
 #include "proc/stop.h"
+#include "rpc/cost.h"
+#include "rpc/logs.h"
+#include "track/anchor.h"
 #include "track/events.h"
 
 #include <inttypes.h>
 
-enum { WS_MS = 3000, LAG_BLOCKS = 5, QUESTIONS = 3 };
+enum { WS_MS = 3000, LAG_BLOCKS = 5, QUESTIONS = 3, IDENTITY_LOOKS = 3, IDENTITY_PAUSE_MS = 300 };
+enum { COST_BLOCKS = 64 };
 
 /* ---- meeting it ------------------------------------------------------------------------------ */
 
@@ -19,14 +23,22 @@ static void doctor_identify_endpoint(struct patient *p)
     uint64_t id = 0;
     bool found = false;
     int64_t started = clock_ms();
-    if (rpc_identify(p->t.node, &id, &p->t.genesis, &p->why) < 0 ||
-        rpc_header_tag(p->t.node, TAG_LATEST, &p->head, &found, &p->why) < 0)
+    for (int look = 1; look <= IDENTITY_LOOKS; look++) {
+        started = clock_ms();
+        if (rpc_identify(p->t.node, &id, &p->t.genesis, &p->why) < 0)
+            return;
+        /* One answer may be wrong. */
+        if (!p->conf.chain.id || id == p->conf.chain.id || stop_wait(IDENTITY_PAUSE_MS))
+            break;
+    }
+    if (rpc_header_tag(p->t.node, TAG_LATEST, &p->head, &found, &p->why) < 0)
         return;
     if (!found) {
         err_set(&p->why, ERR_FAILED, "it knows no newest block");
         return;
     }
     p->t.chain_id = id;
+    anchor_learn(&p->t, &p->why); /* what is not learnt is said by doctor_family() */
     p->took_ms = (clock_ms() - started) / QUESTIONS;
     p->answers = true;
 }
@@ -141,19 +153,6 @@ static void look_at_socket(struct findings *f, const struct conf_endpoint *e)
     ws_close(w);
 }
 
-/* The text a method without parameters answers, e.g. web3_clientVersion. */
-static void look_at_client(struct findings *f, struct patient *p)
-{
-    struct rpc_request ask = {.method = "web3_clientVersion", .params = "[]", .params_len = 2};
-    struct rpc_answer a;
-    struct err err = {0};
-    if (rpc_call(p->t.node, &ask, &a, &err) == 0 && json_str(a.result))
-        doctor_say(f, FINE, "client %.90s", json_str(a.result));
-    else
-        doctor_say(f, NOTE, "does not say which client it is");
-    rpc_answer_free(&a);
-}
-
 static void look_at_tags(struct findings *f, struct patient *p)
 {
     struct header h;
@@ -173,6 +172,15 @@ static void look_at_tags(struct findings *f, struct patient *p)
             f, NOTE,
             "a made-up block hash is not refused: reads are pinned by number, and each proves its "
             "block from inside");
+}
+
+/* After the readers, whose probe sees both. */
+static void look_at_time(struct findings *f, struct patient *p)
+{
+    if (endpoint_has_evm_time(p->endpoint) == CAP_NO)
+        doctor_say(f, NOTE,
+                   "the timestamps of its headers are not the EVM's: a read proves its block "
+                   "without them");
 }
 
 /* The widest window that is answered; providers differ from 1 to no limit. */
@@ -229,25 +237,64 @@ static void look_at_logs_by_hash(struct findings *f, struct patient *p)
         doctor_say(f, FINE, "eth_getLogs by block hash works");
 }
 
-/* A range that leaves out what the block's hash shows loses events in silence. */
+/* What following costs, by the block time of the newest blocks. */
+static void look_at_cost(struct findings *f, struct patient *p, const struct conf_endpoint *e)
+{
+    struct header old;
+    struct err err = {0};
+    bool found = false;
+    uint64_t head = p->head.at.number, back = head < COST_BLOCKS ? head : COST_BLOCKS;
+    if (back == 0 || rpc_header_number(p->t.node, head - back, &old, &found, &err) < 0 || !found)
+        return;
+    uint64_t seconds = p->head.at.timestamp - old.at.timestamp;
+    struct cost_shape s = {.block_ms = (int64_t)(seconds * 1000 / back),
+                           .look_ms = p->conf.chain.freshness_ms,
+                           .has_ws = e->ws != NULL,
+                           .by_hash = endpoint_log_forms(p->endpoint) == LOG_FORMS_HASH};
+    s.block_ms = s.block_ms > 0 ? s.block_ms : 1;
+    struct cost_day day = cost_of_following(e, &s);
+    doctor_say(f, FINE,
+               "following costs about %" PRIu64 " units a day idle, %" PRIu64
+               " with an event in every block (price %s, blocks of %g s)",
+               day.idle, day.busy, e->price ? e->price : "of the table", (double)s.block_ms / 1000);
+}
+
+/* A form that leaves out what another shows loses events in silence. */
 static void look_at_log_forms(struct findings *f, struct patient *p)
 {
     struct logs_probe r;
     struct err err = {0};
-    if (endpoint_probe_logs(p->t.node, p->endpoint, p->head.at.number, &r, &err) < 0) {
-        doctor_say(f, NOTE, "eth_getLogs by number and by hash could not be compared: %s",
-                   err.text);
-    } else if (!r.tried) {
-        doctor_say(f, NOTE,
-                   "eth_getLogs by number and by hash: no newest block holds a log to compare");
-    } else if (r.by_number != r.by_hash) {
-        doctor_say(f, BAD,
-                   "eth_getLogs names %zu logs of block %" PRIu64 " by number and %zu by hash",
-                   r.by_number, r.block, r.by_hash);
-        doctor_advise(f, "%s: its index leaves logs out; put another endpoint first", p->name);
-    } else {
-        doctor_say(f, FINE, "eth_getLogs names the same logs by number and by hash");
+    char text[LOGS_PROBE_TEXT];
+    if (endpoint_probe_logs(p->t.node, p->endpoint, &r, &err) < 0) {
+        doctor_say(f, NOTE, "the forms of eth_getLogs could not be compared: %s", err.text);
+        return;
     }
+    logs_probe_describe(&r, text);
+    endpoint_set_log_forms(p->endpoint, &r);
+    switch (logs_probe_judge(&r)) {
+    case LOG_FORMS_UNTRIED:
+        doctor_say(f, NOTE,
+                   "the forms of eth_getLogs: untried, none of the last 1000 blocks "
+                   "holds a log");
+        return;
+    case LOG_FORMS_ALL:
+        doctor_say(f, FINE, "eth_getLogs names the same logs in every form (%s)", text);
+        return;
+    case LOG_FORMS_RANGE:
+        doctor_say(f, NOTE, "eth_getLogs is asked by range alone (%s)", text);
+        return;
+    case LOG_FORMS_HASH:
+        doctor_say(f, BAD,
+                   "eth_getLogs by range leaves logs out (%s): it is asked block by "
+                   "block, two requests each",
+                   text);
+        break;
+    case LOG_FORMS_NONE:
+        doctor_say(f, BAD, "eth_getLogs leaves logs out in every form (%s): it gives no looks",
+                   text);
+        break;
+    }
+    doctor_advise(f, "%s: its index leaves logs out; put another endpoint first", p->name);
 }
 
 void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *conf, size_t i,
@@ -261,11 +308,13 @@ void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *c
         return;
     look_at_head(f, p, best, conf->chain.n_endpoints);
     look_at_socket(f, e);
-    look_at_client(f, p);
+    doctor_family(f, p);
     look_at_tags(f, p);
     doctor_readers(f, p, e);
     look_at_logs(f, p);
     look_at_logs_by_hash(f, p);
     look_at_log_forms(f, p);
     doctor_reading(f, p);
+    look_at_time(f, p);
+    look_at_cost(f, p, e);
 }

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SAMPLE = 2000, SAMPLE_MOST = 6000 };
+enum { SAMPLE = 2000, SAMPLE_MOST = 6000, SAMPLE_LEAST = 2, SAMPLE_SHRINKS = 10 };
+enum { SAMPLE_MS = 10 * 1000, SLOW_MS = 4 * 1000 }; /* a failure after so long is for slowness */
 enum { WAL_PER_ROW = 650 }; /* bytes, measured on a table with an index on updated_at */
 
 static bool run_read(struct tracker *t, const struct read_ask *ask, struct reading *readings,
@@ -37,6 +38,7 @@ static bool reads_by(const struct patient *p, const struct conf_endpoint *e, enu
     forced.reader = kind;
     if (doctor_open(&p->conf, &forced, &conf, &t, err) < 0)
         return false;
+    t.balances[0].shape.anchor = p->t.balances[0].shape.anchor;
     struct read_ask ask = {.shape = &t.balances[0].shape,
                            .at = p->head.at,
                            .chain_id = p->t.chain_id,
@@ -158,7 +160,8 @@ static bool read_some(struct patient *p, const address *wallets, size_t n, struc
                            .chain_id = p->t.chain_id,
                            .wallets = wallets,
                            .n = n,
-                           .lane = RPC_SWEEP};
+                           .lane = RPC_SWEEP,
+                           .deadline_ms = clock_ms() + SAMPLE_MS};
     const struct endpoint_counters before = *endpoint_counters(p->endpoint);
     int64_t started = clock_ms();
     if (!run_read(&p->t, &ask, readings, &r, err))
@@ -173,20 +176,41 @@ static bool read_some(struct patient *p, const address *wallets, size_t n, struc
     return true;
 }
 
+/* Fewer wallets where it takes too long: a slow node serves, too. */
+static bool read_slow(struct findings *f, struct patient *p, const address *wallets,
+                      struct reading *readings, struct cost *ret, struct err *err)
+{
+    bool ok = false, slow = true;
+    size_t n = SAMPLE;
+    for (; !ok && slow && n >= SAMPLE_LEAST && !stop_asked(); n /= SAMPLE_SHRINKS) {
+        int64_t began = clock_ms();
+        ok = read_some(p, wallets, n, readings, ret, err);
+        slow = clock_ms() - began >= SLOW_MS;
+    }
+    if (ok && ret->wallets < SAMPLE)
+        doctor_say(f, NOTE, "it is slow: %d wallets take more than %d s, %zu take %" PRId64 " ms",
+                   SAMPLE, SAMPLE_MS / 1000, ret->wallets, ret->ms);
+    return ok;
+}
+
 /* Twice: the first read also asks what the endpoint bears, the second is one request as large as it
- * may be, and is what every request of a pass will be like. */
+ * may be, and is what every request of a pass will be like. A slow node is not asked so much. */
 void doctor_reading(struct findings *f, struct patient *p)
 {
     address *wallets = mem_zero(SAMPLE_MOST, sizeof *wallets);
     struct reading *readings = mem_zero(SAMPLE_MOST, sizeof *readings);
-    struct err err = {0};
-    struct cost cost;
+    struct err err = {0}, ignored = {0};
+    struct cost cost = {0}, largest;
     make_up(wallets, SAMPLE_MOST);
-    bool ok = read_some(p, wallets, SAMPLE, readings, &cost, &err);
-    if (ok) {
+    bool ok = read_slow(f, p, wallets, readings, &cost, &err);
+    if (ok && cost.wallets == SAMPLE && cost.ms < SLOW_MS) {
         size_t batch = reads_batch_size(p->t.reads, &p->t.balances[0].shape);
         batch = batch < 1 ? 1 : batch > SAMPLE_MOST ? SAMPLE_MOST : batch;
-        ok = read_some(p, wallets, batch, readings, &cost, &err);
+        if (read_some(p, wallets, batch, readings, &largest, &ignored))
+            cost = largest;
+        else
+            doctor_say(f, NOTE, "it is slow: a request of %zu wallets fails (%s)", batch,
+                       ignored.text);
     }
     if (ok) {
         tell_reading(f, p, readings, &cost);

@@ -52,10 +52,16 @@ void doctor_title(struct findings *f, const char *about, const char *detail)
 
 int doctor_conclude(struct findings *f)
 {
-    int status = !f->any_node ? 4 : f->bad_store ? 5 : f->silent_term ? 1 : 0;
+    int status = f->numbers_have_gaps ? 2
+                 : !f->any_node       ? 4
+                 : f->bad_store       ? 5
+                 : f->silent_term     ? 1
+                                      : 0;
     static const char *const ends[] = {[0] = "`trueup run` can work here",
                                        [1] =
                                            "`trueup run` would find nothing: a term has no answer",
+                                       [2] = "`trueup run` cannot work: the chain's block "
+                                             "numbers have gaps",
                                        [4] = "`trueup run` cannot work: no endpoint serves",
                                        [5] = "`trueup run` cannot work: the store refuses"};
     const char *end = ends[status];

@@ -3,6 +3,7 @@
  * hidden command: tools/reference and the build call it.
  */
 #include "cli/reference.h"
+#include "rpc/cost.h"
 #include "web/metrics.h"
 
 #include <stdio.h>
@@ -27,10 +28,15 @@ static const struct {
     void (*write)(struct buf *out);
     void (*write_of)(const struct command *c, struct buf *out);
 } kinds[] = {
-    {"commands", list_commands, NULL},       {"metrics", metrics_document, NULL},
-    {"man-commands", manual_commands, NULL}, {"man-common", manual_common, NULL},
-    {"man-settings", manual_settings, NULL}, {"man-head", NULL, manual_head},
-    {"man-options", NULL, manual_options},   {"text", NULL, text_of},
+    {"commands", list_commands, NULL},
+    {"metrics", metrics_document, NULL},
+    {"cost", cost_document, NULL},
+    {"man-commands", manual_commands, NULL},
+    {"man-common", manual_common, NULL},
+    {"man-settings", manual_settings, NULL},
+    {"man-head", NULL, manual_head},
+    {"man-options", NULL, manual_options},
+    {"text", NULL, text_of},
 };
 
 static bool write_kind(const char *what, const char *name, struct buf *out)

@@ -153,7 +153,7 @@ static int reload_identify_endpoints(struct conf *conf, int needs, struct err *e
     struct tracker t;
     if (tracker_open(conf, "trueup reload", needs, &t, err) < 0)
         return -1;
-    int rc = tracker_identify(&t, err);
+    int rc = tracker_identify(&t, CHAIN_LIKELY, err);
     tracker_close(&t);
     return rc;
 }

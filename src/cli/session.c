@@ -44,7 +44,7 @@ static int session_take_steps(struct session *s, int steps, struct err *err)
         return -1;
     if ((steps & SESSION_CHECK_STORE) && session_check_store(&s->t, err) < 0)
         return -1;
-    return steps & SESSION_IDENTIFY ? tracker_identify(&s->t, err) : 0;
+    return steps & SESSION_IDENTIFY ? tracker_identify(&s->t, CHAIN_LIKELY, err) : 0;
 }
 
 static int session_work(struct session *s, const struct session_plan *plan, struct err *err)

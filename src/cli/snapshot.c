@@ -126,8 +126,8 @@ static int snapshot_write_all(struct session *s, void *number, struct err *err)
         err_set(err, ERR_USAGE, "the file has %zu balances; a snapshot is of one", t->n_balances);
         return err_hint(err, "say --balance NAME");
     }
-    if (tracker_identify(t, err) < 0 || find_block(t, *(uint64_t *)number, &at, err) < 0 ||
-        outfile_open(&o.file, name, err) < 0)
+    if (tracker_identify(t, CHAIN_LIKELY, err) < 0 ||
+        find_block(t, *(uint64_t *)number, &at, err) < 0 || outfile_open(&o.file, name, err) < 0)
         return -1;
     if (write_all(&o, &t->balances[0], &at, &done, err) < 0 || outfile_keep(&o.file, err) < 0) {
         outfile_drop(&o.file);

@@ -100,7 +100,9 @@ static void draw_verdict(struct screen *s, const struct json *doc)
     if (id < 0)
         buf_adds(s->out, "  chain not known yet");
     else
-        buf_addf(s->out, "  chain %" PRId64, id);
+        buf_addf(s->out, "  chain %" PRId64 "%s", id,
+                 strcmp(text_of(chain, "anchor"), "arbsys") == 0 ? " (blocks numbered by ArbSys)"
+                                                                 : "");
     buf_addf(s->out, ", %s, %s\n\n", text_of(json_get(doc, "store"), "kind"),
              text_of(chain, "mode"));
     add_painted(s, state,
@@ -214,6 +216,9 @@ static void draw_budget(struct screen *s, const struct json *budget)
     else
         buf_addf(s->out, "%s units since the start",
                  number_text(number_of(budget, "spent_since_start"), spent));
+    if (number_of(budget, "following_per_day") >= 0)
+        buf_addf(s->out, ", following costs about %s a day",
+                 number_text(number_of(budget, "following_per_day"), most));
     if (second > 0)
         buf_addf(s->out, ", at most %s a second", number_text(second, most));
     buf_adds(s->out, day > 0 || second > 0 ? "\n" : "; no budget is set\n");

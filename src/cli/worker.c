@@ -123,7 +123,7 @@ static int worker_prepare_store(struct conf *conf)
         return cli_fail(&err);
     int rc = prepare_tables(&t, &err);
     if (rc == 0)
-        rc = tracker_identify(&t, &err);
+        rc = tracker_identify(&t, CHAIN_SURE, &err);
     if (rc < 0 && err.kind == ERR_UNREACHABLE && knows_its_chain(&t)) {
         log_warn_err("no endpoint answers yet, waiting for it", &err);
         rc = 0;

@@ -26,7 +26,7 @@ struct err;
 
 enum conf_reader { READER_AUTO, READER_OVERRIDE, READER_CREATE, READER_MULTICALL3, READER_SINGLE };
 enum conf_finality { FINALITY_FINALIZED, FINALITY_SAFE, FINALITY_DEPTH };
-enum conf_anchor { ANCHOR_EVM, ANCHOR_ARBSYS, ANCHOR_NONE };
+enum conf_anchor { ANCHOR_AUTO, ANCHOR_EVM, ANCHOR_ARBSYS, ANCHOR_NONE };
 enum conf_wallets { WALLETS_SEEN, WALLETS_LISTED, WALLETS_QUERY };
 
 struct conf_price { /* one method of a custom price table */
@@ -90,7 +90,7 @@ struct conf {
         enum conf_finality finality;
         uint64_t finality_depth; /* FINALITY_DEPTH */
         int64_t freshness_ms;    /* 0: auto */
-        enum conf_anchor anchor;
+        enum conf_anchor anchor; /* ANCHOR_AUTO: asked of the node once */
         address multicall;
     } chain;
     const char *store; /* "postgres://…" or "sqlite:FILE" */

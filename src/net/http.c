@@ -78,6 +78,12 @@ int http_open(struct http **ret, struct err *err)
     return 0;
 }
 
+void http_use_one_connection(struct http *h)
+{
+    curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, 1L);
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 1L);
+}
+
 static void http_transfer_free(struct http_transfer *t)
 {
     curl_easy_cleanup(t->easy);
@@ -219,8 +225,6 @@ static struct http_transfer *http_transfer_get(struct http *h, struct err *err)
 
 static int http_set_error(CURLMcode rc, struct err *err)
 {
-    if (rc == CURLM_OUT_OF_MEMORY)
-        mem_out();
     return err_set(err, ERR_FAILED, "libcurl: %s", curl_multi_strerror(rc));
 }
 
@@ -282,8 +286,6 @@ static void http_collect_done(struct http *h)
         struct http_transfer *t = NULL;
         CURLcode result = m->data.result; /* m is gone once the handle is removed */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        if (result == CURLE_OUT_OF_MEMORY)
-            mem_out();
         t->result = result;
         curl_multi_remove_handle(h->multi, t->easy);
         t->state = TRANSFER_DONE;
@@ -362,7 +364,11 @@ static void http_describe_trouble(const struct http_transfer *t, struct http_rep
     char where[URL_TEXT];
     char *to = NULL;
     r->text[0] = '\0';
-    if (r->trouble == HTTP_TOO_LARGE) {
+    /* The library's memory is ours, and there was enough of it: it says so of what it finds too
+     * long, a header line of 100 KB first of all. */
+    if (t->result == CURLE_OUT_OF_MEMORY) {
+        snprintf(r->text, sizeof r->text, "the reply's headers are too large");
+    } else if (r->trouble == HTTP_TOO_LARGE) {
         snprintf(r->text, sizeof r->text, "the reply is over the ceiling of %zu bytes",
                  t->body.ceiling);
     } else if (r->trouble == HTTP_REDIRECT) {

@@ -58,6 +58,8 @@ struct http_reply {
 };
 
 int http_open(struct http **ret, struct err *err);
+/* From now on one connection to each host: requests arrive in the order in which they are sent. */
+void http_use_one_connection(struct http *h);
 void http_close(struct http *h); /* drops what is in flight */
 
 /* Starts a transfer. *ret is good for http_cancel() until the reply is taken. */

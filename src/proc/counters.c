@@ -29,7 +29,7 @@ struct endpoint_cells {
     struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers,
-        latency_us, paused_until, answered_at, batch, gas;
+        latency_us, paused_until, answered_at, batch, gas, pushes, pushed_bytes, log_forms;
     number pauses[PAUSES];
 };
 
@@ -270,6 +270,21 @@ void counters_cost(size_t endpoint, uint64_t units)
     counters_increase(&counters_endpoint_of(endpoint)->cost, units);
 }
 
+const char *const counters_log_forms_names[COUNTERS_LOG_FORMS] = {"untried", "all", "by range",
+                                                                  "by block hash", "none"};
+
+void counters_endpoint_log_forms(size_t endpoint, size_t forms)
+{
+    counters_store(&counters_endpoint_of(endpoint)->log_forms, forms);
+}
+
+void counters_pushed(size_t endpoint, uint64_t bytes)
+{
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
+    counters_increase(&e->pushes, 1);
+    counters_increase(&e->pushed_bytes, bytes);
+}
+
 const char *const counters_pause_names[PAUSES] = {[PAUSE_TOLD] = "told to wait",
                                                   [PAUSE_SILENT] = "no answer",
                                                   [PAUSE_WRONG] = "wrong answer",
@@ -508,6 +523,10 @@ static void counters_add_endpoint(const struct endpoint_cells *e, struct counter
     v->bytes_in += counters_load(&e->bytes_in);
     v->bytes_out += counters_load(&e->bytes_out);
     v->cost += counters_load(&e->cost);
+    v->pushes += counters_load(&e->pushes);
+    if (counters_load(&e->log_forms) > 0 && counters_load(&e->log_forms) < COUNTERS_LOG_FORMS)
+        v->log_forms = counters_load(&e->log_forms);
+    v->pushed_bytes += counters_load(&e->pushed_bytes);
     v->missed_logs += counters_load(&e->missed_logs);
     v->misplaced += counters_load(&e->misplaced);
     v->looks_alone += counters_load(&e->looks_alone);

@@ -124,6 +124,12 @@ void counters_second_look_alone(size_t endpoint);
 void counters_checkpoint_held(const char *why);
 /* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
+/* Which forms of eth_getLogs leave no log out (rpc/logs.h). */
+enum { COUNTERS_LOG_FORMS = 5 };
+extern const char *const counters_log_forms_names[COUNTERS_LOG_FORMS];
+void counters_endpoint_log_forms(size_t endpoint, size_t forms);
+/* It pushed a message of so many bytes. */
+void counters_pushed(size_t endpoint, uint64_t bytes);
 /* It is asked less, or not at all, from now on. */
 enum counters_pause { PAUSE_TOLD, PAUSE_SILENT, PAUSE_WRONG, PAUSE_LAGS, PAUSE_FOREIGN, PAUSES };
 extern const char *const counters_pause_names[PAUSES];
@@ -196,6 +202,8 @@ struct counters_endpoint_view {
     char name[COUNTERS_NAME]; /* "" : no such endpoint */
     uint64_t requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     uint64_t bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers;
+    uint64_t pushes, pushed_bytes; /* over its WebSocket */
+    uint64_t log_forms;            /* index of counters_log_forms_names */
     uint64_t pauses[PAUSES];
     uint64_t latency_us;   /* a moving average over the last answers */
     uint64_t paused_until; /* wall ms; 0: no pause since its last good answer */

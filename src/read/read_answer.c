@@ -96,12 +96,15 @@ static void chunk_on_starved(struct chunk *c)
 }
 
 /* The one place that judges a proof. All four must be those of the asked block: number and parent
- * tell branches apart, the timestamp siblings, the chain id networks. */
-static bool read_proof_holds(const struct read *read, const struct read_proof *p)
+ * tell branches apart, the timestamp siblings, the chain id networks. The timestamp counts only
+ * where a header was seen to have the EVM's. */
+static bool read_proof_holds(const struct chunk *c, const struct read_proof *p)
 {
-    const struct anchor *at = &read->ask.at;
-    return p->number == at->number && p->timestamp == at->timestamp &&
-           p->chain_id == read->ask.chain_id && hash_equal(&p->parent, &at->parent);
+    const struct anchor *at = &c->read->ask.at;
+    bool same_time =
+        p->timestamp == at->timestamp || endpoint_has_evm_time(c->profile->endpoint) != CAP_YES;
+    return p->number == at->number && same_time && p->chain_id == c->read->ask.chain_id &&
+           hash_equal(&p->parent, &at->parent);
 }
 
 static void read_fail(struct read *read, enum read_end end, const char *what, const char *words)
@@ -113,7 +116,8 @@ static void read_fail(struct read *read, enum read_end end, const char *what, co
 static void read_wrong_block(struct chunk *c, const char *words)
 {
     struct read *read = c->read;
-    endpoint_report_wrong_block(c->profile->endpoint, "answered from another block than asked");
+    endpoint_doubt_block(c->profile->endpoint, &read->ask.at,
+                         "answered from another block than asked");
     err_set(&read->report.why, ERR_FAILED, "endpoint \"%s\" %s when asked for block %llu",
             endpoint_name(c->profile->endpoint), words, (unsigned long long)read->ask.at.number);
     read_profile_forget(read->engine, c->profile->endpoint);
@@ -142,7 +146,7 @@ static bool chunk_check_proof(struct chunk *c, const struct read_result *res)
     char words[96];
     if (!res->proof.present)
         return chunk_proved_by_hash(c);
-    if (read_proof_holds(c->read, &res->proof))
+    if (read_proof_holds(c, &res->proof))
         return true;
     snprintf(words, sizeof words, "answered from block %llu (chain %llu)",
              (unsigned long long)res->proof.number, (unsigned long long)res->proof.chain_id);

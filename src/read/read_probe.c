@@ -233,6 +233,15 @@ static enum read_probe_result read_probe_address_free(struct reads *r, struct en
     return v;
 }
 
+/* Does what the execution said of its block hold for the header? Timestamps alone may differ. */
+static int read_probe_time(struct reads *r, struct endpoint *e, const struct read_proof *proof,
+                           struct err *err)
+{
+    struct anchor said = {
+        .number = proof->number, .parent = proof->parent, .timestamp = proof->timestamp};
+    return proof->present ? endpoint_probe_time(r->node, e, &said, err) : 0;
+}
+
 static enum read_probe_result read_probe_lens(struct reads *r, struct endpoint *e,
                                               const struct reader *reader,
                                               const struct read_shape *shape,
@@ -245,6 +254,8 @@ static enum read_probe_result read_probe_lens(struct reads *r, struct endpoint *
         chunk.gas = gas;
         v = read_probe_ask(r, e, reader, &chunk, &res, err);
     }
+    if (v == DOES && read_probe_time(r, e, &res.proof, err) < 0)
+        return NO_ANSWER;
     if (v == DOES)
         *ret =
             (struct read_profile){.reader = reader, .gas = chunk.gas, .granted = res.gas_granted};
@@ -268,6 +279,8 @@ static enum read_probe_result read_probe_multicall3(struct reads *r, struct endp
     /* A node that refuses this much gas for a view grants less: how much is asked next. */
     if (v != DOES && v != LESS_GAS)
         return v == ASK_AGAIN ? DOES_NOT : v;
+    if (v == DOES && read_probe_time(r, e, &res.proof, err) < 0)
+        return NO_ANSWER;
     if (read_probe_gas(r, &l, shape, err) < 0)
         return NO_ANSWER;
     *ret = l;
@@ -321,6 +334,9 @@ int read_probe_endpoint(struct reads *r, struct endpoint *e, const struct read_s
         ret->endpoint = e;
         ret->terms = shape->terms;
         ret->n_terms = shape->n_terms;
+        /* A view, its echo and the view again say something only in this order. */
+        if (ret->reader->by_echo)
+            rpc_use_one_connection(r->node);
         if (!ret->size)
             ret->size = ret->reader->first_guess;
     } else if (v == DOES_NOT) {

@@ -37,6 +37,7 @@ void lens_chunk_of(const struct read_chunk *chunk, enum lens_mode mode, struct l
         memcpy(ret->terms[i].selector, t->view.selector, sizeof ret->terms[i].selector);
     }
     static const enum lens_anchor anchors[] = {
+        [ANCHOR_AUTO] = LENS_ANCHOR_EVM, /* until it is learnt */
         [ANCHOR_EVM] = LENS_ANCHOR_EVM,
         [ANCHOR_ARBSYS] = LENS_ANCHOR_ARBSYS,
         [ANCHOR_NONE] = LENS_ANCHOR_NONE,

@@ -232,6 +232,15 @@ static void answer_read_batch(struct rpc_entry *r, const struct endpoint *e,
     }
 }
 
+/* Over the ceiling of all answers it is no answer to any question of ours. */
+static void answer_judge_ceiling(struct rpc_entry *r, struct transport_result *ret)
+{
+    if (r->answer.fault.fault != FAULT_DENSITY || r->payload.reply_max < RPC_REPLY_MAX)
+        return;
+    r->answer.fault = fault_make(FAULT_GARBLED, "ceiling");
+    ret->permanent = false;
+}
+
 void rpc_answer_read(struct rpc_entry *r, const struct endpoint *e, const struct http_reply *reply,
                      struct transport_result *ret)
 {
@@ -250,6 +259,7 @@ void rpc_answer_read(struct rpc_entry *r, const struct endpoint *e, const struct
             a->fault = fault_make(transport[i].fault, transport[i].rule);
             *ret = transport[i].result;
         }
+        answer_judge_ceiling(r, ret);
         endpoint_scrub(e, reply->text, a->text, sizeof a->text);
     }
     if (a->fault.fault != FAULT_NONE && reply->retry_after_ms > a->fault.retry_after_ms)

@@ -156,6 +156,12 @@ void budget_take(struct budget *b, uint64_t units, int64_t now, int64_t wall_s)
     bucket_take(&b->bucket, units, now);
 }
 
+void budget_take_pushed(struct budget *b, uint64_t units, int64_t wall_s)
+{
+    budget_turn_day(b, wall_s);
+    b->spent += units;
+}
+
 int64_t budget_wait(const struct budget *b, enum rpc_lane lane, int64_t now, int64_t wall_s,
                     bool *ret_day)
 {

@@ -58,6 +58,8 @@ struct budget {
 void budget_init(struct budget *b, uint64_t per_second, uint64_t per_day, int64_t now,
                  int64_t wall_s);
 void budget_take(struct budget *b, uint64_t units, int64_t now, int64_t wall_s);
+/* Units that were not spent by a request of ours: pushes. Of the day alone. */
+void budget_take_pushed(struct budget *b, uint64_t units, int64_t wall_s);
 /* Until a request of this lane may go, in ms. *ret_day: it is the day's units that are spent. */
 int64_t budget_wait(const struct budget *b, enum rpc_lane lane, int64_t now, int64_t wall_s,
                     bool *ret_day);

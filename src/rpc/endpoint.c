@@ -62,6 +62,11 @@ bool endpoint_usable(const struct endpoint *e, int64_t now)
            (e->circuit.state == BREAKER_HALF_OPEN && e->load.in_flight == 0);
 }
 
+bool endpoint_may_be_asked(const struct endpoint *e)
+{
+    return endpoint_usable(e, clock_ms());
+}
+
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room)
 {
     char half[SCRUB_MAX];

@@ -18,7 +18,7 @@
 
 enum {
     QUESTION_MS = 10 * 1000,
-    WRONG_CHAIN_MS = 60 * 1000, /* between looks at an endpoint on another chain */
+    WRONG_CHAIN_MS = 60 * 1000, /* between looks at an endpoint that is surely on another chain */
 };
 
 void rpc_question_open(struct endpoint *e, struct rpc_entry *r, const char *method,
@@ -61,6 +61,22 @@ static bool rpc_identity_is_ours(const struct endpoint *e)
            hash_equal(&e->identity.genesis, &e->rpc->chain.genesis);
 }
 
+bool rpc_identity_is_sure(const struct endpoint *e, int64_t now)
+{
+    const struct endpoint_identity *id = &e->identity;
+    return id->wrong_looks >= RPC_WRONG_LOOKS && now - id->wrong_since_ms >= RPC_WRONG_MS;
+}
+
+static int64_t rpc_identity_note_wrong(struct endpoint *e, int64_t now)
+{
+    struct endpoint_identity *id = &e->identity;
+    if (id->wrong_looks++ == 0)
+        id->wrong_since_ms = now;
+    return rpc_identity_is_sure(e, now) ? WRONG_CHAIN_MS
+           : id->wrong_looks == 1       ? RPC_WRONG_SOON_MS
+                                        : RPC_WRONG_EVERY_MS;
+}
+
 static void rpc_identity_reject(struct endpoint *e, int64_t now)
 {
     const struct rpc_chain *ours = &e->rpc->chain;
@@ -76,9 +92,10 @@ static void rpc_identity_reject(struct endpoint *e, int64_t now)
         snprintf(c->text, sizeof c->text, "endpoint \"%.60s\" has genesis block %.18s…, not %.18s…",
                  endpoint_name(e), theirs, genesis);
     c->fault = FAULT_INVALID;
-    e->identity.ask_at_ms = now + WRONG_CHAIN_MS;
+    int64_t wait = rpc_identity_note_wrong(e, now);
+    e->identity.ask_at_ms = now + wait;
     endpoint_event(e, HEALTH_WRONG_CHAIN, c->text);
-    counters_endpoint_paused(endpoint_number(e), wall_ms() + 2 * WRONG_CHAIN_MS, c->text);
+    counters_endpoint_paused(endpoint_number(e), wall_ms() + 2 * wait, c->text);
 }
 
 static void rpc_identity_complete(struct endpoint *e, int64_t now)
@@ -86,11 +103,12 @@ static void rpc_identity_complete(struct endpoint *e, int64_t now)
     struct endpoint_identity *id = &e->identity;
     if (id->failed) {
         bool wrong_chain = e->circuit.state == BREAKER_WRONG_CHAIN;
-        id->ask_at_ms = now + (wrong_chain ? WRONG_CHAIN_MS : backoff_next(&id->wait));
+        id->ask_at_ms = now + (wrong_chain ? RPC_WRONG_EVERY_MS : backoff_next(&id->wait));
     } else if (!rpc_identity_is_ours(e)) {
         rpc_identity_reject(e, now);
     } else {
         id->known = id->confirmed = true;
+        id->wrong_looks = 0;
         e->circuit.failures = 0;
         backoff_reset(&id->wait);
         endpoint_event(e, HEALTH_GOOD, "");

@@ -15,10 +15,10 @@ enum {
     DRIVE_MS = 1000,
 };
 
-void logs_add_filter(struct buf *b, const struct log_filter *f)
+static void logs_add_members(struct buf *b, const struct log_filter *f)
 {
     char text[HASH_TEXT];
-    buf_adds(b, ",\"address\":[");
+    buf_adds(b, "\"address\":[");
     for (size_t i = 0; i < f->n_contracts; i++) {
         address_text(&f->contracts[i], text);
         buf_addf(b, "%s\"%s\"", i ? "," : "", text);
@@ -36,6 +36,18 @@ void logs_add_filter(struct buf *b, const struct log_filter *f)
         buf_addf(b, "%s\"%s\"", i ? "," : ",[", text);
     }
     buf_adds(b, f->n_words ? "]]}]" : "]}]");
+}
+
+void logs_add_filter(struct buf *b, const struct log_filter *f)
+{
+    buf_addc(b, ',');
+    logs_add_members(b, f);
+}
+
+void logs_add_subscription(struct buf *b, const struct log_filter *f)
+{
+    buf_adds(b, "[\"logs\",{");
+    logs_add_members(b, f);
 }
 
 void logs_add_range(struct buf *b, const struct logs_ask *ask)
@@ -98,6 +110,12 @@ static int logs_take_header(struct rpc_answer *a, uint64_t to, struct logs *ret,
     return 0;
 }
 
+int logs_err_no_form(const struct endpoint *e, struct err *err)
+{
+    return err_set(err, ERR_FAILED, "endpoint \"%s\" leaves logs out in every form",
+                   endpoint_name(e));
+}
+
 int logs_stopped(struct err *err)
 {
     return err_set(err, ERR_STOPPED, "asked to stop while waiting for logs");
@@ -122,6 +140,7 @@ struct logs_window {
     struct logs_ask ask;
     struct logs logs, first; /* the answer that counts; while another is asked, the first one */
     bool second;             /* another endpoint is being asked */
+    struct logs_walk *walk;  /* the endpoint's ranges leave logs out; NULL: they do not */
     bool has_logs, has_header, ended;
     int rc;
     struct err err;
@@ -169,6 +188,10 @@ static int logs_window_submit(struct logs_window *w, struct endpoint *e, struct 
 {
     w->logs = (struct logs){.by = e};
     w->has_logs = w->has_header = false;
+    if (e->log_forms == LOG_FORMS_NONE)
+        return logs_err_no_form(e, err);
+    if (e->log_forms == LOG_FORMS_HASH)
+        return logs_walk_open(w->n, &w->ask, e, &w->walk, err);
     if (logs_window_submit_header(w, err) == 0 && logs_window_submit_logs(w, err) == 0)
         return 0;
     rpc_abandon(w->n, &w->which_header);
@@ -193,6 +216,8 @@ static void logs_window_abandon(struct logs_window *w)
 {
     rpc_abandon(w->n, &w->which_logs);
     rpc_abandon(w->n, &w->which_header);
+    logs_walk_close(w->walk);
+    w->walk = NULL;
 }
 
 void logs_window_close(struct logs_window *w)
@@ -240,6 +265,31 @@ static void logs_window_end_second(struct logs_window *w, int rc)
     logs_window_end(w, 0);
 }
 
+/* All there is of an answer, or its failure. */
+static void logs_window_on_whole(struct logs_window *w, int rc)
+{
+    if (w->second) {
+        logs_window_abandon(w);
+        logs_window_end_second(w, rc);
+    } else if (rc < 0 || !logs_window_ask_another(w)) {
+        logs_window_end(w, rc);
+    }
+}
+
+/* False: nothing of the walk has come. */
+static bool logs_window_take_walk(struct logs_window *w)
+{
+    int rc = 0;
+    if (!logs_walk_take(w->walk, &w->logs, &rc, &w->err))
+        return false;
+    if (rc == 0 && !logs_walk_ended(w->walk))
+        return true;
+    logs_walk_close(w->walk);
+    w->walk = NULL;
+    logs_window_on_whole(w, rc);
+    return true;
+}
+
 static void logs_window_on_answer(struct logs_window *w, struct rpc_answer *a)
 {
     int rc;
@@ -255,20 +305,16 @@ static void logs_window_on_answer(struct logs_window *w, struct rpc_answer *a)
     if (rc == 0 && whole)
         logs_filter_answer(&(struct logs_question){w->ask.filter, w->ask.from, w->ask.to, NULL},
                            &w->logs);
-    if (rc == 0 && !whole)
-        return;
-    if (w->second) {
-        logs_window_abandon(w);
-        logs_window_end_second(w, rc);
-    } else if (rc < 0 || !logs_window_ask_another(w)) {
-        logs_window_end(w, rc);
-    }
+    if (rc < 0 || whole)
+        logs_window_on_whole(w, rc);
 }
 
 bool logs_window_ended(struct logs_window *w)
 {
     struct rpc_answer a;
-    while (!w->ended &&
+    while (!w->ended && w->walk && logs_window_take_walk(w))
+        ;
+    while (!w->ended && !w->walk &&
            (rpc_take_aside(w->n, &w->which_logs, &a) || rpc_take_aside(w->n, &w->which_header, &a)))
         logs_window_on_answer(w, &a);
     return w->ended;

@@ -11,11 +11,12 @@
  * A range is asked together with the header of its last block, of the same endpoint in the same
  * breath: a backend that does not have that block would answer a short or empty list without an
  * error. An empty answer over more than 1,000 blocks is asked once more of another endpoint, if
- * there is one.
+ * there is one. A range of an endpoint whose ranges leave logs out is asked block by block.
  */
 #ifndef RPC_LOGS_H
 #define RPC_LOGS_H
 
+#include "base/buf.h"
 #include "eth/event.h"
 #include "rpc/rpc.h"
 
@@ -70,14 +71,40 @@ int rpc_logs_block(struct rpc *n, const struct logs_ask *ask, const struct heade
  * hour. */
 enum capability endpoint_logs_by_hash(const struct endpoint *e);
 
-/* Whether one recent block's logs of one contract are the same by number and by hash. */
+/* ---- the forms of the question ----------------------------------------------------------------
+ */
+
+enum logs_form { FORM_RANGE, FORM_HASH, FORM_RECEIPTS };
+enum { LOGS_FORMS = FORM_RECEIPTS + 1, LOGS_PROBE_TEXT = 160 };
+
+/* How many logs of one contract and topic each form names of one recent block. */
 struct logs_probe {
-    bool tried; /* false: none of the newest blocks holds a log */
+    bool tried; /* false: none of the last 1,000 blocks holds a log */
     uint64_t block;
-    size_t by_number, by_hash;
+    bool served[LOGS_FORMS];
+    size_t n[LOGS_FORMS];
+    size_t most;
 };
-int endpoint_probe_logs(struct rpc *n, struct endpoint *e, uint64_t head, struct logs_probe *ret,
-                        struct err *err);
+/* −1: the endpoint does not answer now. */
+int endpoint_probe_logs(struct rpc *n, struct endpoint *e, struct logs_probe *ret, struct err *err);
+
+/* Which forms leave no log out (counters.h has the names). */
+enum log_forms {
+    LOG_FORMS_UNTRIED,
+    LOG_FORMS_ALL,
+    LOG_FORMS_RANGE, /* block hashes are refused, or leave logs out */
+    LOG_FORMS_HASH,  /* ranges leave logs out: it is asked block by block */
+    LOG_FORMS_NONE,  /* it gives no looks */
+};
+enum { LOG_FORMS = LOG_FORMS_NONE + 1 };
+enum log_forms logs_probe_judge(const struct logs_probe *r);
+/* "logs of block 7: 0 by range, 1 by block hash, 1 in receipts" */
+void logs_probe_describe(const struct logs_probe *r, char ret[LOGS_PROBE_TEXT]);
+enum log_forms endpoint_log_forms(const struct endpoint *e);
+/* As found by an earlier process. */
+void endpoint_restore_log_forms(struct endpoint *e, enum log_forms forms);
+/* From now on it is asked as the probe shows. A change is noticed. */
+void endpoint_set_log_forms(struct endpoint *e, const struct logs_probe *r);
 
 /* ---- ranges, several at once -----------------------------------------------------------------
  * open → rpc_drive() until it has ended → result → close. Blocking verbs may run meanwhile. */
@@ -102,6 +129,9 @@ int logs_proof_open(struct rpc *n, const struct logs_ask *ask, const struct anch
 bool logs_proof_ended(struct logs_proof *p);
 int logs_proof_result(const struct logs_proof *p, struct logs *ret, struct err *err);
 void logs_proof_close(struct logs_proof *p);
+
+/* The parameters of eth_subscribe to the filter's logs; some nodes refuse any further member. */
+void logs_add_subscription(struct buf *b, const struct log_filter *f);
 
 /* May this block hold a log for the filter, by its bloom? */
 bool filter_may_match(const struct log_filter *f, const struct header *h);

@@ -98,7 +98,7 @@ static int logs_block_ask(struct rpc *n, const struct logs_ask *ask, const struc
     struct endpoint *by = ask->by ? ask->by : rpc_best(n);
     struct err refusal = {0};
     *ret = (struct logs){.by = by, .to = *h};
-    if (endpoint_logs_by_hash(by) == CAP_NO)
+    if (endpoint_logs_by_hash(by) == CAP_NO || by->log_forms == LOG_FORMS_RANGE)
         return logs_block_by_number(n, ask, by, h, ret, err);
     if (logs_block_by_hash(n, ask, h, ret, &refusal) == 0) {
         ret->by->logs_by_hash = CAP_YES;

@@ -69,7 +69,7 @@ static bool logs_in_order(const struct logs *l)
     return true;
 }
 
-static void logs_sort_unique(struct logs *l)
+void logs_filter_sort(struct logs *l)
 {
     size_t kept = 0;
     if (logs_in_order(l))
@@ -138,5 +138,5 @@ void logs_filter_answer(const struct logs_question *q, struct logs *l)
         logs_place(q, l, &l->list[kept++]);
     }
     l->n = kept;
-    logs_sort_unique(l);
+    logs_filter_sort(l);
 }

@@ -21,6 +21,19 @@ void logs_count_missed(struct rpc *n, struct endpoint *e, size_t n_logs, uint64_
 bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,
                          const struct header *h);
 
+/* The endpoint leaves logs out in every form. */
+int logs_err_no_form(const struct endpoint *e, struct err *err);
+
+/* A range asked block by block (logs_walk.c). */
+struct logs_walk;
+int logs_walk_open(struct rpc *n, const struct logs_ask *ask, struct endpoint *by,
+                   struct logs_walk **ret, struct err *err);
+/* Takes one answer that has come; false when there is none. *ret has the logs once the walk has
+ * ended, or the fault with −1 in *ret_rc. */
+bool logs_walk_take(struct logs_walk *w, struct logs *ret, int *ret_rc, struct err *err);
+bool logs_walk_ended(const struct logs_walk *w);
+void logs_walk_close(struct logs_walk *w); /* NULL is fine */
+
 struct logs_question {
     const struct log_filter *filter;
     uint64_t from, to;
@@ -31,5 +44,7 @@ struct logs_question {
  * lacks something is counted by its reason (trueup_logs_ignored_total). Never refuses an answer:
  * see logs.h. l->to is the header of block `to`. */
 void logs_filter_answer(const struct logs_question *q, struct logs *l);
+/* In the order of blocks, each log once. */
+void logs_filter_sort(struct logs *l);
 
 #endif

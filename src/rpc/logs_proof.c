@@ -29,6 +29,7 @@ struct logs_proof {
     bool batch;               /* all in one */
     enum proof_question next; /* else: the one that is under way */
     struct logs logs;
+    struct logs_walk *walk; /* PROOF_LOGS block by block; NULL: it is not */
     bool ended;
     int rc;
     struct err err;
@@ -59,6 +60,8 @@ static size_t logs_proof_reply_max(const struct logs_proof *p)
 
 static int logs_proof_submit(struct logs_proof *p, struct err *err)
 {
+    if (!p->batch && p->next == PROOF_LOGS && p->ask.by->log_forms == LOG_FORMS_HASH)
+        return logs_walk_open(p->n, &p->ask, p->ask.by, &p->walk, err);
     struct buf params[PROOF_QUESTIONS];
     struct rpc_more more[RPC_MORE_MAX];
     enum proof_question first = p->batch ? PROOF_BEFORE : p->next;
@@ -94,9 +97,11 @@ static int logs_proof_submit(struct logs_proof *p, struct err *err)
 int logs_proof_open(struct rpc *n, const struct logs_ask *ask, const struct anchor *at,
                     struct logs_proof **ret, struct err *err)
 {
+    if (ask->by->log_forms == LOG_FORMS_NONE)
+        return logs_err_no_form(ask->by, err);
     struct logs_proof *p = mem_zero(1, sizeof *p);
     *p = (struct logs_proof){.n = n, .ask = *ask, .at = *at, .logs = {.by = ask->by}};
-    p->batch = clock_ms() >= ask->by->batches_at_ms;
+    p->batch = clock_ms() >= ask->by->batches_at_ms && ask->by->log_forms != LOG_FORMS_HASH;
     if (logs_proof_submit(p, err) < 0) {
         mem_free(p);
         return -1;
@@ -110,6 +115,7 @@ void logs_proof_close(struct logs_proof *p)
     if (!p)
         return;
     rpc_abandon(p->n, p);
+    logs_walk_close(p->walk);
     mem_free(p);
 }
 
@@ -220,6 +226,28 @@ static void logs_proof_on_refusal(struct logs_proof *p, const char *why)
         logs_proof_end(p, -1);
 }
 
+/* The next question, if there is one and nothing has failed. */
+static void logs_proof_go_on(struct logs_proof *p, int rc)
+{
+    bool more = rc == 0 && !p->batch && ++p->next < PROOF_QUESTIONS;
+    if (!more || logs_proof_submit(p, &p->err) < 0)
+        logs_proof_end(p, more ? -1 : rc);
+}
+
+/* False: nothing of the walk has come. */
+static bool logs_proof_take_walk(struct logs_proof *p)
+{
+    int rc = 0;
+    if (!logs_walk_take(p->walk, &p->logs, &rc, &p->err))
+        return false;
+    if (rc == 0 && !logs_walk_ended(p->walk))
+        return true;
+    logs_walk_close(p->walk);
+    p->walk = NULL;
+    logs_proof_go_on(p, rc);
+    return true;
+}
+
 static void logs_proof_on_answer(struct logs_proof *p, struct rpc_answer *a)
 {
     enum proof_question which = p->next;
@@ -240,14 +268,14 @@ static void logs_proof_on_answer(struct logs_proof *p, struct rpc_answer *a)
         logs_proof_on_refusal(p, p->err.text);
         return;
     }
-    bool more = rc == 0 && !p->batch && ++p->next < PROOF_QUESTIONS;
-    if (!more || logs_proof_submit(p, &p->err) < 0)
-        logs_proof_end(p, more ? -1 : rc);
+    logs_proof_go_on(p, rc);
 }
 
 bool logs_proof_ended(struct logs_proof *p)
 {
     struct rpc_answer a;
+    while (!p->ended && p->walk && logs_proof_take_walk(p))
+        ;
     while (!p->ended && rpc_take_aside(p->n, p, &a)) {
         logs_proof_on_answer(p, &a);
         rpc_answer_free(&a);

@@ -25,6 +25,17 @@ static const struct row rows[] = {
     {"quicknode", NULL, 20},
 };
 
+/* Thousandths of a unit, for each push and for each of its bytes. */
+static const struct {
+    const char *list;
+    uint64_t head, log, log_again, byte;
+} pushes[] = {
+    {"alchemy", 0, 0, 0, 40},
+    {"infura", 50000, 300000, 0, 0}, /* for each block that has logs */
+    {"quicknode", 20000, 20000, 20000, 0},
+    {"flat", 1000, 1000, 1000, 0},
+};
+
 static uint64_t own_price(const struct conf_endpoint *e, const char *method)
 {
     uint64_t dearest = 0;
@@ -46,4 +57,19 @@ uint64_t price_of(const struct conf_endpoint *e, const char *method)
             (!rows[i].method || strcmp(rows[i].method, method) == 0))
             return rows[i].units;
     return 1; /* flat */
+}
+
+uint64_t price_of_push(const struct conf_endpoint *e, enum price_push kind, size_t bytes)
+{
+    if (!e->price && e->n_prices)
+        return own_price(e, "eth_subscribe") * 1000;
+    for (size_t i = 0; i < COUNT_OF(pushes); i++) {
+        if (strcmp(pushes[i].list, e->price ? e->price : "flat") != 0)
+            continue;
+        uint64_t each = kind == PRICE_PUSH_HEAD  ? pushes[i].head
+                        : kind == PRICE_PUSH_LOG ? pushes[i].log
+                                                 : pushes[i].log_again;
+        return each + pushes[i].byte * bytes;
+    }
+    return 0;
 }

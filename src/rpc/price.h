@@ -13,4 +13,13 @@
  * to rather than overrun. */
 uint64_t price_of(const struct conf_endpoint *e, const char *method);
 
+enum price_push {
+    PRICE_PUSH_HEAD,
+    PRICE_PUSH_LOG,       /* the first of its block */
+    PRICE_PUSH_LOG_AGAIN, /* another log of that block */
+};
+/* What a pushed message of so many bytes costs, in thousandths of a unit. A user's own table bills
+ * it as eth_subscribe. */
+uint64_t price_of_push(const struct conf_endpoint *e, enum price_push kind, size_t bytes);
+
 #endif

@@ -9,6 +9,7 @@
 #include "eth/fault_policy.h"
 #include "rpc/rpc_internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,26 +40,36 @@ static int probe_call_at(struct endpoint *e, const hash32 *at, uint32_t no_retry
     return rc;
 }
 
+/* block: "latest", or a number. */
+static int probe_get_header(struct rpc *n, struct endpoint *e, const char *block,
+                            struct header *ret, bool *ret_found, struct err *err)
+{
+    char params[48];
+    int len = snprintf(params, sizeof params, "[\"%s\",false]", block);
+    struct rpc_request q = {.method = "eth_getBlockByNumber",
+                            .params = params,
+                            .params_len = (size_t)len,
+                            .no_retry = RPC_NO_RETRY(FAULT_BEHIND) | RPC_NO_RETRY(FAULT_PRUNED),
+                            .only = e};
+    struct rpc_answer a;
+    int rc = rpc_call(n, &q, &a, err);
+    if (rc == 0)
+        rc = header_from_json(a.result, ret, ret_found, err);
+    rpc_answer_free(&a);
+    return rc;
+}
+
 /* The hash of the newest block it has. */
 static int endpoint_latest(struct rpc *n, struct endpoint *e, hash32 *ret, struct err *err)
 {
-    static const char params[] = "[\"latest\",false]";
-    struct rpc_request q = {.method = "eth_getBlockByNumber",
-                            .params = params,
-                            .params_len = sizeof params - 1,
-                            .only = e};
-    struct rpc_answer a;
-    struct header h;
+    struct header h = {0};
     bool found = false;
-    int rc = rpc_call(n, &q, &a, err);
-    if (rc == 0)
-        rc = header_from_json(a.result, &h, &found, err);
-    rpc_answer_free(&a);
-    if (rc == 0 && !found)
-        rc = err_set(err, ERR_FAILED, "eth_getBlockByNumber latest: not found");
-    if (rc == 0)
-        *ret = h.at.hash;
-    return rc;
+    if (probe_get_header(n, e, "latest", &h, &found, err) < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_FAILED, "eth_getBlockByNumber latest: not found");
+    *ret = h.at.hash;
+    return 0;
 }
 
 /* A hash that no block has. */
@@ -77,7 +88,7 @@ int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
     struct fault_info fault;
     struct err why = {0}; /* a refusal is an answer here, not an error */
     bool null = false, refused = true;
-    int rc = 0, tries = e->counters.blamed > 0 ? TRIES_AFTER_WRONG_BLOCK : 1;
+    int rc = 0, tries = e->doubt.ever ? TRIES_AFTER_WRONG_BLOCK : 1;
     for (int i = 0; i < tries && refused; i++) {
         rc = probe_call_nowhere(n, e, &fault, &null, &why);
         refused =
@@ -93,5 +104,35 @@ int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err)
         return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
     }
     e->pins_hash = refused && rc == 0 && !null ? CAP_YES : CAP_NO;
+    return 0;
+}
+
+enum capability endpoint_has_evm_time(const struct endpoint *e)
+{
+    return e->has_evm_time;
+}
+
+int endpoint_probe_time(struct rpc *n, struct endpoint *e, const struct anchor *said,
+                        struct err *err)
+{
+    char number[24], why[120];
+    struct header h = {0};
+    bool found = false;
+    if (e->has_evm_time == CAP_YES)
+        return 0;
+    snprintf(number, sizeof number, "0x%" PRIx64, said->number);
+    if (probe_get_header(n, e, number, &h, &found, err) < 0)
+        return err_wrap(err, "probing endpoint \"%s\"", endpoint_name(e));
+    /* Another block by now, or one that this backend lacks: nothing is learnt. */
+    if (!found || !hash_equal(&h.at.parent, &said->parent))
+        return 0;
+    bool same = h.at.timestamp == said->timestamp;
+    if (!same && e->has_evm_time == CAP_UNKNOWN) {
+        snprintf(why, sizeof why,
+                 "block %" PRIu64 " has %" PRIu64 " in its header and %" PRIu64 " in the EVM",
+                 said->number, h.at.timestamp, said->timestamp);
+        rpc_notify(n, e, "header timestamps are not the EVM's, they are not compared", why);
+    }
+    e->has_evm_time = same ? CAP_YES : CAP_NO;
     return 0;
 }

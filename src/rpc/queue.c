@@ -41,6 +41,7 @@ void rpc_queue_init(struct rpc *n)
         rpc_queue_add(n, &at, &n->endpoints[i].identity.chain_id_entry, OWNER_CHAIN_ID);
         rpc_queue_add(n, &at, &n->endpoints[i].identity.genesis_entry, OWNER_GENESIS);
         rpc_queue_add(n, &at, &n->endpoints[i].head.entry, OWNER_HEAD);
+        rpc_queue_add(n, &at, &n->endpoints[i].doubt.entry, OWNER_DOUBT);
     }
 }
 
@@ -120,6 +121,9 @@ void rpc_entry_finish(struct rpc *n, struct rpc_entry *r, int64_t now)
     case OWNER_CHAIN_ID:
     case OWNER_GENESIS:
         rpc_identity_on_reply(r, now);
+        break;
+    case OWNER_DOUBT:
+        rpc_doubt_on_reply(r);
         break;
     case OWNER_HEAD:
         break; /* its answer was noted like any */

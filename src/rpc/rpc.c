@@ -49,6 +49,11 @@ void rpc_patience(struct rpc *n, int64_t ms)
     n->patience_ms = ms;
 }
 
+void rpc_use_one_connection(struct rpc *n)
+{
+    http_use_one_connection(n->http);
+}
+
 void rpc_close(struct rpc *n)
 {
     if (!n)

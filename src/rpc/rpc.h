@@ -48,6 +48,9 @@ void rpc_close(struct rpc *n);
  */
 void rpc_patience(struct rpc *n, int64_t ms);
 
+/* For what needs its requests answered in their order: one connection to each endpoint. */
+void rpc_use_one_connection(struct rpc *n);
+
 enum rpc_lane { RPC_LIVE, RPC_CATCHUP, RPC_SWEEP }; /* first in line first */
 
 /* A further call of a JSON-RPC batch. */
@@ -148,6 +151,15 @@ void rpc_expect(struct rpc *n, const uint64_t *chain_id, const hash32 *genesis);
  * when it comes, and asked nothing before. */
 int rpc_identify(struct rpc *n, uint64_t *ret_chain_id, hash32 *ret_genesis, struct err *err);
 
+/* Another chain is concluded after so many looks, and not before so long: one answer may be wrong.
+ * The second look comes at once, the others evenly. */
+enum {
+    RPC_WRONG_LOOKS = 5,
+    RPC_WRONG_MS = 60 * 1000,
+    RPC_WRONG_SOON_MS = 1000,
+    RPC_WRONG_EVERY_MS = 15 * 1000,
+};
+
 enum rpc_tag { TAG_LATEST, TAG_SAFE, TAG_FINALIZED };
 /* *ret_found is false for a null answer, and for a tag the node does not know. */
 int rpc_header_tag(struct rpc *n, enum rpc_tag tag, struct header *ret, bool *ret_found,
@@ -195,6 +207,7 @@ size_t endpoint_number(const struct endpoint *e); /* in the order of the setting
  * there is none. */
 struct endpoint *rpc_other_than(struct rpc *n, uint32_t except);
 const char *endpoint_name(const struct endpoint *e);
+bool endpoint_may_be_asked(const struct endpoint *e); /* now: it is not paused, and on our chain */
 enum conf_reader endpoint_reader_setting(const struct endpoint *e);
 
 enum capability { CAP_UNKNOWN, CAP_YES, CAP_NO };
@@ -202,6 +215,12 @@ enum capability { CAP_UNKNOWN, CAP_YES, CAP_NO };
  * Until then CAP_UNKNOWN; endpoint_probe() asks. */
 enum capability endpoint_pins_hash(const struct endpoint *e);
 int endpoint_probe(struct rpc *n, struct endpoint *e, struct err *err);
+/* Are the timestamps of its headers those of the EVM? On some chains they are not; then they prove
+ * nothing about a read. CAP_UNKNOWN until a probe saw both of one block. */
+enum capability endpoint_has_evm_time(const struct endpoint *e);
+/* An execution said of its block: this number, parent and timestamp. Asks for the header. */
+int endpoint_probe_time(struct rpc *n, struct endpoint *e, const struct anchor *said,
+                        struct err *err);
 
 /* The block parameter of a read at `at` for this endpoint: {"blockHash":"0x…"} or "0x…". */
 void endpoint_block_param(const struct endpoint *e, const struct anchor *at, struct buf *out);
@@ -221,6 +240,9 @@ struct rpc_traffic {
     uint64_t requests, bytes_out, bytes_in;
 };
 struct rpc_traffic rpc_traffic(const struct rpc *n);
+/* An answer that is not from block `at`, which was asked for. It counts against the endpoint once a
+ * second source, or its own header of that number, confirms that the block is the chain's. */
+void endpoint_doubt_block(struct endpoint *e, const struct anchor *at, const char *why);
 /* An answer that shows by itself that it is wrong: counts against the endpoint. */
 void endpoint_report_wrong_block(struct endpoint *e, const char *why);
 /* An answer without its request's nonce: it belongs to another request, and was discarded. After

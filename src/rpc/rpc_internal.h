@@ -14,12 +14,13 @@
 #include "net/http.h"
 #include "rpc/budget.h"
 #include "rpc/health.h"
+#include "rpc/logs.h"
 #include "rpc/rpc.h"
 
 enum {
     ENDPOINT_IN_FLIGHT = 8,
     HEDGES_MAX = 8,
-    ENDPOINT_QUESTIONS = 3,
+    ENDPOINT_QUESTIONS = 4,
     CALLERS_MAX = RPC_IN_FLIGHT_MAX + RPC_ASIDE_MAX,
     QUEUE_MAX = CALLERS_MAX + HEDGES_MAX + ENDPOINT_QUESTIONS * RPC_ENDPOINTS_MAX,
     METHOD_TEXT = 48,
@@ -34,6 +35,7 @@ enum rpc_owner {
     OWNER_CHAIN_ID, /* the endpoint `only`: identity.chain_id_entry … */
     OWNER_GENESIS,  /* … identity.genesis_entry … */
     OWNER_HEAD,     /* … head.entry */
+    OWNER_DOUBT,    /* doubt.entry of an endpoint; `only` is who is asked */
 };
 
 /* What a batch asks after its first call. */
@@ -124,6 +126,8 @@ struct endpoint_identity {
     bool failed;    /* one of the two questions */
     uint64_t chain_id;
     hash32 genesis;
+    unsigned wrong_looks;   /* in a row that showed another chain … */
+    int64_t wrong_since_ms; /* … the first of them */
     int64_t ask_at_ms;
     struct backoff wait;
     struct rpc_entry chain_id_entry, genesis_entry;
@@ -134,6 +138,15 @@ struct endpoint_head {
     uint64_t lag;     /* blocks behind another endpoint; 0: none */
     int64_t grew_ms;  /* when it last rose … */
     int64_t usual_ms; /* … and how long a block usually takes */
+    struct rpc_entry entry;
+};
+
+/* It answered from another block than `at` (doubt.c). */
+struct endpoint_doubt {
+    bool ever;
+    bool pending; /* another endpoint could not tell: it is asked itself */
+    struct anchor at;
+    char why[128];
     struct rpc_entry entry;
 };
 
@@ -150,12 +163,15 @@ struct endpoint {
     struct endpoint_circuit circuit;
     struct endpoint_identity identity;
     struct endpoint_head head;
+    struct endpoint_doubt doubt;
     struct endpoint_load load;
     struct latency latency[FAULT_CALL + 1]; /* per kind of method: live requests alone */
     enum capability pins_hash;
+    enum capability has_evm_time;
     enum capability logs_by_hash; /* logs_block.c */
     int64_t logs_hash_at_ms;      /* CAP_NO holds until then */
     int64_t batches_at_ms;        /* batches are refused until then; 0: never were; logs_proof.c */
+    enum log_forms log_forms;     /* logs_probe.c */
     struct endpoint_counters counters;
 };
 
@@ -248,6 +264,11 @@ bool rpc_answer_header(const struct rpc_answer *a, struct header *ret);
 void rpc_identity_begin(struct rpc *n, int64_t now);
 void rpc_identity_submit(struct rpc *n, int64_t now);
 void rpc_identity_on_reply(struct rpc_entry *r, int64_t now);
+/* It said often enough, and for long enough, that it is on another chain. */
+bool rpc_identity_is_sure(const struct endpoint *e, int64_t now);
+
+void rpc_doubt_submit(struct rpc *n, int64_t now);
+void rpc_doubt_on_reply(struct rpc_entry *r);
 
 void rpc_heads_submit(struct rpc *n, int64_t now);
 /* Something looks late: the heads are compared soon. */

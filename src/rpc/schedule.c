@@ -28,12 +28,13 @@ static bool rpc_schedule_may_serve(const struct rpc_entry *r, const struct endpo
 
 static bool rpc_schedule_may_ask(const struct rpc_entry *r, const struct endpoint *e, int64_t now)
 {
-    if (r && (r->owner == OWNER_CHAIN_ID || r->owner == OWNER_GENESIS || r->owner == OWNER_HEAD))
+    if (r && r->owner >= OWNER_CHAIN_ID)
         return now >= e->circuit.not_before_ms;
     return endpoint_usable(e, now);
 }
 
-/* By rank: not the one that just failed r, not one that lags, in order of preference. */
+/* By rank: not the one that just failed r, not one that leaves logs out in every form, not one that
+ * lags, in order of preference. */
 struct endpoint *rpc_schedule_choose(struct rpc *n, const struct rpc_entry *r,
                                      const struct endpoint * not, int64_t now)
 {
@@ -43,7 +44,8 @@ struct endpoint *rpc_schedule_choose(struct rpc *n, const struct rpc_entry *r,
         struct endpoint *e = &n->endpoints[i];
         if (e == not || !rpc_schedule_may_serve(r, e) || !rpc_schedule_may_ask(r, e, now))
             continue;
-        unsigned rank = (r && e == r->retry.avoid ? 2U : 0U) + (e->head.lag > 0 ? 1U : 0U);
+        unsigned rank = (r && e == r->retry.avoid ? 4U : 0U) +
+                        (e->log_forms == LOG_FORMS_NONE ? 2U : 0U) + (e->head.lag > 0 ? 1U : 0U);
         if (rank < best_rank) {
             best = e;
             best_rank = rank;
@@ -92,7 +94,7 @@ struct endpoint *rpc_other_than(struct rpc *n, uint32_t except)
     struct endpoint *best = NULL;
     for (size_t i = 0; i < n->n_endpoints; i++) {
         struct endpoint *e = &n->endpoints[i];
-        if (except & UINT32_C(1) << i || !endpoint_usable(e, now))
+        if (except & UINT32_C(1) << i || !endpoint_usable(e, now) || e->log_forms == LOG_FORMS_NONE)
             continue;
         if (!best || (best->head.lag > 0 && e->head.lag == 0))
             best = e;
@@ -215,6 +217,7 @@ bool rpc_schedule_dispatch(struct rpc *n, int64_t now)
         endpoint_tick(&n->endpoints[i], now);
     rpc_schedule_count_others(n, now);
     rpc_identity_submit(n, now);
+    rpc_doubt_submit(n, now);
     rpc_hedge_submit(n, now);
     n->spending.wake_ms = 0;
     while ((r = rpc_schedule_next(n, now, &e)) != NULL) {
@@ -226,10 +229,12 @@ bool rpc_schedule_dispatch(struct rpc *n, int64_t now)
 
 /* ---- what runs out of time in line ----------------------------------------------------------- */
 
-/* Are all that may serve r on another chain? */
+/* Are all that may serve r surely on another chain? As long as that is not sure, r waits for them
+ * to be asked again. */
 static bool rpc_schedule_no_chain(struct rpc *n, struct rpc_entry *r, int64_t now)
 {
     const struct endpoint *rejected = NULL;
+    bool sure = true;
     if (r->owner > OWNER_HEDGE)
         return false;
     for (size_t i = 0; i < n->n_endpoints; i++) {
@@ -238,10 +243,12 @@ static bool rpc_schedule_no_chain(struct rpc *n, struct rpc_entry *r, int64_t no
         if (n->endpoints[i].circuit.state != BREAKER_WRONG_CHAIN)
             return false;
         rejected = rejected ? rejected : &n->endpoints[i];
+        sure &= rpc_identity_is_sure(&n->endpoints[i], now);
     }
-    if (rejected)
-        rpc_entry_fail(n, r, FAULT_INVALID, "chain", rejected->circuit.text, now);
-    return rejected != NULL;
+    if (!rejected || !sure)
+        return false;
+    rpc_entry_fail(n, r, FAULT_INVALID, "chain", rejected->circuit.text, now);
+    return true;
 }
 
 /* The day's units are spent: waiting for tomorrow would only let it time out. */
@@ -290,9 +297,10 @@ static void rpc_schedule_expire_one(struct rpc *n, struct rpc_entry *r, int64_t 
         r->answer.endpoint = told ? e : NULL;
         r->answer.fault.retry_after_ms = told ? end - now : -1;
     } else {
+        /* No e: all seem to be on another chain. */
+        const struct endpoint *seems = r->only ? r->only : &n->endpoints[0];
         rpc_entry_fail(n, r, e ? FAULT_TIME : FAULT_DOWN, "deadline",
-                       e ? "the deadline passed while waiting in line" : "no endpoint may be asked",
-                       now);
+                       e ? "the deadline passed while waiting in line" : seems->circuit.text, now);
     }
 }
 

@@ -1,7 +1,11 @@
 #include "track/tracker.h"
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "proc/stop.h"
+#include "track/anchor.h"
 #include "track/sync/rescan.h"
 
 #include <inttypes.h>
@@ -169,7 +173,7 @@ static int tracker_check_stored(struct tracker *t, const char *key, const char *
 }
 
 /* What the store remembers, so that an endpoint on another chain is recognised. */
-static int tracker_load_expected(struct tracker *t, struct err *err)
+static int tracker_load_expected(struct tracker *t, bool *ret_known, struct err *err)
 {
     struct arena arena;
     const char *id_text = NULL, *genesis_text = NULL;
@@ -184,18 +188,41 @@ static int tracker_load_expected(struct tracker *t, struct err *err)
                    genesis_text && hash_parse(genesis_text, strlen(genesis_text), &genesis)
                        ? &genesis
                        : NULL);
+    *ret_known = rc == 0 && id_text && genesis_text;
     arena_free(&arena);
     return rc;
 }
 
-int tracker_identify(struct tracker *t, struct err *err)
+enum { CONFIRM_LOOKS = 5 };
+
+/* Nothing is remembered yet: what one answer says is not believed, two in a row are. */
+static int tracker_confirm_identity(struct tracker *t, uint64_t *id, hash32 *genesis,
+                                    struct err *err)
+{
+    for (int i = 0; i < CONFIRM_LOOKS; i++) {
+        uint64_t id_before = *id;
+        hash32 genesis_before = *genesis;
+        if (rpc_identify(t->node, id, genesis, err) < 0)
+            return -1;
+        if (*id == id_before && hash_equal(genesis, &genesis_before))
+            return 0;
+    }
+    return err_set(err, ERR_UNREACHABLE,
+                   "the endpoints give another chain id or block 0 with each answer");
+}
+
+static int tracker_identify_once(struct tracker *t, struct err *err)
 {
     uint64_t id;
     hash32 genesis;
+    bool known = true;
     char id_text[24], genesis_text[HASH_TEXT];
-    if (t->store && tracker_load_expected(t, err) < 0)
+    if (t->store && tracker_load_expected(t, &known, err) < 0)
         return -1;
     if (rpc_identify(t->node, &id, &genesis, err) < 0)
+        return -1;
+    if (!known &&
+        (tracker_confirm_identity(t, &id, &genesis, err) < 0 || anchor_check_gaps(t, err) < 0))
         return -1;
     if (t->conf->chain.id && t->conf->chain.id != id) {
         err_set(err, ERR_CHAIN, "the endpoint's chain id is %" PRIu64 ", but chain.id is %" PRIu64,
@@ -211,5 +238,32 @@ int tracker_identify(struct tracker *t, struct err *err)
         return -1;
     t->chain_id = id;
     t->genesis = genesis;
-    return 0;
+    return anchor_learn(t, err);
+}
+
+enum { LIKELY_LOOKS = 3, LIKELY_PAUSE_MS = 300 };
+
+int tracker_identify(struct tracker *t, enum tracker_certainty certainty, struct err *err)
+{
+    int64_t began = clock_ms();
+    for (unsigned looks = 1;; looks++) {
+        struct err why = {0};
+        int rc = tracker_identify_once(t, &why);
+        bool sure = certainty == CHAIN_SURE
+                        ? looks >= RPC_WRONG_LOOKS && clock_ms() - began >= RPC_WRONG_MS
+                        : looks >= LIKELY_LOOKS;
+        if (rc == 0 || why.kind != ERR_CHAIN || sure) {
+            if (rc < 0)
+                *err = why;
+            return rc;
+        }
+        if (certainty == CHAIN_SURE)
+            log_warn("the endpoints seem to be on another chain, asking again",
+                     LOG_STR("error", why.text), LOG_U64("look", looks));
+        int64_t pause = certainty == CHAIN_LIKELY ? LIKELY_PAUSE_MS
+                        : looks == 1              ? RPC_WRONG_SOON_MS
+                                                  : RPC_WRONG_EVERY_MS;
+        if (stop_wait(pause))
+            return err_set(err, ERR_STOPPED, "asked to stop while asking for the chain again");
+    }
 }

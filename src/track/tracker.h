@@ -40,6 +40,7 @@ struct tracker {
     const struct lease_owner *job;       /* of a command that owns the job's fences; else NULL */
     bool (*stop)(void);                  /* asked between steps; NULL: never */
     int64_t housekept_ms, given_back_ms; /* worker/housekeeping.c */
+    uint64_t pushed_units;               /* as far as they are in the account */
 };
 
 enum tracker_needs { NEEDS_NODE = 1, NEEDS_STORE = 2 };
@@ -50,10 +51,15 @@ int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *
                  struct err *err);
 void tracker_close(struct tracker *t); /* leaves conf */
 
+/* How sure "another chain" must be. */
+enum tracker_certainty {
+    CHAIN_LIKELY, /* a person waits: a few looks within a second or two */
+    CHAIN_SURE,   /* a daemon would end: five looks over a minute */
+};
 /* Learns chain id and genesis from the node and holds them against the configuration and the store.
- * ERR_CHAIN, with the hint, when it is another chain than before. At the very first time it writes
- * them to the store. */
-int tracker_identify(struct tracker *t, struct err *err);
+ * ERR_CHAIN, with the hint, when every endpoint that answers is on another chain than before, at
+ * each look. At the very first time it writes them to the store, once two looks agree. */
+int tracker_identify(struct tracker *t, enum tracker_certainty certainty, struct err *err);
 
 /* The array store_migrate() and store_rewind() want; t->n_balances of them, in the arena. */
 struct store_balance *tracker_store_balances(const struct tracker *t, struct arena *arena);

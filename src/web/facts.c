@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "rpc/budget.h"
+#include "track/anchor.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -65,9 +66,14 @@ static int look_at_positions(struct facts_store *k, struct store *s, struct fact
 {
     struct tracker t = {.store = s, .balances = k->tracked, .n_balances = k->n_balances};
     struct positions p;
-    const char *id;
-    if (positions_load(&t, &p, err) < 0 || store_state_get(s, "chain.id", arena, &id, err) < 0)
+    const char *id, *anchor = NULL;
+    enum conf_anchor wanted = k->conf->chain.anchor;
+    if (positions_load(&t, &p, err) < 0 || store_state_get(s, "chain.id", arena, &id, err) < 0 ||
+        store_state_get(s, ANCHOR_KEY, arena, &anchor, err) < 0)
         return -1;
+    if (wanted != ANCHOR_AUTO)
+        anchor = anchor_name(wanted);
+    snprintf(ret->anchor, sizeof ret->anchor, "%s", anchor ? anchor : "");
     ret->has_positions = p.known;
     ret->head = p.head;
     ret->finalized = p.finalized;
@@ -148,6 +154,7 @@ int64_t facts_look(void *ctx, struct store *s)
     now->head = fresh.head;
     now->finalized = fresh.finalized;
     now->chain_id = fresh.chain_id;
+    memcpy(now->anchor, fresh.anchor, sizeof now->anchor);
     now->spent_today = fresh.spent_today;
     for (size_t i = 0; i < k->n_balances; i++) {
         now->balances[i].has_checkpoint = fresh.balances[i].has_checkpoint;

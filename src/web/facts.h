@@ -37,6 +37,7 @@ struct facts {
     bool has_positions;
     uint64_t head, finalized;
     uint64_t chain_id;    /* 0: not learnt yet */
+    char anchor[8];       /* as learnt or configured; "": not learnt yet */
     uint64_t spent_today; /* of budget.per_day, as far as written down: up to a minute old */
     size_t n_balances;
     struct facts_balance balances[FACTS_BALANCES];

@@ -200,6 +200,13 @@ static void metric_write_bytes(const struct scrape *s, const struct counters_end
     metric_add(s, (const char *[]){e->name, "out", NULL}, e->bytes_out);
 }
 
+static void metric_write_log_forms(const struct scrape *s, const struct counters_endpoint_view *e)
+{
+    for (size_t i = 0; i < COUNTERS_LOG_FORMS; i++)
+        metric_add(s, (const char *[]){e->name, counters_log_forms_names[i], NULL},
+                   e->log_forms == i);
+}
+
 static void metric_write_pauses(const struct scrape *s, const struct counters_endpoint_view *e)
 {
     for (size_t i = 0; i < PAUSES; i++)
@@ -270,6 +277,14 @@ static const struct metric metrics[] = {
     {"trueup_rpc_cost_total", "counter", "endpoint",
      "Cost units, by the endpoint's price list; flat: one a request.",
      .endpoint = metric_write_endpoint, .at = offsetof(struct counters_endpoint_view, cost)},
+    {"trueup_pushed_bytes_total", "counter", "endpoint",
+     "Bytes of the messages that an endpoint pushed over its WebSocket.",
+     .endpoint = metric_write_endpoint,
+     .at = offsetof(struct counters_endpoint_view, pushed_bytes)},
+    {"trueup_endpoint_log_forms", "gauge", "endpoint, forms",
+     "1 for the forms of eth_getLogs that leave no log out: untried, all, by range, by block hash, "
+     "none.",
+     .endpoint = metric_write_log_forms},
     {"trueup_endpoint_up", "gauge", "endpoint",
      "1 while an endpoint answers: from a good answer on, until it is paused.",
      .endpoint = metric_write_up},

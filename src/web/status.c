@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { DAY_S = 86400 };
+enum { DAY_S = 86400, MEASURED_S = 600 };
 
 const char *const path_names[COUNTERS_PATHS] = {"event", "sweep", "settle",
                                                 "reorg", "audit", "backfill"};
@@ -79,6 +79,12 @@ static void write_verdict(const struct health *h, struct buf *out)
     json_end(out, '}');
 }
 
+/* "": null */
+static void write_words(struct buf *out, const char *key, const char *words)
+{
+    json_add_text(out, key, words[0] ? words : NULL);
+}
+
 static void write_chain(const struct health *h, struct buf *out)
 {
     bool subscribed = counters_get(PART_LISTEN, CELL_SOCKETS) > 0;
@@ -88,6 +94,7 @@ static void write_chain(const struct health *h, struct buf *out)
     json_add_seconds(out, "head_time", h->head_time);
     json_add_number_or_null(out, "synced", h->head > 0, h->synced);
     json_add_number_or_null(out, "finalized", h->head > 0, h->finalized);
+    write_words(out, "anchor", h->facts.anchor);
     json_add_bool(out, "connected", h->connected);
     json_add_text(out, "mode", subscribed ? "subscription" : "polling");
     json_add_number(out, "reorgs", counters_sum(CELL_REORGS));
@@ -214,6 +221,20 @@ static void write_sweep(const struct health *h, const struct conf *conf,
     json_add_number(out, "changed", counters_sum(CELL_CHANGED));
 }
 
+/* What following costs a day, pushes included, by what it cost since the start. */
+static void write_following(const struct health *h, struct buf *out)
+{
+    struct counters_endpoint_view e;
+    uint64_t cost = 0, since = counters_started(), now = (uint64_t)h->now_ms / 1000;
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++)
+        for (enum counters_part p = PART_FOLLOW; p < PARTS; p++)
+            if ((p == PART_FOLLOW || p == PART_LISTEN) && counters_endpoint_part(p, i, &e))
+                cost += e.cost;
+    bool known = since > 0 && now >= since + MEASURED_S;
+    json_add_number_or_null(out, "following_per_day", known,
+                            known ? cost * DAY_S / (now - since) : 0);
+}
+
 static void write_budget(const struct health *h, const struct conf *conf, struct buf *out)
 {
     struct counters_endpoint_view e;
@@ -228,6 +249,7 @@ static void write_budget(const struct health *h, const struct conf *conf, struct
     json_add_number(out, "per_second", conf->budget.per_second);
     json_add_number(out, "per_day", conf->budget.per_day);
     json_add_number(out, "spent_since_start", spent);
+    write_following(h, out);
     json_add_number_or_null(out, "spent_today", conf->budget.per_day > 0,
                             all_today && spent > today ? spent : today);
     json_end(out, '}');
@@ -268,12 +290,6 @@ static void write_faults(const struct counters_endpoint_view *e, struct buf *out
     json_add_number(out, "requests", requests);
 }
 
-/* "": null */
-static void write_words(struct buf *out, const char *key, const char *words)
-{
-    json_add_text(out, key, words[0] ? words : NULL);
-}
-
 static void write_endpoint(const struct counters_endpoint_view *e, const struct health *h,
                            struct buf *out)
 {
@@ -289,10 +305,13 @@ static void write_endpoint(const struct counters_endpoint_view *e, const struct 
     json_add_number_or_null(out, "batch", e->batch > 0, e->batch);
     json_add_number_or_null(out, "gas", e->gas > 0, e->gas);
     json_add_number(out, "missed_logs", e->missed_logs);
+    json_add_text(out, "log_forms", counters_log_forms_names[e->log_forms]);
     json_add_decimal(out, "latency_ms", (double)e->latency_us / 1000, 1);
     write_faults(e, out);
     json_add_number(out, "bytes_in", e->bytes_in);
     json_add_number(out, "bytes_out", e->bytes_out);
+    json_add_number(out, "pushes", e->pushes);
+    json_add_number(out, "pushed_bytes", e->pushed_bytes);
     json_add_number(out, "cost", e->cost);
     json_add_seconds(out, "answered_at", e->answered_at / 1000);
     json_end(out, '}');

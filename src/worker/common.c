@@ -31,7 +31,7 @@ static int worker_open_once(struct conf *conf, const char *who, struct tracker *
     int rc = store_check(ret->store, tracker_store_balances(ret, &arena), ret->n_balances, err);
     arena_free(&arena);
     if (rc == 0)
-        rc = tracker_identify(ret, err);
+        rc = tracker_identify(ret, CHAIN_SURE, err);
     if (rc < 0)
         tracker_close(ret);
     return rc;

@@ -8,6 +8,7 @@
 #include "proc/counters.h"
 #include "proc/hint.h"
 #include "proc/stop.h"
+#include "track/sync/log_forms.h"
 #include "worker/worker.h"
 
 enum { POLL_LEAST_MS = 1000, POLL_MOST_MS = 12000, HELD_LEAST_MS = 500, HELD_MOST_MS = 15000 };
@@ -302,8 +303,15 @@ struct follow_work {
     struct takeover takeover;
     struct backoff backoff;
     struct follow_hints heard;
+    struct log_forms_state forms;
     const struct worker_options *options;
 };
+
+static void follow_try_forms(struct follow_work *w, struct follow *f)
+{
+    log_forms_run(&w->t, &w->forms, f->chain.known ? &f->chain.head : NULL);
+    follow_take_hints(&w->heard, f); /* those that came meanwhile */
+}
 
 /* From what the store holds, for as long as it is ours. */
 static enum follow_next follow_run_owner(struct follow_work *w, struct err *err)
@@ -319,6 +327,7 @@ static enum follow_next follow_run_owner(struct follow_work *w, struct err *err)
     }
     while (next == FOLLOW_NEXT_TURN) {
         started = clock_ms();
+        follow_try_forms(w, &f);
         next = takeover_is_lost(&w->takeover)
                    ? FOLLOW_NEXT_OWNER
                    : follow_run_turn(&f, &w->heard, &w->backoff, &pause, err);

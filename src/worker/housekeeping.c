@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proc/counters.h"
 #include "rpc/budget.h"
 #include "worker/worker.h"
 
@@ -64,6 +65,26 @@ static int housekeeping_exchange_spent(struct tracker *t, const char *role, bool
     return store_state_set(t->store, key, mine, err);
 }
 
+/* What the pushes of worker listen cost so far. It has no account of its own: follow keeps it. */
+static uint64_t housekeeping_sum_pushed(const struct tracker *t)
+{
+    struct counters_endpoint_view v;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < rpc_endpoints(t->node); i++)
+        if (counters_endpoint_part(PART_LISTEN, i, &v))
+            sum += v.cost;
+    return sum;
+}
+
+static void housekeeping_take_pushed(struct tracker *t, const char *role)
+{
+    if (strcmp(role, "follow") != 0)
+        return;
+    uint64_t now = housekeeping_sum_pushed(t);
+    budget_take_pushed(rpc_budget(t->node), now - t->pushed_units, wall_seconds());
+    t->pushed_units = now;
+}
+
 void housekeeping_start(struct tracker *t, const char *role)
 {
     struct err err = {0};
@@ -71,6 +92,7 @@ void housekeeping_start(struct tracker *t, const char *role)
     if (t->conf->budget.per_day > 0 && housekeeping_exchange_spent(t, role, true, &err) < 0)
         log_warn_err("the day's spending cannot be read", &err);
     t->housekept_ms = clock_ms();
+    t->pushed_units = housekeeping_sum_pushed(t);
 }
 
 void housekeeping_run(struct tracker *t, const char *role, bool last)
@@ -81,7 +103,10 @@ void housekeeping_run(struct tracker *t, const char *role, bool last)
         t->given_back_ms = clock_ms();
         mem_give_back();
     }
-    if (t->conf->budget.per_day == 0 || (!last && clock_ms() - t->housekept_ms < EVERY_MS))
+    if (t->conf->budget.per_day == 0)
+        return;
+    housekeeping_take_pushed(t, role);
+    if (!last && clock_ms() - t->housekept_ms < EVERY_MS)
         return;
     t->housekept_ms = clock_ms();
     if (housekeeping_exchange_spent(t, role, false, &err) < 0)

@@ -17,7 +17,10 @@
 #include "proc/counters.h"
 #include "proc/hint.h"
 #include "proc/stop.h"
+#include "rpc/logs.h"
 #include "track/events.h"
+#include "worker/block_time.h"
+#include "worker/push_cost.h"
 #include "worker/worker.h"
 
 #include <inttypes.h>
@@ -40,13 +43,15 @@ enum {
     STALL_MOST_MS = 600000,
     WORKED_MS = 5000,
     BLOCK_LEAST_MS = 1000,
-    HEADS_LEARNT = 16,
+    FAST_MS = 1000, /* faster blocks are not pushed: their logs are, and heads are polled */
+    FAST_ASK_EVERY_MS = 20000,
+    SUBSCRIPTION_TEXT = 80,
 };
 
 enum stage { STAGE_CONNECT, STAGE_CHAIN, STAGE_HEADS, STAGE_LOGS, STAGE_LIVE, STAGE_OVER };
 
 /* What is asked on entering a stage; its answer leads to the next one. */
-enum listen_request { ASK_CHAIN = 1, ASK_HEADS, ASK_LOGS, ASK_AGAIN };
+enum listen_request { ASK_CHAIN = 1, ASK_HEADS, ASK_LOGS, ASK_AGAIN, ASK_NO_HEADS };
 
 struct listen {
     const struct conf *conf;
@@ -63,40 +68,41 @@ struct listen {
     int64_t head_at_ms;   /* the last head, or when heads were subscribed */
     int64_t began_ms;
     bool saw_head;
-    struct err why; /* STAGE_OVER: the end in words */
+    bool was_live;
+    bool has_heads;                   /* they are subscribed */
+    bool said_up;                     /* follow was told that heads are pushed */
+    char heads_id[SUBSCRIPTION_TEXT]; /* the subscription; "": not known */
+    struct err why;                   /* STAGE_OVER: the end in words */
     /* over all connections */
-    struct listen_head {
-        uint64_t number, timestamp;
-    } heads[HEADS_LEARNT];
-    size_t n_heads;
+    struct block_time block_time;
+    bool fast; /* blocks come faster than FAST_MS */
+    struct push_cost cost;
     unsigned quiet; /* stalls in a row without a head between: the chain itself may be quiet */
 };
 
 /* ---- the block time -------------------------------------------------------------------------- */
 
-static void listen_learn_head(struct listen *l, const struct anchor *at)
-{
-    struct listen_head *last = l->n_heads ? &l->heads[l->n_heads - 1] : NULL;
-    if (last && (at->number <= last->number || at->timestamp < last->timestamp))
-        l->n_heads = 0; /* a reorg, or another chain */
-    if (l->n_heads == HEADS_LEARNT)
-        memmove(l->heads, l->heads + 1, --l->n_heads * sizeof *l->heads);
-    l->heads[l->n_heads++] = (struct listen_head){at->number, at->timestamp};
-}
-
 /* How long a head may be late. Doubles while nothing comes on fresh connections either. */
 static int64_t listen_get_stall_ms(const struct listen *l)
 {
-    int64_t ms = STALL_UNKNOWN_MS;
-    if (l->n_heads > 1) {
-        const struct listen_head *old = &l->heads[0], *young = &l->heads[l->n_heads - 1];
-        int64_t block =
-            (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
+    int64_t ms = STALL_UNKNOWN_MS, block = block_time_ms(&l->block_time, 2);
+    if (block >= 0)
         ms = (block < BLOCK_LEAST_MS ? BLOCK_LEAST_MS : block) * 3 + STALL_SLACK_MS;
-    }
     for (unsigned i = 0; i < l->quiet && ms < STALL_MOST_MS; i++)
         ms *= 2;
     return ms < STALL_MOST_MS ? ms : STALL_MOST_MS;
+}
+
+/* Did follow ask for the head meanwhile, and find no newer one than was pushed? Then the chain
+ * makes no blocks. */
+static bool listen_is_chain_quiet(const struct listen *l, int64_t now)
+{
+    const struct block_time *b = &l->block_time;
+    int64_t silent_ms = now - l->head_at_ms;
+    int64_t polled_at = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
+    uint64_t head = counters_get(PART_FOLLOW, CELL_HEAD);
+    return b->n > 0 && head > 0 && head <= b->heads[b->n - 1].number &&
+           polled_at > wall_ms() - silent_ms / 2;
 }
 
 /* ---- hints ----------------------------------------------------------------------------------- */
@@ -132,11 +138,12 @@ static void listen_send_wallets(struct listen *l, const struct event_log *log)
     }
 }
 
-static void listen_on_head(struct listen *l, const struct json *result)
+static void listen_on_head(struct listen *l, const struct json *result, size_t bytes)
 {
     struct header h;
     bool found = false;
     struct err err = {0};
+    push_cost_take_head(&l->cost, bytes);
     if (header_from_json(result, &h, &found, &err) < 0 || !found) {
         log_warn_err("a pushed head cannot be read", &err);
         return;
@@ -144,12 +151,12 @@ static void listen_on_head(struct listen *l, const struct json *result)
     l->head_at_ms = clock_ms();
     l->saw_head = true;
     l->quiet = 0;
-    listen_learn_head(l, &h.at);
+    block_time_learn(&l->block_time, &h.at);
     counters_add(CELL_HINTS, 1);
     listen_send_hint(l, HINT_HEAD, h.at.number, &h.at.hash, 0);
 }
 
-static void listen_on_log(struct listen *l, const struct json *result)
+static void listen_on_log(struct listen *l, const struct json *result, size_t bytes)
 {
     struct arena arena;
     struct event_log *logs;
@@ -160,6 +167,7 @@ static void listen_on_log(struct listen *l, const struct json *result)
         log_warn_err("a pushed log cannot be read", &err);
     } else if (n > 0 && !logs[0].unreadable) {
         counters_add(CELL_HINTS, 1);
+        push_cost_take_log(&l->cost, &logs[0], bytes);
         if (!logs[0].removed)
             listen_send_wallets(l, &logs[0]);
         if (!logs[0].no_block && !logs[0].no_hash)
@@ -194,33 +202,39 @@ static void listen_send_request(struct listen *l, enum listen_request id, const 
     if (ws_send(l->ws, buf_str(&text), text.len, &err) < 0)
         listen_end_connection(l, "%s", err.text);
     buf_free(&text);
+    push_cost_take_request(&l->cost, method);
     l->answer_by_ms = clock_ms() + ANSWER_MS;
-    l->ask_at_ms = clock_ms() + ASK_EVERY_MS;
+    l->ask_at_ms = clock_ms() + (l->fast ? FAST_ASK_EVERY_MS : ASK_EVERY_MS);
 }
 
-/* ["logs",{"address":[…],"topics":[[…]]}]; some refuse any further member. */
-static void listen_make_logs_params(const struct log_filter *f, struct buf *out)
+/* Blocks that come faster than they could be read are not worth a push each. Their logs are. */
+static void listen_drop_fast_heads(struct listen *l)
 {
-    char text[HASH_TEXT];
-    buf_adds(out, "[\"logs\",{\"address\":[");
-    for (size_t i = 0; i < f->n_contracts; i++) {
-        address_text(&f->contracts[i], text);
-        buf_addf(out, "%s\"%s\"", i ? "," : "", text);
-    }
-    buf_adds(out, "],\"topics\":[[");
-    for (size_t i = 0; i < f->n_topics; i++) {
-        hash_text(&f->topics[i], text);
-        buf_addf(out, "%s\"%s\"", i ? "," : "", text);
-    }
-    buf_adds(out, "]]}]");
+    char params[SUBSCRIPTION_TEXT + 8];
+    int64_t block = block_time_ms(&l->block_time, BLOCK_TIME_HEADS);
+    if (l->stage != STAGE_LIVE || block < 0 || block >= FAST_MS || !l->has_heads || !l->heads_id[0])
+        return;
+    log_info("blocks come fast: logs are pushed, heads are polled",
+             LOG_STR("endpoint", l->endpoint->name), LOG_I64("block_ms", block));
+    l->fast = true;
+    l->has_heads = false;
+    if (l->said_up)
+        listen_send_hint(l, HINT_DOWN, 0, NULL, 0);
+    l->said_up = false;
+    snprintf(params, sizeof params, "[\"%s\"]", l->heads_id);
+    listen_send_request(l, ASK_NO_HEADS, "eth_unsubscribe", params);
 }
 
 static void listen_go_live(struct listen *l)
 {
     l->stage = STAGE_LIVE;
+    l->was_live = true;
     log_info("subscription established", LOG_STR("endpoint", l->endpoint->name));
     counters_set(CELL_SOCKETS, 1);
-    listen_send_hint(l, HINT_UP, 0, NULL, 0);
+    /* Without heads follow goes on polling as often as without a socket. */
+    if (l->has_heads)
+        listen_send_hint(l, HINT_UP, 0, NULL, 0);
+    l->said_up = l->has_heads;
 }
 
 static void listen_enter_stage(struct listen *l, enum stage stage)
@@ -231,7 +245,13 @@ static void listen_enter_stage(struct listen *l, enum stage stage)
     case STAGE_CHAIN:
         listen_send_request(l, ASK_CHAIN, "eth_chainId", "[]");
         break;
-    case STAGE_HEADS: /* exactly so: one provider refuses an empty object behind it */
+    case STAGE_HEADS:
+        l->has_heads = !l->fast;
+        if (l->fast) {
+            listen_enter_stage(l, STAGE_LOGS);
+            break;
+        }
+        /* exactly so: one provider refuses an empty object behind it */
         listen_send_request(l, ASK_HEADS, "eth_subscribe", "[\"newHeads\"]");
         break;
     case STAGE_LOGS:
@@ -240,7 +260,7 @@ static void listen_enter_stage(struct listen *l, enum stage stage)
             listen_go_live(l);
             break;
         }
-        listen_make_logs_params(&l->filter.filter, &params);
+        logs_add_subscription(&params, &l->filter.filter);
         listen_send_request(l, ASK_LOGS, "eth_subscribe", buf_str(&params));
         break;
     case STAGE_LIVE:
@@ -282,12 +302,17 @@ static void listen_on_answer(struct listen *l, const struct json *doc, uint64_t 
         log_warn("subscribing to logs was refused", LOG_STR("endpoint", l->endpoint->name),
                  LOG_STR("reason", words ? words : "no reason given"));
         listen_enter_stage(l, STAGE_LIVE);
+    } else if (error && id == ASK_NO_HEADS) {
+        log_debug("unsubscribing from heads was refused", LOG_STR("endpoint", l->endpoint->name));
     } else if (error) {
         listen_end_connection(l, "the endpoint refuses: %.200s", words ? words : "no reason given");
     } else if (id == ASK_CHAIN && l->stage == STAGE_CHAIN) {
         if (listen_is_our_chain(l, result))
             listen_enter_stage(l, STAGE_HEADS);
     } else if (id == ASK_HEADS && l->stage == STAGE_HEADS) {
+        const char *name = json_str(result);
+        snprintf(l->heads_id, sizeof l->heads_id, "%s",
+                 name && strlen(name) < sizeof l->heads_id && !strpbrk(name, "\"\\") ? name : "");
         listen_enter_stage(l, STAGE_LOGS);
     } else if (id == ASK_LOGS && l->stage == STAGE_LOGS) {
         listen_enter_stage(l, STAGE_LIVE);
@@ -298,14 +323,15 @@ static void listen_on_answer(struct listen *l, const struct json *doc, uint64_t 
 
 /* A notification may come before the answer that names its subscription, so each is known by what
  * it holds, not by that name. */
-static void listen_on_notification(struct listen *l, const struct json *result)
+static void listen_on_notification(struct listen *l, const struct json *result, size_t bytes)
 {
     if (l->stage < STAGE_HEADS || l->stage == STAGE_OVER)
         return; /* the chain is not known to be ours */
     if (json_get(result, "topics"))
-        listen_on_log(l, result);
+        listen_on_log(l, result, bytes);
     else
-        listen_on_head(l, result);
+        listen_on_head(l, result, bytes);
+    listen_drop_fast_heads(l);
 }
 
 static void listen_on_message(void *ctx, const char *text, size_t n)
@@ -321,7 +347,7 @@ static void listen_on_message(void *ctx, const char *text, size_t n)
     }
     const struct json *result = json_get(json_get(doc, "params"), "result");
     if (result)
-        listen_on_notification(l, result);
+        listen_on_notification(l, result, n);
     else if (json_i64(json_get(doc, "id"), &number) && number > 0)
         id = (uint64_t)number;
     if (id)
@@ -336,6 +362,17 @@ static int64_t listen_get_sooner(int64_t a, int64_t b)
     return b > 0 && b < a ? b : a;
 }
 
+/* No head for too long, though the chain makes blocks. */
+static bool listen_has_stalled(struct listen *l, int64_t now)
+{
+    if (l->stage != STAGE_LIVE || !l->has_heads || now < l->head_at_ms + listen_get_stall_ms(l))
+        return false;
+    if (!listen_is_chain_quiet(l, now))
+        return true;
+    l->head_at_ms = now;
+    return false;
+}
+
 /* What the clock demands by now. */
 static void listen_check_deadlines(struct listen *l)
 {
@@ -344,7 +381,7 @@ static void listen_check_deadlines(struct listen *l)
         listen_end_connection(
             l, l->stage == STAGE_CONNECT ? "no connection within %d s" : "no answer within %d s",
             ANSWER_MS / 1000);
-    } else if (l->stage == STAGE_LIVE && now >= l->head_at_ms + listen_get_stall_ms(l)) {
+    } else if (listen_has_stalled(l, now)) {
         listen_end_connection(l, "no new block for %" PRId64 " ms", now - l->head_at_ms);
         l->quiet++;
     } else if (l->stage == STAGE_LIVE && now >= l->ask_at_ms) {
@@ -356,8 +393,9 @@ static int64_t listen_next_deadline(const struct listen *l)
 {
     int64_t at = listen_get_sooner(clock_ms() + ASK_EVERY_MS, l->answer_by_ms);
     if (l->stage == STAGE_LIVE)
-        at = listen_get_sooner(listen_get_sooner(at, l->ask_at_ms),
-                               l->head_at_ms + listen_get_stall_ms(l));
+        at = listen_get_sooner(at, l->ask_at_ms);
+    if (l->stage == STAGE_LIVE && l->has_heads)
+        at = listen_get_sooner(at, l->head_at_ms + listen_get_stall_ms(l));
     return at;
 }
 
@@ -372,7 +410,10 @@ static void listen_run_connection(struct listen *l)
                         .ctx = l};
     struct err err;
     l->stage = STAGE_CONNECT;
-    l->saw_head = false;
+    l->cost.endpoint = l->endpoint;
+    l->cost.number = (size_t)(l->endpoint - l->conf->chain.endpoints);
+    l->saw_head = l->was_live = l->has_heads = l->said_up = false;
+    l->heads_id[0] = '\0';
     l->began_ms = clock_ms();
     l->answer_by_ms = clock_ms() + ANSWER_MS;
     if (ws_open(&ws, &l->ws, &err) < 0) {
@@ -391,7 +432,8 @@ static void listen_run_connection(struct listen *l)
     l->ws = NULL;
     if (counters_get(PART_LISTEN, CELL_SOCKETS) > 0) {
         counters_set(CELL_SOCKETS, 0);
-        listen_send_hint(l, HINT_DOWN, 0, NULL, 0);
+        if (l->said_up)
+            listen_send_hint(l, HINT_DOWN, 0, NULL, 0);
     }
 }
 
@@ -418,7 +460,8 @@ static void listen_run_loop(struct listen *l)
         if (stop_asked())
             return;
         /* One that worked for a while is replaced at once: it was dropped, or had stalled. */
-        bool worked = l->saw_head && clock_ms() - l->began_ms >= WORKED_MS;
+        bool worked =
+            (l->saw_head || (l->fast && l->was_live)) && clock_ms() - l->began_ms >= WORKED_MS;
         if (worked)
             backoff_reset(&backoff);
         int64_t pause = worked ? 0 : backoff_next(&backoff);
@@ -441,6 +484,8 @@ int worker_listen(struct conf *conf, const struct worker_options *options, struc
         tracker_close(&l.tracker);
         return worker_exit_status(err);
     }
+    for (size_t i = 0; i < conf->chain.n_endpoints; i++)
+        counters_endpoint(i, conf->chain.endpoints[i].name);
     if (l.endpoint)
         listen_run_loop(&l);
     else

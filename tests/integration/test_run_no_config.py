@@ -49,7 +49,7 @@ def test_it_fills_the_table_and_notices_another_chain(own_chain, tmp_path, trueu
     said = len(trueup.output())
     own_chain.restart()
     World(own_chain.rpc).deploy()
-    assert trueup.wait(60) == 4
+    assert trueup.wait(150) == 4
     hints = [line for line in trueup.output()[said:].splitlines() if line.startswith("hint: ")]
     assert any("trueup migrate --reset-chain" in line for line in hints), trueup.tail()
     # Its last ticks on the old chain may have read rows again.

@@ -626,6 +626,72 @@ async def lacking_logs(ask):
     return as_json({**answer, "result": [log for log in logs if log not in gone]})
 
 
+@play(80, "huge-header")
+async def huge_header(ask):
+    """A header line of so many kb, which HTTP libraries refuse."""
+    return await honest(ask, headers={**JSON, "X-Padding": "x" * (ask.args.get("kb", 400) << 10)})
+
+
+@play(81, "heavy")
+async def heavy(ask):
+    """A question of more than so many bytes takes so many seconds, as on a machine under load."""
+    return await honest(ask, delay_s=ask.args["seconds"] if ask.size > ask.args["above"] else 0)
+
+
+@play(82, "header-time")
+async def header_time(ask):
+    """Headers carry another timestamp than the EVM, later by `add` seconds."""
+    answer = await ask.answer()
+    if isinstance(answer.get("result"), dict) and "timestamp" in answer["result"]:
+        answer["result"]["timestamp"] = hex(int(answer["result"]["timestamp"], 16) + ask.args["add"])
+    return as_json(answer)
+
+
+def renumbered(value, name):
+    """A result with other block numbers; the genesis stays block 0."""
+    if isinstance(value, list):
+        return [renumbered(v, name) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: hex(name(int(v, 16))) if k in ("number", "blockNumber") and isinstance(v, str)
+            else renumbered(v, name) for k, v in value.items()}
+
+
+@play(83, "renumber")
+async def renumber(ask):
+    """For every method. The chain's block numbers are not the EVM's: `by` more (Arbitrum), or with one left
+    out after every `gap` blocks (null rounds). Sockets are not changed."""
+    by, gap = ask.args.get("by", 0), ask.args.get("gap", 0)
+    theirs = {}  # the chain's number -> the EVM's
+
+    def name(n):
+        return n and (n + by if not gap else n + n // gap)
+
+    def number(text):
+        """The EVM's number of a block parameter; raises KeyError where no block has it."""
+        if not isinstance(text, str) or not text.startswith("0x"):
+            return text
+        wanted = int(text, 16)
+        guess = wanted - by if not gap else wanted * gap // (gap + 1)
+        theirs.update({name(n): n for n in range(max(0, guess - 2), guess + 3)} | {0: 0})
+        return hex(theirs[wanted])
+
+    params = ask.rpc.get("params") or []
+    place = {"eth_getBlockByNumber": 0, "eth_getBlockReceipts": 0, "eth_call": 1, "eth_getCode": 1}.get(
+        ask.rpc.get("method"))
+    try:
+        if ask.rpc.get("method") == "eth_getLogs":
+            params[0].update({k: number(params[0][k]) for k in ("fromBlock", "toBlock") if k in params[0]})
+        elif place is not None and len(params) > place:
+            params[place] = number(params[place])
+    except KeyError:
+        return as_json({"jsonrpc": "2.0", "id": ask.rpc.get("id"), "result": None})
+    answer = await ask.answer()
+    if ask.rpc.get("method") == "eth_blockNumber":
+        return as_json({**answer, "result": hex(name(int(answer["result"], 16)))})
+    return as_json(renumbered(answer, name))
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())

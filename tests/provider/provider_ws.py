@@ -16,7 +16,8 @@ import aiohttp
 from aiohttp import web
 
 SWITCHES = {"refuse", "stall", "mute", "chain", "duplicate", "omit-logs", "omit-heads", "removed", "garbage",
-            "fragment", "oversize", "delay", "refuse-logs", "refuse-heads", "early", "silent", "error-null", "bend"}
+            "fragment", "oversize", "delay", "refuse-logs", "refuse-heads", "early", "silent", "error-null", "bend",
+            "bend-heads"}
 ACTS = {"close", "reset"}
 
 
@@ -99,6 +100,8 @@ class Joint:
             push.update(self.on("bend").get("set", {}))
             for field in self.on("bend").get("drop", []):
                 push.pop(field, None)
+        if not is_log and self.on("bend-heads"):
+            push.update(self.on("bend-heads").get("set", {}))
         if self.on("oversize"):
             push["extraData" if not is_log else "data"] = "0x" + "00" * self.on("oversize")
         await self.send(message)

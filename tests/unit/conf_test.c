@@ -344,7 +344,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->chain.endpoints[0].reader, READER_AUTO);
     assert_int_equal(c->chain.finality, FINALITY_FINALIZED);
     assert_int_equal(c->chain.freshness_ms, 0);
-    assert_int_equal(c->chain.anchor, ANCHOR_EVM);
+    assert_int_equal(c->chain.anchor, ANCHOR_AUTO);
     address_checksum(&c->chain.multicall, text);
     assert_string_equal(text, "0xcA11bde05977b3631167028862bE2a173976CA11");
     assert_string_equal(c->balances[0].table, "token_balances");

@@ -5,6 +5,7 @@
  */
 #include "base/mem.h"
 #include "cli/reference.h"
+#include "rpc/cost.h"
 #include "web/metrics.h"
 
 #include <setjmp.h>
@@ -99,6 +100,17 @@ static void metrics_are_described(void **state)
     buf_free(&text);
 }
 
+static void costs_are_described(void **state)
+{
+    struct buf text = BUF_INIT(METRICS_MAX);
+    char *docs = file("docs/cost.md");
+    (void)state;
+    cost_document(&text);
+    assert_string_equal(docs, buf_str(&text));
+    mem_free(docs);
+    buf_free(&text);
+}
+
 /* README's table is written by hand: it must not forget a command. */
 static void the_readme_names_each_command(void **state)
 {
@@ -119,6 +131,7 @@ int main(void)
         cmocka_unit_test(each_command_has_its_page),
         cmocka_unit_test(the_program_and_the_file_are_described),
         cmocka_unit_test(metrics_are_described),
+        cmocka_unit_test(costs_are_described),
         cmocka_unit_test(the_readme_names_each_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

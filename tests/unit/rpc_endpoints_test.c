@@ -273,6 +273,37 @@ static void a_request_that_waits_for_a_look_is_told_why(void **state)
 
 /* ---- who lied -------------------------------------------------------------------------------- */
 
+/* Drives what is asked about the endpoints until it is answered. */
+static void let_doubts_end(struct setup *s)
+{
+    for (int i = 0; i < 200 && first(s)->doubt.entry.state != ENTRY_FREE; i++) {
+        struct rpc_answer a = ASK(s, "eth_chainId");
+        assert_result(&a, "0x1");
+    }
+    assert_int_equal(first(s)->doubt.entry.state, ENTRY_FREE);
+}
+
+static void a_wrong_block_is_confirmed_before_the_blame(void **state)
+{
+    struct setup *s = *state;
+    struct err err = {0};
+    struct header h;
+    bool found;
+    OK(rpc_header_number(s->node, 50, &h, &found, &err));
+    struct anchor gone = h.at;
+    gone.hash.b[0] ^= 1; /* no longer the chain's: the endpoint may be right */
+    endpoint_doubt_block(first(s), &gone, "answered from another block than asked");
+    assert_int_equal(endpoint_counters(first(s))->blamed, 0);
+    let_doubts_end(s);
+    assert_int_equal(endpoint_counters(first(s))->blamed, 0);
+    assert_int_equal(first(s)->circuit.state, BREAKER_CLOSED);
+    endpoint_doubt_block(first(s), &h.at, "answered from another block than asked");
+    assert_ptr_equal(first(s)->doubt.entry.only, second(s));
+    let_doubts_end(s);
+    assert_int_equal(endpoint_counters(first(s))->blamed, 1);
+    assert_int_equal(first(s)->circuit.state, BREAKER_OPEN);
+}
+
 static void a_wrong_block_opens_the_circuit(void **state)
 {
     struct setup *s = *state;
@@ -435,6 +466,7 @@ int main(void)
         TWO(one_that_mixes_up_answers_is_left_alone),
         TWO(the_wrong_one_is_set_aside),
         TWO(all_wrong_is_for_the_caller_to_refuse),
+        TWO(a_wrong_block_is_confirmed_before_the_blame),
         TWO(a_wrong_block_opens_the_circuit),
         ONE(alone_it_is_blamed_at_once_and_still_asked),
         TWO(logs_left_out_are_found_elsewhere),
