@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+const char anchor_key[] = "chain.anchor";
+
 static const char *const anchor_names[] = {[ANCHOR_AUTO] = "auto",
                                            [ANCHOR_EVM] = "evm",
                                            [ANCHOR_ARBSYS] = "arbsys",
@@ -61,7 +63,7 @@ static int anchor_load(struct tracker *t, enum conf_anchor *ret, struct err *err
     struct arena arena;
     const char *text = NULL;
     arena_init(&arena);
-    int rc = t->store ? store_state_get(t->store, ANCHOR_KEY, &arena, &text, err) : 0;
+    int rc = t->store ? store_state_get(t->store, anchor_key, &arena, &text, err) : 0;
     for (size_t i = ANCHOR_EVM; text && i < COUNT_OF(anchor_names); i++)
         if (strcmp(text, anchor_names[i]) == 0)
             *ret = (enum conf_anchor)i;
@@ -76,7 +78,7 @@ int anchor_learn(struct tracker *t, struct err *err)
         return -1;
     if (a == ANCHOR_AUTO &&
         (anchor_ask_arbsys(t, &a, err) < 0 ||
-         (t->store && store_state_set(t->store, ANCHOR_KEY, anchor_names[a], err) < 0)))
+         (t->store && store_state_set(t->store, anchor_key, anchor_names[a], err) < 0)))
         return -1;
     for (size_t i = 0; i < t->n_balances; i++)
         t->balances[i].shape.anchor = a;

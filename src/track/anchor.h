@@ -10,7 +10,7 @@
 
 #include "track/tracker.h"
 
-#define ANCHOR_KEY "chain.anchor" /* in trueup_state */
+extern const char anchor_key[]; /* in trueup_state */
 
 /* Sets where the reads of all balances learn their block: as configured, as stored, or as the node
  * says now, which is stored then. */

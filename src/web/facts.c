@@ -69,7 +69,7 @@ static int look_at_positions(struct facts_store *k, struct store *s, struct fact
     const char *id, *anchor = NULL;
     enum conf_anchor wanted = k->conf->chain.anchor;
     if (positions_load(&t, &p, err) < 0 || store_state_get(s, "chain.id", arena, &id, err) < 0 ||
-        store_state_get(s, ANCHOR_KEY, arena, &anchor, err) < 0)
+        store_state_get(s, anchor_key, arena, &anchor, err) < 0)
         return -1;
     if (wanted != ANCHOR_AUTO)
         anchor = anchor_name(wanted);
