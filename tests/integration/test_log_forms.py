@@ -53,7 +53,7 @@ def forms(trueup):
     return {e["name"]: e["log_forms"] for e in status["endpoints"]}
 
 
-def until_forms(trueup, name, wanted, seconds=60):
+def until_forms(trueup, name, wanted, seconds=120):
     trueup.until(lambda: forms(trueup)[name] == wanted, f"{name} to be known as {wanted}", seconds)
 
 
@@ -65,7 +65,7 @@ def mint_and_look_twice(chain, store, trueup, wallets):
         blocks[who] = chain.rpc.number()
     last = chain.rpc.number()
     chain.anvil.mine(FAR)
-    trueup.until(lambda: store.checkpoint(CHECKPOINT) >= last, f"the second look at {last}", 60)
+    trueup.until(lambda: store.checkpoint(CHECKPOINT) >= last, f"the second look at {last}", 150)
     rows = store.rows(TABLE)
     assert {w: (rows[w].balance, rows[w].blocknumber) for w in wallets} == {
         w: (5, blocks[w]) for w in wallets}
@@ -98,7 +98,7 @@ def test_without_a_log_to_compare_it_is_untried(chain, store, trueup, behind):
     block = chain.rpc.number()
     until_forms(trueup, "n0", "by block hash")
     trueup.until(lambda: (row := store.rows(TABLE).get(WALLETS[0])) is not None
-                 and row.blocknumber == block, "the first event", 60)
+                 and row.blocknumber == block, "the first event", 120)
     mint_and_look_twice(chain, store, trueup, WALLETS[1:2])
 
 
@@ -115,7 +115,7 @@ def test_an_endpoint_that_leaves_logs_out_in_every_form_gives_no_looks(chain, st
     chain.anvil.mine(3)
     chain.world.token.send("mint", WALLETS[20], 5)
     bad, good = behind(NO_LOGS, None)
-    until_forms(trueup, "n0", "none", 90)
+    until_forms(trueup, "n0", "none", 150)
     assert "endpoint leaves logs out in every form, it gives no looks" in trueup.output()
     bad.order(clear_log=True)
     mint_and_look_twice(chain, store, trueup, WALLETS[:2])
