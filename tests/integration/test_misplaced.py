@@ -116,7 +116,7 @@ IDENTITY = "0x" + "00" * 19 + "04"
     None,
     {"match": WALLETS[0][2:], "times": 1},  # the first of two views
     {"match": WALLETS[0][2:], "skip": 1, "times": 1},  # the second
-    {"match": IDENTITY, "skip": 1, "times": 1},  # the echo, but that of the probe
+    {"match": IDENTITY, "skip": 2, "times": 1},  # the echo, but those of ArbSys and of the probe
 ])
 def test_single_asks_twice_with_an_echo_between(chain, store, trueup, provider, tmp_path, wrong, rng):  # noqa: F811
     chain.world.mint_all(WALLETS[:1], rng)

@@ -90,7 +90,8 @@ def test_the_table_of_the_socket_is_true():
     """Every switch has its row, and the tests that a row names play it."""
     rows = re.findall(r"^\| W\d+ \| (.*?) \|.*\| ([^|]+) \|$",
                       (TESTS / "provider/README.md").read_text(), re.M)
-    tests = {found[1]: block for block in (TESTS / "integration/test_live.py").read_text().split("\n\n\n")
+    tests = {found[1]: block for name in ("test_live.py", "test_families.py")
+             for block in (TESTS / "integration" / name).read_text().split("\n\n\n")
              if (found := re.search(r"^def test_(\w+)\(", block, re.M))}
     described = set()
     for named, names in rows:
