@@ -158,6 +158,23 @@ int store_answered(struct store *s, const struct store_balance *b, const struct 
     return n ? db_mark_ordinals(s, &q, ret_answered, err) : 0;
 }
 
+/* Locked in the order of wallets, as every writer does. */
+int store_raise_blocknumbers(struct store *s, const struct store_balance *b,
+                             const struct store_event *events, size_t n, struct err *err)
+{
+    uint64_t raised;
+    struct db_query q = {
+        .sql = "WITH low(w, n) AS (SELECT t.wallet, u.n FROM unnest($1, $2) WITH ORDINALITY "
+               "u(w, n, i), {t} t WHERE t.wallet = u.w AND t.observed_block >= u.n AND "
+               "(t.blocknumber IS NULL OR t.blocknumber < u.n) ORDER BY u.i {for NO KEY UPDATE OF "
+               "t}) UPDATE {t} AS t SET blocknumber = low.n FROM low WHERE t.wallet = low.w",
+        .b = b,
+        .set = n,
+        .params = {db_column(DB_ADDRESS, &events->wallet, sizeof *events),
+                   db_column(DB_NUMBER, &events->block, sizeof *events)}};
+    return n ? db_write(s, &q, 1, 0, &raised, err) : 0;
+}
+
 int store_rows(struct store *s, const struct store_balance *b, const address *wallets, size_t n,
                struct store_row *ret, struct err *err)
 {

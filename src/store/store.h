@@ -285,6 +285,10 @@ struct store_event { /* an event that names a wallet */
  * blocknumber says so, or the wallet is in quarantine for that block or a later one. */
 int store_answered(struct store *s, const struct store_balance *b, const struct store_event *events,
                    size_t n, bool *ret_answered, struct err *err);
+/* Rows that are anchored at their event's block or later get its blocknumber, never a lower one:
+ * they need no read. Events in the order of wallets. */
+int store_raise_blocknumbers(struct store *s, const struct store_balance *b,
+                             const struct store_event *events, size_t n, struct err *err);
 
 /* ---- rows, lists, small state ---------------------------------------------------------------- */
 

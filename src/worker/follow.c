@@ -22,6 +22,7 @@ enum {
     WANTED_MOST_MS = 500,
     LACKING_MS = 100, /* before a block is asked again for logs that were pushed */
     BESIDE_MS = 200,  /* a wait with a second look under way */
+    SOON_MS = 500,    /* the end of a catch-up */
 };
 
 /* What the hints say. None is believed: each only makes us ask sooner. */
@@ -196,6 +197,8 @@ static bool follow_take_hints(struct follow_hints *heard, struct follow *f)
 static int64_t follow_choose_pause(struct follow_hints *heard, const struct follow *f)
 {
     int64_t poll = follow_choose_interval(f);
+    if (second_look_is_soon(f))
+        return SOON_MS < poll ? SOON_MS : poll;
     if (follow_has_missing(f))
         return LACKING_MS < poll ? LACKING_MS : poll;
     if (heard->wants &&

@@ -360,6 +360,12 @@ static void answered_events(void **state)
     for (size_t i = 0; i < N; i++)
         if (answered[i] != rows[i].answered)
             fail_msg("wallet %u at block %u", rows[i].wallet, (unsigned)rows[i].block);
+    /* A row that was read at or above the event needs its blocknumber alone. */
+    const struct store_event later[] = {
+        {wallet_no(1), 51}, {wallet_no(2), 50}, {wallet_no(3), 41}, {wallet_no(5), 1}};
+    ok(c, store_raise_blocknumbers(c->store, &c->balance, later, 4, &c->err));
+    ok(c, store_answered(c->store, &c->balance, later, 4, answered, &c->err));
+    assert_true(!answered[0] && answered[1] && !answered[2] && !answered[3]);
     /* A dropped block takes the anchor, and with it the answer. */
     uint64_t n;
     ok(c, store_rewind(c->store, &c->balance, 1, 50, &n, &c->err));

@@ -1,10 +1,14 @@
 #include "track/sync/flush.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "track/refresh/full_refresh.h"
 
 #include <stdlib.h>
 
-enum { FLUSH_PAGE = 2048 }; /* wallets in one read and one transaction */
+enum {
+    FLUSH_PAGE = 2048,   /* wallets in one read and one transaction */
+    CATCH_UP_BELOW = 64, /* blocks below the read */
+};
 
 static bool flush_has_wallet(const struct dirty *dirty, const address *wallet)
 {
@@ -21,6 +25,21 @@ static void flush_keep_names(const struct dirty *tracked, struct names *names)
         if (flush_has_wallet(tracked, &names->list[i].wallet))
             names->list[kept++] = names->list[i];
     names->n = kept;
+}
+
+/* In a catch-up a wallet is named again and again, and was read far above: only its blocknumber
+ * rises. Near the head a read tells more. */
+static int flush_raise_rows(struct tracker *t, const struct flush *f, const struct dirty *dirty,
+                            struct err *err)
+{
+    size_t n = 0;
+    struct store_event *events = mem_alloc((dirty->n + 1) * sizeof *events);
+    for (size_t i = 0; i < dirty->n; i++)
+        if (dirty->list[i].has_event && dirty->list[i].event_block + CATCH_UP_BELOW < f->at.number)
+            events[n++] = (struct store_event){dirty->list[i].wallet, dirty->list[i].event_block};
+    int rc = store_raise_blocknumbers(t->store, &f->balance->store, events, n, err);
+    mem_free(events);
+    return rc;
 }
 
 /* From what the logs named to the wallets that are ours and have not been answered. The names stay,
@@ -42,6 +61,8 @@ static int flush_resolve(struct tracker *t, const struct flush *f, struct affect
     if (events_keep_tracked(t, f->balance, &affected->dirty, err) < 0)
         return -1;
     flush_keep_names(&affected->dirty, &affected->names);
+    if (flush_raise_rows(t, f, &affected->dirty, err) < 0)
+        return -1;
     return events_drop_answered(t, f->balance, &affected->dirty, err);
 }
 

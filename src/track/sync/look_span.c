@@ -72,7 +72,7 @@ size_t look_span_count_late(struct look_span *s, uint64_t from, uint64_t to,
             continue;
         if (b->number < number)
             *b = (struct look_block){.number = number};
-        if (number <= s->asked && shown > b->logs)
+        if (number >= s->first && number <= s->asked && shown > b->logs)
             late += shown - b->logs;
         if (shown > b->logs)
             b->logs = shown;

@@ -113,11 +113,26 @@ static bool second_look_is_waited_for(const struct follow *f)
     return false;
 }
 
+/* The rest of a catch-up is not waited with: much was read for it lately. */
+static bool second_look_is_end_of_legs(const struct follow *f, uint64_t from)
+{
+    return !f->legs.under_way && from < f->legs.reached;
+}
+
+bool second_look_is_soon(const struct follow *f)
+{
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (second_look_is_end_of_legs(f, f->balances[i].verified))
+            return true;
+    return false;
+}
+
 static bool second_look_is_time(struct follow *f, const struct second_look_piece *s, int64_t now)
 {
     struct second_look *l = &f->second_look;
-    bool many =
-        s->limit > s->from && (s->limit - s->from >= EVERY_BLOCKS || second_look_is_waited_for(f));
+    bool end = second_look_is_end_of_legs(f, s->from);
+    bool many = s->limit > s->from &&
+                (end || s->limit - s->from >= EVERY_BLOCKS || second_look_is_waited_for(f));
     bool waited = l->n_pieces == 0 && (l->passed_ms == 0 || now - l->passed_ms >= EVERY_MS);
     if (many || waited)
         l->target = s->limit;

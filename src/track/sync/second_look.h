@@ -68,6 +68,8 @@ struct second_look_report {
  * beside the first ones. −1: a request or the store failed. */
 int second_look_run(struct follow *f, struct second_look_report *ret, struct err *err);
 bool second_look_is_under_way(const struct second_look *l);
+/* Is the rest of a catch-up due as soon as its first looks are old enough? */
+bool second_look_is_soon(const struct follow *f);
 /* Was a piece answered? Then another run is due. */
 bool second_look_is_answered(const struct second_look *l);
 /* What is under way is dropped: the chain broke, or the end. */
