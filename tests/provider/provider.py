@@ -33,9 +33,11 @@ PARAMS_LOGGED = 8000
 
 class Rule:
     """Plays a fault on the requests it fits: all, or those of `method`, whose text has `match`, whose
-    path starts with `path`; after `skip` of them every `every`-th, `times` times, each with `chance`."""
+    path starts with `path`, with `batch` those of a batch alone; after `skip` of them every `every`-th,
+    `times` times, each with `chance`."""
 
-    KEYS = {"fault", "method", "match", "path", "skip", "every", "times", "chance", "args"}
+    KEYS = {"fault", "method", "match", "path", "skip", "every", "times", "chance", "args",
+            "batch"}
 
     def __init__(self, row):
         unknown = set(row) - self.KEYS
@@ -45,10 +47,12 @@ class Rule:
         self.method, self.match, self.path = row.get("method"), row.get("match"), row.get("path")
         self.skip, self.times = row.get("skip", 0), row.get("times")
         self.chance, self.args = row.get("chance", 1.0), row.get("args", {})
-        self.every = row.get("every", 1)
+        self.every, self.batch = row.get("every", 1), row.get("batch", False)
         self.seen = self.played = 0
 
-    def fits(self, rpc, text, path, rng):
+    def fits(self, rpc, text, path, rng, in_batch=False):
+        if self.batch and not in_batch:
+            return False
         if self.method not in (None, rpc.get("method")):
             return False
         if self.path is not None and not path.startswith(self.path):
@@ -192,7 +196,8 @@ class Provider:
             _, _, reply = await self.reply_to(request, connection, whole, json.dumps(whole).encode(), "batch")
             if reply is not None:
                 return await wire.deliver(request, reply)
-        parts = [await self.reply_to(request, connection, rpc, json.dumps(rpc).encode()) for rpc in calls]
+        parts = [await self.reply_to(request, connection, rpc, json.dumps(rpc).encode(), in_batch=True)
+                 for rpc in calls]
         for row in self.records[-len(calls):]:
             row["batch"] = len(calls)
         replies = [reply for _, _, reply in parts]
@@ -204,7 +209,7 @@ class Provider:
             self.note(ask, asked, part)
         return delivered
 
-    async def reply_to(self, request, connection, rpc, body, only=None):
+    async def reply_to(self, request, connection, rpc, body, only=None, in_batch=False):
         """What a call is answered, as the rules have it; None for `only` where no rule of that method fits."""
         asked = json.loads(body)  # changes alter rpc, the log keeps what was asked
         ask = Ask(self, request, rpc, len(body))
@@ -214,7 +219,7 @@ class Provider:
                 continue
             if only is not None and rule.method != only:
                 continue
-            if not rule.fits(asked, body.decode(errors="replace"), ask.path, self.random):
+            if not rule.fits(asked, body.decode(errors="replace"), ask.path, self.random, in_batch):
                 continue
             names.append(rule.fault.name)
             if rule.fault.kind == "play":
