@@ -182,10 +182,10 @@ static int probe_find_log(struct logs_probing *p, const struct header *h,
 static int probe_find_block(struct logs_probing *p, struct header *ret,
                             const struct event_log **ret_log, struct err *err)
 {
-    struct header head;
+    struct header head = {0};
     struct probe_logs l;
     char number[24];
-    bool found;
+    bool found = false;
     *ret_log = NULL;
     if (probe_header(p, "latest", &head, &found, err) < 0)
         return -1;
