@@ -3,6 +3,7 @@ and a database that comes back older than it was."""
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import time
@@ -65,6 +66,7 @@ def signal_all(daemon, sig):
 # ---- two daemons --------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["released", "killed", "stopped"])
 def test_the_other_daemon_takes_over(chain, postgres, started, trueup, second, rng, how):
     started(postgres.url, postgres)
@@ -91,7 +93,7 @@ def test_the_other_daemon_takes_over(chain, postgres, started, trueup, second, r
     chain.world.token.send("mint", WALLETS[2], 5)
     until_rows(second, postgres, WALLETS[:3])
     took = time.monotonic() - began
-    assert took < (3 if how == "released" else 8) * SLOWNESS, f"{took:.1f} s"
+    assert took < (4 if how == "released" else 10) * SLOWNESS, f"{took:.1f} s"
     if how == "stopped":
         turned = postgres.one("SELECT max(id) FROM judge")
         signal_all(trueup, signal.SIGCONT)
@@ -172,7 +174,6 @@ def own(cluster, folder):
 
 
 def rng_of(seed):
-    import random
     return random.Random(seed)
 
 
@@ -246,7 +247,7 @@ def test_a_daemon_with_other_terms_stands_by(chain, postgres, started, trueup, s
     began = time.monotonic()
     assert trueup.stop() == 0
     second.until_log(TAKES)
-    assert time.monotonic() - began < 3 * SLOWNESS
+    assert time.monotonic() - began < 10 * SLOWNESS
     second.until_log("the terms changed: every row is unanchored until it is read again")
     until_at_rest(second, postgres, chain.anvil, wallets=WALLETS)
     assert_at_rest_equal(postgres, chain.truth, wallets=WALLETS)
