@@ -36,6 +36,11 @@ void log_setup(enum log_level level, bool json, const char *who)
     setup.who = who;
 }
 
+bool log_is_json(void)
+{
+    return setup.json;
+}
+
 bool log_enabled(enum log_level level)
 {
     return level <= setup.level;

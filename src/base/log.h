@@ -40,6 +40,8 @@ struct log_field {
 /* who: the process' role, on every line ("follow"); kept by pointer. */
 void log_setup(enum log_level level, bool json, const char *who);
 bool log_enabled(enum log_level level);
+/* Are lines JSON? */
+bool log_is_json(void);
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, int n);
 

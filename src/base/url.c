@@ -1,5 +1,6 @@
 #include "base/url.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,29 @@ static bool url_may_show_host(const char *url, const struct parts *p)
     return strchr(url + p->host_end, '@') == NULL;
 }
 
+static size_t url_word_length(const char *text, const char *end)
+{
+    size_t n = 0;
+    while (text + n < end && (isalnum((unsigned char)text[n]) || strchr("_-.", text[n])))
+        n++;
+    return n;
+}
+
+/* The user and the database's name hold no secret; the password and the parameters may. */
+static void url_mask_database(char *out, const char *url, const struct parts *p)
+{
+    const char *user = url + p->scheme_end, *name = url + p->host_end, *end = url + strlen(url);
+    size_t user_n = p->host > p->scheme_end ? url_word_length(user, url + p->host) : 0;
+    bool user_is_plain = user_n > 0 && (user[user_n] == ':' || user[user_n] == '@');
+    size_t name_n = name[0] == '/' ? url_word_length(name + 1, end) : 0;
+    bool whole = name[0] == '\0' || name[1 + name_n] == '\0';
+    snprintf(out, URL_TEXT, "%.*s%.*s%s%.*s%s%.*s%s", (int)p->scheme_end, url,
+             user_is_plain ? (int)(user_n > 60 ? 60 : user_n) : 0, user, user_is_plain ? "@" : "",
+             (int)(p->host_end - p->host > 120 ? 120 : p->host_end - p->host), url + p->host,
+             name[0] == '/' ? "/" : "", (int)(name_n > 60 ? 60 : name_n), name_n ? name + 1 : "",
+             whole ? "" : "…");
+}
+
 void url_masked(char *out, const char *url)
 {
     struct parts p;
@@ -52,10 +76,20 @@ void url_masked(char *out, const char *url)
         return;
     }
     const char *rest = url + p.host_end;
+    if (strncmp(url, "postgres", 8) == 0) {
+        url_mask_database(out, url, &p);
+        return;
+    }
     bool secret_path = rest[0] != '\0' && strcmp(rest, "/") != 0;
     snprintf(out, URL_TEXT, "%.*s%.*s%s", (int)(p.scheme_end > 40 ? 40 : p.scheme_end), url,
              (int)(p.host_end - p.host > 200 ? 200 : p.host_end - p.host), url + p.host,
              secret_path ? "/…" : "");
+}
+
+bool url_hides_host(const char *url)
+{
+    struct parts p;
+    return url_split(url, &p) && !url_may_show_host(url, &p);
 }
 
 bool url_host(const char *url, char *out, size_t room)
@@ -73,6 +107,51 @@ bool url_host(const char *url, char *out, size_t room)
         return false;
     memcpy(out, host, n);
     out[n] = '\0';
+    return true;
+}
+
+/* "localhost", "127.0.0.1:8545", "node.example/path": a port, or a name with a dot in lower case.
+ */
+static size_t url_bare_host(const char *text)
+{
+    size_t n = 0, dots = 0;
+    while (islower((unsigned char)text[n]) || isdigit((unsigned char)text[n]) || text[n] == '-' ||
+           text[n] == '.')
+        dots += text[n++] == '.';
+    size_t port = text[n] == ':' ? strspn(text + n + 1, "0123456789") : 0;
+    size_t end = n + (port > 0 && port <= 5 ? port + 1 : 0);
+    bool named = (n == 9 && strncmp(text, "localhost", 9) == 0) || dots > 0 || end > n;
+    bool whole = text[end] == '\0' || text[end] == '/';
+    return n > 0 && n <= 100 && named && whole ? end : 0;
+}
+
+bool url_complete(char *out, const char *text, const char *plain, const char *secure)
+{
+    size_t n = url_bare_host(text);
+    bool near = strncmp(text, "localhost", 9) == 0 || strspn(text, "0123456789.:") >= n;
+    bool port = memchr(text, ':', n) != NULL;
+    const char *scheme = near || (port && strncmp(text + n - 4, ":443", 4) != 0) ? plain : secure;
+    if (n == 0)
+        return false;
+    snprintf(out, URL_TEXT, "%s://%.*s%s", scheme, (int)n, text,
+             text[n] && text[n + 1] ? "/…" : "");
+    return true;
+}
+
+bool url_escape_at(char *out, size_t room, const char *url)
+{
+    struct parts p;
+    size_t len = 0;
+    if (!url_split(url, &p))
+        p = (struct parts){0};
+    for (size_t i = 0; url[i]; i++) {
+        bool inside = i >= p.scheme_end && i + 1 < p.host && url[i] == '@';
+        if (len + 4 > room)
+            return false;
+        memcpy(out + len, inside ? "%40" : url + i, inside ? 3 : 1);
+        len += inside ? 3 : 1;
+    }
+    out[len] = '\0';
     return true;
 }
 

@@ -15,8 +15,11 @@
 
 int cli_fail(const struct err *err)
 {
-    fprintf(stderr, "trueup: %s\n", err->text);
-    if (err->hint[0])
+    if (log_is_json())
+        log_error_err("trueup cannot go on", err);
+    else
+        fprintf(stderr, "trueup: %s\n", err->text);
+    if (err->hint[0] && !log_is_json())
         fprintf(stderr, "hint: %s\n", err->hint);
     return worker_exit_status(err);
 }
@@ -253,6 +256,16 @@ void cli_log_lines(enum log_level level, const char *message, const char *name, 
     }
 }
 
+void cli_report_problems(const struct conf_problems *problems, const char *who)
+{
+    if (!problems->json) {
+        fprintf(stderr, "%s", buf_str(&problems->text));
+        return;
+    }
+    log_setup(LOG_INFO, true, who);
+    cli_log_lines(LOG_ERROR, "settings refused", "problem", buf_str(&problems->text));
+}
+
 struct conf *cli_conf(const struct cli *cli, bool may_be_nothing)
 {
     struct conf_problems problems = {0};
@@ -265,10 +278,10 @@ struct conf *cli_conf(const struct cli *cli, bool may_be_nothing)
                                    .may_be_nothing = may_be_nothing};
     struct conf *conf = conf_load(&from, &problems);
     if (!conf) {
-        fprintf(stderr, "%s", buf_str(&problems.text));
+        cli_report_problems(&problems, NULL);
     } else {
         log_setup((enum log_level)conf->log.level, conf->log.json, NULL);
-        cli_log_lines(LOG_WARN, "setting has an old name", "setting", conf_warnings(conf));
+        cli_log_lines(LOG_WARN, "check this setting", "setting", conf_warnings(conf));
     }
     conf_problems_free(&problems);
     return conf;

@@ -73,6 +73,8 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) __attribute__((format
  * Sets up the log. may_be_nothing: where nothing is configured, the defaults with no balance and no
  * node. */
 struct conf *cli_conf(const struct cli *cli, bool may_be_nothing);
+/* Why settings were refused: lines, or records where the log is JSON. */
+void cli_report_problems(const struct conf_problems *problems, const char *who);
 /* One log record for each line of `lines`, as the value of `name`. */
 void cli_log_lines(enum log_level level, const char *message, const char *name, const char *lines);
 

@@ -50,7 +50,10 @@ const struct command commands[] = {
      "Draws rows fairly (or takes --all), reads them at one block that is synced, and says how "
      "many\n"
      "are wrong, why, and what that says of the table. Reads only, unless told to --fix. The exit\n"
-     "status is 3 when drift was found, whether or not it was repaired.\n",
+     "status is 3 when drift was found, repaired or not; else 6 when a row could not be compared "
+     "or "
+     "a\n"
+     "holder has no row.\n",
      audit_options, 0, 0, command_audit, false},
     {"explain", "WALLET…", "what a row says, why, and what the chain says, term by term",
      "Tells which block and cause a value came from, what the chain says now, what waits for the\n"
@@ -63,7 +66,9 @@ const struct command commands[] = {
      "sync adds whom the balance's query names and the table does not know.\n",
      wallets_options, 1, -1, command_wallets, false},
     {"status", "", "what a running daemon is doing",
-     "Asks the daemon at http.listen; when none answers, shows what the database says.\n",
+     "Asks the daemon at http.listen; when none answers, shows what the database says. The exit\n"
+     "status is 0 when the table can be trusted (green), 6 when not all of it (amber), 1 when not\n"
+     "(red), 4 when no daemon answers.\n",
      status_options, 0, 0, command_status, false},
     {"doctor", "", "probe the endpoints and the store: what they can do, what to change",
      "Writes nothing. The exit status says whether `trueup run` can work here: 0, or 4 when no\n"

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/naming.h"
+#include "cli/terminal.h"
 #include "proc/stop.h"
 
 #include <unistd.h>
@@ -41,7 +42,7 @@ int command_doctor(struct cli *cli)
         return 2;
     stop_install();
     f.json = cli_has(cli, "json");
-    f.colour = isatty(STDOUT_FILENO) && !f.json;
+    f.colour = terminal_has_colours(STDOUT_FILENO) && !f.json;
     if (conf->chain.n_endpoints == 0)
         doctor_advise(&f,
                       "no endpoint is configured: give --rpc URL, or chain.endpoints in a file");

@@ -9,6 +9,7 @@
 #include "rpc/cost.h"
 #include "rpc/logs.h"
 #include "track/anchor.h"
+#include "track/event_silence.h"
 #include "track/events.h"
 
 #include <inttypes.h>
@@ -213,6 +214,31 @@ static void look_at_logs(struct findings *f, struct patient *p)
                   p->name);
 }
 
+/* A mistyped event is a valid one that the contract never emits. */
+static void look_at_events(struct findings *f, struct patient *p)
+{
+    struct err err = {0};
+    for (size_t i = 0; i < p->t.n_balances; i++) {
+        const struct tracked *b = &p->t.balances[i];
+        struct event_silence s;
+        if (event_silence_find(&p->t, b, p->head.at.number, &s, &err) < 0) {
+            doctor_say(f, NOTE, "the events of the triggers could not be asked for: %s", err.text);
+            return;
+        }
+        for (size_t k = 0; k < s.n; k++) {
+            doctor_say(f, NOTE, "%s: %s", b->conf->name ? b->conf->name : "", s.list[k].text);
+            if (s.list[k].doubted)
+                doctor_advise(f, "balances: compare the event with the contract's source: %.200s",
+                              s.list[k].text);
+        }
+        if (s.rare[0])
+            doctor_say(f, FINE, "%s: %s", b->conf->name ? b->conf->name : "", s.rare);
+        else if (s.n == 0 && b->conf->n_triggers > 0)
+            doctor_say(f, FINE, "%s: each trigger's event was seen in the last %" PRIu64 " blocks",
+                       b->conf->name ? b->conf->name : "", s.blocks);
+    }
+}
+
 /* Blocks near the head are asked for by hash under doubt. */
 static void look_at_logs_by_hash(struct findings *f, struct patient *p)
 {
@@ -312,6 +338,7 @@ void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *c
     look_at_tags(f, p);
     doctor_readers(f, p, e);
     look_at_logs(f, p);
+    look_at_events(f, p);
     look_at_logs_by_hash(f, p);
     look_at_log_forms(f, p);
     doctor_reading(f, p);

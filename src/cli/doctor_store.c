@@ -23,6 +23,25 @@ static void look_at_clock(struct findings *f, const struct view_facts *v)
     }
 }
 
+/* Once for the database: where our own tables go, and the checkpoints. */
+static void look_at_rights(struct findings *f, const struct view_facts *v)
+{
+    if (!v->role[0])
+        return; /* SQLite */
+    if (v->no_schema) {
+        doctor_say(f, BAD, "role \"%s\" may use no schema of its search_path", v->role);
+        doctor_advise(f, "GRANT USAGE, CREATE ON SCHEMA public TO \"%s\";", v->role);
+    } else if (!v->made && !v->may_create) {
+        doctor_say(f, BAD, "role \"%s\" may not create tables in schema %s", v->role, v->schema);
+        doctor_advise(f, "GRANT USAGE, CREATE ON SCHEMA %s TO \"%s\";", v->schema, v->role);
+    }
+    if (!v->may_write_checkpoints) {
+        doctor_say(f, BAD, "role \"%s\" may not write eth_indexer_checkpoints", v->role);
+        doctor_advise(f, "GRANT SELECT, INSERT, UPDATE ON eth_indexer_checkpoints TO \"%s\";",
+                      v->role);
+    }
+}
+
 static void look_at_table(struct findings *f, const struct store_balance *b,
                           const struct view_facts *v)
 {
@@ -35,11 +54,17 @@ static void look_at_table(struct findings *f, const struct store_balance *b,
                figure_bytes((double)v->bytes, size));
     if (!v->may_write) {
         doctor_say(f, BAD, "the user in the store URL may not write %s", b->table);
-        doctor_advise(f, "GRANT SELECT, INSERT, UPDATE, DELETE ON %s to the user in the store URL",
-                      b->table);
+        doctor_advise(f, "GRANT SELECT, INSERT, UPDATE ON %s TO \"%s\";", b->table, v->role);
     } else {
         doctor_say(f, FINE, "the user in the store URL may write it%s",
                    v->owner ? " and owns it" : "");
+    }
+    if (v->write_error[0]) {
+        doctor_say(f, BAD, "an UPDATE of one row, rolled back, was refused: %s", v->write_error);
+        doctor_advise(f,
+                      "%s: grant what its triggers write with (eth_user_balances, say), or make "
+                      "their functions SECURITY DEFINER",
+                      b->table);
     }
     if (!v->has_observed && !v->owner) {
         doctor_say(f, BAD,
@@ -128,9 +153,12 @@ void doctor_store(struct findings *f, struct conf *conf)
             f->rows = v.rows_estimate;
             doctor_say(f, FINE, "%s", v.version);
             look_at_clock(f, &v);
+            look_at_rights(f, &v);
             if (v.standby) {
                 doctor_say(f, BAD, "this server is a read-only standby");
-                doctor_advise(f, "store: name the primary server");
+                doctor_advise(f,
+                              "store: name the primary server; with several hosts in the URL add "
+                              "?target_session_attrs=read-write");
             }
             if (v.pooled) {
                 doctor_say(f, NOTE,

@@ -45,7 +45,8 @@ int command_help(struct cli *cli)
            "  trueup run --rpc URL --token ADDR      keeps that token's balances in ./trueup.db\n"
            "  trueup config init                     writes a commented trueup.yaml\n\n"
            "exit status: 0 done; 1 failed; 2 bad usage or configuration; 3 drift found by audit;\n"
-           "4 no endpoint, wrong chain or chain reset; 5 store unreachable or refused\n");
+           "4 no endpoint, wrong chain or chain reset; 5 store unreachable or refused;\n"
+           "6 audit could not compare every row. status: 0 green, 1 red, 6 amber, 4 no daemon\n");
     return 0;
 }
 

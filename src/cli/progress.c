@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 #include "base/clock.h"
+#include "cli/terminal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@ void progress_start(struct progress *p, const char *unit, const char *what, ...)
 {
     va_list ap;
     *p = (struct progress){.unit = unit,
-                           .terminal = isatty(STDERR_FILENO),
+                           .terminal = terminal_redraws(STDERR_FILENO),
                            .started_ms = clock_ms(),
                            .drawn_ms = clock_ms()};
     va_start(ap, what);
@@ -44,8 +45,9 @@ static void progress_draw_line(struct progress *p, uint64_t done, uint64_t total
              "%s%s%s%s %" PRIu64 "%s%" PRIu64 " %s, %" PRIu64 "/s, %" PRIu64 " requests, ETA %s",
              p->what, bar[0] ? " [" : "", bar, bar[0] ? "]" : "", done, total ? " of " : " / ",
              total ? total : done, p->unit, rate, requests, eta);
-    if (p->terminal)
-        fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line);
+    int width = terminal_width() - 1;
+    if (p->terminal) /* blanks wipe the rest of the last line: no escape sequence is needed */
+        fprintf(stderr, "\r%-*.*s", width, width, line);
     else
         fprintf(stderr, "%s\n", line);
     p->drawn = true;

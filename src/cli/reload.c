@@ -126,7 +126,7 @@ static bool reload_write_answer(const struct conf *conf, const char *from)
     char text[40];
     snprintf(text, sizeof text, "%d %d", conf->log.level, conf->log.json);
     add_text(&out, "log", text);
-    snprintf(text, sizeof text, "%zu", conf->chain.n_endpoints);
+    snprintf(text, sizeof text, "%zu %zu", conf->chain.n_endpoints, services_count_sockets(conf));
     add_text(&out, "endpoints", text);
     services_choose(conf, from, services);
     for (size_t i = 0; i < SERVICES; i++)
@@ -183,7 +183,7 @@ static int read_again(struct reload_request *q)
     struct conf *conf = conf_load(&q->from, &problems);
     cli_log_lines(LOG_ERROR, "settings refused", "problem", buf_str(&problems.text));
     if (conf) {
-        cli_log_lines(LOG_WARN, "setting has an old name", "setting", conf_warnings(conf));
+        cli_log_lines(LOG_WARN, "check this setting", "setting", conf_warnings(conf));
         conf_keep(conf, q->old, &kept);
         cli_log_lines(LOG_ERROR,
                       "this setting cannot change while the daemon runs, the old value stays",
@@ -226,7 +226,9 @@ void reload_part_taken(const char *name, const char *text, size_t n)
     long first = strtol(copy, &rest, 10);
     if (strcmp(name, "log") == 0)
         log_setup((enum log_level)first, strtol(rest, NULL, 10) != 0, "trueup");
-    else if (strcmp(name, "endpoints") == 0)
+    else if (strcmp(name, "endpoints") == 0) {
         counters_set(CELL_ENDPOINTS, (uint64_t)first);
+        counters_set(CELL_WS_WANTED, (uint64_t)strtol(rest, NULL, 10));
+    }
     mem_free(copy);
 }

@@ -108,14 +108,16 @@ static void stop_child(pid_t pid)
 
 /* Runs `trueup worker prepare` to its end; its exit status, 0 with conf completed. *ret_stopped: we
  * were asked to stop meanwhile. */
-static int run_prepare_store(struct conf *conf, char owner[COUNTERS_OWNER], bool *ret_stopped,
-                             struct err *err)
+static int run_prepare_store(struct conf *conf, const char *from, char owner[COUNTERS_OWNER],
+                             bool *ret_stopped, struct err *err)
 {
     struct buf text = BUF_INIT(CHILD_TEXT_MAX);
     char result[RESULT_MAX], words[80];
     struct child_ask ask = {.role = "prepare"};
     int fd, status = 0, exit_code;
     pid_t pid;
+    if (from)
+        buf_addf(&text, "# from %s\n", from);
     conf_write(conf, CONF_FOR_FOLLOW, &text);
     ask.text = buf_str(&text);
     ask.n = text.len;
@@ -148,6 +150,7 @@ static int run_workers(struct conf *conf, const struct cli *cli, const char *own
         log_warn_err("nothing is counted", &unshared);
     counters_set(CELL_ENDPOINTS, conf->chain.n_endpoints);
     counters_owner_put(owner);
+    counters_set(CELL_WS_WANTED, services_count_sockets(conf));
     if (hint_create(&unshared) < 0)
         log_warn_err("new blocks are found by polling", &unshared);
     services_choose(conf, cli_value(cli, "from"), services);
@@ -219,7 +222,7 @@ int command_run(struct cli *cli)
         run_announce_start(conf);
         bool stopped = false;
         char owner[COUNTERS_OWNER] = "";
-        status = run_prepare_store(conf, owner, &stopped, &err);
+        status = run_prepare_store(conf, cli_value(cli, "from"), owner, &stopped, &err);
         if (status == 0 && !stopped)
             status = run_workers(conf, cli, owner, &err);
         if (err.kind != ERR_NONE)

@@ -28,12 +28,12 @@ static struct service_limits services_set_limits(void)
         .well_ms = WELL_AFTER_MS};
 }
 
-static bool has_socket(const struct conf *conf)
+size_t services_count_sockets(const struct conf *conf)
 {
+    size_t n = 0;
     for (size_t i = 0; i < conf->chain.n_endpoints; i++)
-        if (conf->chain.endpoints[i].ws)
-            return true;
-    return false;
+        n += conf->chain.endpoints[i].ws != NULL;
+    return n;
 }
 
 void services_choose(const struct conf *conf, const char *from, struct service ret[SERVICES])
@@ -45,7 +45,7 @@ void services_choose(const struct conf *conf, const char *from, struct service r
         bool wanted;
     } kinds[SERVICES] = {{"follow", CONF_FOR_FOLLOW, configured},
                          {"sweep", CONF_FOR_SWEEP, configured},
-                         {"listen", CONF_FOR_LISTEN, has_socket(conf)},
+                         {"listen", CONF_FOR_LISTEN, services_count_sockets(conf) > 0},
                          {"web", CONF_FOR_WEB, conf->http.listen != NULL}};
     for (size_t i = 0; i < SERVICES; i++) {
         struct service *s = &ret[i];

@@ -13,6 +13,9 @@ enum { SERVICES = 4 };
 void services_choose(const struct conf *conf, const char *from, struct service ret[SERVICES]);
 void services_free(struct service services[SERVICES]);
 
+/* How many WebSockets are configured. */
+size_t services_count_sockets(const struct conf *conf);
+
 /* What the helper gets that reads the settings again: how we were called, and what must stay. */
 void reload_ask(const struct cli *cli, const struct conf *conf, struct buf *out);
 /* The helper, `trueup worker reload`: fd 3 in, fd 4 out. Returns its exit status. */

@@ -13,10 +13,14 @@ static int session_need_endpoint(const struct conf *conf, struct err *err)
 }
 
 /* Names the balance of a command without a file. */
-static int session_open(struct session *s, struct conf *conf, int needs, struct err *err)
+static int session_open(struct session *s, struct conf *conf, const struct session_plan *plan,
+                        struct err *err)
 {
+    const int needs = plan->needs;
+    bool makes = (plan->steps & SESSION_MIGRATE) && !(plan->steps & SESSION_FIND_STORE);
     stop_install();
     if (((needs & NEEDS_NODE) && session_need_endpoint(conf, err) < 0) ||
+        ((needs & NEEDS_STORE) && !makes && store_find(conf->store, err) < 0) ||
         name_balances(conf, err) < 0 || tracker_open(conf, "trueup", needs, &s->t, err) < 0)
         return -1;
     s->t.stop = stop_asked;
@@ -40,6 +44,8 @@ static int session_check_store(struct tracker *t, struct err *err)
 
 static int session_take_steps(struct session *s, int steps, struct err *err)
 {
+    if ((steps & SESSION_FIND_STORE) && store_check_made(s->t.store, err) < 0)
+        return -1;
     if ((steps & SESSION_MIGRATE) && tracker_migrate(&s->t, &s->adopted, err) < 0)
         return -1;
     if ((steps & SESSION_CHECK_STORE) && session_check_store(&s->t, err) < 0)
@@ -73,7 +79,7 @@ int session_run(const struct cli *cli, const struct session_plan *plan)
     struct conf *conf = cli_conf(cli, false);
     if (!conf)
         return 2;
-    int rc = session_open(&s, conf, plan->needs, &err);
+    int rc = session_open(&s, conf, plan, &err);
     if (rc == 0) {
         rc = session_work(&s, plan, &err);
         tracker_close(&s.t);

@@ -23,6 +23,7 @@ enum session_step {
     SESSION_IDENTIFY = 4,
     SESSION_LOAD_LEARNED = 8,
     SESSION_SAVE_LEARNED = 16, /* after the work, done or not */
+    SESSION_FIND_STORE = 32, /* before all: a database that is not there is no reason to make one */
     SESSION_FILL_TABLE =
         SESSION_MIGRATE | SESSION_IDENTIFY | SESSION_LOAD_LEARNED | SESSION_SAVE_LEARNED,
 };

@@ -1,6 +1,6 @@
 /*
  * trueup status: what a running daemon is doing, on one screen. It asks the daemon over HTTP; when
- * that does not answer, it reads the database itself and says that nobody keeps it.
+ * that does not answer, it reads the database itself and says that no daemon keeps it.
  */
 #include "web/status.h"
 #include "base/clock.h"
@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/naming.h"
 #include "cli/status.h"
+#include "cli/terminal.h"
 #include "proc/stop.h"
 #include "web/server.h"
 
@@ -29,6 +30,7 @@ const struct cli_option status_options[] = {
 };
 
 enum { WATCH_MS = 2000, ASK_MS = 3000 };
+enum { STATUS_RED = 1, STATUS_NO_DAEMON = 4, STATUS_AMBER = 6 };
 
 /* ---- asking the daemon ----------------------------------------------------------------------- */
 
@@ -138,15 +140,13 @@ static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
     static struct facts_store k; /* large */
     static struct health h;
     struct store *s;
-    const char *file = strncmp(conf->store, "sqlite:", 7) == 0 ? conf->store + 7 : NULL;
     if (conf->n_balances == 0) {
         err_set(err, ERR_USAGE, "nothing is configured here");
         return err_hint(err,
                         "-c FILE names the settings, --listen ADDR where a daemon serves HTTP");
     }
-    if (file && access(file, F_OK) < 0)
-        return err_set(err, ERR_STORE, "\"%s\": %s", file, strerror(errno));
-    if (name_balances(conf, err) < 0 || store_open(conf->store, "trueup status", &s, err) < 0)
+    if (store_find(conf->store, err) < 0 || name_balances(conf, err) < 0 ||
+        store_open(conf->store, "trueup status", &s, err) < 0)
         return -1;
     facts_init(&k, conf);
     int64_t looked = facts_look(&k, s);
@@ -199,19 +199,31 @@ static void status_redraw_screen(const struct buf *text)
     buf_free(&out);
 }
 
-static int status_print_once(struct conf *conf, bool json, bool watch, struct err *err)
+/* docs/formats.md has these: a script asks whether the table can be trusted. */
+static int status_exit_of(const struct json *doc)
 {
-    bool terminal = isatty(STDOUT_FILENO) && !json;
+    const char *state = json_str(json_get(json_get(doc, "verdict"), "state"));
+    if (!json_bool(json_get(doc, "daemon"), false))
+        return STATUS_NO_DAEMON;
+    if (state && strcmp(state, "green") == 0)
+        return 0;
+    return state && strcmp(state, "amber") == 0 ? STATUS_AMBER : STATUS_RED;
+}
+
+static int status_print_once(struct conf *conf, bool json, bool watch, int *ret_exit,
+                             struct err *err)
+{
     struct buf text = BUF_INIT(STATUS_MAX), screen = BUF_INIT(STATUS_MAX);
     int rc = status_ask_any(conf, &text, err);
-    if (rc == 0 && !json) {
-        struct json *doc = json_parse(buf_str(&text), text.len, STATUS_MAX, err);
-        rc = doc ? 0 : -1;
-        if (doc)
-            status_draw(doc, terminal, &screen);
-        json_free(doc);
-    }
-    if (rc == 0 && watch && terminal)
+    struct json *doc = rc == 0 ? json_parse(buf_str(&text), text.len, STATUS_MAX, err) : NULL;
+    if (!doc)
+        rc = -1;
+    else
+        *ret_exit = status_exit_of(doc);
+    if (doc && !json)
+        status_draw(doc, terminal_has_colours(STDOUT_FILENO), &screen);
+    json_free(doc);
+    if (rc == 0 && watch && !json && terminal_redraws(STDOUT_FILENO))
         status_redraw_screen(&screen);
     else if (rc == 0)
         fputs(buf_str(json ? &text : &screen), stdout);
@@ -229,12 +241,15 @@ int command_status(struct cli *cli)
     if (!conf)
         return 2;
     stop_install();
-    if (watch && isatty(STDOUT_FILENO) && !json)
+    if (watch && terminal_redraws(STDOUT_FILENO) && !json)
         fputs("\033[2J", stdout);
-    int rc;
+    int rc, status = STATUS_NO_DAEMON;
     do
-        rc = status_print_once(conf, json, watch, &err);
+        rc = status_print_once(conf, json, watch, &status, &err);
     while (rc == 0 && watch && !stop_wait(WATCH_MS));
     conf_free(conf);
-    return rc < 0 ? cli_fail(&err) : 0;
+    if (rc == 0)
+        return status;
+    int failed = cli_fail(&err);
+    return err.kind == ERR_USAGE ? failed : STATUS_NO_DAEMON;
 }

@@ -81,7 +81,7 @@ int command_sweep(struct cli *cli)
         return cli_usage(cli, "--max-age: \"%s\" is no age; say 30s, 5m, 24h or 7d", text);
     keep_memory();
     return session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
-                                                   .steps = SESSION_FILL_TABLE,
+                                                   .steps = SESSION_FIND_STORE | SESSION_FILL_TABLE,
                                                    .lease = "sweep",
                                                    .balance = sweep_balance,
                                                    .ctx = &max_age});

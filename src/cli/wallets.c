@@ -87,16 +87,20 @@ static const struct {
     const char *name;
     int (*work)(struct session *s, void *ctx, struct err *err);
     int (*balance)(struct session *s, struct tracked *b, void *ctx, struct err *err);
-} verbs[] = {{"add", wallets_change_list, NULL}, {"remove", wallets_change_list, NULL},
-             {"import", wallets_import, NULL},   {"sync", wallets_sync, NULL},
-             {"list", NULL, wallets_list},       {"count", NULL, wallets_count}};
+    int steps;
+} verbs[] = {{"add", wallets_change_list, NULL, SESSION_MIGRATE},
+             {"remove", wallets_change_list, NULL, SESSION_CHECK_STORE},
+             {"import", wallets_import, NULL, SESSION_MIGRATE},
+             {"sync", wallets_sync, NULL, SESSION_MIGRATE},
+             {"list", NULL, wallets_list, SESSION_CHECK_STORE},
+             {"count", NULL, wallets_count, SESSION_CHECK_STORE}};
 
 int command_wallets(struct cli *cli)
 {
     for (size_t i = 0; i < COUNT_OF(verbs); i++)
         if (strcmp(cli->args[0], verbs[i].name) == 0)
             return session_run(cli, &(struct session_plan){.needs = NEEDS_STORE,
-                                                           .steps = SESSION_MIGRATE,
+                                                           .steps = verbs[i].steps,
                                                            .work = verbs[i].work,
                                                            .balance = verbs[i].balance});
     return cli_usage(cli, "wallets: unknown verb \"%s\"; add, remove, import, sync, list or count",

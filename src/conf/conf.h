@@ -93,7 +93,8 @@ struct conf {
         enum conf_anchor anchor; /* ANCHOR_AUTO: asked of the node once */
         address multicall;
     } chain;
-    const char *store; /* "postgres://…" or "sqlite:FILE" */
+    bool named_by_symbol; /* the one balance, given by --token, is named after the token */
+    const char *store;    /* "postgres://…" or "sqlite:FILE" */
     const struct conf_balance *balances;
     size_t n_balances;
     struct {
@@ -135,6 +136,7 @@ struct conf_source_set {
 struct conf_problems {
     struct buf text; /* lines, each ended by \n */
     size_t count;
+    bool json; /* log.format is json, as far as the settings could be read */
 };
 
 /* NULL when there were problems. */

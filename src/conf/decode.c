@@ -1,5 +1,6 @@
 #include "conf/decode.h"
 #include "base/mem.h"
+#include "base/url.h"
 #include "conf/value.h"
 
 #include <stdio.h>
@@ -12,6 +13,22 @@ enum { PATH_MAX_TEXT = 160 };
 bool yaml_node_has_variable(const struct yaml_node *n)
 {
     return n->origin <= ORIGIN_FILE && strstr(n->text, "${") != NULL;
+}
+
+/* What is no URL may be a key that stands in the wrong place; a bare host or file is none. */
+static void decode_show_secret(const struct spot *s, struct buf *out)
+{
+    const char *text = s->node->text;
+    char shown[URL_TEXT];
+    bool is_host = s->row->words && url_complete(shown, text, "", "");
+    bool is_file =
+        s->row->kind == &kind_store && s->node->n > 3 && strcmp(text + s->node->n - 3, ".db") == 0;
+    if (is_host)
+        show_text(out, shown + strlen("://"), strlen(shown) - strlen("://"));
+    else if (is_file)
+        show_text(out, text, s->node->n);
+    else
+        buf_adds(out, "(hidden)");
 }
 
 static void decode_show_node(const struct spot *s, struct buf *out)
@@ -29,7 +46,7 @@ static void decode_show_node(const struct spot *s, struct buf *out)
     case YAML_NODE_SCALAR:
         if (s->row->secret && s->node->n && !strstr(s->node->text, "://") &&
             strncmp(s->node->text, "sqlite:", 7) != 0)
-            buf_adds(out, "(hidden)");
+            decode_show_secret(s, out);
         else
             show_text(out, s->node->text, s->node->n);
         break;

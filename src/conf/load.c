@@ -175,6 +175,7 @@ static void load_select_balance(struct load *r)
         return;
     if (!all[0].name && !r->problems.count)
         conf_name_balance(c, wanted); /* instead of the token's symbol */
+    c->named_by_symbol = false;
     for (size_t i = 0; i < c->n_balances; i++) {
         if (!all[i].name || strcmp(all[i].name, wanted) != 0)
             continue;
@@ -193,6 +194,26 @@ static void load_select_balance(struct load *r)
     buf_free(&known);
 }
 
+/* A relative file in a configuration file lies beside it, wherever the command is started. */
+static void load_place_store(struct load *r)
+{
+    struct conf *c = &r->out->conf;
+    const struct given *g = given_find(r->decoder.given, "store");
+    const char *slash = r->out->file ? strrchr(r->out->file, '/') : NULL;
+    if (!g || g->node->origin != ORIGIN_FILE || !slash || !c->store ||
+        strncmp(c->store, "sqlite:", 7) != 0 || c->store[7] == '/' || c->store[7] == ':')
+        return;
+    const char *here = c->store + 7;
+    const char *placed =
+        arena_printf(&r->out->arena, "%.*s/%s", (int)(slash - r->out->file), r->out->file, here);
+    if (access(here, F_OK) == 0 && access(placed, F_OK) < 0)
+        problem_add(&r->problems, &g->node->place, "store",
+                    "\"%.80s\" is taken from this file's folder, and the one in the current folder "
+                    "is another; expected its whole path",
+                    c->store);
+    c->store = arena_printf(&r->out->arena, "sqlite:%s", placed);
+}
+
 static void load_decode(struct load *r)
 {
     struct conf *c = &r->out->conf;
@@ -200,6 +221,7 @@ static void load_decode(struct load *r)
     r->out->given = r->decoder.given;
     conf_finish(&r->decoder, c);
     load_select_balance(r);
+    load_place_store(r);
 }
 
 static struct load *load_start(struct load *r, const struct conf_source_set *from)
@@ -215,11 +237,19 @@ static struct load *load_start(struct load *r, const struct conf_source_set *fro
     return r;
 }
 
+/* Also where the file could not be parsed: then the environment alone speaks. */
+static bool load_wants_json(const struct load *r)
+{
+    const char *format = overlay_variable(r->from->environ_, "TRUEUP_LOG_FORMAT");
+    return r->root ? r->out->conf.log.json : format && strcmp(format, "json") == 0;
+}
+
 static struct conf *load_finish(struct load *r, struct conf_problems *problems)
 {
     bool ok = r->problems.count == 0;
     struct conf_problems warnings;
     problems_write(&r->problems, problems);
+    problems->json = load_wants_json(r);
     problems_write(&r->warnings, &warnings);
     r->out->warnings = arena_strdup(&r->out->arena, buf_str(&warnings.text));
     conf_problems_free(&warnings);
@@ -303,5 +333,6 @@ void conf_name_balance(struct conf *c, const char *symbol)
     }
     name[n] = '\0';
     b->name = arena_strdup(&l->arena, n ? name : "token");
+    c->named_by_symbol = true;
     conf_derive_names(&l->arena, b);
 }

@@ -168,6 +168,29 @@ static void overlay_put_named(struct decoder *d, struct yaml_node *root, const s
 
 /* --- who lays --- */
 
+/* The first user's service takes a number that is none for its default, and a WebSocket's URL for
+ * both ways to ask the node. */
+static const char *overlay_first_user_text(struct decoder *d, const struct setting *row,
+                                           const char *value, const struct position *place)
+{
+    uint64_t n;
+    size_t from = strspn(value, " \t\r\n"), to = strlen(value);
+    while (to > from && strchr(" \t\r\n", value[to - 1]))
+        to--;
+    const char *text = arena_printf(d->arena, "%.*s", (int)(to - from), value + from);
+    if (row->first_def && (!parse_u64(text, to - from, &n) || n == 0)) {
+        problem_add(d->warnings, place, row->path,
+                    "\"%.40s\" is no whole number above 0; its default %s is taken", text,
+                    row->first_def);
+        text = row->first_def;
+    }
+    if (row->first_seconds)
+        return arena_printf(d->arena, "%ss", text);
+    if (strstr(row->path, ".url") && strncmp(text, "ws", 2) == 0 && strstr(text, "://"))
+        return arena_printf(d->arena, "http%s", text + 2);
+    return text;
+}
+
 /* A variable with a name of its own, which means the first item of a list. */
 static void overlay_put_variable(struct decoder *d, struct yaml_node *root,
                                  const struct setting *row, const char *name, enum origin origin)
@@ -182,8 +205,8 @@ static void overlay_put_variable(struct decoder *d, struct yaml_node *root,
         value,
         origin,
         {arena_printf(d->arena, "environment %s", name), 0, 0}};
-    if (origin == ORIGIN_FIRST_USER && row->first_seconds)
-        l.text = arena_printf(d->arena, "%ss", value);
+    if (origin == ORIGIN_FIRST_USER)
+        l.text = overlay_first_user_text(d, row, value, &l.place);
     overlay_put_named(d, root, &l);
 }
 

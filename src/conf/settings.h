@@ -31,18 +31,19 @@ struct setting {
     const char
         *old_path; /* its name in the last edition, still taken, with a warning; NULL: none */
     const struct kind *kind;
-    size_t offset;       /* in struct conf, or in the item of the innermost list */
-    size_t count_offset; /* of a list: where its length goes */
-    size_t size;         /* of a list's item; of a word's field */
-    uint64_t min, max;   /* of a number, of milliseconds, of a text's length, of a list's items */
-    const char *words;   /* the words allowed, in the order of their enum, a blank between */
-    const char *zero;    /* a word that means 0: "auto", "off" */
-    const char *def;     /* default as one would write it; NULL: none, or derived */
-    const char *flag;    /* the flag that gives it too, for when it is missing */
-    const char *derived; /* how a missing value comes about, for people */
-    const char *env;     /* a short environment name beside the regular one */
-    const char *first;   /* the first user's name */
-    bool first_seconds;  /* … which is a bare number of seconds */
+    size_t offset;         /* in struct conf, or in the item of the innermost list */
+    size_t count_offset;   /* of a list: where its length goes */
+    size_t size;           /* of a list's item; of a word's field */
+    uint64_t min, max;     /* of a number, of milliseconds, of a text's length, of a list's items */
+    const char *words;     /* the words allowed, in the order of their enum, a blank between */
+    const char *zero;      /* a word that means 0: "auto", "off" */
+    const char *def;       /* default as one would write it; NULL: none, or derived */
+    const char *flag;      /* the flag that gives it too, for when it is missing */
+    const char *derived;   /* how a missing value comes about, for people */
+    const char *env;       /* a short environment name beside the regular one */
+    const char *first;     /* the first user's name */
+    bool first_seconds;    /* … which is a bare number of seconds */
+    const char *first_def; /* … and what its service takes for a number that is none */
     bool required, secret;
     bool may_be_empty; /* though required: present and empty is "none" */
     unsigned workers;

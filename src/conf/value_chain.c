@@ -41,8 +41,8 @@ static bool value_refuse_signature(struct decoder *d, const struct spot *s, cons
 
 static bool value_sums_up(const char *type)
 {
-    return !*type || strcmp(type, "bool") == 0 ||
-           (strncmp(type, "uint", 4) == 0 && !strchr(type, '['));
+    bool number = strncmp(type, "uint", 4) == 0 || strncmp(type, "int", 3) == 0;
+    return !*type || strcmp(type, "bool") == 0 || (number && !strchr(type, '['));
 }
 
 static bool value_view_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
@@ -56,7 +56,7 @@ static bool value_view_read(struct decoder *d, const struct spot *s, const char 
         return spot_refuse(d, s, "a view that does not take exactly one address");
     if (!value_sums_up(sig.returns))
         return spot_refuse_at(d, s, 0, "a view that does not return a number",
-                              "returns (uint256), or no return type");
+                              "returns (uint256), returns (int256), or no return type");
     memcpy((char *)base + s->row->offset, &sig, sizeof sig);
     return true;
 }

@@ -7,6 +7,7 @@
 #include "conf/value.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 static void value_keep_text(struct decoder *d, const struct spot *s, const char *text, void *base)
@@ -15,13 +16,42 @@ static void value_keep_text(struct decoder *d, const struct spot *s, const char 
     memcpy((char *)base + s->row->offset, &copy, sizeof copy);
 }
 
+/* What was meant, where it can be told: a URL without or with another scheme, a bare file. */
+static bool value_suggest(const struct kind *kind, const char *text, char ret[URL_TEXT])
+{
+    bool socket = kind == &kind_socket_url, store = kind == &kind_store;
+    const char *rest = strstr(text, "://");
+    bool plain = strncmp(text, "ws:", 3) == 0 || strncmp(text, "http:", 5) == 0;
+    char other[URL_TEXT];
+    if (kind != &kind_url && !socket && !store)
+        return false;
+    if (store) {
+        size_t n = strlen(text);
+        bool file = !rest && n < 100 && n > 3 && strcmp(text + n - 3, ".db") == 0;
+        snprintf(ret, URL_TEXT, "sqlite:%.100s", text);
+        return file;
+    }
+    if (!rest)
+        return url_complete(ret, text, socket ? "ws" : "http", socket ? "wss" : "https");
+    if (strncmp(text, "ws", 2) != 0 && strncmp(text, "http", 4) != 0)
+        return false;
+    url_masked(other, text);
+    const char *host = strstr(other, "://");
+    snprintf(ret, URL_TEXT, "%s%s", socket ? (plain ? "ws" : "wss") : (plain ? "http" : "https"),
+             host ? host : "://…");
+    return host != NULL;
+}
+
 static bool value_text_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
                             void *base)
 {
+    char right[URL_TEXT];
     const struct kind *kind = s->row->kind;
     if (kind->may_be_off && strcmp(text, "off") == 0)
         return true;
     const char *flaw = n > s->row->max ? "too long" : kind->find_flaw(s->row, text);
+    if (flaw && value_suggest(kind, text, right))
+        return spot_refuse_at(d, s, 0, flaw, right);
     if (flaw)
         return spot_refuse(d, s, flaw);
     value_keep_text(d, s, text, base);
@@ -167,11 +197,23 @@ static const char *value_store_flaw(const struct setting *row, const char *text)
         return "not a store";
     if (!value_has_scheme("postgres postgresql", text))
         return "bad URL scheme";
+    if (url_hides_host(text))
+        return "a password with / ? or # in it, which a URL escapes as %2F %3F %23";
     return value_blank_free(text) ? NULL : "URL with a blank or a letter beyond ASCII";
 }
 
+/* libpq takes the first @ for the password's end, the first user's driver the last. */
+static bool value_store_read(struct decoder *d, const struct spot *s, const char *text, size_t n,
+                             void *base)
+{
+    char escaped[4096];
+    if (strncmp(text, "postgres", 8) == 0 && url_escape_at(escaped, sizeof escaped, text))
+        return value_text_read(d, s, escaped, strlen(escaped), base);
+    return value_text_read(d, s, text, n, base);
+}
+
 const struct kind kind_store = {.name = "URL",
-                                .read_text = value_text_read,
+                                .read_text = value_store_read,
                                 .find_flaw = value_store_flaw,
                                 .write = value_text_write,
                                 .expects = "postgres://… or sqlite:FILE"};
@@ -182,7 +224,12 @@ static bool value_address_read(struct decoder *d, const struct spot *s, const ch
                                void *base)
 {
     address a;
-    char right[ADDRESS_TEXT];
+    char right[ADDRESS_TEXT], whole[ADDRESS_TEXT];
+    if (n == ADDRESS_TEXT - 3 && text[1] != 'x') {
+        snprintf(whole, sizeof whole, "0x%s", text);
+        text = whole;
+        n += 2;
+    }
     if (address_parse(text, n, &a, NULL) == 0) {
         memcpy((char *)base + s->row->offset, &a, sizeof a);
         return true;

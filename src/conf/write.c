@@ -52,12 +52,13 @@ static void write_masked(const struct setting *row, const void *base, struct buf
 {
     const char *text;
     memcpy(&text, (const char *)base + row->offset, sizeof text);
-    if (!text) {
+    bool file = text && strncmp(text, "sqlite:", 7) == 0 && !strstr(text, "://");
+    if (!text || file) {
         row->kind->write(row, base, out);
         return;
     }
     struct buf shown = BUF_INIT(1024);
-    bool url = strstr(text, "://") || strncmp(text, "sqlite:", 7) == 0;
+    bool url = strstr(text, "://");
     if (url)
         show_text(&shown, text, strlen(text));
     else

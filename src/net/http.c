@@ -359,6 +359,19 @@ static enum http_trouble http_trouble_of(const struct http_transfer *t, int stat
     return trouble == HTTP_FINE && status >= 300 && status < 400 ? HTTP_REDIRECT : trouble;
 }
 
+/* OpenSSL's words for a peer that does not speak TLS. */
+static void http_name_plain_port(const struct http_transfer *t, struct http_reply *r)
+{
+    char masked[URL_TEXT];
+    size_t n = strlen(r->text);
+    if (strncmp(t->url, "https://", 8) != 0 ||
+        (!strstr(r->text, "wrong version number") && !strstr(r->text, "packet length too long") &&
+         !strstr(r->text, "record layer failure")))
+        return;
+    url_masked(masked, t->url);
+    snprintf(r->text + n, sizeof r->text - n, HTTP_NO_TLS "http%.200s?", masked + strlen("https"));
+}
+
 static void http_describe_trouble(const struct http_transfer *t, struct http_reply *r)
 {
     char where[URL_TEXT];
@@ -379,6 +392,7 @@ static void http_describe_trouble(const struct http_transfer *t, struct http_rep
     } else if (r->trouble != HTTP_FINE) {
         url_scrub(r->text, sizeof r->text, t->words[0] ? t->words : curl_easy_strerror(t->result),
                   t->url);
+        http_name_plain_port(t, r);
     }
 }
 

@@ -25,6 +25,10 @@ struct http_transfer;
 
 enum { HTTP_TRANSFERS_MAX = 128, HTTP_TEXT = 400 };
 
+/* What the text of an https request ends with where the port does not speak TLS; behind it the URL
+ * that may be meant. */
+#define HTTP_NO_TLS ": the port does not speak TLS, is it "
+
 enum http_trouble {
     HTTP_FINE,          /* a whole reply came, whatever its status */
     HTTP_NO_CONNECTION, /* refused, not resolved: the request was not sent */

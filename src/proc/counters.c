@@ -15,7 +15,7 @@
 
 enum { READ_TRIES = 100 };
 
-#define PAGE_MARK UINT64_C(0x7472756575703032)
+#define PAGE_MARK UINT64_C(0x7472756575703033)
 
 typedef _Atomic uint64_t number;
 
@@ -47,11 +47,17 @@ struct layout_cells {
     number topics, data_bytes, logs, lost;
 };
 
+struct call_cells {
+    struct counters_text words;
+    number since, times;
+};
+
 struct part {
     number cells[CELLS];
     struct endpoint_cells endpoints[COUNTERS_ENDPOINTS];
     struct lap_cells laps[COUNTERS_BALANCES];
     struct layout_cells layouts[COUNTERS_LAYOUTS];
+    struct call_cells calls[CALLS];
     struct counters_text trouble, held_why;
     number held_since;  /* wall ms; 0: the checkpoint is not held */
     number alive_until; /* monotonic ms */
@@ -337,6 +343,32 @@ void counters_owner_put(const char *text)
 void counters_owner_get(char ret[COUNTERS_OWNER])
 {
     counters_text_get(&page->owner, ret, COUNTERS_OWNER);
+}
+
+void counters_call_failed(enum counters_call call, const char *words)
+{
+    struct call_cells *c = &mine->calls[call];
+    counters_text_put(&c->words, words);
+    counters_increase(&c->times, 1);
+    if (counters_load(&c->since) == 0)
+        counters_store(&c->since, (uint64_t)wall_ms());
+}
+
+void counters_call_succeeded(enum counters_call call)
+{
+    struct call_cells *c = &mine->calls[call];
+    counters_store(&c->since, 0);
+    counters_store(&c->times, 0);
+}
+
+bool counters_call_failing(enum counters_call call, struct counters_failing *ret)
+{
+    const struct call_cells *c =
+        &page->parts[call == CALL_SWEEP ? PART_SWEEP : PART_FOLLOW].calls[call];
+    ret->since = counters_load(&c->since);
+    ret->times = counters_load(&c->times);
+    counters_text_get(&c->words, ret->words, sizeof ret->words);
+    return ret->since > 0;
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */

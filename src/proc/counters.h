@@ -26,7 +26,7 @@ struct err;
 enum {
     COUNTERS_FD = 9, /* in a worker */
     COUNTERS_ENDPOINTS = 8,
-    COUNTERS_BALANCES = 16,
+    COUNTERS_BALANCES = 256,
     COUNTERS_WORKERS = 8,
     COUNTERS_NAME = 80,
     COUNTERS_TEXT = 240,
@@ -54,18 +54,21 @@ extern const char *const counters_logs_ignored_names[LOGS_IGNORED_REASONS];
 
 /* One number each. Gauges hold the last value, the others grow. */
 enum cell {
-    CELL_HEAD,       /* gauge: block */
-    CELL_HEAD_TIME,  /* gauge: its timestamp */
-    CELL_SYNCED,     /* gauge: the least of all balances */
-    CELL_FINALIZED,  /* gauge */
-    CELL_POLLED_AT,  /* gauge: wall ms of the last turn of follow in which the node answered */
-    CELL_POLL_MS,    /* gauge: how often follow looks for a new block */
-    CELL_ENDPOINTS,  /* gauge: how many are configured (the supervisor's) */
-    CELL_BATCH,      /* gauge: wallets one request carries */
-    CELL_EVENT_AT,   /* gauge: wall s at which rows were last written from events */
-    CELL_RESCANNING, /* gauge: balances whose logs are being read again after a reorg */
-    CELL_HELD,       /* gauge: 1 while event sync is blocked */
-    CELL_BROKEN,     /* gauge: balances that cannot be swept: a term fails for every wallet */
+    CELL_HEAD,        /* gauge: block */
+    CELL_HEAD_TIME,   /* gauge: its timestamp */
+    CELL_SYNCED,      /* gauge: the least of all balances */
+    CELL_FINALIZED,   /* gauge */
+    CELL_POLLED_AT,   /* gauge: wall ms of the last turn of follow in which the node answered */
+    CELL_POLL_MS,     /* gauge: how often follow looks for a new block */
+    CELL_ENDPOINTS,   /* gauge: how many are configured (the supervisor's) */
+    CELL_BATCH,       /* gauge: wallets one request carries */
+    CELL_EVENT_AT,    /* gauge: wall ms at which an event of a new block was last seen */
+    CELL_EVENT_BLOCK, /* gauge: the newest block an event was seen in; 0: none yet */
+    CELL_HEAD_AT,     /* gauge: wall ms at which the head was last another one */
+    CELL_WS_WANTED,   /* gauge: endpoints with a WebSocket in the settings (the supervisor's) */
+    CELL_RESCANNING,  /* gauge: balances whose logs are being read again after a reorg */
+    CELL_HELD,        /* gauge: 1 while event sync is blocked */
+    CELL_BROKEN,      /* gauge: balances that cannot be swept: a term fails for every wallet */
     CELL_REORGS,
     CELL_TICKS_DONE,
     CELL_TICKS_DROPPED,
@@ -122,6 +125,10 @@ void counters_misplaced(size_t endpoint);               /* an answer of another 
 void counters_second_look_alone(size_t endpoint);
 /* Why the checkpoint cannot move; NULL: it can. */
 void counters_checkpoint_held(const char *why);
+/* A call that looks or writes need failed, or succeeded; words: of the failure. */
+enum counters_call { CALL_LOOK, CALL_WRITE, CALL_SWEEP, CALLS };
+void counters_call_failed(enum counters_call call, const char *words);
+void counters_call_succeeded(enum counters_call call);
 /* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
 /* Which forms of eth_getLogs leave no log out (rpc/logs.h). */
@@ -184,6 +191,12 @@ void counters_crash_report_of(const char *worker, char ret[COUNTERS_WORDS]);
 
 uint64_t counters_get(enum counters_part p, enum cell c);
 uint64_t counters_sum(enum cell c); /* over all parts */
+struct counters_failing {
+    uint64_t since, times;     /* wall ms of the first failure, and how many since; 0: none */
+    char words[COUNTERS_TEXT]; /* of the last one */
+};
+/* Of the part that makes such calls; false when the last one succeeded. */
+bool counters_call_failing(enum counters_call call, struct counters_failing *ret);
 /* The wall ms since when the checkpoint is held, and why; 0: it is not. */
 uint64_t counters_checkpoint_held_since(char ret[COUNTERS_TEXT]);
 

@@ -6,8 +6,24 @@
 #include "base/mem.h"
 #include "read/read_internal.h"
 
-static void reading_set(struct reading *r, enum reading_status status, int term, const u256 *value)
+/* Is every term declared to return a number that is never negative? */
+static bool read_is_unsigned(const struct read *read)
 {
+    const struct read_shape *shape = read->ask.shape;
+    for (size_t i = 0; i < shape->n_terms; i++)
+        if (shape->terms[i].view.returns[0] != 'u' && shape->terms[i].view.returns[0] != 'b')
+            return false;
+    return true;
+}
+
+/* 2^256 − 5 is what a view says for −5: no number as long as its type is not known. */
+static void reading_set(const struct read *read, struct reading *r, enum reading_status status,
+                        int term, const u256 *value)
+{
+    if (status == READ_OK && value->limb[3] >> 63 && !read_is_unsigned(read)) {
+        status = READ_NEGATIVE;
+        term = read->ask.shape->n_terms == 1 ? 0 : -1;
+    }
     r->status = status;
     r->failed_term = status == READ_OK || status == READ_OVERFLOW ? -1 : term;
     r->sum = status == READ_OK ? *value : U256_ZERO;
@@ -32,7 +48,7 @@ void chunk_split_terms(struct chunk *c)
     }
 }
 
-static void reading_fold_terms(struct reading *r, struct per_term *p)
+static void reading_fold_terms(const struct read *read, struct reading *r, struct per_term *p)
 {
     u256 sum = U256_ZERO;
     enum reading_status status = READ_OK;
@@ -43,7 +59,7 @@ static void reading_fold_terms(struct reading *r, struct per_term *p)
             status = READ_OVERFLOW;
         term = p->first + (int)t;
     }
-    reading_set(r, status, term, &sum);
+    reading_set(read, r, status, term, &sum);
     mem_free(p->values);
     *p = (struct per_term){0};
 }
@@ -53,7 +69,7 @@ void read_store_value(struct read *read, size_t wallet, enum reading_status stat
 {
     struct per_term *p = read->per_term ? &read->per_term[wallet] : NULL;
     if (!p || !p->values) {
-        reading_set(&read->readings[wallet], status, term, value);
+        reading_set(read, &read->readings[wallet], status, term, value);
         return;
     }
     struct term_value *term_value = &p->values[term - p->first];
@@ -62,7 +78,7 @@ void read_store_value(struct read *read, size_t wallet, enum reading_status stat
     term_value->status = status;
     term_value->value = status == READ_OK ? *value : U256_ZERO;
     if (p->left == 0)
-        reading_fold_terms(&read->readings[wallet], p);
+        reading_fold_terms(read, &read->readings[wallet], p);
 }
 
 void read_per_term_free(struct read *read)

@@ -16,6 +16,7 @@ const char *reading_status_name(enum reading_status s)
         [READ_EMPTY] = "empty answer",
         [READ_BAD_LENGTH] = "answer is not 32 bytes",
         [READ_OVERFLOW] = "sum overflows 256 bits",
+        [READ_NEGATIVE] = "looks negative: say returns (int256) or returns (uint256)",
         [READ_OUT_OF_GAS] = "out of gas",
         [READ_UNANSWERED] = "unanswered",
         [READ_UNANCHORED] = "unanchored",

@@ -35,6 +35,7 @@ enum reading_status {
     READ_EMPTY,      /* success and no data: no code there */
     READ_BAD_LENGTH, /* data, but not 32 bytes */
     READ_OVERFLOW,   /* the sum does not fit 256 bits */
+    READ_NEGATIVE,   /* its top bit is set, and no term is declared to return such a uint256 */
     READ_OUT_OF_GAS, /* even alone with the whole budget */
     READ_UNANSWERED, /* the request failed: ask again; never a failure of the wallet */
     READ_UNANCHORED, /* the answer came from another block */

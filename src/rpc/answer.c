@@ -271,6 +271,15 @@ bool rpc_answer_turned_away(const struct rpc_answer *a)
     return a->status == 401 || a->status == 403 || a->status == 404;
 }
 
+/* The URL that the words of a failed handshake name, as the hint. */
+bool rpc_hint_plain_url(const char *words, struct err *err)
+{
+    const char *at = strstr(words, HTTP_NO_TLS);
+    if (at)
+        err_put_hint(err, "%s", at + strlen(HTTP_NO_TLS) - strlen("is it "));
+    return at != NULL;
+}
+
 int rpc_answer_err(const char *what, const struct rpc_answer *a, struct err *err)
 {
     const char *words = a->text[0] ? a->text : fault_name(a->fault.fault);
@@ -281,6 +290,8 @@ int rpc_answer_err(const char *what, const struct rpc_answer *a, struct err *err
     }
     bool silent = !a->endpoint || a->fault.fault == FAULT_DOWN, away = rpc_answer_turned_away(a);
     err_set(err, silent || away ? ERR_UNREACHABLE : ERR_FAILED, "%s: %s", what, words);
+    if (rpc_hint_plain_url(words, err))
+        return -1;
     if (away)
         return err_hint(err, "is the node's URL right, and its key?");
     return silent ? err_hint(err, "is the node running, and is its URL right?") : -1;

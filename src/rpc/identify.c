@@ -136,6 +136,7 @@ static int rpc_identity_unreachable(struct rpc *n, const struct rpc_identity_rep
             buf_adds(&words, replies[i].trouble);
     }
     err_set(err, ERR_UNREACHABLE, "%s", buf_str(&words));
+    rpc_hint_plain_url(buf_str(&words), err);
     buf_free(&words);
     return -1;
 }

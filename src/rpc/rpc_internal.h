@@ -296,6 +296,8 @@ void endpoint_on_result(struct endpoint *e, const struct rpc_answer *a, bool rea
                         int64_t sent_ms, int64_t now);
 /* It let a question wait so long that another was asked, and answered first. */
 void endpoint_hedge_won(struct endpoint *e, int64_t sent_ms, int64_t now);
+/* Sets the hint where the words say that an https port speaks http. */
+bool rpc_hint_plain_url(const char *words, struct err *err);
 /* url and ws taken out of text. */
 void endpoint_scrub(const struct endpoint *e, const char *text, char *out, size_t room);
 

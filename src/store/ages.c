@@ -15,7 +15,8 @@ static int ages_count_few(struct store *s, const struct store_balance *b, uint64
         .sql = "SELECT (SELECT count(*) FROM trueup_quarantine WHERE balance = $1), (SELECT "
                "count(*) FROM trueup_wallets WHERE balance = $1), count(*) FILTER (WHERE "
                "t.observed_block IS NULL), count(*) FILTER (WHERE t.updated_at < {after -$2}), "
-               "{now} FROM trueup_quarantine q JOIN {t} t ON t.wallet = q.wallet WHERE q.balance = "
+               "{now}, count(*) FROM trueup_quarantine q JOIN {t} t ON t.wallet = q.wallet WHERE "
+               "q.balance = "
                "$1",
         .b = b,
         .params = {db_text(b->name), db_number(max_age_ms)}};
@@ -27,6 +28,7 @@ static int ages_count_few(struct store *s, const struct store_balance *b, uint64
     db_get_number(&rows, 2, &a->excused_unanchored);
     db_get_number(&rows, 3, &a->excused_old);
     a->now_us = db_get_time(&rows, 4);
+    db_get_number(&rows, 5, &a->unreadable);
     db_end(&rows);
     return 0;
 }

@@ -63,6 +63,24 @@ int view_changes_latest(struct store *s, const struct view_ask *ask, struct view
     return changes_read(s, &q, ask->arena, ret, ret_n, err);
 }
 
+int view_feed(struct store *s, struct arena *arena, struct view_feed *ret, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT (SELECT min(id) FROM trueup_changes), (SELECT max(id) FROM "
+                                "trueup_changes), (SELECT value FROM trueup_state WHERE key = "
+                                "'epoch')",
+                         .hot = true};
+    struct db_rows rows;
+    if (db_read(s, &q, &rows, err) < 0 || db_next(&rows, err) != 1)
+        return -1;
+    *ret = (struct view_feed){.epoch = db_keep_text(&rows, 2, arena)};
+    db_get_number(&rows, 0, &ret->oldest);
+    db_get_number(&rows, 1, &ret->newest);
+    db_end(&rows);
+    if (!ret->epoch)
+        ret->epoch = "";
+    return 0;
+}
+
 /* ---- drift ----------------------------------------------------------------------------------- */
 
 #define DRIFT                                                                                      \

@@ -94,6 +94,9 @@ static int pg_refused(struct pg *s, const PGresult *res, struct err *err)
     snprintf(s->last_state, sizeof s->last_state, "%s", state);
     err_set(err, pg_kind_of(state), "%s: %s%s%s", s->base.masked, text, detail ? "; " : "",
             detail ? detail : "");
+    if (strcmp(state, "25006") == 0)
+        err_hint(err, "this server is read-only: with several hosts in the URL, add "
+                      "?target_session_attrs=read-write");
     return -1;
 }
 

@@ -9,8 +9,7 @@
     "localtimestamp"
 #define TABLE_FACTS                                                                                \
     "SELECT has_table_privilege({t_text}, 'INSERT') AND has_table_privilege({t_text}, 'UPDATE') "  \
-    "AND "                                                                                         \
-    "has_table_privilege({t_text}, 'DELETE') AND has_table_privilege({t_text}, 'SELECT'), "        \
+    "AND has_table_privilege({t_text}, 'SELECT'), "                                                \
     "pg_has_role(c.relowner, 'USAGE'), pg_total_relation_size(c.oid), "                            \
     "greatest(c.reltuples, 0)::int8, EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND " \
     "attname = 'observed_block' AND NOT attisdropped), EXISTS (SELECT FROM pg_index i JOIN "       \
@@ -27,6 +26,14 @@
     "AND NOT tgisinternal AND "                                                                    \
     "tgtype & 16 <> 0 AND tgenabled <> 'D') t"
 
+#define RIGHTS                                                                                     \
+    "SELECT current_user::text, coalesce(current_schema(), '')::text, "                            \
+    "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), "                          \
+    "to_regclass('trueup_state') IS NOT NULL, to_regclass('eth_indexer_checkpoints') IS NULL OR "  \
+    "(has_table_privilege('eth_indexer_checkpoints', 'SELECT') AND "                               \
+    "has_table_privilege('eth_indexer_checkpoints', 'INSERT') AND "                                \
+    "has_table_privilege('eth_indexer_checkpoints', 'UPDATE'))"
+
 static int pg_read_first(struct store *s, const struct db_query *q, struct db_rows *ret,
                          struct err *err)
 {
@@ -34,6 +41,39 @@ static int pg_read_first(struct store *s, const struct db_query *q, struct db_ro
         return -1;
     pg_next_row(ret);
     return 0;
+}
+
+static int pg_read_rights(struct store *s, const struct store_balance *b, struct view_facts *f,
+                          struct err *err)
+{
+    struct db_query q = {.sql = RIGHTS, .b = b};
+    struct db_rows rows;
+    if (pg_read_first(s, &q, &rows, err) < 0)
+        return -1;
+    db_copy_text(&rows, 0, f->role, sizeof f->role);
+    db_copy_text(&rows, 1, f->schema, sizeof f->schema);
+    f->no_schema = f->schema[0] == '\0';
+    f->may_create = db_get_bool(&rows, 2);
+    f->made = db_get_bool(&rows, 3);
+    f->may_write_checkpoints = db_get_bool(&rows, 4);
+    db_end(&rows);
+    return 0;
+}
+
+/* One row is given another balance, so that the application's triggers fire, and the transaction is
+ * rolled back. */
+static void pg_try_write(struct store *s, const struct store_balance *b, struct view_facts *f)
+{
+    struct db_query q = {.sql =
+                             "UPDATE {t} SET balance = balance + 1 WHERE wallet = (SELECT wallet "
+                             "FROM {t} LIMIT 1)",
+                         .b = b};
+    struct err err = {0};
+    if (db_begin(s, 0, &err) == 0 && db_exec(s, "SET LOCAL lock_timeout = '1s'", &err) == 0 &&
+        db_write(s, &q, 1, 0, NULL, &err) == 0)
+        db_rollback(s);
+    if (err.kind == ERR_STORE)
+        snprintf(f->write_error, sizeof f->write_error, "%.255s", err.text);
 }
 
 static int pg_read_table_facts(struct store *s, const struct store_balance *b, struct view_facts *f,
@@ -53,6 +93,8 @@ static int pg_read_table_facts(struct store *s, const struct store_balance *b, s
     f->has_observed = db_get_bool(&rows, 4);
     f->has_updated_index = db_get_bool(&rows, 5);
     db_end(&rows);
+    if (f->may_write && !f->standby)
+        pg_try_write(s, b, f);
     if (pg_read_first(s, &triggers, &rows, err) < 0)
         return -1;
     db_get_number(&rows, 0, &f->triggers);
@@ -77,6 +119,8 @@ int pg_read_facts(struct store *s, const struct store_balance *b, struct view_fa
     f.now_us = db_get_time(&rows, 3);
     db_end(&rows);
     f.pooled = pg_of(s)->pooled;
+    if (pg_read_rights(s, b, &f, err) < 0)
+        return -1;
     if (f.table_exists && pg_read_table_facts(s, b, &f, err) < 0)
         return -1;
     *ret = f;

@@ -183,8 +183,8 @@ static int pg_rights_fit(struct store *s, const char *table, const struct table_
     struct arena arena;
     arena_init(&arena);
     err_set(err, ERR_STORE, "table \"%s\" may not be written by \"%s\"", table, user);
-    err_hint(err, "GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO \"%s\";",
-             db_quote(s, table, &arena), user);
+    err_hint(err, "GRANT SELECT, INSERT, UPDATE ON %s TO \"%s\";", db_quote(s, table, &arena),
+             user);
     arena_free(&arena);
     return -1;
 }

@@ -30,6 +30,19 @@ int store_count(struct store *s, const struct store_balance *b, struct store_cou
     return 0;
 }
 
+int store_count_without_row(struct store *s, const struct store_balance *b, uint64_t *ret,
+                            struct err *err)
+{
+    struct db_query q = {
+        .sql = "SELECT (SELECT count(*) FROM trueup_wallets WHERE balance = $1 AND pending) + "
+               "(SELECT count(*) FROM trueup_quarantine q WHERE q.balance = $1 AND NOT EXISTS "
+               "(SELECT 1 FROM {t} t WHERE t.wallet = q.wallet) AND NOT EXISTS (SELECT 1 FROM "
+               "trueup_wallets w WHERE w.balance = $1 AND w.wallet = q.wallet AND w.pending))",
+        .b = b,
+        .params = {db_text(b->name)}};
+    return db_read_number(s, &q, ret, NULL, err);
+}
+
 /* ---- all, by key ----------------------------------------------------------------------------- */
 
 /* A page of rows in the order of keys; asked again for those that are no wallets of ours. */

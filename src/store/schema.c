@@ -288,10 +288,21 @@ static int schema_adopt(struct store *s, const struct store_balance *b, struct s
 
 /* ---- the verbs ------------------------------------------------------------------------------- */
 
+/* A reader of the change feed tells by it that the database went back, and ids are given again. */
+static int schema_begin_epoch(struct store *s, struct err *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%016" PRIx64, rng_next(&s->rng));
+    struct db_query q = {.sql = "INSERT INTO trueup_state (key, value) VALUES ('epoch', $1) ON "
+                                "CONFLICT (key) DO NOTHING",
+                         .params = {db_text(text)}};
+    return db_write(s, &q, 1, 0, NULL, err);
+}
+
 static int schema_migrate_all(struct store *s, const struct store_balance *b, size_t n,
                               struct store_adopted *ret, struct err *err)
 {
-    if (store_upgrade(s, err) < 0)
+    if (store_upgrade(s, err) < 0 || schema_begin_epoch(s, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (schema_adopt(s, &b[i], ret, err) < 0)
@@ -327,16 +338,24 @@ static int schema_check_table(struct store *s, const struct store_balance *b, st
     return rc;
 }
 
-int store_check(struct store *s, const struct store_balance *b, size_t n, struct err *err)
+int store_check_made(struct store *s, struct err *err)
 {
     uint64_t version;
     if (schema_read_version(s, &version, err) < 0)
         return -1;
+    if (version > 0)
+        return 0;
+    err_set(err, ERR_STORE, "%s: there is no trueup schema", s->masked);
+    return err_hint(err, "run trueup migrate");
+}
+
+int store_check(struct store *s, const struct store_balance *b, size_t n, struct err *err)
+{
+    uint64_t version;
+    if (store_check_made(s, err) < 0 || schema_read_version(s, &version, err) < 0)
+        return -1;
     if (version < SCHEMA_VERSION) {
-        err_set(err, ERR_STORE,
-                version ? "%s: the schema is older than this program's"
-                        : "%s: there is no trueup schema",
-                s->masked);
+        err_set(err, ERR_STORE, "%s: the schema is older than this program's", s->masked);
         return err_hint(err, "run trueup migrate");
     }
     for (size_t i = 0; i < n; i++)

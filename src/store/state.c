@@ -59,6 +59,27 @@ int store_position(struct store *s, const struct store_balance *b, struct arena 
     return 0;
 }
 
+static bool name_take(const struct db_rows *row, struct arena *arena, void *item)
+{
+    const char **name = item;
+    *name = db_keep_text(row, 0, arena);
+    return *name != NULL;
+}
+
+/* Each balance left the fingerprint of its terms when its table was made or adopted. */
+int store_balance_names(struct store *s, struct arena *arena, const char *const **ret,
+                        size_t *ret_n, struct err *err)
+{
+    struct db_query q = {.sql = "SELECT substr(key, 7) FROM trueup_state WHERE key LIKE 'terms:%' "
+                                "ORDER BY key"};
+    struct db_take take = {arena, sizeof **ret, name_take};
+    const char **list;
+    if (db_read_list(s, &q, &take, &list, ret_n, err) < 0)
+        return -1;
+    *ret = list;
+    return 0;
+}
+
 /* ---- what was learnt of endpoints ------------------------------------------------------------ */
 
 int store_learned_get(struct store *s, const char *endpoint, const char *reader,

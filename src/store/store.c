@@ -3,7 +3,9 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct store_driver *store_driver_of(const char *url)
 {
@@ -13,6 +15,16 @@ static const struct store_driver *store_driver_of(const char *url)
                     strncmp(url, "postgresql://", 13) == 0 || strstr(url, "host=") ||
                     strstr(url, "dbname=");
     return postgres ? &pg_driver : NULL;
+}
+
+int store_find(const char *url, struct err *err)
+{
+    const char *file = strncmp(url, "sqlite:", 7) == 0 ? url + 7 : NULL;
+    if (!file || access(file, F_OK) == 0)
+        return 0;
+    err_set(err, ERR_STORE, "there is no database \"%s\": %s", file, strerror(errno));
+    return err_hint(err, "`trueup run` or `trueup migrate` makes one; a relative path in a "
+                         "configuration file is taken from that file's folder");
 }
 
 int store_open(const char *url, const char *who, struct store **ret, struct err *err)

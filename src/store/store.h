@@ -55,6 +55,8 @@ struct store_page {
 /* url: "postgres://…", "postgresql://…", "sqlite:FILE", or a libpq string with "host=". who names
  * the connection (application_name). Connects; does not look at the schema. */
 int store_open(const char *url, const char *who, struct store **ret, struct err *err);
+/* ERR_STORE where url names a file that is not there: store_open() would make it. */
+int store_find(const char *url, struct err *err);
 int store_reopen(struct store *s, struct err *err); /* a fresh connection; keeps the object */
 void store_close(struct store *s);                  /* NULL is fine */
 /* Do several connections write at the same time, or one after the other? */
@@ -84,6 +86,11 @@ int store_migrate(struct store *s, const struct store_balance *balances, size_t 
                   struct store_adopted *ret, struct err *err);
 /* Fails with ERR_STORE and a hint to run `trueup migrate` unless the schema is this program's. */
 int store_check(struct store *s, const struct store_balance *balances, size_t n, struct err *err);
+/* The balances this database was migrated for, by name, in order. */
+int store_balance_names(struct store *s, struct arena *arena, const char *const **ret,
+                        size_t *ret_n, struct err *err);
+/* ERR_STORE where no table of ours was ever made. */
+int store_check_made(struct store *s, struct err *err);
 /* Forgets headers, checkpoints, dirty marks, quarantine, found holders and all state but keys that
  * begin with terms:, rules:, wrote: or spent; makes every row unanchored and due, blocknumber NULL,
  * for it is of the old chain. Keeps rows and their balances, the wallets list and drift. */
@@ -314,6 +321,10 @@ struct store_counts {
 int store_count(struct store *s, const struct store_balance *b, struct store_counts *ret,
                 struct err *err);
 
+/* Tracked wallets that have no row: listed, or in quarantine since their first read. */
+int store_count_without_row(struct store *s, const struct store_balance *b, uint64_t *ret,
+                            struct err *err);
+
 /* Sorts, and drops what came twice; the new number. */
 size_t addresses_sort_unique(address *list, size_t n);
 
@@ -336,7 +347,7 @@ int store_dirty_drop(struct store *s, const struct store_balance *b, uint64_t up
 
 /* trueup_state: short texts by key ("chain.id", "chain.genesis", "rescan:audio"); docs/formats.md
  * lists them. */
-enum { STORE_STATE_MAX = 4096 };
+enum { STORE_STATE_MAX = 32768 };
 int store_state_get(struct store *s, const char *key, struct arena *arena, const char **ret,
                     struct err *err); /* *ret NULL if there is none */
 int store_state_set(struct store *s, const char *key, const char *value, struct err *err);

@@ -56,6 +56,12 @@ int view_changes_after(struct store *s, const struct view_ask *ask, struct view_
 int view_changes_latest(struct store *s, const struct view_ask *ask, struct view_change **ret,
                         size_t *ret_n, struct err *err);
 
+struct view_feed {
+    uint64_t oldest, newest; /* ids of the table; 0: it is empty */
+    const char *epoch;       /* changes when the database went back; "" before the first start */
+};
+int view_feed(struct store *s, struct arena *arena, struct view_feed *ret, struct err *err);
+
 struct view_drift {
     uint64_t id, block;
     const char *balance, *stored, *actual, *cause, *endpoint; /* endpoint may be NULL */
@@ -80,7 +86,8 @@ struct view_ages {
     uint64_t rows, unanchored, quarantined, listed;
     /* unanchored or older than max_age, and in quarantine: for these there is an excuse */
     uint64_t excused_unanchored, excused_old;
-    uint64_t old; /* older than max_age */
+    uint64_t unreadable; /* rows of wallets in quarantine: they keep their last value */
+    uint64_t old;        /* older than max_age */
     int64_t oldest_us, newest_us, now_us;
     uint64_t buckets[VIEW_BUCKETS]; /* [i]: rows of an age below limits[i], and not below
                                        limits[i − 1]; [n_limits]: the others */
@@ -107,7 +114,13 @@ struct view_facts {
     char careless_name[80];
     int64_t now_us;
     bool standby; /* read-only for now */
-    bool pooled;  /* a pooler in transaction mode stands in between, as far as one can see */
+    /* Rights of the role: may it make tables in the schema, and write the checkpoints? A table that
+     * is not there is made. */
+    bool no_schema, may_create, may_write_checkpoints;
+    char role[80], schema[80];
+    bool made;             /* our own tables are there */
+    char write_error[256]; /* what one UPDATE, rolled back, was refused with; "": it was not */
+    bool pooled; /* a pooler in transaction mode stands in between, as far as one can see */
 };
 int view_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
                struct err *err);

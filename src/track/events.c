@@ -1,6 +1,8 @@
 #include "track/events.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "proc/counters.h"
 #include "track/event_layouts.h"
 
 #include <string.h>
@@ -132,11 +134,22 @@ static bool events_add_source(const struct tracked *b, const struct conf_trigger
     return true;
 }
 
+/* A log that is looked at again is no news. */
+static void events_note_seen(const struct event_log *log)
+{
+    if (log->unplaced || log->block <= counters_get(PART_FOLLOW, CELL_EVENT_BLOCK))
+        return;
+    counters_set(CELL_EVENT_BLOCK, log->block);
+    counters_set(CELL_EVENT_AT, (uint64_t)wall_ms());
+}
+
 static void events_collect_log(const struct tracked *b, const struct conf_trigger *trigger,
                                const struct event_log *log, struct affected_set *affected)
 {
+    affected->seen |= 1u << (trigger - b->conf->triggers);
     struct event_layout layout = event_layout_of(log, &trigger->event);
     bool lost = false;
+    events_note_seen(log);
     for (size_t k = 0; k < trigger->n_sources; k++)
         lost |= !events_add_source(b, trigger, &trigger->sources[k], log, &layout, affected);
     if (layout.fit != EVENT_AS_DECLARED)

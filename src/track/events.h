@@ -10,7 +10,7 @@
 #include "track/sync/fanout.h"
 #include "track/tracker.h"
 
-enum { FILTER_CONTRACTS = 64, FILTER_TOPICS = 64 };
+enum { FILTER_CONTRACTS = 1024, FILTER_TOPICS = 256 };
 
 /* One filter for several balances: every trigger's contract and topic, each once. */
 struct trigger_filter {
@@ -36,6 +36,7 @@ struct affected_set {
     struct dirty dirty;
     struct fanout fanout;
     uint64_t all_block;
+    uint32_t seen; /* triggers whose event was seen, as bits; kept when the set is cleared */
     struct names names;
     const char *by; /* the endpoint whose logs are collected next; outlives the set. NULL:
                         names are not kept */

@@ -73,11 +73,87 @@ struct store_balance *tracker_store_balances(const struct tracker *t, struct are
     return b;
 }
 
+enum { STATE_KEY = 128 };
+
+static void tracker_make_key(const char *what, const struct tracked *b, char ret[STATE_KEY])
+{
+    snprintf(ret, STATE_KEY, "%s:%.100s", what, b->conf->name);
+}
+
+/* Symbols are no names: two tokens may share one. What the table was made for stands in the state,
+ * once a start without a file has named it. */
+static int tracker_check_token(struct tracker *t, bool keep, struct err *err)
+{
+    char key[STATE_KEY], now[ADDRESS_TEXT];
+    const char *before = NULL;
+    struct arena arena;
+    if (!t->conf->named_by_symbol)
+        return 0;
+    arena_init(&arena);
+    address_checksum(&t->conf->balances[0].terms[0].contract, now);
+    tracker_make_key("token", &t->balances[0], key);
+    int rc = store_state_get(t->store, key, &arena, &before, err);
+    if (rc == 0 && before && strcmp(before, now) != 0) {
+        err_set(err, ERR_USAGE,
+                "\"%s\" is the symbol of two tokens: this database keeps %s, and "
+                "--token is %s",
+                t->conf->balances[0].name, before, now);
+        rc = err_hint(err, "give the other token a --store or a folder of its own");
+    } else if (rc == 0 && !before && keep) {
+        rc = store_state_set(t->store, key, now, err);
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+/* Two files with balances of their own would each move the chain's place in one schema. One that
+ * names more or fewer of the same balances is an edited file. */
+static int tracker_check_balances(struct tracker *t, struct err *err)
+{
+    struct arena arena;
+    struct buf stored = BUF_INIT(16384), named = BUF_INIT(16384);
+    const char *const *names;
+    size_t n, known = 0;
+    arena_init(&arena);
+    int rc = store_balance_names(t->store, &arena, &names, &n, err);
+    for (size_t i = 0; rc == 0 && i < t->n_balances; i++)
+        buf_addf(&named, "%s%s", i ? ", " : "", t->balances[i].conf->name);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        buf_addf(&stored, "%s%s", i ? ", " : "", names[i]);
+        for (size_t k = 0; k < t->n_balances; k++)
+            known += strcmp(names[i], t->balances[k].conf->name) == 0;
+    }
+    if (rc == 0 && known < n && known < t->n_balances) {
+        err_set(err, ERR_USAGE,
+                "this database keeps other balances: \"%.300s\"; the settings name "
+                "\"%.300s\"",
+                buf_str(&stored), buf_str(&named));
+        rc = err_hint(err, "name all of them in one file, or keep these in another database "
+                           "(PostgreSQL: another `schema:`)");
+    }
+    buf_free(&stored);
+    buf_free(&named);
+    arena_free(&arena);
+    return rc;
+}
+
+int tracker_check_settings(struct tracker *t, struct err *err)
+{
+    struct err unmade;
+    if (store_check_made(t->store, &unmade) < 0)
+        return 0;
+    return tracker_check_token(t, false, err) < 0 ? -1 : tracker_check_balances(t, err);
+}
+
 int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err)
 {
     struct arena arena;
+    if (tracker_check_settings(t, err) < 0)
+        return -1;
     arena_init(&arena);
     int rc = store_migrate(t->store, tracker_store_balances(t, &arena), t->n_balances, ret, err);
+    if (rc == 0)
+        rc = tracker_check_token(t, true, err);
     if (rc == 0)
         rc = rescan_check_others(t, err);
     arena_free(&arena);
@@ -98,13 +174,6 @@ int tracker_get_head(struct tracker *t, struct header *ret, struct err *err)
     if (rpc_header_tag(t->node, TAG_LATEST, ret, &found, err) < 0)
         return -1;
     return found ? 0 : err_set(err, ERR_FAILED, "the node has no latest block");
-}
-
-enum { STATE_KEY = 128 };
-
-static void tracker_make_key(const char *what, const struct tracked *b, char ret[STATE_KEY])
-{
-    snprintf(ret, STATE_KEY, "%s:%.100s", what, b->conf->name);
 }
 
 int tracker_load_block(struct tracker *t, const char *what, const struct tracked *b, uint64_t *ret,
@@ -168,6 +237,11 @@ static int tracker_check_stored(struct tracker *t, const char *key, const char *
     else if (rc == 0 && strcmp(before, now) != 0)
         rc = tracker_err_other_chain(err, "%s is %s, but the store holds rows of %s", name, now,
                                      before);
+    if (rc < 0 && err && err->kind == ERR_CHAIN && strcmp(key, "chain.id") == 0)
+        err_hint(err,
+                 "one schema holds one chain: point chain.endpoints at chain %s, or keep this "
+                 "chain in another database (PostgreSQL: another `schema:`)",
+                 before);
     arena_free(&arena);
     return rc;
 }

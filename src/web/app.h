@@ -28,9 +28,15 @@ struct top { /* the largest balances, as of the last look */
     bool asked;
 };
 
+enum { EPOCH_TEXT = 40 };
+
 struct stream {
     uint64_t exchange; /* 0: free */
     uint64_t position; /* the last id it has */
+    char epoch[EPOCH_TEXT];
+    int balance; /* its number in the settings; −1: all */
+    bool one_wallet;
+    address wallet;
 };
 
 struct app {

@@ -41,6 +41,7 @@ void facts_init(struct facts_store *k, const struct conf *conf)
         k->tracked[i] = (struct tracked){.conf = c, .store = k->balances[i]};
         k->now.balances[i].name = c->name;
         k->now.balances[i].table = c->table;
+        k->now.balances[i].wallets = c->wallets;
     }
 }
 
@@ -196,6 +197,18 @@ static int scan_drift(struct facts_store *k, struct store *s, struct err *err)
     return rc;
 }
 
+static int scan_silence(struct store *s, const char *balance, char *ret, size_t room,
+                        struct err *err)
+{
+    struct arena arena;
+    const char *text = NULL;
+    arena_init(&arena);
+    int rc = store_state_get(s, arena_printf(&arena, "silent:%s", balance), &arena, &text, err);
+    snprintf(ret, room, "%s", text ? text : "");
+    arena_free(&arena);
+    return rc;
+}
+
 int64_t facts_scan(void *ctx, struct store *s)
 {
     struct facts_store *k = ctx;
@@ -211,7 +224,13 @@ int64_t facts_scan(void *ctx, struct store *s)
             return -1;
         }
         rows += ages.rows;
+        char silent[sizeof k->now.balances[i].silent];
+        if (scan_silence(s, k->balances[i].name, silent, sizeof silent, &err) < 0) {
+            facts_scan_failed(k, &err);
+            return -1;
+        }
         pthread_mutex_lock(&k->lock);
+        memcpy(k->now.balances[i].silent, silent, sizeof silent);
         k->now.balances[i].has_ages = true;
         k->now.balances[i].ages = ages;
         k->now.balances[i].ages_at_ms = clock_ms();

@@ -16,15 +16,17 @@
 
 #include <pthread.h>
 
-enum { FACTS_BALANCES = 16, FACTS_CAUSES = 64, FACTS_LIMITS = 28, HISTORY = 120 };
+enum { FACTS_BALANCES = 256, FACTS_CAUSES = 64, FACTS_LIMITS = 28, HISTORY = 120 };
 
 extern const uint32_t facts_limits[FACTS_LIMITS]; /* seconds: bounds of the buckets of ages */
 
 struct facts_balance {
     const char *name, *table; /* the settings' */
+    enum conf_wallets wallets;
     bool has_checkpoint, rescanning;
     uint64_t checkpoint, synced;
     bool has_ages;
+    char silent[1024]; /* triggers without an event since the start: lines of event_silence.h */
     struct view_ages ages;
     int64_t ages_at_ms; /* monotonic */
 };

@@ -9,18 +9,25 @@
 #include "web/app.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ROUND_MS = 150, CHANGES_A_ROUND = 500, RECENT_MOST = 200, EVENT_MAX = 1024 * 1024 };
 
+/*
+ * A stream is told of what it cannot be given: `gap` when changes between its last id and the next
+ * one are pruned, or when that id is ahead of the table; `epoch` at its begin and when the database
+ * went back to an older state, after which ids are given again.
+ */
 struct look {
     struct db_thread_job job;
     struct app *app;
-    uint64_t exchange; /* a stream that begins; 0: a round */
+    struct stream wanted; /* a stream that begins; exchange 0: a round */
     uint64_t after;
     bool has_after;
     size_t recent;
     struct arena arena;
+    struct view_feed feed;
     struct view_change *changes; /* oldest first */
     size_t n;
     bool full;
@@ -29,6 +36,8 @@ struct look {
 static int find_changes(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct look *l = (struct look *)(void *)job;
+    if (view_feed(s, &l->arena, &l->feed, err) < 0)
+        return -1;
     int rc = view_changes_after(
         s, &(struct view_ask){.after = l->after, .limit = CHANGES_A_ROUND, .arena = &l->arena},
         &l->changes, &l->n, err);
@@ -36,20 +45,62 @@ static int find_changes(struct store *s, struct db_thread_job *job, struct err *
     return rc;
 }
 
-/* Where a new stream begins: what it named, unless that lies ahead of all there is; else the
- * newest, or a few before it. */
+/* Where a new stream begins: what it named, else the newest, or a few before it. */
 static int find_start(struct store *s, struct db_thread_job *job, struct err *err)
 {
     struct look *l = (struct look *)(void *)job;
     size_t want = l->recent ? l->recent + 1 : 1;
-    if (view_changes_latest(s, &(struct view_ask){.limit = want, .arena = &l->arena}, &l->changes,
+    if (view_feed(s, &l->arena, &l->feed, err) < 0 ||
+        view_changes_latest(s, &(struct view_ask){.limit = want, .arena = &l->arena}, &l->changes,
                             &l->n, err) < 0)
         return -1;
     uint64_t newest = l->n ? l->changes[0].id : 0;
     uint64_t some = l->n > l->recent ? l->changes[l->recent].id : 0;
-    if (!l->has_after || l->after > newest)
+    if (!l->has_after)
         l->after = l->recent ? some : newest;
     return 0;
+}
+
+/* ---- what a stream is sent ------------------------------------------------------------------- */
+
+static void feed_send_epoch(struct exchange *x, struct stream *s, const struct view_feed *feed)
+{
+    struct buf text = BUF_INIT(1024);
+    snprintf(s->epoch, sizeof s->epoch, "%s", feed->epoch);
+    buf_addf(&text, "event: epoch\ndata: {\"epoch\":\"%s\"}\n\n", s->epoch);
+    exchange_send(x, buf_str(&text), text.len);
+    buf_free(&text);
+}
+
+/* Changes behind the stream's position that the table has not: it goes on behind them. */
+static void feed_send_gap(struct exchange *x, struct stream *s, const struct view_feed *feed)
+{
+    struct buf text = BUF_INIT(1024);
+    bool ahead = s->position > feed->newest;
+    uint64_t next = ahead ? feed->newest : feed->oldest - 1;
+    buf_addf(&text,
+             "id: %" PRIu64 "\nevent: gap\ndata: {\"after\":%" PRIu64 ",\"oldest\":%" PRIu64
+             ",\"newest\":%" PRIu64 "}\n\n",
+             next, s->position, feed->oldest, feed->newest);
+    exchange_send(x, buf_str(&text), text.len);
+    s->position = next;
+    buf_free(&text);
+}
+
+static void feed_tell_place(struct app *a, struct stream *s, const struct view_feed *feed)
+{
+    struct exchange *x = server_exchange(a->server, s->exchange);
+    if (x && strcmp(s->epoch, feed->epoch) != 0)
+        feed_send_epoch(x, s, feed);
+    if (x && (s->position > feed->newest || s->position + 1 < feed->oldest))
+        feed_send_gap(x, s, feed);
+}
+
+static bool feed_is_wanted(const struct app *a, const struct stream *s, const struct view_change *c)
+{
+    if (s->one_wallet && !address_equal(&s->wallet, &c->wallet))
+        return false;
+    return s->balance < 0 || strcmp(a->facts.balances[s->balance].name, c->balance) == 0;
 }
 
 static void send_change(struct app *a, struct stream *s, const struct view_change *c)
@@ -58,11 +109,13 @@ static void send_change(struct app *a, struct stream *s, const struct view_chang
     struct buf text = BUF_INIT(EVENT_MAX);
     if (!x || c->id <= s->position)
         return;
+    s->position = c->id;
+    if (!feed_is_wanted(a, s, c))
+        return;
     buf_addf(&text, "id: %" PRIu64 "\nevent: change\ndata: ", c->id);
     write_change(&text, c);
     buf_adds(&text, "\n\n");
     exchange_send(x, buf_str(&text), text.len);
-    s->position = c->id;
     buf_free(&text);
 }
 
@@ -78,9 +131,13 @@ static void round_done(struct db_thread_job *job)
     struct app *a = l->app;
     a->feed_asked = false;
     a->feed_at_ms = clock_ms() + (l->full ? 0 : ROUND_MS);
-    for (size_t i = 0; job->rc == 0 && i < SERVER_STREAMS; i++)
-        for (size_t k = 0; a->streams[i].exchange && k < l->n; k++)
-            send_change(a, &a->streams[i], &l->changes[k]);
+    for (size_t i = 0; job->rc == 0 && i < SERVER_STREAMS; i++) {
+        struct stream *s = &a->streams[i];
+        if (s->exchange)
+            feed_tell_place(a, s, &l->feed);
+        for (size_t k = 0; s->exchange && k < l->n; k++)
+            send_change(a, s, &l->changes[k]);
+    }
     free_look(l);
 }
 
@@ -88,17 +145,20 @@ static void start_done(struct db_thread_job *job)
 {
     struct look *l = (struct look *)(void *)job;
     struct app *a = l->app;
-    struct exchange *x = pending_take(a, l->exchange);
+    struct exchange *x = pending_take(a, l->wanted.exchange);
     if (x && job->rc < 0) {
         answer_error(x, 503, "the database does not answer: %s", job->err.text);
     } else if (x && exchange_stream(x)) {
+        exchange_send(x, "retry: 2000\n\n", 13);
         /* exchange_stream() keeps to the same ceiling, so one is free or its reader is gone */
         for (size_t i = 0; i < SERVER_STREAMS; i++)
             if (!server_exchange(a->server, a->streams[i].exchange)) {
-                a->streams[i] = (struct stream){l->exchange, l->after};
+                a->streams[i] = l->wanted;
+                a->streams[i].position = l->after;
+                feed_send_epoch(x, &a->streams[i], &l->feed);
+                feed_tell_place(a, &a->streams[i], &l->feed);
                 break;
             }
-        exchange_send(x, "retry: 2000\n\n", 13);
     }
     free_look(l);
 }
@@ -109,6 +169,25 @@ static struct look *new_look(struct app *a)
     l->app = a;
     arena_init(&l->arena);
     return l;
+}
+
+/* What the stream wants of all changes; false, and answered, when it names what is not there. */
+static bool feed_take_filter(struct app *a, struct exchange *x, struct stream *s)
+{
+    char name[64], wallet[64];
+    const char *balance = exchange_parameter(x, "balance", name, sizeof name);
+    const char *one = exchange_parameter(x, "wallet", wallet, sizeof wallet);
+    s->balance = balance ? facts_balance(&a->facts, balance, strlen(balance)) : -1;
+    s->one_wallet = one != NULL;
+    if (balance && s->balance < 0) {
+        answer_error(x, 400, "balance: there is no balance \"%.40s\"", balance);
+        return false;
+    }
+    if (one && address_parse(one, strlen(one), &s->wallet, NULL) < 0) {
+        answer_error(x, 400, "wallet: \"%.60s\" is no wallet", one);
+        return false;
+    }
+    return true;
 }
 
 /* Where the stream begins, as the client says; false, and answered, when that is no number. */
@@ -135,8 +214,8 @@ void changes_route(struct app *a, struct exchange *x)
 {
     struct look *l = new_look(a);
     l->job = (struct db_thread_job){.work = find_start, .done = start_done};
-    l->exchange = exchange_number(x);
-    if (!take_start(x, l) || !pending_submit(a, x, &l->job))
+    l->wanted.exchange = exchange_number(x);
+    if (!take_start(x, l) || !feed_take_filter(a, x, &l->wanted) || !pending_submit(a, x, &l->job))
         free_look(l);
 }
 

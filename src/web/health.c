@@ -9,12 +9,15 @@
 #include <string.h>
 
 enum {
-    ANSWER_MS = 5000,  /* beyond two polls: as long as a good node may take */
+    ANSWER_MS = 5000,  /* beyond three polls: as long as a good node may take */
     STORE_MS = 5000,   /* the store is looked at twice a second */
     STALL_MS = 60000,  /* a turn of follow may sync for long, but not without an end */
     BEHIND_BLOCKS = 3, /* between two turns a block or two may have come */
     LEGS_BLOCKS = 64,  /* further behind, final blocks are caught up with in legs */
     HELD_MS = 8000,    /* of a failing second look */
+    FAILING_MS = 8000, /* of a call that looks or writes need */
+    LOOK_MS = 15000,   /* near the head: a look is due by then */
+    STILL_MS = 120000, /* and ten blocks' time: the chain makes no block */
     ASIDE_MS = 60000,  /* one that is left alone is asked for its head within this time */
 };
 
@@ -35,6 +38,14 @@ void reasons_add(struct reasons *r, enum colour colour, const char *fmt, ...)
     r->list[r->n++].colour = colour;
 }
 
+size_t reasons_against(const struct reasons *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++)
+        n += r->list[i].colour > GREEN;
+    return n;
+}
+
 /* ---- gathering ------------------------------------------------------------------------------- */
 
 /* Any worker's good answer counts: follow may be busy for long with what it was told. */
@@ -42,7 +53,7 @@ static void judge_connection(struct health *h)
 {
     struct counters_endpoint_view e;
     uint64_t answered = 0;
-    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 2 + ANSWER_MS;
+    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 3 + ANSWER_MS;
     const char *why = "no endpoint has answered yet";
     char words[REASON_TEXT] = "", since[CLOCK_TEXT];
     for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++) {
@@ -85,6 +96,9 @@ void health_take(struct health *h, struct facts_store *k, bool has_daemon)
             h->synced = h->facts.balances[i].synced;
     if (has_daemon)
         judge_connection(h);
+    h->subscribed = counters_get(PART_SUPERVISOR, CELL_WS_WANTED) == 0
+                        ? h->connected
+                        : counters_get(PART_LISTEN, CELL_SOCKETS) > 0;
 }
 
 /* A pause that is over says nothing yet: a good answer takes it back. */
@@ -132,6 +146,46 @@ static void judge_checkpoint(const struct health *h, struct reasons *r)
                 why);
 }
 
+/* Red 8 s after the first failure with no success of its kind since. The sweep has its own pace, so
+ * that one failed tick says little. */
+static void judge_calls(const struct health *h, struct reasons *r)
+{
+    static const char *const what[CALLS] = {[CALL_LOOK] = "looking for events fails",
+                                            [CALL_WRITE] = "writing fails",
+                                            [CALL_SWEEP] = "refreshing rows fails"};
+    struct counters_failing f;
+    char since[CLOCK_TEXT];
+    for (int call = 0; call < CALLS; call++) {
+        if (!counters_call_failing((enum counters_call)call, &f) ||
+            h->now_ms - (int64_t)f.since < FAILING_MS || (call == CALL_SWEEP && f.times < 2))
+            continue;
+        duration_text(since, h->now_ms - (int64_t)f.since);
+        reasons_add(r, RED, "%s since %.20s: %.200s", what[call], since, f.words);
+    }
+}
+
+/* While catching up a turn may last; near the head none does. */
+static int64_t health_look_patience(const struct health *h)
+{
+    int64_t poll = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS);
+    if (h->head > h->synced + CHAIN_DEPTH)
+        return poll * 2 + STALL_MS;
+    return poll * 3 > LOOK_MS ? poll * 3 : LOOK_MS;
+}
+
+/* A look without a new block is a good look, but not for ever. */
+static void judge_head(const struct health *h, struct reasons *r)
+{
+    char since[CLOCK_TEXT];
+    int64_t at = (int64_t)counters_get(PART_FOLLOW, CELL_HEAD_AT);
+    int64_t blocks = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 10;
+    if (!h->connected || at == 0 || h->now_ms - at < (blocks > STILL_MS ? blocks : STILL_MS))
+        return;
+    duration_text(since, h->now_ms - at);
+    reasons_add(r, AMBER, "the chain made no block for %.20s: its head is still %" PRIu64, since,
+                h->head);
+}
+
 void health_following(const struct health *h, struct reasons *r)
 {
     char since[CLOCK_TEXT];
@@ -142,10 +196,10 @@ void health_following(const struct health *h, struct reasons *r)
     if (!h->connected)
         reasons_add(r, RED, "%s", h->disconnected);
     int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
-    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 2 + STALL_MS;
     duration_text(since, h->now_ms - polled);
-    if (h->connected && polled > 0 && h->now_ms - polled > patience)
-        reasons_add(r, RED, "following has made no progress for %s", since);
+    if (h->connected && polled > 0 && h->now_ms - polled > health_look_patience(h))
+        reasons_add(r, RED, "no look at the chain has succeeded for %s", since);
+    judge_calls(h, r);
     if (counters_get(PART_FOLLOW, CELL_HEAD) == 0 && h->connected)
         reasons_add(r, AMBER, "the head of the chain is not known yet");
     if (counters_get(PART_FOLLOW, CELL_RESCANNING) > 0)
@@ -201,6 +255,30 @@ static void judge_sweep(struct reasons *r)
                     "says what");
 }
 
+/* Rows of wallets in quarantine keep their last value, which may be any; a wallet whose first read
+ * failed has none. */
+static void judge_unreadable(const struct facts_balance *b, enum colour colour, struct reasons *r)
+{
+    const struct view_ages *a = &b->ages;
+    uint64_t unread = a->quarantined > a->unreadable ? a->quarantined - a->unreadable : 0;
+    uint64_t doubtful =
+        a->unanchored -
+        (a->unanchored < a->excused_unanchored ? a->unanchored : a->excused_unanchored) +
+        a->unreadable;
+    if (!b->has_ages)
+        return;
+    if (a->unreadable > 0)
+        reasons_add(r, colour,
+                    "%s: %" PRIu64 " of %" PRIu64 " rows are right; %" PRIu64
+                    " wallet%s cannot be read and keep%s %s last value",
+                    b->name, a->rows > doubtful ? a->rows - doubtful : 0, a->rows, a->unreadable,
+                    a->unreadable == 1 ? "" : "s", a->unreadable == 1 ? "s" : "",
+                    a->unreadable == 1 ? "its" : "their");
+    if (unread > 0)
+        reasons_add(r, colour, "%s: %" PRIu64 " wallet%s cannot be read and ha%s no row yet",
+                    b->name, unread, unread == 1 ? "" : "s", unread == 1 ? "s" : "ve");
+}
+
 static void judge_rows(const struct health *h, const struct facts_balance *b, struct reasons *r)
 {
     const struct view_ages *a = &b->ages;
@@ -221,8 +299,10 @@ static void judge_rows(const struct health *h, const struct facts_balance *b, st
 void health_fresh(const struct health *h, struct reasons *ret)
 {
     health_store(h, ret);
-    for (size_t i = 0; i < h->facts.n_balances; i++)
+    for (size_t i = 0; i < h->facts.n_balances; i++) {
         judge_rows(h, &h->facts.balances[i], ret);
+        judge_unreadable(&h->facts.balances[i], GREEN, ret);
+    }
 }
 
 /* A wallet that its log does not tell may keep an old row: amber. Where another layout tells all
@@ -236,6 +316,18 @@ static void judge_layouts(enum colour colour, struct reasons *r)
                         "logs of %.42s do not fit \"%.40s\" (%" PRIu64 " topics, %" PRIu64
                         " bytes of data): %.120s",
                         w.contract, w.declared, w.counted.topics, w.counted.data_bytes, w.hint);
+}
+
+/* A trigger whose event was not seen: amber where another one may be meant, else a note. */
+static void judge_silence(const struct facts_balance *b, enum colour colour, struct reasons *r)
+{
+    for (const char *line = b->silent; *line;) {
+        size_t n = strcspn(line, "\n"), digits = strspn(line, "0123456789");
+        bool doubted = line[digits] == ' ' && line[digits + 1] == '?';
+        if (n > digits + 3 && doubted == (colour == AMBER))
+            reasons_add(r, colour, "%s: %.*s", b->name, (int)(n - digits - 3), line + digits + 3);
+        line += n + (line[n] == '\n');
+    }
 }
 
 /* What is no reason to distrust the rows, but should be known. */
@@ -258,9 +350,13 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
     if (h->facts.scan_error[0] && h->facts.store_ok)
         reasons_add(&all, AMBER, "row statistics failed: %.200s", h->facts.scan_error);
     for (size_t i = 0; i < h->facts.n_balances; i++)
-        if (h->facts.store_seen)
+        if (h->facts.store_seen) {
             judge_rows(h, &h->facts.balances[i], &all);
+            judge_unreadable(&h->facts.balances[i], AMBER, &all);
+            judge_silence(&h->facts.balances[i], AMBER, &all);
+        }
     if (h->has_daemon) {
+        judge_head(h, &all);
         judge_sweep(&all);
         judge_layouts(AMBER, &all);
         judge_workers(&all);
@@ -278,14 +374,8 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
 void health_notes(const struct health *h, struct reasons *r)
 {
     struct counters_endpoint_view e;
-    for (size_t i = 0; i < h->facts.n_balances; i++) {
-        const struct facts_balance *b = &h->facts.balances[i];
-        uint64_t n = b->has_ages ? b->ages.quarantined : 0;
-        if (n > 0)
-            reasons_add(r, GREEN,
-                        "%s: %" PRIu64 " wallet%s cannot be read and wait%s in quarantine", b->name,
-                        n, n == 1 ? "" : "s", n == 1 ? "s" : "");
-    }
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        judge_silence(&h->facts.balances[i], GREEN, r);
     if (h->has_daemon)
         judge_layouts(GREEN, r);
     for (size_t i = 0; h->has_daemon && h->connected && i < COUNTERS_ENDPOINTS; i++)
@@ -294,26 +384,47 @@ void health_notes(const struct health *h, struct reasons *r)
                         e.paused_why[0] ? ": " : "", e.paused_why);
 }
 
+/* What would fill a table without a row. */
+static void empty_sentence(const struct health *h, char ret[REASON_TEXT])
+{
+    const struct facts_balance *b = &h->facts.balances[0];
+    size_t mark = strspn(b->silent, "0123456789 ?-"), n = strcspn(b->silent, "\n");
+    if (n > mark && n < REASON_TEXT - 30) {
+        snprintf(ret, REASON_TEXT, "The table is empty: %.*s", (int)(n - mark), b->silent + mark);
+        return;
+    }
+    static const char *const filled_by[] = {
+        [WALLETS_SEEN] =
+            "a wallet gets its row with the next event that names it; `trueup backfill` "
+            "finds the holders of the past",
+        [WALLETS_LISTED] = "`trueup wallets add` lists the wallets to keep",
+        [WALLETS_QUERY] = "a wallet of the query gets its row with the next event that names it; "
+                          "`trueup wallets sync` takes all of them"};
+    if (b->wallets == WALLETS_LISTED && b->ages.listed > 0)
+        snprintf(ret, REASON_TEXT, "The table is empty: %" PRIu64 " listed wallets are read next.",
+                 b->ages.listed);
+    else
+        snprintf(ret, REASON_TEXT, "The table is empty: %s.", filled_by[b->wallets]);
+}
+
 static void good_sentence(const struct health *h, char ret[REASON_TEXT])
 {
-    uint64_t rows = 0, excused = 0;
+    uint64_t rows = 0;
     int64_t oldest_us = 0;
-    char age[CLOCK_TEXT], oldest[CLOCK_TEXT + 32] = "";
+    char oldest[CLOCK_TEXT];
     for (size_t i = 0; i < h->facts.n_balances; i++) {
         const struct view_ages *a = &h->facts.balances[i].ages;
-        rows += a->rows - a->excused_unanchored; /* those in quarantine are told of apart */
-        excused += a->quarantined;
+        rows += a->rows;
         if (a->rows > 0 && a->now_us - a->oldest_us > oldest_us)
             oldest_us = a->now_us - a->oldest_us;
     }
-    duration_text(age, oldest_us / 1000);
-    if (excused == 0) /* else it would be one of theirs */
-        snprintf(oldest, sizeof oldest, ", the oldest %s ago", age);
+    duration_text(oldest, oldest_us / 1000);
     if (rows == 0)
-        snprintf(ret, REASON_TEXT, "It equals the chain: it has no row yet.");
+        empty_sentence(h, ret);
     else
         snprintf(ret, REASON_TEXT,
-                 "It equals the chain: each of %" PRIu64 " row%s was read at an anchored block%s.",
+                 "It equals the chain: each of %" PRIu64
+                 " row%s was read at an anchored block, the oldest %s ago.",
                  rows, rows == 1 ? "" : "s", oldest);
 }
 
@@ -322,8 +433,7 @@ void health_sentence(const struct health *h, enum colour c, char ret[REASON_TEXT
     if (c == GREEN)
         good_sentence(h, ret);
     else if (c == AMBER)
-        snprintf(ret, REASON_TEXT,
-                 "It is catching up with the chain. What is not right yet, and why:");
+        snprintf(ret, REASON_TEXT, "Not every row can be trusted. What is not right yet, and why:");
     else
         snprintf(ret, REASON_TEXT,
                  "What changes on the chain does not reach it: rows may be out of date.");

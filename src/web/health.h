@@ -8,7 +8,7 @@
 #include "proc/counters.h"
 #include "web/facts.h"
 
-enum { REASONS = 16, REASON_TEXT = 256 };
+enum { REASONS = 32, REASON_TEXT = 512 };
 
 enum colour { GREEN, AMBER, RED };
 
@@ -24,12 +24,16 @@ struct reasons {
 void reasons_add(struct reasons *r, enum colour colour, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The number of those that stand against it: the others are only to be known. */
+size_t reasons_against(const struct reasons *r);
+
 /* Everything known at one moment. */
 struct health {
     struct facts facts;
     bool has_daemon; /* the counters are a daemon's: else only the store speaks */
     bool configured; /* there are endpoints */
-    bool connected;
+    bool connected;  /* an endpoint answers */
+    bool subscribed; /* the WebSocket is up; where none is configured, as connected */
     char disconnected[REASON_TEXT]; /* why not */
     uint64_t head, head_time, synced, finalized;
     int64_t now_ms;     /* wall */

@@ -20,6 +20,11 @@ void json_add_seconds(struct buf *out, const char *key, uint64_t wall_s)
     json_add_time(out, key, wall_s ? (int64_t)wall_s * 1000000 : -1);
 }
 
+void json_add_milliseconds(struct buf *out, const char *key, uint64_t wall_ms)
+{
+    json_add_time(out, key, wall_ms ? (int64_t)wall_ms * 1000 : -1);
+}
+
 void json_add_address(struct buf *out, const char *key, const address *a)
 {
     char text[ADDRESS_TEXT];

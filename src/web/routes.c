@@ -84,16 +84,17 @@ static void answer_reasons(struct app *a, struct exchange *x,
     health_take(&h, &a->facts, true);
     if (judge)
         judge(&h, &r);
+    size_t against = reasons_against(&r);
+    if (against == 0)
+        buf_adds(&body, "ok\n");
     for (size_t i = 0; i < r.n; i++)
         buf_addf(&body, "%s\n", r.list[i].text);
-    if (r.n == 0)
-        buf_adds(&body, "ok\n");
-    exchange_answer(x, r.n ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
+    exchange_answer(x, against ? 503 : 200, "text/plain; charset=utf-8", NULL, &body);
 }
 
 static void add_lag(const struct health *h, uint64_t most_s, struct reasons *r)
 {
-    uint64_t at = counters_get(PART_FOLLOW, CELL_EVENT_AT);
+    uint64_t at = counters_get(PART_FOLLOW, CELL_EVENT_AT) / 1000;
     int64_t lag = h->now_ms / 1000 - (int64_t)at;
     if (most_s > 0 && at > 0 && lag > (int64_t)most_s)
         reasons_add(r, RED, "no event for %" PRId64 " seconds, at most %" PRIu64 " are allowed",
@@ -103,20 +104,37 @@ static void add_lag(const struct health *h, uint64_t most_s, struct reasons *r)
 static void write_eth_health(const struct health *h, const struct reasons *errors, struct buf *out)
 {
     json_begin(out, NULL, '{');
+    json_begin(out, "data", '{');
+    json_add_bool(out, "connected", h->subscribed);
+    json_add_bool(out, "rpc_configured", h->configured);
+    json_add_number(out, "last_block_seen", counters_get(PART_FOLLOW, CELL_EVENT_BLOCK));
+    json_add_number(out, "checkpoint_block",
+                    h->facts.n_balances ? h->facts.balances[0].checkpoint : 0);
+    json_add_milliseconds(out, "last_event_at", counters_get(PART_FOLLOW, CELL_EVENT_AT));
     if (errors->n > 0)
         json_begin(out, "errors", '[');
     for (size_t i = 0; i < errors->n; i++)
         json_add_text(out, NULL, errors->list[i].text);
     if (errors->n > 0)
         json_end(out, ']');
-    json_begin(out, "data", '{');
-    json_add_bool(out, "connected", h->connected);
-    json_add_bool(out, "rpc_configured", h->configured);
-    json_add_number(out, "last_block_seen", h->head);
-    json_add_number(out, "checkpoint_block",
-                    h->facts.n_balances ? h->facts.balances[0].checkpoint : 0);
-    json_add_seconds(out, "last_event_at", counters_get(PART_FOLLOW, CELL_EVENT_AT));
     buf_adds(out, "}}\n");
+}
+
+enum { EVENT_LAG_S = 600 };
+
+/* As the Go service takes it: nothing or 0 is its default, a negative number turns the check off.
+ */
+static bool route_read_lag(const char *text, uint64_t *ret)
+{
+    uint64_t n = 0;
+    bool negative = text[0] == '-';
+    if (text[0] == '\0')
+        return true;
+    if (!parse_u64(text + negative, strlen(text + negative), &n))
+        return false;
+    if (n > 0)
+        *ret = negative ? 0 : n;
+    return true;
 }
 
 static void eth_health(struct app *a, struct exchange *x)
@@ -124,9 +142,9 @@ static void eth_health(struct app *a, struct exchange *x)
     struct health h;
     struct reasons r = {0}, errors = {0};
     char text[32];
-    uint64_t most = 600;
+    uint64_t most = EVENT_LAG_S;
     const char *lag = exchange_parameter(x, "max_event_lag_secs", text, sizeof text);
-    if (lag && !parse_u64(lag, strlen(lag), &most)) {
+    if (lag && !route_read_lag(lag, &most)) {
         answer_error(x, 400, "max_event_lag_secs: \"%s\" is not a number of seconds", lag);
         return;
     }
@@ -187,15 +205,17 @@ static const struct {
     bool health; /* open without the token, unless http.protect_health */
     void (*answer)(struct app *a, struct exchange *x);
     void (*judge)(const struct health *h, struct reasons *ret); /* without an answer of its own */
+    const char *parameters;                                     /* NULL: any is passed over */
 } table[] = {
     {"/livez", true, NULL, NULL},
     {"/readyz", true, NULL, health_ready},
     {"/freshz", false, NULL, health_fresh},
     {"/eth/health", true, eth_health, NULL},
+    {"/eth/health/", true, eth_health, NULL},
     {"/metrics", false, route_answer_metrics, NULL},
-    {"/v1/status", false, route_answer_status, NULL},
-    {"/v1/drift", false, drift_route, NULL},
-    {"/v1/changes", false, changes_route, NULL},
+    {"/v1/status", false, route_answer_status, NULL, "history"},
+    {"/v1/drift", false, drift_route, NULL, "limit"},
+    {"/v1/changes", false, changes_route, NULL, "recent balance wallet"},
 };
 
 /* In the same time whatever differs. */
@@ -232,6 +252,16 @@ static bool is_get(struct exchange *x)
     return false;
 }
 
+/* A mistyped parameter would be passed over in silence, and another answer given than asked for. */
+static bool route_knows_parameters(struct exchange *x, const char *known)
+{
+    char name[64];
+    const char *unknown = known ? exchange_unknown_parameter(x, known, name, sizeof name) : NULL;
+    if (unknown)
+        answer_error(x, 400, "there is no parameter \"%s\"; known: %s", unknown, known);
+    return !unknown;
+}
+
 void routes_answer_request(void *app, struct exchange *x)
 {
     struct app *a = app;
@@ -247,6 +277,8 @@ void routes_answer_request(void *app, struct exchange *x)
         if (strcmp(path, table[i].path) == 0) {
             if (!is_get(x) || !route_is_allowed(a, x, table[i].health))
                 return;
+            if (!route_knows_parameters(x, table[i].parameters))
+                return;
             if (table[i].answer)
                 table[i].answer(a, x);
             else
@@ -254,6 +286,10 @@ void routes_answer_request(void *app, struct exchange *x)
             return;
         }
     if (!route_is_allowed(a, x, false))
+        return;
+    if (strncmp(path, balances, sizeof balances - 1) == 0 &&
+        !route_knows_parameters(x, strchr(path + sizeof balances - 1, '/') ? "history"
+                                                                           : "order limit"))
         return;
     if (strncmp(path, balances, sizeof balances - 1) == 0)
         balances_route(a, x, path + sizeof balances - 1);

@@ -102,6 +102,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
             s->stop = true;
         return 0;
     }
+    /* Clients that ask for HTTP/2 take an answer in HTTP/1.1: without its value, the library passes
+     * over the header. */
+    if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE && in) {
+        *(char *)in = '\0';
+        return 0;
+    }
     struct exchange *x = exchange_find(s, wsi);
     if (!x)
         return reason == LWS_CALLBACK_HTTP ? -1
@@ -243,6 +249,12 @@ const char *exchange_header(const struct exchange *x, const char *name)
 const char *exchange_parameter(const struct exchange *x, const char *name, char *ret, size_t room)
 {
     return query_value(x->query, name, ret, room);
+}
+
+const char *exchange_unknown_parameter(const struct exchange *x, const char *known, char *ret,
+                                       size_t room)
+{
+    return query_unknown(x->query, known, ret, room);
 }
 
 const struct buf *exchange_body(const struct exchange *x)

@@ -67,6 +67,10 @@ const char *exchange_header(const struct exchange *x, const char *name); /* "aut
                                                                              "last-event-id" */
 /* A parameter of the query, decoded; NULL if it is not there. Into room. */
 const char *exchange_parameter(const struct exchange *x, const char *name, char *ret, size_t room);
+/* The first parameter that is none of the known ones, a blank between them; NULL if there is none.
+ */
+const char *exchange_unknown_parameter(const struct exchange *x, const char *known, char *ret,
+                                       size_t room);
 const struct buf *exchange_body(const struct exchange *x);
 uint64_t exchange_number(const struct exchange *x);
 struct exchange *server_exchange(struct server *s, uint64_t number); /* NULL: it is gone */

@@ -98,7 +98,7 @@ static void write_chain(const struct health *h, struct buf *out)
     json_add_bool(out, "connected", h->connected);
     json_add_text(out, "mode", subscribed ? "subscription" : "polling");
     json_add_number(out, "reorgs", counters_sum(CELL_REORGS));
-    json_add_seconds(out, "last_event_at", counters_get(PART_FOLLOW, CELL_EVENT_AT));
+    json_add_milliseconds(out, "last_event_at", counters_get(PART_FOLLOW, CELL_EVENT_AT));
     json_end(out, '}');
 }
 

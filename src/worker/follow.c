@@ -66,8 +66,8 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     counters_set(CELL_HELD, r->end == FOLLOW_HELD);
     counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
     counters_set(CELL_POLL_MS, (uint64_t)follow_choose_interval(f));
-    if (r->updated > 0)
-        counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
+    counters_call_succeeded(CALL_LOOK);
+    counters_call_succeeded(CALL_WRITE);
     if (r->second.held || r->second.passed > 0)
         counters_checkpoint_held(r->second.held ? r->second.why.text : NULL);
     if (!f->chain.known)
@@ -81,6 +81,13 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     counters_set(CELL_HEAD_TIME, f->chain.head.at.timestamp);
     counters_set(CELL_SYNCED, synced);
     counters_set(CELL_FINALIZED, f->chain.finalized_known ? f->chain.finalized.number : 0);
+}
+
+/* The lights tell which of the two it was, and since when. */
+static void follow_count_failure(const struct err *why)
+{
+    bool store = why->kind == ERR_STORE || why->kind == ERR_STORE_LOST;
+    counters_call_failed(store ? CALL_WRITE : CALL_LOOK, why->text);
 }
 
 static void follow_log_second_look(const struct second_look_report *r)
@@ -100,7 +107,7 @@ static void follow_log_pushed(size_t rows)
 {
     if (rows == 0)
         return;
-    counters_set(CELL_EVENT_AT, (uint64_t)wall_seconds());
+    counters_set(CELL_EVENT_AT, (uint64_t)wall_ms());
     log_info("refreshed balances from pushed logs", LOG_U64("updated", rows));
 }
 
@@ -269,6 +276,7 @@ static enum follow_next follow_on_error(struct follow *f, const struct err *why,
         *err = *why;
     if (final || why->kind == ERR_STOPPED)
         return FOLLOW_NEXT_END;
+    follow_count_failure(why);
     log_warn_err("event sync failed, retrying", why);
     return worker_reconnect(f->t, why) ? FOLLOW_NEXT_OWNER : FOLLOW_NEXT_TURN;
 }

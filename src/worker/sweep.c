@@ -89,6 +89,7 @@ static enum sweep_next sweep_on_error(struct tracker *t, const struct err *err)
     counters_add(CELL_TICKS_FAILED, err->kind != ERR_STOPPED);
     if (err->kind == ERR_STOPPED || (err->kind == ERR_FENCED && stop_asked()))
         return SWEEP_NEXT_END;
+    counters_call_failed(CALL_SWEEP, err->text);
     log_warn_err("stale refresh: tick failed", err);
     return worker_reconnect(t, err) ? SWEEP_NEXT_OWNER : SWEEP_NEXT_TICK;
 }
@@ -106,6 +107,7 @@ static enum sweep_next sweep_run_tick(struct sweep_row *row, const struct conf *
     size_t batch = conf->sweep.batch;
     if (pace_count(&row->pace, s->t, s->b, &err) < 0 || sweep_tick(s, batch, &r, &err) < 0)
         return sweep_on_error(s->t, &err);
+    counters_call_succeeded(CALL_SWEEP);
     sweep_count_tick(s, &r, clock_ms() - started);
     sweep_log_tick(s->b, &r);
     sweep_log_age(row, &r);
@@ -129,14 +131,22 @@ static void sweep_count_broken(const struct sweep_row *rows, size_t n)
     counters_set(CELL_BROKEN, broken);
 }
 
+/* Ticks are dropped behind one that took long: for what it did, or for what it waited in vain. */
 static void sweep_drop_missed(int64_t *due, int64_t interval)
 {
     uint64_t missed = pace_missed(due, clock_ms(), interval);
+    struct counters_failing f;
     if (missed == 0)
         return;
     counters_add(CELL_TICKS_DROPPED, missed);
-    log_warn("stale refresh: ticks dropped, the last one took too long", LOG_U64("dropped", missed),
-             LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
+    if (counters_call_failing(CALL_SWEEP, &f))
+        log_warn("stale refresh: ticks dropped, the last one failed", LOG_U64("dropped", missed),
+                 LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)),
+                 LOG_STR("error", f.words));
+    else
+        log_warn("stale refresh: ticks dropped, the last one took too long",
+                 LOG_U64("dropped", missed),
+                 LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
 }
 
 /* A command that reads the same rows goes first. What cannot be asked does not hold us up. */

@@ -193,7 +193,7 @@ def test_status_in_words_in_colour_and_in_place(chain, store, trueup, four, rng)
     chain.anvil.pause()
     try:
         trueup.until(lambda: four.status()["verdict"]["state"] == "red", "red", 30)
-        assert "NOT TO BE TRUSTED" in trueup.run("status").stdout
+        assert "NOT TO BE TRUSTED" in trueup.run("status", code=1).stdout
     finally:
         chain.anvil.resume()
     trueup.stop()

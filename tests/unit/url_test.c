@@ -21,7 +21,10 @@ static void what_is_shown(void **state)
         {"https://node.example?apikey=k3y", "https://node.example/…"},
         {"https://user:k3y@node.example:8545/", "https://node.example:8545"},
         {"wss://k3y@[::1]:8546", "wss://[::1]:8546"},
-        {"postgres://me:k3y@a:5432,b:5433/db", "postgres://a:5432,b:5433/…"},
+        {"postgres://me:k3y@a:5432,b:5433/db", "postgres://me@a:5432,b:5433/db"},
+        {"postgres://app@db/main?password=k3y", "postgres://app@db/main…"},
+        {"postgresql://k3y:k3y@k3y@db", "postgresql://k3y@db"},
+        {"postgres:///main?host=/run", "(url)"},
         {"sqlite:/var/lib/trueup.db", "sqlite:/var/lib/trueup.db"},
         /* An @ in the user part, and one behind what ends the host for us. */
         {"https://me@k3y@node.example", "https://node.example"},

@@ -96,6 +96,9 @@ static int pipeline_retry_batch(struct pipeline_run *r, struct batch *f, struct 
     r->has_anchor = r->p->fixed;
     if (++r->moved_in_row > MOVED_MOST || (r->p->fixed && f->work.report.pruned)) {
         *err = f->work.report.why;
+        if (f->work.report.pruned)
+            err_hint(err, "the node has thrown the state of old blocks away; an archive node has "
+                          "it, or let `trueup run` catch up first");
         return -1;
     }
     pipeline_set_state(r, f, BATCH_PLANNED);

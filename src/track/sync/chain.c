@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "proc/counters.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -442,6 +443,16 @@ int chain_advance_finalized(struct tracker *t, struct chain *c, struct err *err)
     return c->finality_due && c->known ? chain_update_finalized(t, c, &c->head, err) : 0;
 }
 
+/* The head is what the node says, also while nothing can be read or written at it. */
+static void chain_count_head(const struct header *head)
+{
+    if (head->at.number <= counters_get(PART_FOLLOW, CELL_HEAD))
+        return;
+    counters_set(CELL_HEAD, head->at.number);
+    counters_set(CELL_HEAD_TIME, head->at.timestamp);
+    counters_set(CELL_HEAD_AT, (uint64_t)wall_ms());
+}
+
 int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_t *ret_first_bad,
                struct err *err)
 {
@@ -451,6 +462,7 @@ int chain_poll(struct tracker *t, struct chain *c, enum chain_news *ret, uint64_
     *ret = CHAIN_SAME;
     if (tracker_get_head(t, &head, err) < 0)
         return -1;
+    chain_count_head(&head);
     if (c->known && hash_equal(&head.at.hash, &c->head.at.hash)) {
         c->behind_since_ms = 0;
         return 0;

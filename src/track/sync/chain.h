@@ -75,7 +75,7 @@ uint64_t chain_sweep_block(uint64_t head, uint64_t finalized, uint64_t synced, u
 /* Positions that other processes need, in trueup_state: head, finalized, first, and what is synced
  * of each of the tracker's balances. Written at the end of a turn, so they may lag, but never lead.
  */
-enum { POSITIONS_BALANCES = 16 };
+enum { POSITIONS_BALANCES = 256 };
 struct positions {
     bool known;
     uint64_t head, finalized, first;

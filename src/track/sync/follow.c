@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proc/counters.h"
+#include "track/event_silence.h"
 #include "track/step.h"
 #include "track/sync/cover.h"
 #include "track/sync/rescan.h"
@@ -26,8 +27,11 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0)
         return -1;
     ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
-    for (size_t i = 0; i < t->n_balances; i++)
+    for (size_t i = 0; i < t->n_balances; i++) {
         ret->balances[i].b = &t->balances[i];
+        if (event_silence_load(t, &t->balances[i], &ret->balances[i].silent, err) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -311,6 +315,20 @@ static void follow_retry_missing(struct follow *f, struct follow_report *ret)
         f->look.doubted = b->number;
 }
 
+/* What a start found silent is told until its event is seen. */
+static int follow_forget_silence(struct follow *f, struct err *err)
+{
+    for (size_t i = 0; i < f->t->n_balances; i++) {
+        struct follow_balance *fb = &f->balances[i];
+        if (!(fb->silent & fb->affected.seen))
+            continue;
+        if (event_silence_drop(f->t, fb->b, fb->affected.seen, err) < 0)
+            return -1;
+        fb->silent &= ~fb->affected.seen;
+    }
+    return 0;
+}
+
 int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
 {
     enum chain_news news;
@@ -347,5 +365,5 @@ int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
         rc = follow_prune_headers(f, err);
     if (rc == 0)
         rc = second_look_run(f, &ret->second, err);
-    return rc;
+    return rc == 0 ? follow_forget_silence(f, err) : rc;
 }

@@ -44,6 +44,7 @@ struct follow {
         uint64_t checkpoint;          /* as stored */
         bool stored;                  /* a checkpoint is */
         struct affected_set affected; /* since synced */
+        uint32_t silent;              /* triggers without an event so far, see event_silence.h */
         struct fanout asked;          /* lists that were asked for, so that a look does not again */
         uint64_t all_block;           /* every row is due since an event of this block */
         struct dirty reorg_affected;  /* by blocks that a reorg dropped: to be read again */

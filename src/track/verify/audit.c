@@ -310,6 +310,8 @@ int audit_run(const struct audit *a, struct audit_report *ret, struct err *err)
         rc = audit_find_causes(&r, err);
     if (rc == 0 && (a->supply || sums))
         rc = audit_supply_check(a, &ret->at, r.whole ? &r.sum : NULL, ret, err);
+    if (rc == 0)
+        rc = store_count_without_row(a->t->store, &a->b->store, &ret->without_row, err);
     if (rc == 0 && a->fix)
         rc = audit_repair_rows(&r, err);
     mem_free(r.rows);

@@ -55,6 +55,7 @@ struct audit_report {
      * since they were drawn; read again faster than they could be compared. */
     uint64_t unanchored, pending, unread, gone, moving;
     uint64_t causes[DRIFT_NONE + 1];       /* of the first DRIFT_AT_ONCE that drifted */
+    uint64_t without_row;                  /* tracked wallets without a row */
     struct audit_worst worst[AUDIT_WORST]; /* the farthest off first */
     size_t n_worst;
     uint64_t fixed;

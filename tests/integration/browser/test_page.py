@@ -201,8 +201,8 @@ def test_drift_and_quarantine_are_on_it(scene, browser):
     record, = browser.until("(r => r.length && r)([...document.querySelectorAll('#drift-latest tbody tr')].map(r => [...r.cells].map(c => c.innerText)))",
                             "the record", 30)
     assert record[1:5] == ["5 → 7", "silent", "local", "12"]
-    browser.until("document.getElementById('notes').innerText.includes('2 wallets cannot be read')", "the note", 40)
-    assert browser.run(STATE) == "green"
+    browser.until("document.getElementById('reasons').innerText.includes('2 wallets cannot be read')", "the reason", 40)
+    assert browser.run(STATE) == "amber"
 
 
 def test_it_reads_well_at_every_width_light_and_dark(browser):

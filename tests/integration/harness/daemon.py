@@ -26,7 +26,7 @@ class Trueup:
         self.folder = Path(folder)
         self.config = config
         # A clean environment: what a test did not say, no developer's shell may say for it.
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8",
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "TERM": "xterm",
                     **{k: v for k, v in os.environ.items()
                        if k.startswith(("ASAN_", "UBSAN_", "LSAN_", "TSAN_"))},
                     **(env or {})}

@@ -60,6 +60,7 @@ class Stream:
 
     def __init__(self, port, path="/v1/changes", last=None, token=None):
         self.events = []
+        self.notices = []  # (event, data): epoch, gap
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=60)
         lines = [f"GET {path} HTTP/1.1", "Host: x"]
         lines += [f"Last-Event-ID: {last}"] if last is not None else []
@@ -75,15 +76,19 @@ class Stream:
         self.thread.start()
 
     def _read(self):
-        number = None
+        number = name = None
         try:
             for line in self.reader:
                 if line.startswith("id: "):
                     number = int(line[4:])
-                elif line.startswith("data: "):
+                elif line.startswith("event: "):
+                    name = line[7:].strip()
+                elif line.startswith("data: ") and name == "change":
                     event = json.loads(line[6:])
                     assert event["id"] == number
                     self.events.append(event)
+                elif line.startswith("data: "):
+                    self.notices.append((name, json.loads(line[6:])))
         except (OSError, ValueError):
             pass
 
