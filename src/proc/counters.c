@@ -29,7 +29,7 @@ struct endpoint_cells {
     struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers,
-        latency_us, paused_until, answered_at, batch, gas, pushes, pushed_bytes, log_forms;
+        latency_us, paused_until, answered_at, failing_since, batch, gas, pushes, pushed_bytes, log_forms;
     number pauses[PAUSES];
 };
 
@@ -212,6 +212,9 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
     counters_increase(&e->requests[method][outcome], 1);
     counters_increase(&e->bytes_out, bytes_out);
     counters_increase(&e->bytes_in, bytes_in);
+    bool silent = outcome == FAULT_DOWN || outcome == FAULT_TIME;
+    if (!silent || counters_load(&e->failing_since) == 0)
+        counters_store(&e->failing_since, silent ? (uint64_t)wall_ms() : 0);
     if (outcome != FAULT_NONE)
         return;
     counters_increase(&e->took_ms, took);
@@ -574,6 +577,9 @@ static void counters_add_endpoint(const struct endpoint_cells *e, struct counter
         v->paused_until = counters_load(&e->paused_until);
         counters_text_get(&e->paused_why, v->paused_why, sizeof v->paused_why);
     }
+    uint64_t failing = counters_load(&e->failing_since);
+    if (failing > 0 && (v->failing_since == 0 || failing < v->failing_since))
+        v->failing_since = failing;
     counters_text_get(&e->reader, text, sizeof text);
     if (text[0] && counters_load(&e->batch) >= v->batch) {
         snprintf(v->reader, sizeof v->reader, "%s", text);
@@ -592,6 +598,8 @@ bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret)
     /* One worker's pause does not outlive another's good answer. */
     if (ret->answered_at > ret->paused_until)
         ret->paused_until = 0;
+    if (ret->answered_at > ret->failing_since)
+        ret->failing_since = 0;
     return ret->name[0] != '\0';
 }
 

@@ -218,9 +218,10 @@ struct counters_endpoint_view {
     uint64_t pushes, pushed_bytes; /* over its WebSocket */
     uint64_t log_forms;            /* index of counters_log_forms_names */
     uint64_t pauses[PAUSES];
-    uint64_t latency_us;   /* a moving average over the last answers */
-    uint64_t paused_until; /* wall ms; 0: no pause since its last good answer */
-    uint64_t answered_at;  /* wall ms of the last good answer; 0: none yet */
+    uint64_t latency_us;    /* a moving average over the last answers */
+    uint64_t paused_until;  /* wall ms; 0: no pause since its last good answer */
+    uint64_t answered_at;   /* wall ms of the last good answer; 0: none yet */
+    uint64_t failing_since; /* wall ms of the first request without an answer; 0: one came since */
     char paused_why[COUNTERS_TEXT];
     char reader[COUNTERS_TEXT]; /* "": not asked yet */
     uint64_t batch, gas;        /* of a call by that reader */

@@ -183,6 +183,8 @@ void endpoint_on_result(struct endpoint *e, const struct rpc_answer *a, bool rea
     enum fault_endpoint means =
         reached ? fault_policy(fault->fault)->endpoint : FAULT_ENDPOINT_FAILS;
     if (means == FAULT_ENDPOINT_FAILS) {
+        if (!reached && news && e->circuit.failures == 0 && e->circuit.state == BREAKER_CLOSED)
+            rpc_notify(e->rpc, e, "endpoint does not answer, it is asked again", text);
         endpoint_on_failure(e, text, news, now);
         return;
     }

@@ -99,11 +99,20 @@ struct rpc_traffic rpc_traffic(const struct rpc *n)
 
 void rpc_notify(struct rpc *n, const struct endpoint *e, const char *message, const char *why)
 {
+    struct rpc_notice now = {.message = message, .endpoint = e ? endpoint_name(e) : NULL};
+    snprintf(now.why, sizeof now.why, "%.199s", why);
+    if (n->on_notice) {
+        n->on_notice(&now);
+        return;
+    }
     if (n->n_notices == NOTICES)
         memmove(n->notices, n->notices + 1, --n->n_notices * sizeof *n->notices);
-    struct rpc_notice *at = &n->notices[n->n_notices++];
-    *at = (struct rpc_notice){.message = message, .endpoint = e ? endpoint_name(e) : NULL};
-    snprintf(at->why, sizeof at->why, "%.199s", why);
+    n->notices[n->n_notices++] = now;
+}
+
+void rpc_on_notice(struct rpc *n, void (*told)(const struct rpc_notice *notice))
+{
+    n->on_notice = told;
 }
 
 bool rpc_take_notice(struct rpc *n, struct rpc_notice *ret)

@@ -258,6 +258,8 @@ struct rpc_notice {
     char why[200];        /* masked */
 };
 /* The oldest not yet taken; false when there is none. */
+/* From now on each notice is handed to `told` at once, and none is kept. */
+void rpc_on_notice(struct rpc *n, void (*told)(const struct rpc_notice *notice));
 bool rpc_take_notice(struct rpc *n, struct rpc_notice *ret);
 
 /* ---- the budget ------------------------------------------------------------------------------ */

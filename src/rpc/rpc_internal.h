@@ -206,6 +206,7 @@ struct rpc {
     struct rpc_chain chain;
     struct rpc_heads heads;
     struct rpc_spending spending;
+    void (*on_notice)(const struct rpc_notice *notice); /* NULL: they are kept */
     struct rpc_notice notices[NOTICES];
     size_t n_notices;
     size_t n_endpoints;

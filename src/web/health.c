@@ -55,16 +55,18 @@ static void judge_connection(struct health *h)
     uint64_t answered = 0;
     int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 3 + ANSWER_MS;
     const char *why = "no endpoint has answered yet";
+    bool all_fail = true;
     char words[REASON_TEXT] = "", since[CLOCK_TEXT];
     for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++) {
         if (!counters_endpoint_get(i, &e))
             continue;
         if (e.answered_at > answered)
             answered = e.answered_at;
+        all_fail &= e.failing_since > 0 && h->now_ms - (int64_t)e.failing_since >= FAILING_MS;
         if (!words[0] && e.paused_why[0])
             snprintf(words, sizeof words, "%.100s: %.140s", e.name, e.paused_why);
     }
-    h->connected = answered > 0 && h->now_ms - (int64_t)answered <= patience;
+    h->connected = answered > 0 && !all_fail && h->now_ms - (int64_t)answered <= patience;
     if (h->connected)
         return;
     if (answered > 0) {

@@ -18,15 +18,19 @@
 
 enum { EVERY_MS = 60 * 1000, SHORT_MS = 60 * 1000, GIVE_BACK_MS = 10 * 1000 };
 
+static void housekeeping_log_notice(const struct rpc_notice *n)
+{
+    if (n->endpoint)
+        log_warn(n->message, LOG_STR("endpoint", n->endpoint), LOG_STR("why", n->why));
+    else
+        log_warn(n->message, LOG_STR("why", n->why));
+}
+
 static void housekeeping_log_notices(struct tracker *t)
 {
     struct rpc_notice n;
-    while (rpc_take_notice(t->node, &n)) {
-        if (n.endpoint)
-            log_warn(n.message, LOG_STR("endpoint", n.endpoint), LOG_STR("why", n.why));
-        else
-            log_warn(n.message, LOG_STR("why", n.why));
-    }
+    while (rpc_take_notice(t->node, &n))
+        housekeeping_log_notice(&n);
 }
 
 static void housekeeping_make_key(const char *role, char out[48])
@@ -89,6 +93,7 @@ void housekeeping_start(struct tracker *t, const char *role)
 {
     struct err err = {0};
     housekeeping_log_notices(t);
+    rpc_on_notice(t->node, housekeeping_log_notice); /* a request in trouble may last */
     if (t->conf->budget.per_day > 0 && housekeeping_exchange_spent(t, role, true, &err) < 0)
         log_warn_err("the day's spending cannot be read", &err);
     t->housekept_ms = clock_ms();

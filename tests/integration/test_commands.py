@@ -299,7 +299,7 @@ def test_exit_4_no_endpoint_or_another_chain(chain, store, trueup, configured, t
     said = trueup.run("read", WALLETS[0], code=4).stderr
     assert "local" in said or "127.0.0.1" in said, said
     edited(trueup, tmp_path, chain.world, store.url, chain.anvil.url, chain={"id": 1})
-    for command in (["read", WALLETS[0]], ["sweep"], ["run"]):
+    for command in (["read", WALLETS[0]], ["backfill", "-y"], ["run"]):
         assert "31337" in trueup.run(*command, code=4).stderr
 
 
