@@ -291,11 +291,12 @@ static int schema_adopt(struct store *s, const struct store_balance *b, struct s
 /* A reader of the change feed tells by it that the database went back, and ids are given again. */
 static int schema_begin_epoch(struct store *s, struct err *err)
 {
+    static const char epoch_key[] = "epoch";
     char text[24];
     snprintf(text, sizeof text, "%016" PRIx64, rng_next(&s->rng));
-    struct db_query q = {.sql = "INSERT INTO trueup_state (key, value) VALUES ('epoch', $1) ON "
-                                "CONFLICT (key) DO NOTHING",
-                         .params = {db_text(text)}};
+    struct db_query q = {.sql = "INSERT INTO trueup_state (key, value) VALUES ($1, $2) ON CONFLICT "
+                                "(key) DO NOTHING",
+                         .params = {db_text(epoch_key), db_text(text)}};
     return db_write(s, &q, 1, 0, NULL, err);
 }
 

@@ -84,6 +84,7 @@ static void tracker_make_key(const char *what, const struct tracked *b, char ret
  * once a start without a file has named it. */
 static int tracker_check_token(struct tracker *t, bool keep, struct err *err)
 {
+    static const char token_key[] = "token";
     char key[STATE_KEY], now[ADDRESS_TEXT];
     const char *before = NULL;
     struct arena arena;
@@ -91,7 +92,7 @@ static int tracker_check_token(struct tracker *t, bool keep, struct err *err)
         return 0;
     arena_init(&arena);
     address_checksum(&t->conf->balances[0].terms[0].contract, now);
-    tracker_make_key("token", &t->balances[0], key);
+    tracker_make_key(token_key, &t->balances[0], key);
     int rc = store_state_get(t->store, key, &arena, &before, err);
     if (rc == 0 && before && strcmp(before, now) != 0) {
         err_set(err, ERR_USAGE,

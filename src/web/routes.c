@@ -211,7 +211,6 @@ static const struct {
     {"/readyz", true, NULL, health_ready},
     {"/freshz", false, NULL, health_fresh},
     {"/eth/health", true, eth_health, NULL},
-    {"/eth/health/", true, eth_health, NULL},
     {"/metrics", false, route_answer_metrics, NULL},
     {"/v1/status", false, route_answer_status, NULL, "history"},
     {"/v1/drift", false, drift_route, NULL, "limit"},
@@ -266,6 +265,8 @@ void routes_answer_request(void *app, struct exchange *x)
 {
     struct app *a = app;
     const char *path = exchange_path(x);
+    if (strcmp(path, "/eth/health/") == 0) /* some of the first user's monitors write it so */
+        path = "/eth/health";
     static const char balances[] = "/v1/balances/";
     for (const struct page_file *f = page_files; f->path; f++)
         if (strcmp(path, f->path) == 0) {

@@ -198,5 +198,5 @@ def test_status_in_words_in_colour_and_in_place(chain, store, trueup, four, rng)
         chain.anvil.resume()
     trueup.stop()
     trueup.process = None
-    alone = trueup.run("status").stdout
+    alone = trueup.run("status", code=4).stdout
     assert "no daemon is running here: the rows stand still" in alone

@@ -121,7 +121,7 @@ def test_one_that_breaks_again_and_again_is_parked(chain, store, trueup, running
         code, _, words = trueup.client.ask("/readyz")
         return code == 503 and "worker sweep died too often, next try in" in words
     trueup.until(parked, "/readyz to say so")
-    shown = trueup.run("status").stdout
+    shown = trueup.run("status", code=1).stdout
     assert "parked" in shown
     assert trueup.client.status()["verdict"]["state"] == "red"
     chain.world.token.send("mint", WALLETS[0], 5)

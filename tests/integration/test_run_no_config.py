@@ -81,4 +81,4 @@ def test_status_needs_no_settings(own_chain, tmp_path, trueup):
     assert "no daemon answers" in done.stderr and "nothing is configured here" in done.stderr
     trueup.start("--rpc", own_chain.url, "--token", world.token.address, "--listen", listen)
     trueup.until(http.answers, "HTTP")
-    assert "demo (table demo_balances)" in trueup.run("status", "--listen", listen).stdout
+    assert "demo (table demo_balances)" in trueup.run("status", "--listen", listen, code=None).stdout

@@ -431,7 +431,7 @@ static void test_places_of_other_sources(void **state)
     const struct conf_flag flag = {"store", "mysql://u:password@h/db", "--store"};
     (void)state;
     expect_refusal(&from, "environment TRUEUP_SWEEP_INTERVAL: sweep.interval: not a duration "
-                          "\"30\"; expected a duration from 100ms to 7d, such as 30s, 5m or 24h\n");
+                          "\"30\"; expected a duration from 100ms to 3650d, such as 30s, 5m or 24h\n");
     expect_refusal(&from, "environment TRUEUP_RPC_URL: chain.endpoints[0].url: bad URL scheme "
                           "\"ftp://n/…\"; expected http://… or https://…\n");
     expect_refusal(&from,

@@ -27,11 +27,8 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
     if (trigger_filter_init(&ret->filter, t->balances, t->n_balances, err) < 0)
         return -1;
     ret->balances = mem_zero(t->n_balances, sizeof *ret->balances);
-    for (size_t i = 0; i < t->n_balances; i++) {
+    for (size_t i = 0; i < t->n_balances; i++)
         ret->balances[i].b = &t->balances[i];
-        if (event_silence_load(t, &t->balances[i], &ret->balances[i].silent, err) < 0)
-            return -1;
-    }
     return 0;
 }
 
@@ -43,6 +40,9 @@ static int follow_load(struct follow *f, struct err *err)
         return 0;
     if (chain_open(f->t, &f->chain, err) < 0 || look_load(f->t, &f->look, err) < 0)
         return -1;
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (event_silence_load(f->t, &f->t->balances[i], &f->balances[i].silent, err) < 0)
+            return -1;
     f->loaded = true;
     return 0;
 }
