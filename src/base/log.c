@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -166,11 +167,11 @@ static void log_write_line(const struct buf *b)
         lost = 0;
 }
 
-void log_write(enum log_level level, const char *message, const struct log_field *fields, int n)
+static void log_write_alone(enum log_level level, const char *message,
+                            const struct log_field *fields, int n)
 {
     uint64_t held = 0;
-    if (!log_enabled(level) ||
-        (level <= LOG_WARN && log_hold_back(log_hash_line(level, message, fields, n), &held)))
+    if (level <= LOG_WARN && log_hold_back(log_hash_line(level, message, fields, n), &held))
         return;
     log_notify_watcher(level, message, fields, n);
     char now[CLOCK_TEXT];
@@ -196,6 +197,17 @@ void log_write(enum log_level level, const char *message, const struct log_field
     buf_adds(&b, setup.json ? "}\n" : "\n");
     log_write_line(&b);
     buf_free(&b);
+}
+
+/* Threads that write to a store hear its warnings. */
+void log_write(enum log_level level, const char *message, const struct log_field *fields, int n)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    if (!log_enabled(level))
+        return;
+    pthread_mutex_lock(&lock);
+    log_write_alone(level, message, fields, n);
+    pthread_mutex_unlock(&lock);
 }
 
 static void log_write_err(enum log_level level, const char *message, const struct err *e)

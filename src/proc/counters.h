@@ -70,6 +70,7 @@ enum cell {
     CELL_HELD,        /* gauge: 1 while event sync is blocked */
     CELL_BROKEN,      /* gauge: balances that cannot be swept: a term fails for every wallet */
     CELL_REORGS,
+    CELL_DB_WARNINGS,
     CELL_TICKS_DONE,
     CELL_TICKS_DROPPED,
     CELL_TICKS_FAILED,

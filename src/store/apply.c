@@ -1,5 +1,5 @@
 /* What both databases share of a batch: its checks, and a batch that is a checkpoint only. */
-#include "store/driver.h"
+#include "store/parts.h"
 
 #include <inttypes.h>
 
@@ -40,7 +40,7 @@ int store_apply(struct store *s, const struct store_batch *batch, struct arena *
 {
     if (apply_check_batch(batch, err) != 0)
         return -1;
-    return s->driver->apply(s, batch, arena, ret, err) < 0 ? db_rollback(s) : 0;
+    return parts_apply(s, batch, arena, ret, err);
 }
 
 int store_checkpoint_advance(struct store *s, const struct store_balance *b,

@@ -160,7 +160,7 @@ static int pg_decide(struct write_batch *a)
         return -1;
     for (size_t i = 0; i < b->n_writes; i++)
         a->rows[i].plan = write_decide(b, i, &a->rows[i].debt, listed[i], &a->done);
-    return 0;
+    return a->s->care.triggers ? pg_plan_rewrites(a) : 0;
 }
 
 /* ---- a transaction --------------------------------------------------------------------------- */

@@ -158,6 +158,28 @@ static int sq_write_drift(struct sq_batch *a, const struct store_write *w, struc
     return 0;
 }
 
+/* What has become of the row when the triggers are done. */
+static int sq_compare_row(struct sq_batch *a, size_t i)
+{
+    const struct store_write *w = &a->batch->writes[i];
+    enum store_outcome outcome = a->all.rows[i].plan.outcome;
+    char held[U256_DEC_ROOM];
+    struct store_old now;
+    if (outcome != OUTCOME_INSERTED && outcome != OUTCOME_CHANGED && outcome != OUTCOME_REFRESHED)
+        return 0;
+    if (sq_read_old(a, &now) != 0)
+        return -1;
+    if (now.existed && !now.odd && u256_equal(&now.balance, &w->value) && now.has_observed &&
+        now.observed_block == a->batch->at.number)
+        return 0;
+    u256_to_dec(&now.balance, held);
+    write_mark_altered(&a->all, i, now.existed ? held : NULL);
+    struct db_query q = {.sql = "UPDATE {t} SET observed_block = NULL WHERE wallet = $1",
+                         .b = a->batch->balance,
+                         .params = {db_address(&w->wallet)}};
+    return db_write(&a->s->base, &q, 1, 0, NULL, a->err);
+}
+
 static int sq_apply_write(struct sq_batch *a, size_t i)
 {
     const struct store_write *w = &a->batch->writes[i];
@@ -172,7 +194,8 @@ static int sq_apply_write(struct sq_batch *a, size_t i)
                    db_text(a->batch->balance->name), db_address(&w->wallet), &listed) != 0)
         return -1;
     row->plan = write_decide(a->batch, i, &row->debt, listed, &a->all.done);
-    if (sq_write_row(a, w, &row->plan) != 0)
+    if (sq_write_row(a, w, &row->plan) != 0 ||
+        (a->s->base.care.triggers && sq_compare_row(a, i) != 0))
         return -1;
     return old->drifted ? sq_write_drift(a, w, old) : 0;
 }

@@ -20,7 +20,7 @@
 /* Ours ends after the server's own, so that the server says why. */
 enum { ANSWER_MS = 40000, SCAN_ANSWER_MS = 660000 };
 /* Ten seconds for each of several hosts with several addresses, and for their names. */
-enum { CONNECT_MS = 120000 };
+enum { CONNECT_MS = 120000, CONNECT_STEP_MS = 5000 };
 /* What our statements want of the server: for the session, or for the transaction at hand. Of
  * synchronous_commit only what loses commits is changed. */
 #define SETTINGS(timeout, local)                                                                   \
@@ -63,6 +63,24 @@ static enum err_kind pg_kind_of(const char *state)
     return ERR_STORE;
 }
 
+/* What was refused: the rows of the batch, the batch for now, or any batch. */
+static enum db_refusal_kind pg_refusal_of(const char *state)
+{
+    static const struct {
+        const char *state;
+        enum db_refusal_kind kind;
+    } kinds[] = {
+        {"40", REFUSAL_FOR_NOW},      {"55P03", REFUSAL_FOR_NOW},  {"57014", REFUSAL_FOR_NOW},
+        {"08", REFUSAL_OF_DATABASE},  {"25", REFUSAL_OF_DATABASE}, {"53", REFUSAL_OF_DATABASE},
+        {"57", REFUSAL_OF_DATABASE},  {"58", REFUSAL_OF_DATABASE}, {"XX", REFUSAL_OF_DATABASE},
+        {"42501", REFUSAL_OF_RIGHTS},
+    };
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (strncmp(state, kinds[i].state, strlen(kinds[i].state)) == 0)
+            return kinds[i].kind;
+    return REFUSAL_OF_ROW;
+}
+
 /* libpq goes on without memory, and may wait for an answer that it had and could not keep. Its own
  * words begin so; a server's have a level. */
 static void pg_end_without_memory(const struct pg *s)
@@ -77,6 +95,7 @@ static int pg_lost(struct pg *s, struct err *err)
 {
     char text[600];
     s->broken = true;
+    s->base.refusal = (struct db_refusal){.kind = REFUSAL_OF_DATABASE};
     pg_end_without_memory(s);
     url_scrub(text, sizeof text, PQerrorMessage(s->conn), s->base.url);
     text[strcspn(text, "\n")] = '\0';
@@ -91,7 +110,11 @@ static int pg_refused(struct pg *s, const PGresult *res, struct err *err)
     const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
     if (!state || !text || PQstatus(s->conn) == CONNECTION_BAD)
         return pg_lost(s, err);
+    struct db_refusal *r = &s->base.refusal;
     snprintf(s->last_state, sizeof s->last_state, "%s", state);
+    r->kind = pg_refusal_of(state);
+    snprintf(r->code, sizeof r->code, "%s", state);
+    snprintf(r->words, sizeof r->words, "%s%s%s", text, detail ? "; " : "", detail ? detail : "");
     err_set(err, pg_kind_of(state), "%s: %s%s%s", s->base.masked, text, detail ? "; " : "",
             detail ? detail : "");
     if (strcmp(state, "25006") == 0)
@@ -118,6 +141,7 @@ static int pg_await(struct pg *s, int64_t deadline, struct err *err)
             return pg_lost(s, err);
         if (left == 0) {
             s->broken = true;
+            s->base.refusal = (struct db_refusal){.kind = REFUSAL_OF_DATABASE};
             return err_set(err, ERR_STORE_LOST, "%s: no answer in %d s", s->base.masked,
                            pg_answer_ms(s) / 1000);
         }
@@ -350,8 +374,8 @@ struct db_query pg_fence(const struct pg *s)
     return q;
 }
 
-static int pg_run_fenced(struct pg *s, const struct db_query *list, size_t n, size_t fence,
-                         PGresult **ret, struct err *err)
+int pg_run_fenced(struct pg *s, const struct db_query *list, size_t n, size_t fence, PGresult **ret,
+                  struct err *err)
 {
     const struct db_fence *f = &s->base.fence;
     if (f->role && f->lost)
@@ -389,6 +413,29 @@ static int pg_begin_session(struct pg *s, struct err *err)
     return s->pooled ? 0 : pg_exec(&s->base, SESSION, err);
 }
 
+/* Connects in steps, so that what the server says meanwhile is heard. False when a host keeps
+ * silent: libpq's own connect goes on to the next one, which no step can. */
+static bool pg_connect_heard(struct pg *s, const char *const *keys, const char *const *values)
+{
+    int64_t deadline = clock_ms() + CONNECT_STEP_MS;
+    PostgresPollingStatusType step = PGRES_POLLING_WRITING;
+    s->conn = PQconnectStartParams(keys, values, 1);
+    if (!s->conn || PQstatus(s->conn) == CONNECTION_BAD)
+        return s->conn != NULL;
+    PQsetNoticeReceiver(s->conn, pg_on_notice, s);
+    while (step != PGRES_POLLING_OK && step != PGRES_POLLING_FAILED) {
+        struct pollfd p = {.fd = PQsocket(s->conn),
+                           .events = step == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        int left = ms_until(deadline);
+        int rc = left > 0 ? poll(&p, 1, left) : 0;
+        if (left == 0)
+            return false;
+        if (rc > 0)
+            step = PQconnectPoll(s->conn);
+    }
+    return true;
+}
+
 static int pg_connect_server(struct pg *s, struct err *err)
 {
     const char *const keys[] = {"connect_timeout",           "keepalives",
@@ -402,7 +449,11 @@ static int pg_connect_server(struct pg *s, struct err *err)
     s->broken = s->base.scanning = false;
     s->base.depth = 0;
     alive_busy(CONNECT_MS);
-    s->conn = PQconnectdbParams(keys, values, 1);
+    if (!pg_connect_heard(s, keys, values)) {
+        PQfinish(s->conn);
+        s->conn = PQconnectdbParams(keys, values, 1);
+        PQsetNoticeReceiver(s->conn, pg_on_notice, s);
+    }
     alive_beat();
     if (PQstatus(s->conn) != CONNECTION_OK) {
         const char *why = PQerrorMessage(s->conn);

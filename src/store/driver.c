@@ -190,8 +190,10 @@ int db_commit(struct store *s, struct err *err)
         return 0;
     }
     s->fence.lost = true; /* until the commit is known */
-    if (db_exec(s, "COMMIT", err) < 0)
+    if (db_exec(s, "COMMIT", err) < 0) {
+        s->fence.lost = s->refusal.kind == REFUSAL_OF_DATABASE; /* else it was answered: refused */
         return -1;
+    }
     s->fence.lost = false;
     s->fence.seq++;
     s->depth = 0;

@@ -180,6 +180,29 @@ bool db_get_bool(const struct db_rows *r, int col);
 bool db_get_balance(const struct db_rows *r, int col, u256 *ret);
 int64_t db_get_time(const struct db_rows *r, int col); /* what is no time is 1970, and so due */
 
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+enum db_refusal_kind {
+    REFUSAL_OF_DATABASE, /* full, read-only, going down, gone: no batch would be taken */
+    REFUSAL_OF_ROW,      /* a constraint, a trigger, a policy: another row may be taken */
+    REFUSAL_FOR_NOW,     /* another writer, or a deadline: the same again may be taken */
+    REFUSAL_OF_RIGHTS,   /* a right is missing; on a table with row security it may be the row's */
+    REFUSAL_BY_WARNING,  /* a trigger warned: rolled back by us */
+};
+
+/* How a batch is written to a table with an application's row triggers. */
+struct db_care {
+    bool triggers;       /* there are: one writer at a time, and each row is looked at afterwards */
+    bool takes_warnings; /* a warning is logged, and the transaction is committed */
+};
+
+/* Why the last statement failed. */
+struct db_refusal {
+    enum db_refusal_kind kind;
+    char code[8];    /* SQLSTATE, or SQLite's number */
+    char words[200]; /* the database's own */
+};
+
 /* ---- what a driver is ------------------------------------------------------------------------ */
 
 struct db_fit {         /* what is there of a balance's table */
@@ -187,6 +210,7 @@ struct db_fit {         /* what is there of a balance's table */
     bool observed;      /* it has observed_block */
     bool index_on_time; /* … and an index that begins with updated_at */
     bool owner;         /* we may alter it */
+    bool partitioned;   /* its rows are in other tables */
 };
 
 struct store_driver {
@@ -262,6 +286,10 @@ struct store {
     int depth;     /* of transactions: 0 is none */
     bool scanning; /* the longer deadlines are set */
     struct db_fence fence;
+    struct db_refusal refusal;
+    struct db_care care;         /* of the batch at hand */
+    struct traits_entry *traits; /* traits.h */
+    size_t n_traits;
 };
 
 /* The statement as the database gets it; q->sql itself where it has no words in braces. */

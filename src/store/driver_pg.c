@@ -113,6 +113,14 @@ static const char *const pg_words[][2] = {
      "pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stats st ON st.schemaname = n.nspname "
      "AND st.tablename = c.relname AND st.attname = 'observed_block' WHERE c.oid = "
      "to_regclass({t_text})"},
+    {"check_constraints", "SET CONSTRAINTS ALL IMMEDIATE"},
+    /* triggers on partitions are found one level down */
+    {"traits",
+     "SELECT EXISTS (SELECT 1 FROM pg_trigger g WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT "
+     "inhrelid FROM pg_inherits WHERE inhparent = c.oid)) AND NOT g.tgisinternal AND (g.tgtype & "
+     "1) = 1 AND g.tgenabled IN ('O', 'A') AND left(g.tgname::text, 7) <> 'trueup_'), "
+     "c.relrowsecurity, EXISTS (SELECT 1 FROM trueup_state WHERE key = $2 AND value = $1) FROM "
+     "pg_class c WHERE c.oid = to_regclass({t_text})"},
     {"create_table",
      "CREATE TABLE {t} (wallet TEXT PRIMARY KEY, balance NUMERIC NOT NULL DEFAULT 0, blocknumber "
      "BIGINT, updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, created_at TIMESTAMP NOT "

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -55,11 +56,30 @@ static enum err_kind sq_kind_of(int code)
     }
 }
 
+/* What was refused: the row at hand, or any. A locked file has been waited for. */
+static enum db_refusal_kind sq_refusal_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_CONSTRAINT:
+    case SQLITE_ERROR:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_RANGE:
+        return REFUSAL_OF_ROW;
+    default:
+        return REFUSAL_OF_DATABASE;
+    }
+}
+
 static int sq_fail(struct sq *s, struct err *err, const char *doing)
 {
     int code = s->db ? sqlite3_extended_errcode(s->db) : SQLITE_CANTOPEN;
     if (code == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
         mem_out();
+    struct db_refusal *r = &s->base.refusal;
+    r->kind = sq_refusal_of(code);
+    snprintf(r->code, sizeof r->code, "%d", code);
+    snprintf(r->words, sizeof r->words, "%s", s->db ? sqlite3_errmsg(s->db) : "");
     err_set(err, sq_kind_of(code), "%s: %s%s%s", s->base.masked, doing ? doing : "",
             doing ? ": " : "", s->db ? sqlite3_errmsg(s->db) : "the file is not open");
     if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
@@ -442,7 +462,7 @@ static int sq_connect_file(struct sq *s, struct err *err)
     return sq_exec(&s->base,
                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
                    "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-8192;"
-                   "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY",
+                   "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY",
                    err);
 }
 
@@ -477,6 +497,11 @@ static const char *const sq_words[][2] = {
      "SELECT NULL, 1, observed_block IS NOT NULL, updated_at, updated_at, updated_at < ?1 FROM "
      "{t}"},
     {"unanchored_rows", "SELECT count(*) FROM {t} WHERE observed_block IS NULL"},
+    {"check_constraints", "SELECT 1"},
+    {"traits",
+     "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = "
+     "lower(?1) AND substr(name, 1, 7) <> 'trueup_'), 0, EXISTS (SELECT 1 FROM trueup_state WHERE "
+     "key = ?2 AND value = ?1)"},
     {"create_table",
      "CREATE TABLE {t} (wallet TEXT NOT NULL PRIMARY KEY, balance TEXT NOT NULL DEFAULT '0', "
      "blocknumber BIGINT, updated_at TEXT NOT NULL DEFAULT " SQ_NOW ", created_at TEXT NOT NULL "

@@ -137,7 +137,7 @@ static int pg_read_columns(struct store *s, const struct store_balance *b,
 
 /* What its columns do not tell. */
 struct table_rights {
-    bool unique_wallet, index_on_time, owner, writable;
+    bool unique_wallet, index_on_time, owner, writable, partitioned;
 };
 
 static int pg_read_rights(struct store *s, const struct store_balance *b, struct table_rights *ret,
@@ -154,7 +154,8 @@ static int pg_read_rights(struct store *s, const struct store_balance *b, struct
                           "updated_at") "), pg_has_role(c.relowner, 'USAGE'), "
                                         "has_table_privilege(c.oid, 'SELECT') AND "
                                         "has_table_privilege(c.oid, 'INSERT') AND "
-                                        "has_table_privilege(c.oid, 'UPDATE') FROM pg_class c "
+                                        "has_table_privilege(c.oid, 'UPDATE'), c.relkind = "
+                                        "'p' FROM pg_class c "
                                         "WHERE c.oid = to_regclass({t_text})",
         .b = b};
 #undef ONE_KEY
@@ -167,6 +168,7 @@ static int pg_read_rights(struct store *s, const struct store_balance *b, struct
         .index_on_time = db_get_bool(&rows, 1),
         .owner = db_get_bool(&rows, 2),
         .writable = db_get_bool(&rows, 3),
+        .partitioned = db_get_bool(&rows, 4),
     };
     db_end(&rows);
     return 0;
@@ -189,6 +191,43 @@ static int pg_rights_fit(struct store *s, const char *table, const struct table_
     return -1;
 }
 
+/* Row security may hide rows, which would be inserted again and swept never. Policies that say
+ * `true` hide none; those WITH CHECK refuse a row by its name. */
+static int pg_rows_are_visible(struct store *s, const struct store_balance *b, struct err *err)
+{
+#define POLICIES(commands)                                                                         \
+    "SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd IN (" commands                \
+    ", '*') AND (0 = ANY (p.polroles) OR EXISTS (SELECT 1 FROM unnest(p.polroles) r(oid) WHERE "   \
+    "r.oid <> 0 AND pg_has_role(r.oid, 'USAGE'))) AND "
+#define SHOWS_ALL "coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') = 'true'"
+#define HIDES(commands)                                                                            \
+    "(NOT EXISTS (" POLICIES(commands) "p.polpermissive AND " SHOWS_ALL ") OR EXISTS (" POLICIES(  \
+        commands) "NOT p.polpermissive AND NOT (" SHOWS_ALL ")))"
+    struct db_query q = {
+        .sql = "SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass({t_text}) AND "
+               "row_security_active(c.oid) AND (" HIDES("'r'") " OR " HIDES("'w'") ")",
+        .b = b};
+#undef HIDES
+#undef SHOWS_ALL
+#undef POLICIES
+    uint64_t hidden = 0;
+    struct arena arena;
+    const char *user = PQuser(pg_of(s)->conn);
+    if (db_read_number(s, &q, &hidden, NULL, err) < 0)
+        return -1;
+    if (hidden == 0)
+        return 0;
+    arena_init(&arena);
+    err_set(err, ERR_STORE, "table \"%s\": row-level security may hide rows from \"%s\"", b->table,
+            user);
+    err_hint(err,
+             "as its owner: CREATE POLICY trueup ON %s TO \"%s\" USING (true) WITH CHECK "
+             "(true); or as a superuser: ALTER ROLE \"%s\" BYPASSRLS;",
+             db_quote(s, b->table, &arena), user, user);
+    arena_free(&arena);
+    return -1;
+}
+
 int pg_fit_table(struct store *s, const struct store_balance *b, struct db_fit *ret,
                  struct err *err)
 {
@@ -199,10 +238,11 @@ int pg_fit_table(struct store *s, const struct store_balance *b, struct db_fit *
     if (!ret->exists)
         return 0;
     if (pg_columns_fit(b->table, columns, err) != 0 || pg_read_rights(s, b, &rights, err) != 0 ||
-        pg_rights_fit(s, b->table, &rights, err) != 0)
+        pg_rights_fit(s, b->table, &rights, err) != 0 || pg_rows_are_visible(s, b, err) != 0)
         return -1;
     ret->observed = columns[OBSERVED].there;
     ret->index_on_time = rights.index_on_time;
     ret->owner = rights.owner;
+    ret->partitioned = rights.partitioned;
     return 0;
 }

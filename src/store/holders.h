@@ -49,6 +49,11 @@ int store_holders_clear(struct store *s, const struct store_balance *b, struct e
 int store_keys(struct store *s, const struct store_balance *b, const struct store_page *page,
                address **ret, size_t *ret_n, struct err *err);
 
+/* The same, and listed wallets that have no row. */
+int store_keys_and_list(struct store *s, const struct store_balance *b,
+                        const struct store_page *page, address **ret, size_t *ret_n,
+                        struct err *err);
+
 /* Which of these have no row; sorted and unique. */
 int store_without_row(struct store *s, const struct store_balance *b, const address *wallets,
                       size_t n, bool *ret_without, struct err *err);

@@ -18,6 +18,13 @@ enum { PG_PREPARED = 128, PG_PIPELINE_MAX = 32 };
     "SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', "      \
     "true), set_config('plan_cache_mode', 'auto', true)"
 
+/* What the server warned of in the statements of a batch. */
+struct pg_warning {
+    bool kept; /* it is an answer: not logged yet */
+    unsigned n;
+    char code[6], words[200]; /* of the first */
+};
+
 struct pg {
     struct store base;
     PGconn *conn;
@@ -32,6 +39,7 @@ struct pg {
     unsigned statement_no;
     char last_state[6]; /* SQLSTATE of the last failure, "" if it had none */
     size_t failed_at;   /* the statement of the last pipeline that failed */
+    struct pg_warning warned;
 };
 
 static inline struct pg *pg_of(struct store *s)
@@ -48,6 +56,8 @@ void pg_clear(PGresult **results, size_t n);
 struct db_query pg_fence(const struct pg *s);
 /* A pipeline that commits, and whose fence stands at `fence`; PG_NO_FENCE: it has none. */
 #define PG_NO_FENCE SIZE_MAX
+int pg_run_fenced(struct pg *s, const struct db_query *list, size_t n, size_t fence, PGresult **ret,
+                  struct err *err); /* the same, and the transaction stays open */
 int pg_run_commit(struct pg *s, const struct db_query *list, size_t n, size_t fence, PGresult **ret,
                   struct err *err);
 /* An answer to be read by db_get_…() and pg_next_row(); it stays the caller's. */
@@ -70,12 +80,20 @@ bool pg_get_number(const struct db_rows *r, int col, int64_t *ret);
 bool pg_get_balance(const struct db_rows *r, int col, u256 *ret);
 int64_t pg_get_time(const struct db_rows *r, int col);
 
+/* notices_pg.c: what the server says beside its answers becomes log records. */
+void pg_on_notice(void *pg, const PGresult *res);
+void pg_tell_warning(const struct pg *s, const address *wallet);
+
 int pg_connect(struct store *s, struct err *err);
 void pg_disconnect(struct store *s);
 int pg_exec(struct store *s, const char *sql, struct err *err);
 void pg_rollback(struct store *s);
 
 struct write_batch;
+struct write_list;
+/* warned_pg.c */
+int pg_plan_rewrites(struct write_batch *a);
+void pg_add_warned(struct write_batch *a, struct write_list *out, const address *warned);
 /* The place of a wallet among the writes, or n_writes. */
 size_t pg_find_write(const struct store_batch *b, const address *wallet);
 /* The wallets whose rows were not as they had been read, in the transaction at hand. */

@@ -29,8 +29,10 @@ void claim_offer(struct claim *c, const struct store_stale *candidate)
         claim_is_among(c->pick->in_flight, c->pick->n_in_flight, &candidate->wallet) ||
         claim_is_among(c->sealed, c->n_sealed, &candidate->wallet))
         return;
-    if (!candidate->unanchored && candidate->observed_block > c->pick->max_observed)
+    if (!candidate->unanchored && candidate->observed_block > c->pick->max_observed) {
+        c->cursor.passed_later = true;
         return;
+    }
     c->out[c->n++] = *candidate;
 }
 
@@ -71,6 +73,7 @@ int store_claim_stale(struct store *s, const struct store_balance *b, const stru
                       struct store_stale **ret, size_t *ret_n, struct err *err)
 {
     struct claim c = {.b = b, .pick = pick, .cursor = *pick->cursor, .arena = pick->arena};
+    c.cursor.passed_later = false;
     c.out = arena_zero(pick->arena, pick->want, sizeof *c.out);
     if (s->driver->claim(s, &c, err) < 0)
         return db_rollback(s);

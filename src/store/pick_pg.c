@@ -271,7 +271,7 @@ static int pg_look(struct pg_look *l)
     if (!claim_full(l->c) && pg_look_placeholders(l, &cut, &all_placeholders) != 0)
         return -1;
     claim_seal(l->c);
-    if (claim_full(l->c))
+    if (claim_full(l->c) || l->c->pick->first_reads)
         return 0;
     if (all_placeholders && cursor->updated_us < end_us)
         cursor->updated_us = end_us;

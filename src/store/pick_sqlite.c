@@ -137,5 +137,5 @@ int sq_claim(struct store *s, struct claim *c, struct err *err)
     if (!claim_full(c) && sq_claim_placeholders(&l, &all_placeholders) != 0)
         return -1;
     claim_seal(c);
-    return claim_full(c) ? 0 : sq_claim_rows(&l, all_placeholders);
+    return claim_full(c) || c->pick->first_reads ? 0 : sq_claim_rows(&l, all_placeholders);
 }

@@ -105,6 +105,22 @@ int store_keys(struct store *s, const struct store_balance *b, const struct stor
     return rows_walk(s, &w, ret, ret_n, err);
 }
 
+/* Each half is limited by itself, so that neither is sorted whole. */
+int store_keys_and_list(struct store *s, const struct store_balance *b,
+                        const struct store_page *page, address **ret, size_t *ret_n,
+                        struct err *err)
+{
+    struct key_walk w = {
+        .sql = "SELECT w.wallet FROM (SELECT a.wallet FROM (SELECT wallet FROM {t} WHERE wallet > "
+               "$1 ORDER BY wallet LIMIT $2) a UNION SELECT b.wallet FROM (SELECT wallet FROM "
+               "trueup_wallets WHERE balance = $3 AND pending AND wallet > $1 ORDER BY wallet "
+               "LIMIT $2) b) w ORDER BY w.wallet LIMIT $2",
+        .b = b,
+        .page = page,
+        .take = {page->arena, sizeof **ret, db_take_address}};
+    return rows_walk(s, &w, ret, ret_n, err);
+}
+
 static bool rows_take_stale(const struct db_rows *row, struct arena *arena, void *item)
 {
     (void)arena;

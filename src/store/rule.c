@@ -63,6 +63,7 @@ static void write_count_one(struct store_applied *ret, const struct store_old *o
         [OUTCOME_INSERTED] = &ret->inserted,   [OUTCOME_CHANGED] = &ret->changed,
         [OUTCOME_REFRESHED] = &ret->refreshed, [OUTCOME_OLDER] = &ret->older,
         [OUTCOME_ABSENT] = &ret->absent,       [OUTCOME_MISSED] = &ret->missed,
+        [OUTCOME_REFUSED] = &ret->refused,     [OUTCOME_ALTERED] = &ret->altered,
     };
     ++*counts[old->outcome];
     ret->drifted += old->drifted;

@@ -14,6 +14,7 @@ struct write_plan {
     enum store_outcome outcome; /* INSERTED means: insert if the caller may */
     bool set_blocknumber;
     uint64_t blocknumber;
+    bool rewrites;          /* REFRESHED: the balance is in the SET list all the same */
     bool leaves_quarantine; /* and its waiting event block is in `blocknumber` */
 };
 
@@ -35,6 +36,7 @@ void write_count(const struct store_batch *b, struct store_applied *ret);
 /* The wait after the n-th failure in a row, n >= 1: 1 min doubling to 24 h, up to a quarter more by
  * chance, so that wallets which failed together do not come back together. */
 int64_t quarantine_wait_us(unsigned failures, struct rng *rng);
+#define QUARANTINE_FAR "9000-01-01 00:00:00" /* retry_at beyond this: such a wallet */
 
 /* Names of trueup_state rows that belong to a balance. */
 enum { STATE_KEY = 160 };

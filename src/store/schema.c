@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "store/rule.h"
 #include "store/times.h"
+#include "store/traits.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,6 +87,8 @@ static int schema_make_table(struct store *s, const struct store_balance *b,
     *ret_fresh = !fit.observed;
     if (!fit.exists) {
         if (db_write(s, &create, 1, 0, NULL, err) < 0)
+            return -1;
+        if (traits_keep_made(s, b, err) < 0)
             return -1;
         ret->created = true;
         fit.owner = true;
@@ -379,12 +382,14 @@ static int schema_forget_balance(struct store *s, const struct store_balance *b,
 int store_reset_chain(struct store *s, const struct store_balance *b, size_t n, struct err *err)
 {
     if (db_begin(s, DB_SCAN, err) < 0 ||
-        db_exec(s,
-                "DELETE FROM trueup_blocks; DELETE FROM trueup_dirty; DELETE FROM "
-                "trueup_quarantine; DELETE FROM trueup_found; DELETE FROM trueup_state WHERE key "
-                "<> 'schema' AND key NOT LIKE 'terms:%' AND key NOT LIKE 'rules:%' AND key NOT "
-                "LIKE 'wrote:%' AND key NOT LIKE 'odd:%' AND key NOT LIKE 'spent%'",
-                err) < 0)
+        db_exec(
+            s,
+            "DELETE FROM trueup_blocks; DELETE FROM trueup_dirty; DELETE FROM "
+            "trueup_quarantine; DELETE FROM trueup_found; DELETE FROM trueup_state WHERE key "
+            "<> 'schema' AND key NOT LIKE 'terms:%' AND key NOT LIKE 'rules:%' AND key NOT "
+            "LIKE 'wrote:%' AND key NOT LIKE 'odd:%' AND key NOT LIKE 'spent%' AND key NOT LIKE "
+            "'made:%'",
+            err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (schema_forget_balance(s, &b[i], err) < 0)

@@ -121,17 +121,49 @@ int pg_add_column(struct store *s, const struct store_balance *b, bool owner, st
     return rc;
 }
 
-static int pg_add_index_in(struct store *s, const char *table, const struct db_fit *fit,
+static bool pg_take_name(const struct db_rows *row, struct arena *arena, void *item)
+{
+    *(const char **)item = db_keep_text(row, 0, arena);
+    return true;
+}
+
+/* A partitioned table has no index built concurrently; its partitions have, and the table's own
+ * takes those over in a moment. */
+static int pg_index_partitions(struct store *s, const struct store_balance *b, struct arena *arena,
+                               struct err *err)
+{
+    struct db_query q = {
+        .sql = "WITH RECURSIVE p(oid) AS (SELECT to_regclass({t_text})::oid UNION ALL SELECT "
+               "i.inhrelid FROM pg_inherits i JOIN p ON i.inhparent = p.oid) SELECT "
+               "c.oid::regclass::text FROM p JOIN pg_class c ON c.oid = p.oid WHERE c.relkind = "
+               "'r' AND NOT EXISTS (SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = "
+               "i.indrelid AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisvalid "
+               "AND i.indpred IS NULL AND i.indnkeyatts = 1 AND a.attname = 'updated_at')",
+        .b = b};
+    struct db_take take = {arena, sizeof(const char *), pg_take_name};
+    const char **names;
+    size_t n;
+    int rc = db_read_list(s, &q, &take, &names, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = db_exec(
+            s, arena_printf(arena, "CREATE INDEX CONCURRENTLY ON %s (updated_at)", names[i]), err);
+    return rc;
+}
+
+static int pg_add_index_in(struct store *s, const struct store_balance *b, const struct db_fit *fit,
                            struct arena *arena, struct store_adopted *ret, struct err *err)
 {
+    const char *table = b->table;
+    bool concurrently = fit->exists && !fit->partitioned;
     const char *dot = strchr(table, '.');
     const char *name = arena_printf(arena, "%s_updated_at_idx", dot ? dot + 1 : table);
     const char *index = db_quote(s, name, arena); /* a name has no dot of its own here */
     const char *quoted = db_quote(s, table, arena);
     const char *sql = arena_printf(arena, "CREATE INDEX %s %s ON %s (updated_at)",
-                                   fit->exists ? "CONCURRENTLY" : "", index, quoted);
+                                   concurrently ? "CONCURRENTLY" : "", index, quoted);
     struct err refused = {0};
-    if (fit->owner && db_exec(s, sql, &refused) == 0) {
+    if (fit->owner && (!fit->partitioned || pg_index_partitions(s, b, arena, &refused) == 0) &&
+        db_exec(s, sql, &refused) == 0) {
         ret->added_index = true;
         return 0;
     }
@@ -146,8 +178,8 @@ static int pg_add_index_in(struct store *s, const char *table, const struct db_f
         db_exec(s, arena_printf(arena, "DROP INDEX IF EXISTS %s", db_quote(s, whole, arena)), NULL);
     }
     ret->index_missing = true;
-    snprintf(ret->index_sql, sizeof ret->index_sql,
-             "CREATE INDEX CONCURRENTLY %s ON %s (updated_at);", index, quoted);
+    snprintf(ret->index_sql, sizeof ret->index_sql, "CREATE INDEX %s%s ON %s (updated_at);",
+             concurrently ? "CONCURRENTLY " : "", index, quoted);
     return 0;
 }
 
@@ -157,7 +189,7 @@ int pg_add_index(struct store *s, const struct store_balance *b, const struct db
 {
     struct arena arena;
     arena_init(&arena);
-    int rc = pg_add_index_in(s, b->table, fit, &arena, ret, err);
+    int rc = pg_add_index_in(s, b, fit, &arena, ret, err);
     arena_free(&arena);
     return rc;
 }

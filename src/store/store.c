@@ -1,5 +1,5 @@
 /* Opening a store: by its URL, one of the drivers. */
-#include "store/driver.h"
+#include "store/traits.h"
 
 #include "base/mem.h"
 
@@ -54,6 +54,7 @@ int store_reopen(struct store *s, struct err *err)
 {
     s->depth = 0;
     s->scanning = false;
+    traits_free(s);
     return s->driver->connect(s, err);
 }
 
@@ -62,6 +63,7 @@ void store_close(struct store *s)
     if (!s)
         return;
     s->driver->disconnect(s);
+    traits_free(s);
     mem_free(s->url);
     mem_free(s->who);
     mem_free(s);

@@ -20,6 +20,7 @@
 #define STORE_STORE_H
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "eth/block.h"
 #include "num/u256.h"
 
@@ -27,7 +28,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct err;
 struct store;
 
 /* What the store must know of a balance. The caller's, unchanged while the store is open. */
@@ -92,8 +92,9 @@ int store_balance_names(struct store *s, struct arena *arena, const char *const 
 /* ERR_STORE where no table of ours was ever made. */
 int store_check_made(struct store *s, struct err *err);
 /* Forgets headers, checkpoints, dirty marks, quarantine, found holders and all state but keys that
- * begin with terms:, rules:, wrote: or spent; makes every row unanchored and due, blocknumber NULL,
- * for it is of the old chain. Keeps rows and their balances, the wallets list and drift. */
+ * begin with terms:, rules:, wrote:, made: or spent; makes every row unanchored and due,
+ * blocknumber NULL, for it is of the old chain. Keeps rows and their balances, the wallets list and
+ * drift. */
 int store_reset_chain(struct store *s, const struct store_balance *balances, size_t n,
                       struct err *err);
 
@@ -144,9 +145,10 @@ struct store_write { /* one anchored value */
     enum store_insert insert;
 };
 
-struct store_failure { /* one wallet that could not be read: into quarantine */
+struct store_failure { /* one wallet that could not be read or written: into quarantine */
     address wallet;
     const char *reason; /* "held: reverted" */
+    bool first_insert;  /* refused, and without a row: it has no next try of its own */
     bool has_event;
     uint64_t event_block; /* paid into blocknumber when the wallet is read at last */
 };
@@ -183,6 +185,8 @@ enum store_outcome {
     OUTCOME_OLDER,     /* the row was observed later: at most blocknumber moved */
     OUTCOME_ABSENT,    /* no row, and none may be inserted */
     OUTCOME_MISSED,    /* another program changed the row each time, nothing was written */
+    OUTCOME_REFUSED,   /* by the database: quarantined */
+    OUTCOME_ALTERED,   /* a trigger made another row of it: quarantined, without an anchor */
 };
 
 struct store_old { /* what a write met; parallel to batch.writes */
@@ -197,12 +201,19 @@ struct store_old { /* what a write met; parallel to batch.writes */
     uint64_t blocknumber;
     int64_t updated_us;
     bool drifted;
-    uint64_t drift_id; /* its row of trueup_drift */
+    uint64_t drift_id;   /* its row of trueup_drift */
+    const char *altered; /* ALTERED: how, in the arena */
 };
 
 struct store_applied {
     bool anchor_gone; /* the header is stored no more or not canonical: nothing was written */
+    /* The database refuses rows that it took lately. Nothing is quarantined, and the checkpoint
+     * does not move; some rows may be written. */
+    bool table_refuses;
+    struct err why; /* of that; else of the first refused row, if one was */
     size_t inserted, changed, refreshed, older, absent, missed, quarantined, drifted;
+    size_t altered; /* outcomes; counted in `refused` too */
+    size_t refused; /* of those quarantined, or dropped since too many first inserts are kept */
     struct store_old *olds; /* n_writes of them, in the arena; NULL if anchor_gone */
 };
 
@@ -211,7 +222,11 @@ struct store_applied {
  * updated_at and observed_block only, so that a trigger on `balance` does not fire. A written
  * wallet leaves quarantine, its waiting event_block paid into blocknumber; a failed one enters it
  * or has its failures counted and retry_at moved (1 min doubling to 24 h, with jitter). Changed and
- * inserted values are appended to trueup_changes. */
+ * inserted values are appended to trueup_changes.
+ * A row that the database refuses enters quarantine, "refused by the database: …", and the others
+ * are written (store/parts.h): then the batch is several transactions, of which the last one has
+ * the checkpoint. A row that a trigger of the table changed enters it as "changed by a trigger of
+ * the table: …", and has no anchor. */
 int store_apply(struct store *s, const struct store_batch *batch, struct arena *arena,
                 struct store_applied *ret, struct err *err);
 
@@ -233,6 +248,7 @@ struct store_cursor {
     int64_t updated_us;     /* lower bound of the next pick */
     int64_t lap_started_ms; /* monotonic: restarted every lap and every ten minutes */
     uint64_t laps;
+    bool passed_later; /* the last pick passed rows by that were observed after max_observed */
     /* a look at the placeholder range that turned out slow is not repeated before this */
     int64_t placeholders_not_before_ms;
     int64_t lap_start_us; /* database time: rows written since then belong to the next lap */
@@ -259,6 +275,7 @@ struct store_pick {
     const address *in_flight; /* sorted: being read right now, passed by */
     size_t n_in_flight;
     struct store_cursor *cursor; /* moves */
+    bool first_reads;            /* only listed wallets without a row, and placeholders */
     struct arena *arena;         /* for the answer */
 };
 
@@ -274,6 +291,10 @@ int store_claim_stale(struct store *s, const struct store_balance *b, const stru
  * `before_us` (0: all); quarantined ones passed by. Fewer than `limit` means the end. */
 int store_next_by_key(struct store *s, const struct store_balance *b, const struct store_page *page,
                       struct store_stale **ret, size_t *ret_n, struct err *err);
+
+/* Listed wallets without a row, in key order; quarantined ones passed by. */
+int store_pending(struct store *s, const struct store_balance *b, const struct store_page *page,
+                  address **ret, size_t *ret_n, struct err *err);
 
 /* Quarantined wallets whose retry_at has come. */
 int store_quarantine_due(struct store *s, const struct store_balance *b,

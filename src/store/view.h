@@ -35,7 +35,7 @@ int view_top(struct store *s, const struct view_ask *ask, struct view_row **ret,
 
 struct view_quarantine {
     uint64_t failures;
-    char reason[128];
+    char reason[256];
     int64_t retry_us;
     bool has_event; /* an event named it meanwhile, in this block */
     uint64_t event_block;

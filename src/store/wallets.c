@@ -1,5 +1,6 @@
 /* The list of wallets, dirty marks, and quarantine. */
-#include "store/driver.h"
+#include "store/pick.h"
+#include "store/rule.h"
 
 #include <string.h>
 
@@ -29,8 +30,12 @@ int store_wallets_add(struct store *s, const struct store_balance *b, const addr
         .b = b,
         .set = n,
         .params = {db_text(b->name), db_column(DB_ADDRESS, list, sizeof *list)}};
+    struct db_query all[] = {q, q};
+    /* Named again: a first insert that was refused has its next try. */
+    all[0].sql = "UPDATE trueup_quarantine AS q SET retry_at = {now} FROM unnest($2) u(w) WHERE "
+                 "q.balance = $1 AND q.wallet = u.w AND q.retry_at > '" QUARANTINE_FAR "'";
     if (n)
-        rc = db_write(s, &q, 1, 0, &added, err);
+        rc = db_write(s, all, 2, 0, &added, err);
     if (rc == 0)
         *ret_added = added;
     arena_free(&arena);
@@ -108,6 +113,16 @@ int store_wallets_list(struct store *s, const struct store_balance *b,
     struct db_query q = {
         .sql = "SELECT wallet FROM trueup_wallets WHERE balance = $1 AND wallet > "
                "$2 ORDER BY wallet LIMIT $3",
+        .params = {db_text(b->name), db_after(page->after), db_number(page->limit)}};
+    return db_read_addresses(s, &q, page->arena, ret, ret_n, err);
+}
+
+int store_pending(struct store *s, const struct store_balance *b, const struct store_page *page,
+                  address **ret, size_t *ret_n, struct err *err)
+{
+    struct db_query q = {
+        .sql = "SELECT t.wallet FROM trueup_wallets t WHERE t.balance = $1 AND t.pending AND "
+               "t.wallet > $2 AND " NOT_WAITING("$1") " ORDER BY t.wallet LIMIT $3",
         .params = {db_text(b->name), db_after(page->after), db_number(page->limit)}};
     return db_read_addresses(s, &q, page->arena, ret, ret_n, err);
 }

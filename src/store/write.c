@@ -1,6 +1,8 @@
 /* What is written with the rows of a batch, the same on both databases. */
 #include "store/write.h"
 
+#include "base/clock.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -9,6 +11,7 @@ void write_batch_begin(struct write_batch *a)
     const struct store_batch *b = a->batch;
     a->rows = arena_zero(a->scratch, b->n_writes, sizeof *a->rows);
     a->failures = arena_zero(a->scratch, b->n_failures, sizeof *a->failures);
+    a->warned = NULL;
     a->done =
         (struct store_applied){.olds = arena_zero(a->arena, b->n_writes, sizeof *a->done.olds)};
 }
@@ -20,11 +23,11 @@ void write_assign_steps(const struct write_batch *a, struct write_list *out)
     for (size_t i = 0; i < b->n_writes; i++) {
         const struct write_plan *plan = &a->rows[i].plan;
         bool waiting = a->rows[i].debt.waiting, block = plan->set_blocknumber;
-        bool refreshed = plan->outcome == OUTCOME_REFRESHED;
+        bool refreshed = plan->outcome == OUTCOME_REFRESHED && !plan->rewrites;
         bool changed = plan->outcome == OUTCOME_CHANGED;
         bool inserted = plan->outcome == OUTCOME_INSERTED;
         const bool has[N_STEPS] = {
-            [STEP_CHANGE] = changed,
+            [STEP_CHANGE] = changed || plan->rewrites,
             [STEP_REFRESH] = refreshed && !block,
             [STEP_REFRESH_BLOCK] = refreshed && block,
             [STEP_BLOCK] = plan->outcome == OUTCOME_OLDER && block,
@@ -36,11 +39,31 @@ void write_assign_steps(const struct write_batch *a, struct write_list *out)
                 b->writes[i].insert != INSERT_NEVER && plan->outcome != OUTCOME_ABSENT,
             [STEP_DRIFT] = a->done.olds[i].drifted,
             [STEP_LOG_CHANGE] = inserted || changed,
+            [STEP_UNANCHOR] = plan->outcome == OUTCOME_ALTERED,
         };
         memcpy(out->has[i], has, sizeof has);
         for (int step = 0; step < N_STEPS; step++)
             out->rows[step] += has[step];
     }
+}
+
+void write_mark_altered(struct write_batch *a, size_t i, const char *held)
+{
+    struct write_plan *plan = &a->rows[i].plan;
+    struct store_old *old = &a->done.olds[i];
+    char value[U256_DEC_ROOM];
+    size_t *count = plan->outcome == OUTCOME_INSERTED  ? &a->done.inserted
+                    : plan->outcome == OUTCOME_CHANGED ? &a->done.changed
+                                                       : &a->done.refreshed;
+    --*count;
+    a->done.altered++;
+    a->done.drifted -= old->drifted;
+    old->drifted = false;
+    old->outcome = plan->outcome = OUTCOME_ALTERED;
+    plan->leaves_quarantine = plan->rewrites = false;
+    u256_to_dec(&a->batch->writes[i].value, value);
+    old->altered = held ? arena_printf(a->arena, "it holds %s where %s was read", held, value)
+                        : arena_printf(a->arena, "it has no row where %s was read", value);
 }
 
 struct db_query *write_add_statement(const struct write_batch *a, struct write_list *out,
@@ -124,6 +147,17 @@ void write_add_step(const struct write_batch *a, struct write_list *out, enum wr
         q->params[i] = write_param_of(a, list, statement->params[i]);
 }
 
+/* A first insert that was refused waits until the end of the year 9999: only an event or the list
+ * names it for another try. */
+static uint64_t write_choose_wait_ms(const struct write_batch *a, const struct store_failure *f,
+                                     uint64_t failures)
+{
+    const int64_t end_s = INT64_C(253402214400);
+    if (f->first_insert)
+        return (uint64_t)(end_s - wall_seconds()) * 1000;
+    return (uint64_t)quarantine_wait_us((unsigned)failures, &a->s->rng) / 1000;
+}
+
 /* max(NULL, 5) is NULL on SQLite, hence the coalesce on both sides. */
 static void write_add_failures(struct write_batch *a, struct write_list *out)
 {
@@ -134,8 +168,7 @@ static void write_add_failures(struct write_batch *a, struct write_list *out)
     const struct store_failure *f = b->failures;
     for (size_t i = 0; i < b->n_failures; i++) {
         list[i].failures = a->failures[i] + 1;
-        list[i].wait_ms =
-            (uint64_t)quarantine_wait_us((unsigned)list[i].failures, &a->s->rng) / 1000;
+        list[i].wait_ms = write_choose_wait_ms(a, &f[i], list[i].failures);
     }
     if (b->n_failures == 0)
         return;

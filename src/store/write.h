@@ -22,6 +22,7 @@ struct write_batch {
     struct arena *scratch; /* this attempt's */
     struct write_row *rows;
     uint64_t *failures; /* beside each failure: so many before */
+    const char *warned; /* PostgreSQL: the list of warned_pg.c; NULL: there is none */
     struct store_applied done;
     struct err *err;
 };
@@ -42,6 +43,7 @@ enum write_step {
     STEP_LEAVE_PENDING,
     STEP_DRIFT,
     STEP_LOG_CHANGE,
+    STEP_UNANCHOR,
     N_STEPS,
 };
 
@@ -75,6 +77,9 @@ struct write_list { /* statements in the order of locks */
 
 /* Which steps each write takes part in, by what the rule decided. */
 void write_assign_steps(const struct write_batch *a, struct write_list *out);
+/* The i-th row is not what was written: it holds `held`, or none was written (NULL). Nothing goes
+ * with it any more; it loses its anchor in this transaction. */
+void write_mark_altered(struct write_batch *a, size_t i, const char *held);
 /* Nothing where no write takes part. */
 void write_add_step(const struct write_batch *a, struct write_list *out, enum write_step step,
                     const struct write_statement *statement);

@@ -10,6 +10,7 @@
 #include "store/pg.h"
 #include "store/write.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Taken last in a transaction that adds to trueup_changes, so that ids are handed out in the order
@@ -58,6 +59,9 @@ static const struct write_statement pg_statements[N_STEPS] = {
     [STEP_LOG_CHANGE] = {"WITH added AS (" ADD_CHANGES " RETURNING id) SELECT max(id) FROM added",
                          {VALUE_NAME, VALUE_WALLET, VALUE_OLD, VALUE_NEW, VALUE_ANCHOR,
                           VALUE_CAUSE}},
+    [STEP_UNANCHOR] = {"UPDATE {t} t SET observed_block = NULL FROM unnest($1) u(w) WHERE t.wallet "
+                       "= u.w AND t.observed_block IS NOT NULL",
+                       {VALUE_WALLET}},
 };
 #undef INSERT
 #undef UPDATE
@@ -66,7 +70,7 @@ static const struct write_statement pg_statements[N_STEPS] = {
 /* Removing a wallet from the list waits for us, or we see that it is gone. */
 static const struct write_statement pg_lock_list = {
     "SELECT 1 FROM unnest($2) WITH ORDINALITY u(w, i) JOIN trueup_wallets l ON l.balance = $1 AND "
-    "l.wallet = u.w ORDER BY u.i FOR SHARE OF l",
+    "l.wallet = u.w ORDER BY u.i FOR NO KEY UPDATE OF l",
     {VALUE_NAME, VALUE_WALLET}};
 
 /* ---- the transaction ------------------------------------------------------------------------- */
@@ -87,6 +91,8 @@ static void pg_add_frame(struct write_batch *a, struct write_list *out, struct p
         at->fence = out->n;
         out->q[out->n++] = pg_fence(pg_of(a->s));
     }
+    if (a->s->care.triggers) /* our writers one by one: the triggers' locks cannot cross */
+        write_add_statement(a, out, "SELECT pg_advisory_xact_lock(8390895923146846979)", 0);
     at->anchor = out->n;
     struct db_query *q = write_add_statement(
         a, out,
@@ -209,8 +215,73 @@ static void pg_take_answers(struct write_batch *a, const struct write_list *out,
         pg_prune(a, pg_rows(s, res[at->changes]), out->rows[STEP_LOG_CHANGE]);
 }
 
-int pg_write_and_commit(struct write_batch *a, bool *ret_anchor_gone)
+static bool pg_says_anchor_gone(const struct pg *s, const struct pg_places *at)
 {
+    return strcmp(s->last_state, "22012") == 0 && s->failed_at == at->anchor;
+}
+
+/* ---- with an application's triggers ---------------------------------------------------------- */
+
+/* The row as the triggers left it: balance, observed_block, ctid, xmin, and the balance's text. A
+ * row that was found as read and yet not changed was held back by a trigger: it was not missed. */
+static void pg_compare_row(struct write_batch *a, size_t i, const struct db_rows *row)
+{
+    struct write_row *r = &a->rows[i];
+    enum store_outcome outcome = r->plan.outcome;
+    uint8_t tid[TID_SIZE], xid[XID_SIZE];
+    u256 held;
+    uint64_t observed = 0;
+    if (r->missed && row && a->done.olds[i].existed)
+        r->missed = !pg_get_tid(row, 3, tid) || !pg_get_xid(row, 4, xid) ||
+                    memcmp(tid, r->tid, TID_SIZE) != 0 || memcmp(xid, r->xid, XID_SIZE) != 0;
+    else if (r->missed && !row)
+        r->missed = a->done.olds[i].existed;
+    if (r->missed ||
+        (outcome != OUTCOME_INSERTED && outcome != OUTCOME_CHANGED && outcome != OUTCOME_REFRESHED))
+        return;
+    if (row && db_get_balance(row, 1, &held) && u256_equal(&held, &a->batch->writes[i].value) &&
+        db_get_number(row, 2, &observed) && observed == a->batch->at.number)
+        return;
+    write_mark_altered(a, i, row ? db_get_text(row, 5) : NULL);
+}
+
+static void pg_compare_rows(struct write_batch *a, struct db_rows rows)
+{
+    size_t n = a->batch->n_writes;
+    bool *there = arena_zero(a->scratch, n, sizeof *there);
+    uint64_t at;
+    while (pg_next_row(&rows))
+        if (db_get_number(&rows, 0, &at) && at >= 1 && at <= n) {
+            there[at - 1] = true;
+            pg_compare_row(a, at - 1, &rows);
+        }
+    for (size_t i = 0; i < n; i++)
+        if (!there[i])
+            pg_compare_row(a, i, NULL);
+}
+
+/* A trigger that swallows an error says so in a warning, and its own work is not done. */
+static int pg_answer_warning(struct write_batch *a)
+{
+    struct pg *s = pg_of(a->s);
+    struct db_refusal *r = &a->s->refusal;
+    if (s->warned.n == 0)
+        return 0;
+    if (a->s->care.takes_warnings) {
+        pg_tell_warning(s, &a->batch->writes->wallet);
+        return 0;
+    }
+    *r = (struct db_refusal){.kind = REFUSAL_BY_WARNING};
+    snprintf(r->code, sizeof r->code, "%s", s->warned.code);
+    snprintf(r->words, sizeof r->words, "%s", s->warned.words);
+    return err_set(a->err, ERR_STORE_LOST, "%s: a trigger warns: %s", a->s->masked, r->words);
+}
+
+/* Writes the rows, has the deferred triggers run, and looks at what has become of the rows, all
+ * before anything else of the batch is written. The transaction stays open. */
+static int pg_write_with_care(struct write_batch *a, bool *ret_anchor_gone)
+{
+    const struct store_batch *b = a->batch;
     struct write_list out = {.n = 0};
     struct pg_places at;
     PGresult *res[WRITES_MAX];
@@ -218,10 +289,51 @@ int pg_write_and_commit(struct write_batch *a, bool *ret_anchor_gone)
     write_assign_steps(a, &out);
     pg_add_frame(a, &out, &at);
     pg_add_rows(a, &out, &at);
+    write_add_statement(a, &out, "SET CONSTRAINTS ALL IMMEDIATE", 0);
+    struct db_query *q = write_add_statement(
+        a, &out,
+        "SELECT u.i, t.balance, t.observed_block, t.ctid, t.xmin, t.balance::text FROM unnest($1) "
+        "WITH ORDINALITY u(w, i) JOIN {t} t ON t.wallet = u.w",
+        b->n_writes);
+    q->params[0] = db_column(DB_ADDRESS, &b->writes->wallet, sizeof *b->writes);
+    s->warned = (struct pg_warning){.kept = true};
+    int rc = pg_run_fenced(s, out.q, out.n, at.fence, res, a->err);
+    s->warned.kept = false;
+    *ret_anchor_gone = rc != 0 && pg_says_anchor_gone(s, &at);
+    if (rc != 0)
+        return -1;
+    for (size_t i = at.rows; i < at.rows_end; i++)
+        if (PQnfields(res[i]) == 2)
+            pg_take_missed(a, pg_rows(s, res[i]));
+    pg_compare_rows(a, pg_rows(s, res[out.n - 1]));
+    pg_clear(res, out.n);
+    return pg_answer_warning(a);
+}
+
+/* ---- the second round trip ------------------------------------------------------------------- */
+
+int pg_write_and_commit(struct write_batch *a, bool *ret_anchor_gone)
+{
+    struct write_list out = {.n = 0};
+    struct pg_places at = {.fence = PG_NO_FENCE, .anchor = PG_NO_FENCE};
+    PGresult *res[WRITES_MAX];
+    struct pg *s = pg_of(a->s);
+    bool care = a->s->care.triggers && a->batch->n_writes > 0;
+    if (care && pg_write_with_care(a, ret_anchor_gone) != 0)
+        return -1;
+    write_assign_steps(a, &out);
+    if (care) {
+        write_add_step(a, &out, STEP_UNANCHOR, &pg_statements[STEP_UNANCHOR]);
+    } else {
+        pg_add_frame(a, &out, &at);
+        pg_add_rows(a, &out, &at);
+    }
     write_add_marks(a, &out);
+    if (care)
+        pg_add_warned(a, &out, s->warned.n ? &a->batch->writes->wallet : NULL);
     pg_add_ledger(a, &out, &at);
     int rc = pg_run_commit(s, out.q, out.n, at.fence, res, a->err);
-    *ret_anchor_gone = rc != 0 && strcmp(s->last_state, "22012") == 0 && s->failed_at == at.anchor;
+    *ret_anchor_gone = rc != 0 && pg_says_anchor_gone(s, &at);
     if (rc != 0)
         return -1;
     pg_take_answers(a, &out, &at, res);

@@ -1,6 +1,7 @@
 /* See step.h: read, check, apply. Each stage takes the arrays of the one before; only return codes
  * flow back. What a step allocates lives in its own arena and goes with it. */
 #include "track/step.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "proc/counters.h"
 #include "track/failure_check.h"
@@ -144,6 +145,9 @@ int step_write(struct step_work *w, struct store *store, struct err *err)
         w->report.end = STEP_MOVED;
         err_set(&w->report.why, ERR_FAILED, "block %" PRIu64 " was reorged away while it was read",
                 s->at.number);
+    } else if (w->report.applied.table_refuses) {
+        w->report.end = STEP_BROKEN;
+        w->report.why = w->report.applied.why;
     }
     return 0;
 }
@@ -168,6 +172,10 @@ void step_on_written(const struct step_work *w)
     counters_add(CELL_REFRESHED + w->step.cause, a->inserted + a->changed + a->refreshed);
     counters_add(CELL_CHANGED, a->changed);
     step_remember_controls(w);
+    if (a->refused > 0)
+        log_warn("rows are refused by the database, their wallets are quarantined",
+                 LOG_STR("balance", w->step.balance->conf->name), LOG_U64("rows", a->refused),
+                 LOG_STR("error", a->why.text));
 }
 
 /* ---- the whole story ------------------------------------------------------------------------- */

@@ -32,8 +32,8 @@ struct step {
 enum step_end {
     STEP_DONE,
     STEP_MOVED,  /* the anchor is gone or cannot be read: choose another and plan again */
-    STEP_BROKEN, /* a term fails for every wallet: the contract or the endpoint is bad. Nothing was
-                    written, no wallet quarantined */
+    STEP_BROKEN, /* a term fails for every wallet: the contract or the endpoint is bad; or the table
+                    refuses every row. The checkpoint did not move, no wallet is quarantined */
 };
 
 struct step_report {

@@ -386,6 +386,83 @@ static void other_schema_other_collation_partitions(void **state)
     assert_true(n == 40 && cursor.lap);
 }
 
+static void a_partitioned_table_gets_its_index(void **state)
+{
+    struct contract *c = *state;
+    struct store_adopted adopted;
+    app(c,
+        "CREATE TABLE eth_wallet_balances (wallet text PRIMARY KEY, balance numeric, blocknumber "
+        "bigint, updated_at timestamp, created_at timestamp) PARTITION BY HASH (wallet)");
+    app(c, "CREATE TABLE w0 PARTITION OF eth_wallet_balances FOR VALUES WITH (MODULUS 2, REMAINDER "
+           "0); CREATE TABLE w1 PARTITION OF eth_wallet_balances FOR VALUES WITH (MODULUS 2, "
+           "REMAINDER 1)");
+    ok(c, try_migrate(c, &adopted));
+    assert_true(adopted.added_index);
+    ok(c, try_migrate(c, &adopted));
+    assert_false(adopted.added_index || adopted.index_missing);
+    assert_string_equal(app_value(c, "SELECT count(*) FROM pg_index i JOIN pg_attribute a ON "
+                                     "a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE "
+                                     "a.attname = 'updated_at' AND i.indisvalid"),
+                        "3");
+}
+
+/* A role that does not own the table: rows are hidden, or not, or the advice is to be followed. */
+static void try_as_guest(struct contract *c, struct store_adopted *adopted, int rc)
+{
+    struct store *admins = c->store;
+    char url[600];
+    snprintf(url, sizeof url, "postgres://trueup_contract_guest%s", strchr(c->url, '@'));
+    ok(c, store_open(url, "trueup test", &c->store, &c->err));
+    assert_int_equal(try_migrate(c, adopted), rc);
+    store_close(c->store);
+    c->store = admins;
+}
+
+static void make_guest(struct contract *c)
+{
+    app(c, "DO $$ BEGIN CREATE ROLE trueup_contract_guest LOGIN; EXCEPTION WHEN duplicate_object "
+           "OR unique_violation THEN NULL; END $$");
+    app(c, "GRANT CREATE, USAGE ON SCHEMA public TO trueup_contract_guest; GRANT SELECT, INSERT, "
+           "UPDATE, DELETE ON eth_wallet_balances TO trueup_contract_guest");
+}
+
+static void advice_for_a_partitioned_table_can_be_followed(void **state)
+{
+    struct contract *c = *state;
+    struct store_adopted adopted;
+    app(c,
+        "CREATE TABLE eth_wallet_balances (wallet text PRIMARY KEY, balance numeric, blocknumber "
+        "bigint, updated_at timestamp, created_at timestamp, observed_block bigint) PARTITION "
+        "BY HASH (wallet)");
+    app(c, "CREATE TABLE w0 PARTITION OF eth_wallet_balances FOR VALUES WITH (MODULUS 1, REMAINDER "
+           "0)");
+    make_guest(c);
+    try_as_guest(c, &adopted, 0);
+    assert_true(adopted.index_missing);
+    app(c, "%s", adopted.index_sql);
+    try_as_guest(c, &adopted, 0);
+    assert_false(adopted.index_missing);
+}
+
+static void row_security_that_hides_rows_is_refused(void **state)
+{
+    struct contract *c = *state;
+    struct store_adopted adopted;
+    app(c, "CREATE TABLE eth_wallet_balances (" AUDIUS ", observed_block bigint)");
+    make_guest(c);
+    app(c, "ALTER TABLE eth_wallet_balances ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON "
+           "eth_wallet_balances USING (wallet < '0x8')");
+    try_as_guest(c, &adopted, -1);
+    assert_int_equal(c->err.kind, ERR_STORE);
+    assert_non_null(strstr(c->err.text, "row-level security may hide rows"));
+    assert_non_null(strstr(c->err.hint, "CREATE POLICY"));
+    app(c, "CREATE POLICY trueup ON eth_wallet_balances TO trueup_contract_guest USING (true) WITH "
+           "CHECK (true)");
+    try_as_guest(c, &adopted, 0);
+    app(c, "CREATE POLICY less ON eth_wallet_balances AS RESTRICTIVE USING (balance > 0)");
+    try_as_guest(c, &adopted, -1);
+}
+
 int main(int argc, char **argv)
 {
 #define E(f) cmocka_unit_test_setup_teardown(f, fresh_empty, gone)
@@ -400,6 +477,9 @@ int main(int argc, char **argv)
         E(odd_balances_are_replaced),
         E(numeric_with_a_scale_in_its_display_is_equal),
         E(other_schema_other_collation_partitions),
+        E(a_partitioned_table_gets_its_index),
+        E(advice_for_a_partitioned_table_can_be_followed),
+        E(row_security_that_hides_rows_is_refused),
     };
     return contract_main(argc, argv, "adopt", tests, sizeof tests / sizeof tests[0]);
 }

@@ -175,23 +175,22 @@ static void an_open_transaction_leaves_nothing(void **state)
     write_one(c, 1, 5, 50, EVENT(50), CAUSE_EVENT);
     pid_t pid = fork();
     if (pid == 0) {
-        /* a value no column takes makes the last statements of the batch fail */
+        /* a value no column takes makes the last statements of the batch fail: a row alone would be
+         * written in a transaction of its own */
         struct store *s;
         struct err err;
         struct arena arena;
         struct store_applied done;
-        struct store_write w = EVENT(60);
+        struct store_dirty mark = {.wallet = wallet_no(1), .number = 60};
         struct store_balance other = c->balance;
         arena_init(&arena);
-        w.wallet = wallet_no(1);
-        w.value = u256_of(6);
         other.checkpoint = NULL;
         if (store_open(c->url, "trueup follow", &s, &err) != 0)
             _exit(2);
         struct store_batch batch = {.balance = &other,
                                     .at = block_no(60, 0),
-                                    .writes = &w,
-                                    .n_writes = 1,
+                                    .dirty = &mark,
+                                    .n_dirty = 1,
                                     .has_checkpoint = true,
                                     .checkpoint = 60};
         _exit(store_apply(s, &batch, &arena, &done, &err) == -1 ? 0 : 3);
@@ -200,6 +199,7 @@ static void an_open_transaction_leaves_nothing(void **state)
     assert_int_equal(row_of(c, 1).balance.limb[0], 5);
     assert_int_equal(row_of(c, 1).blocknumber, 50);
     assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_changes"), "1");
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_dirty"), "0");
 }
 
 static void removal_wins_over_a_planned_write(void **state)
