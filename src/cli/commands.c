@@ -23,11 +23,11 @@ const struct command commands[] = {
      "`trueup run --rpc URL --token ADDR` keeps that token's balances in ./trueup.db.\n"
      "SIGHUP reads the settings again and restarts the workers they change.\n",
      run_options, 0, 0, command_run, false},
-    {"read", "WALLET…", "read balances from the chain now; touches no store",
+    {"read", "[WALLET…]", "read balances from the chain now; touches no store",
      "All at one block, which is anchored: the newest, or --at. A wallet that cannot be read is "
      "named\n"
      "with the reason, and the exit status is 1.\n",
-     read_options, 1, -1, command_read, false},
+     read_options, 0, -1, command_read, false},
     {"sweep", "", "one full pass over the rows now, with progress",
      "As fast as node, database and budget allow; a daemon may run beside it. Ctrl-C ends it "
      "between\n"
@@ -41,8 +41,9 @@ const struct command commands[] = {
      "stopped or killed at any time: a rerun goes on where it was. A daemon may run beside it.\n",
      backfill_options, 0, 0, command_backfill, false},
     {"snapshot", "", "balances of all rows at a past block, as CSV or JSONL",
-     "Writes the balance of every row at block --at, sorted by wallet, below a header that names\n"
-     "chain, block and hash. The file appears under its name when it is complete. A wallet without "
+     "Writes the balance of every row and of every listed wallet at block --at, or of the wallets\n"
+     "in a file, sorted by wallet, below a header that names chain, block and hash. The file "
+     "appears under its name when it is complete. A wallet without "
      "a\n"
      "balance there is listed with the reason, and no number.\n",
      snapshot_options, 0, 0, command_snapshot, false},

@@ -10,6 +10,7 @@
 const struct cli_option read_options[] = {
     {"at", "BLOCK", NULL, "read at this block (needs a node with its state)"},
     {"terms", NULL, NULL, "print each term by itself, too"},
+    {"wallets", "FILE", NULL, "also the wallets of this file, as for wallets import; - is stdin"},
     {0},
 };
 
@@ -136,10 +137,17 @@ int command_read(struct cli *cli)
 {
     struct err err = {0};
     struct read_task c = {0};
+    const char *file = cli_value(cli, "wallets");
+    if (cli->n_args == 0 && !file)
+        return cli_usage(cli, "too few arguments");
     if (cli->n_args > READ_WALLETS_MAX)
         err_set(&err, ERR_USAGE, "more than %d wallets", READ_WALLETS_MAX);
     if (err.kind || wallet_list_parse(&c.wallets, cli->args, cli->n_args, &err) < 0)
         return cli_fail(&err);
+    if (file && wallet_file_load_strict(file, &c.wallets, &err) < 0) {
+        wallet_list_free(&c.wallets);
+        return cli_fail(&err);
+    }
     wallet_list_sort_unique(&c.wallets);
     int status = session_run(cli, &(struct session_plan){.needs = NEEDS_NODE,
                                                          .steps = SESSION_IDENTIFY,

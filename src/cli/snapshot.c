@@ -4,6 +4,7 @@
 #include "cli/outfile.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "cli/wallet_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,11 +13,17 @@
 
 const struct cli_option snapshot_options[] = {
     {"at", "BLOCK", NULL, "the block (needs a node with its state)"},
+    {"wallets", "FILE", NULL, "only the wallets of this file; - is stdin"},
     {"out", "FILE", NULL, "FILE.csv or FILE.jsonl; - is stdout (CSV, or JSONL with --json)"},
     {0},
 };
 
 enum { FAILURES_TOLD = 10 };
+
+struct snapshot_task {
+    uint64_t number;
+    struct wallet_list wallets; /* of the file, if there is one */
+};
 
 struct out {
     struct tracker *t;
@@ -24,6 +31,7 @@ struct out {
     bool jsonl;
     struct progress progress;
     uint64_t failed;
+    const struct snapshot_task *task;
 };
 
 static bool ends_in(const char *text, const char *end)
@@ -102,6 +110,8 @@ static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
     struct snapshot s = {.t = o->t,
                          .b = b,
                          .at = *at,
+                         .wallets = o->task->wallets.list,
+                         .n_wallets = o->task->wallets.n,
                          .row = write_row,
                          .progress = snapshot_show_progress,
                          .ctx = o};
@@ -113,11 +123,12 @@ static int write_all(struct out *o, struct tracked *b, const struct anchor *at,
     return rc;
 }
 
-static int snapshot_write_all(struct session *s, void *number, struct err *err)
+static int snapshot_write_all(struct session *s, void *ctx, struct err *err)
 {
     struct tracker *t = &s->t;
     const char *name = cli_value(s->cli, "out");
-    struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || s->json};
+    const struct snapshot_task *task = ctx;
+    struct out o = {.t = t, .jsonl = ends_in(name, ".jsonl") || s->json, .task = task};
     struct pipeline_progress done = {0};
     struct anchor at;
     char took[CLOCK_TEXT];
@@ -126,8 +137,8 @@ static int snapshot_write_all(struct session *s, void *number, struct err *err)
         err_set(err, ERR_USAGE, "the file has %zu balances; a snapshot is of one", t->n_balances);
         return err_hint(err, "say --balance NAME");
     }
-    if (tracker_identify(t, CHAIN_LIKELY, err) < 0 ||
-        find_block(t, *(uint64_t *)number, &at, err) < 0 || outfile_open(&o.file, name, err) < 0)
+    if (tracker_identify(t, CHAIN_LIKELY, err) < 0 || find_block(t, task->number, &at, err) < 0 ||
+        outfile_open(&o.file, name, err) < 0)
         return -1;
     if (write_all(&o, &t->balances[0], &at, &done, err) < 0 || outfile_keep(&o.file, err) < 0) {
         outfile_drop(&o.file);
@@ -144,16 +155,23 @@ static int snapshot_write_all(struct session *s, void *number, struct err *err)
 int command_snapshot(struct cli *cli)
 {
     struct err err = {0};
-    uint64_t at = 0;
-    const char *out = cli_value(cli, "out");
+    struct snapshot_task task = {0};
+    const char *out = cli_value(cli, "out"), *file = cli_value(cli, "wallets");
     if (!cli_has(cli, "at") || !out)
         return cli_usage(cli, "snapshot wants --at BLOCK and --out FILE");
     if (strcmp(out, "-") != 0 && !ends_in(out, ".csv") && !ends_in(out, ".jsonl"))
         return cli_usage(cli, "--out \"%s\" ends in neither .csv nor .jsonl", out);
-    if (cli_number(cli, "at", &at, &err) < 0)
+    if (cli_number(cli, "at", &task.number, &err) < 0)
         return cli_fail(&err);
-    return session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
-                                                   .steps = SESSION_CHECK_STORE,
-                                                   .work = snapshot_write_all,
-                                                   .ctx = &at});
+    if (file && wallet_file_load_strict(file, &task.wallets, &err) < 0) {
+        wallet_list_free(&task.wallets);
+        return cli_fail(&err);
+    }
+    wallet_list_sort_unique(&task.wallets);
+    int status = session_run(cli, &(struct session_plan){.needs = NEEDS_NODE | NEEDS_STORE,
+                                                         .steps = SESSION_CHECK_STORE,
+                                                         .work = snapshot_write_all,
+                                                         .ctx = &task});
+    wallet_list_free(&task.wallets);
+    return status;
 }

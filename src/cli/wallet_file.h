@@ -35,4 +35,10 @@ int wallet_file_read(FILE *f, struct wallet_list *ret,
                      void (*bad)(void *ctx, uint64_t line, const char *why), void *ctx,
                      struct err *err);
 
+/* The file of this name, or stdin for "-". Its first bad lines are told on stderr, and ret->bad
+ * counts them all. */
+int wallet_file_load(const char *name, struct wallet_list *ret, struct err *err);
+/* The same; a bad line is an error. */
+int wallet_file_load_strict(const char *name, struct wallet_list *ret, struct err *err);
+
 #endif

@@ -11,12 +11,11 @@
 #include "cli/wallet_file.h"
 #include "store/holders.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PAGE = 20000, BAD_TOLD = 20 };
+enum { PAGE = 20000 };
 
 /* ---- into the list --------------------------------------------------------------------------- */
 
@@ -84,33 +83,11 @@ static void wallets_begin_adding(struct adding *a, struct session *s, const stru
 
 /* ---- import ---------------------------------------------------------------------------------- */
 
-static void tell_bad(void *ctx, uint64_t line, const char *why)
-{
-    uint64_t *told = ctx;
-    if (++*told <= BAD_TOLD)
-        fprintf(stderr, "line %" PRIu64 ": %s\n", line, why);
-}
-
-static int read_named(const char *name, struct wallet_list *ret, struct err *err)
-{
-    uint64_t told = 0;
-    bool is_stdin = strcmp(name, "-") == 0;
-    FILE *f = is_stdin ? stdin : fopen(name, "re");
-    if (!f)
-        return err_set(err, ERR_USAGE, "cannot open \"%s\": %s", name, strerror(errno));
-    int rc = wallet_file_read(f, ret, tell_bad, &told, err);
-    if (!is_stdin)
-        fclose(f);
-    if (told > BAD_TOLD)
-        fprintf(stderr, "… and %" PRIu64 " lines more\n", told - BAD_TOLD);
-    return rc < 0 ? err_wrap(err, "%s", name) : 0;
-}
-
 /* Before anything is written: a bad line is mostly a wrong column or a cut file. */
 static int read_checked(const struct cli *cli, struct wallet_list *ret, struct err *err)
 {
     const char *name = cli->args[1];
-    if (read_named(name, ret, err) < 0)
+    if (wallet_file_load(name, ret, err) < 0)
         return -1;
     if (ret->bad > 0 && !cli_has(cli, "skip-bad")) {
         err_set(err, ERR_USAGE,

@@ -15,6 +15,7 @@
 #include "worker/worker.h"
 
 enum { NOT_READY_MS = 1000, SAY_AGAIN_MS = 600000 };
+enum { FIRST_MS = 1000, FIRST_BALANCE_MS = 20 }; /* between two looks for first reads */
 
 /* A balance and its pace. */
 struct sweep_row {
@@ -73,7 +74,10 @@ static void sweep_log_tick(const struct tracked *b, const struct sweep_report *r
                   LOG_STR("reason", r->why.text));
         break;
     case SWEEP_BROKEN:
-        log_error_err("stale refresh: a term fails for every wallet", &r->why);
+        if (r->why.kind == ERR_STORE)
+            log_error_err("stale refresh: the table refuses every row", &r->why);
+        else
+            log_error_err("stale refresh: a term fails for every wallet", &r->why);
         break;
     }
 }
@@ -114,6 +118,10 @@ static enum sweep_next sweep_run_tick(struct sweep_row *row, const struct conf *
     row->broken = r.end == SWEEP_BROKEN || (row->broken && r.end != SWEEP_DONE);
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
+    /* Rows that are passed by now have an age, too. */
+    if (r.end == SWEEP_EMPTY && r.passed_later && conf->sweep.max_age_ms &&
+        *next_ms > clock_ms() + SWEEP_STILL_MS)
+        *next_ms = clock_ms() + SWEEP_STILL_MS;
     if (r.end != SWEEP_DONE)
         return SWEEP_NEXT_TICK;
     int64_t wait = pace_wait(&row->pace, r.oldest_us, wall_seconds() * 1000000, r.requested);
@@ -121,6 +129,60 @@ static enum sweep_next sweep_run_tick(struct sweep_row *row, const struct conf *
         *next_ms = due + wait;
     *hurry |= r.hurry || wait == 0;
     return SWEEP_NEXT_TICK;
+}
+
+/* A wallet that was listed just now, and a placeholder that was inserted, do not wait for a tick.
+ * Where a tick left some, the ticks set the pace. */
+static enum sweep_next sweep_read_first(struct sweep_row *row, const struct conf *conf)
+{
+    struct sweep *s = &row->sweep;
+    struct sweep_report r;
+    struct err err = {0};
+    if (s->first_left)
+        return SWEEP_NEXT_TICK;
+    do {
+        if (sweep_first_reads(s, conf->sweep.batch, &r, &err) < 0)
+            return sweep_on_error(s->t, &err);
+        if (r.requested > 0)
+            sweep_log_tick(s->b, &r);
+    } while (r.end == SWEEP_DONE && r.hurry && !stop_asked());
+    return SWEEP_NEXT_TICK;
+}
+
+/* A command that reads the same rows goes first. What cannot be asked does not hold us up. */
+static bool sweep_gives_way(struct tracker *t, struct takeover_watch *seen, bool *paused)
+{
+    struct arena arena;
+    const char *job = NULL;
+    struct err ignored;
+    arena_init(&arena);
+    if (job_running(t, seen, &arena, &job, &ignored) < 0)
+        job = NULL;
+    if (job && !*paused)
+        log_info("stale refresh: paused while another job reads the rows", LOG_STR("job", job));
+    else if (!job && *paused)
+        log_info("stale refresh: resumed");
+    *paused = job != NULL;
+    arena_free(&arena);
+    return *paused;
+}
+
+/* Sleeps until the next tick. */
+static enum sweep_next sweep_wait(struct sweep_row *rows, size_t n, struct tracker *t,
+                                  struct takeover_watch *job, bool *paused, int64_t due)
+{
+    enum sweep_next then = SWEEP_NEXT_TICK;
+    int64_t look_ms = FIRST_MS + (int64_t)n * FIRST_BALANCE_MS;
+    while (then == SWEEP_NEXT_TICK && clock_ms() + look_ms < due) {
+        if (stop_wait(look_ms))
+            return SWEEP_NEXT_END;
+        bool may = housekeeping_may_spend(t, RPC_SWEEP, NULL) && !sweep_gives_way(t, job, paused);
+        for (size_t i = 0; i < n && may && then == SWEEP_NEXT_TICK; i++)
+            then = sweep_read_first(&rows[i], t->conf);
+    }
+    if (then != SWEEP_NEXT_TICK)
+        return then;
+    return stop_wait_until(due) ? SWEEP_NEXT_END : SWEEP_NEXT_TICK;
 }
 
 static void sweep_count_broken(const struct sweep_row *rows, size_t n)
@@ -149,24 +211,6 @@ static void sweep_drop_missed(int64_t *due, int64_t interval)
                  LOG_U64("dropped_total", counters_sum(CELL_TICKS_DROPPED)));
 }
 
-/* A command that reads the same rows goes first. What cannot be asked does not hold us up. */
-static bool sweep_gives_way(struct tracker *t, struct takeover_watch *seen, bool *paused)
-{
-    struct arena arena;
-    const char *job = NULL;
-    struct err ignored;
-    arena_init(&arena);
-    if (job_running(t, seen, &arena, &job, &ignored) < 0)
-        job = NULL;
-    if (job && !*paused)
-        log_info("stale refresh: paused while another job reads the rows", LOG_STR("job", job));
-    else if (!job && *paused)
-        log_info("stale refresh: resumed");
-    *paused = job != NULL;
-    arena_free(&arena);
-    return *paused;
-}
-
 /* True: the store is to be joined anew. */
 static bool sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
                            struct learned *learned, bool once)
@@ -192,7 +236,9 @@ static bool sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
         due = hurry || (paced && next < clock_ms()) ? clock_ms() : next;
         if (!paced)
             sweep_drop_missed(&due, conf->sweep.interval_ms);
-    } while (!once && !stop_wait_until(due) && then == SWEEP_NEXT_TICK);
+        if (!once && then == SWEEP_NEXT_TICK)
+            then = sweep_wait(rows, n, t, &job, &paused, due);
+    } while (!once && then == SWEEP_NEXT_TICK);
     return then == SWEEP_NEXT_OWNER;
 }
 

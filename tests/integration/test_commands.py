@@ -257,7 +257,7 @@ def test_a_slip_of_the_finger_is_understood(store, trueup):
     assert said("rnu")[1].startswith("hint: is it `trueup run`?")
     assert said("sweep", "--max-aeg", "1h")[1].startswith("hint: is it --max-age?")
     assert said("zzz")[1].startswith("hint: `trueup help`")
-    assert said("read") == ["trueup: read: too few arguments", "hint: trueup read [options] WALLET…"]
+    assert said("explain") == ["trueup: explain: too few arguments", "hint: trueup explain [options] WALLET…"]
 
 
 def test_exit_1_failed(chain, store, trueup, configured):

@@ -54,7 +54,7 @@ def test_no_row_gets_older_than_max_age(chain, store, trueup, configured, rng):
     seeded(chain, store, rng, WALLETS)
     trueup.start()
     trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
-    trueup.until(lambda: "no row is older than sweep.max_age" in trueup.output(), "the all-clear", 20)
+    trueup.until(lambda: "no row is older than sweep.max_age" in trueup.output(), "the all-clear", 30)
     assert trueup.output().count("rows are older than sweep.max_age") == 1
     assert all(r.observed_block is not None for r in store.rows(TABLE).values())
     assert_anchored_rows_true(store, chain.truth)

@@ -43,6 +43,8 @@ def test_one_row_a_tick(chain, store, trueup, configured, rng):
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:12])
     ticks = [x for x in trueup.output().splitlines() if "tick complete" in x]
     assert len(ticks) >= 12 and all("requested=1 updated=1" in x for x in ticks), ticks[:3]
+    # A first read is at the head, and waits for the sweep's block to come there.
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:12])
     # Two laps: between two reads of any row every other one is read once.
     seen = {w: r.updated_at for w, r in store.rows(TABLE).items()}
     order = sorted(seen, key=seen.get)
@@ -213,10 +215,11 @@ def test_reading_at_full_width_again_after_a_hang(chain, store, trueup, provider
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
         chain.world, provider.url, store.url, wallets="listed", sweep={"interval": "100ms", "batch": 40}))
     chain.world.mint_all(WALLETS, rng)
-    chain.anvil.mine(3)  # a row that was read above the finalized block is passed by
+    chain.anvil.mine(3)
     trueup.run("wallets", "add", *WALLETS)
     started(trueup, store)
     trueup.until(lambda: len(store.rows(TABLE)) == 40, "all to be read")
+    chain.anvil.mine(3)
     provider.rules({"fault": "reply-cap", "method": "eth_call", "args": {"bytes": 2000}})
     said = len(trueup.output())
     trueup.until(lambda: "tick complete" in trueup.output()[said:], "ticks in small pieces", 20)

@@ -7,8 +7,20 @@
 struct snapshot_walk {
     struct pipeline_rows rows; /* first: it is the plan's */
     const struct snapshot *s;
+    size_t planned; /* of the wallets given */
     uint64_t failed;
 };
+
+static int snapshot_plan_given(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
+                               struct err *err)
+{
+    struct snapshot_walk *w = ctx;
+    (void)err;
+    for (; want > 0 && w->planned < w->s->n_wallets; want--)
+        dirty_add(ret, &(struct affected){.wallet = w->s->wallets[w->planned++]});
+    *ret_end = w->planned == w->s->n_wallets;
+    return 0;
+}
 
 static int snapshot_give_rows(void *ctx, const struct step_work *work, struct err *err)
 {
@@ -48,7 +60,7 @@ static int snapshot_check_state(const struct snapshot *s, struct err *err)
 
 int snapshot_run(const struct snapshot *s, struct pipeline_progress *ret, struct err *err)
 {
-    struct snapshot_walk w = {.rows = {.t = s->t, .b = s->b, .quarantined = true}, .s = s};
+    struct snapshot_walk w = {.rows = {.t = s->t, .b = s->b, .all = true}, .s = s};
     struct store_counts counts;
     *ret = (struct pipeline_progress){0};
     if (snapshot_check_state(s, err) < 0)
@@ -59,13 +71,13 @@ int snapshot_run(const struct snapshot *s, struct pipeline_progress *ret, struct
                                 .b = s->b,
                                 .cause = CAUSE_SWEEP, /* nothing is written */
                                 .who = "trueup snapshot",
-                                .plan = pipeline_plan_rows,
+                                .plan = s->n_wallets ? snapshot_plan_given : pipeline_plan_rows,
                                 .show = snapshot_give_rows,
                                 .ctx = &w,
                                 .fixed = &s->at,
                                 .progress = s->progress,
                                 .progress_ctx = s->ctx,
-                                .total = counts.rows};
+                                .total = s->n_wallets ? s->n_wallets : counts.rows};
     int rc = pipeline_run(&pipeline, ret, err);
     ret->failed = w.failed;
     return rc < 0 && err->kind != ERR_STOPPED

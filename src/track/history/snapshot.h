@@ -1,7 +1,7 @@
 /*
- * The balances of all rows at a past block, in key order. The pipeline reads them; nothing is
- * written to the store. Rows in quarantine are read too: a wallet that fails today may have been
- * readable at that block.
+ * The balances of all rows and listed wallets, or of those given, at a past block, in key order.
+ * The pipeline reads them; nothing is written to the store. Rows in quarantine are read too: a
+ * wallet that fails today may have been readable at that block.
  */
 #ifndef TRACK_HISTORY_SNAPSHOT_H
 #define TRACK_HISTORY_SNAPSHOT_H
@@ -12,6 +12,8 @@ struct snapshot {
     struct tracker *t;
     struct tracked *b;
     struct anchor at;
+    const address *wallets; /* in key order, each once; none: all rows and all listed wallets */
+    size_t n_wallets;
     /* Each row's wallet once, in key order. reason: why there is no number; NULL with one. */
     int (*row)(void *ctx, const struct reading *r, const char *reason, struct err *err);
     void (*progress)(void *ctx, const struct pipeline_progress *p,

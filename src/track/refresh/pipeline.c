@@ -119,12 +119,32 @@ int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
     address *keys = NULL;
     size_t n = 0;
     arena_init(&arena);
-    int rc = w->quarantined ? store_keys(w->t->store, &w->b->store, &page, &keys, &n, err)
-                            : store_next_by_key(w->t->store, &w->b->store, &page, &rows, &n, err);
+    int rc = w->all ? store_keys_and_list(w->t->store, &w->b->store, &page, &keys, &n, err)
+                    : store_next_by_key(w->t->store, &w->b->store, &page, &rows, &n, err);
     for (size_t i = 0; rc == 0 && i < n && (keys || rows); i++) {
         w->after = keys ? keys[i] : rows[i].wallet;
         w->started = true;
         dirty_add(ret, &(struct affected){.wallet = w->after, .insert = INSERT_NEVER});
+    }
+    *ret_end = rc == 0 && n < want;
+    arena_free(&arena);
+    return rc;
+}
+
+int pipeline_plan_pending(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err)
+{
+    struct pipeline_rows *w = ctx;
+    struct arena arena;
+    struct store_page page = {
+        .after = w->started ? &w->after : NULL, .limit = want, .arena = &arena};
+    address *list = NULL;
+    size_t n = 0;
+    arena_init(&arena);
+    int rc = store_pending(w->t->store, &w->b->store, &page, &list, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        w->after = list[i];
+        w->started = true;
+        dirty_add(ret, &(struct affected){.wallet = list[i], .insert = INSERT_IF_LISTED});
     }
     *ret_end = rc == 0 && n < want;
     arena_free(&arena);
@@ -180,7 +200,8 @@ static int pipeline_choose_anchor(const struct pipeline *p, struct anchor *ret, 
         *ret = *p->fixed;
         return 0;
     }
-    if (read_block_find(p->t, p->b, ret, err) < 0)
+    if ((p->first_reads ? read_block_find_newest(p->t, p->b, ret, err)
+                        : read_block_find(p->t, p->b, ret, err)) < 0)
         return -1;
     return ret->number >= p->not_below
                ? 0
@@ -329,6 +350,9 @@ static int pipeline_take_written(struct pipeline_run *r, int timeout_ms, struct 
         if (w->report.end == STEP_MOVED) {
             if (pipeline_retry_batch(r, f, err) < 0)
                 return -1;
+        } else if (w->report.end == STEP_BROKEN) {
+            *err = w->report.why;
+            return -1;
         } else {
             pipeline_on_written(r, f);
         }

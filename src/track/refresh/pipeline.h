@@ -35,6 +35,7 @@ struct pipeline {
     /* The block to read at; when its state is gone, the run ends. NULL: one by read_block_find(),
      * chosen again when a minute has passed or the block went away. */
     const struct anchor *fixed;
+    bool first_reads;   /* the head instead, at or above what is synced */
     uint64_t not_below; /* a chosen block below this one ends the run */
     bool files_drift;   /* differences are drift where the block is synced; always with `fixed` */
 
@@ -49,11 +50,15 @@ struct pipeline_rows {
     struct tracker *t;
     const struct tracked *b;
     int64_t before_us; /* only rows updated before; 0: all */
-    bool quarantined;  /* also those in quarantine; only with before_us 0 */
+    bool all;          /* also those in quarantine, and listed wallets without a row; only with
+                          before_us 0 */
     bool started;
     address after; /* the last one planned */
 };
 int pipeline_plan_rows(void *ctx, size_t want, struct dirty *ret, bool *ret_end, struct err *err);
+/* Of the listed wallets that have no row, with the same ctx. */
+int pipeline_plan_pending(void *ctx, size_t want, struct dirty *ret, bool *ret_end,
+                          struct err *err);
 
 /* ERR_STOPPED when t->stop said so; what was written or shown until then counts. *ret is set in
  * any case. */

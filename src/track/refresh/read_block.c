@@ -61,6 +61,19 @@ int read_block_find(struct tracker *t, const struct tracked *b, struct anchor *r
     return read_block_load_view(t, b, &v, err) < 0 ? -1 : read_block_choose(t, &v, ret, err);
 }
 
+int read_block_find_newest(struct tracker *t, const struct tracked *b, struct anchor *ret,
+                           struct err *err)
+{
+    struct chain_view v;
+    if (read_block_load_view(t, b, &v, err) < 0)
+        return -1;
+    if (v.has_checkpoint && v.checkpoint > v.head)
+        return err_set(err, ERR_FAILED,
+                       "the node is at block %" PRIu64 ", events are synced up to block %" PRIu64,
+                       v.head, v.checkpoint);
+    return read_block_load_header(t, v.head, ret, err);
+}
+
 int read_block_find_reach(struct tracker *t, const struct tracked *b, uint64_t *ret,
                           struct anchor *ret_at, struct err *err)
 {

@@ -10,6 +10,9 @@
  * keeps up; its header is stored. Never makes a stored header non-canonical. */
 int read_block_find(struct tracker *t, const struct tracked *b, struct anchor *ret,
                     struct err *err);
+/* For first reads: the node's head, at or above what is synced. */
+int read_block_find_newest(struct tracker *t, const struct tracked *b, struct anchor *ret,
+                           struct err *err);
 /* The highest block whose logs a command may take for final and has to see to: max(finalized, the
  * block at which the daemon began), at most the block it would read at. *ret_at is that one. */
 int read_block_find_reach(struct tracker *t, const struct tracked *b, uint64_t *ret,

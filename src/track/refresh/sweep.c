@@ -28,10 +28,14 @@ void sweep_close(struct sweep *s)
 struct sweep_turn {
     struct sweep *s;
     size_t batch;
+    bool only_first; /* between ticks: first reads alone */
     struct anchor at;
+    struct anchor newest; /* for first reads: at or above what is synced */
+    bool has_newest;
+    bool still; /* the chain makes no block: rows observed at `newest` have their turn, too */
     uint64_t refresh_below; /* every row observed before this block is due; 0: none is */
     struct arena arena;
-    struct dirty plan;
+    struct dirty plan, first_reads, later;
     struct sweep_report report;
 };
 
@@ -47,6 +51,15 @@ static int sweep_find_anchor(struct sweep_turn *u, bool *ret_found, struct err *
     *ret_found = p.known && p.has_synced;
     if (!*ret_found)
         return 0;
+    if (chain_anchor_below(s->t, UINT64_MAX, &u->newest, &u->has_newest, err) < 0)
+        return -1;
+    u->has_newest = u->has_newest && u->newest.number >= p.synced;
+    if (s->newest != u->newest.number || !s->newest_since_ms) {
+        s->newest = u->newest.number;
+        s->newest_since_ms = clock_ms();
+    }
+    u->still = u->has_newest && u->newest.number == p.synced &&
+               clock_ms() - s->newest_since_ms >= SWEEP_STILL_MS;
     return chain_anchor_below(s->t, chain_sweep_block(p.head, p.finalized, p.synced, p.first),
                               &u->at, ret_found, err);
 }
@@ -85,17 +98,19 @@ static address *sweep_list_skips(const struct sweep *s, struct arena *arena)
 
 /* ---- a tick ---------------------------------------------------------------------------------- */
 
-static int sweep_run_step(struct sweep_turn *u, struct sweep_report *ret, struct err *err)
+static int sweep_run_step(struct sweep_turn *u, struct dirty *plan, struct sweep_report *ret,
+                          struct err *err)
 {
     struct sweep *s = u->s;
-    dirty_sort_unique(&u->plan);
+    bool first = plan == &u->first_reads, newest = plan != &u->plan;
+    dirty_sort_unique(plan);
     struct step step = {.balance = s->b,
                         .cause = CAUSE_SWEEP,
-                        .at = u->at,
-                        .affected = u->plan.list,
-                        .n = u->plan.n,
+                        .at = newest ? u->newest : u->at,
+                        .affected = plan->list,
+                        .n = plan->n,
                         .lane = RPC_SWEEP,
-                        .files_drift = true,
+                        .files_drift = !first,
                         .explained_below = u->refresh_below};
     struct step_report r;
     if (step_run(s->t, &step, &r, err) < 0)
@@ -113,12 +128,30 @@ static int sweep_run_step(struct sweep_turn *u, struct sweep_report *ret, struct
         ret->why = r.why;
         break;
     case STEP_BROKEN:
-        sweep_add_skips(s, u->plan.list, u->plan.n);
+        sweep_add_skips(s, plan->list, plan->n);
         ret->end = SWEEP_BROKEN;
         ret->why = r.why;
         break;
     }
     return 0;
+}
+
+/* A wallet that became tracked after its events had passed is read where they are in: at or above
+ * what is synced. So is a row without an anchor. */
+static void sweep_plan_row(struct sweep_turn *u, const struct store_stale *r)
+{
+    bool first = !r->has_row || r->unanchored;
+    struct sweep_report *ret = &u->report;
+    if (first && !u->has_newest)
+        return;
+    dirty_add(first                              ? &u->first_reads
+              : r->observed_block > u->at.number ? &u->later
+                                                 : &u->plan,
+              &(struct affected){.wallet = r->wallet,
+                                 .insert = r->has_row ? INSERT_NEVER : INSERT_IF_LISTED});
+    ret->without_row += !r->has_row;
+    if (r->has_row && (ret->oldest_us == 0 || r->updated_us < ret->oldest_us))
+        ret->oldest_us = r->updated_us > 0 ? r->updated_us : 1;
 }
 
 static int sweep_plan_oldest(struct sweep_turn *u, struct err *err)
@@ -129,10 +162,11 @@ static int sweep_plan_oldest(struct sweep_turn *u, struct err *err)
     size_t n;
     sweep_drop_old_skips(s);
     struct store_pick pick = {.want = u->batch,
-                              .max_observed = u->at.number,
+                              .max_observed = u->still ? u->newest.number : u->at.number,
                               .in_flight = sweep_list_skips(s, &u->arena),
                               .n_in_flight = s->n_skips,
                               .cursor = &s->cursor,
+                              .first_reads = u->only_first,
                               .arena = &u->arena};
     if (store_claim_stale(s->t->store, &s->b->store, &pick, &rows, &n, err) < 0)
         return -1;
@@ -141,15 +175,13 @@ static int sweep_plan_oldest(struct sweep_turn *u, struct err *err)
     if (n == 0 && ret->pass_ended &&
         store_claim_stale(s->t->store, &s->b->store, &pick, &rows, &n, err) < 0)
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        const struct store_stale *r = &rows[i];
-        dirty_add(&u->plan,
-                  &(struct affected){.wallet = r->wallet,
-                                     .insert = r->has_row ? INSERT_NEVER : INSERT_IF_LISTED});
-        if (r->has_row && (ret->oldest_us == 0 || r->updated_us < ret->oldest_us))
-            ret->oldest_us = r->updated_us > 0 ? r->updated_us : 1;
-    }
-    ret->requested = n;
+    for (size_t i = 0; i < n; i++)
+        sweep_plan_row(u, &rows[i]);
+    ret->requested = u->plan.n + u->first_reads.n + u->later.n;
+    ret->passed_later = s->cursor.passed_later;
+    s->first_left = n == u->batch && u->first_reads.n > 0 && ret->without_row == 0;
+    /* Listed wallets without a row do not wait for the next tick. */
+    ret->hurry = n == u->batch && ret->without_row > 0;
     return 0;
 }
 
@@ -170,7 +202,7 @@ static int sweep_retry_quarantined(struct sweep_turn *u, struct err *err)
     for (size_t i = 0; i < n; i++)
         dirty_add(&u->plan,
                   &(struct affected){.wallet = due[i], .insert = events_insert_rule(s->b)});
-    if (sweep_run_step(u, &retry, err) < 0)
+    if (sweep_run_step(u, &u->plan, &retry, err) < 0)
         return -1;
     u->report.requested += n;
     u->report.updated += retry.updated;
@@ -226,13 +258,19 @@ static int sweep_run_tick(struct sweep_turn *u, struct err *err)
         err_set(&ret->why, ERR_FAILED, "no block is synced yet");
         return 0;
     }
-    if (sweep_plan_full_refresh(u, err) < 0)
+    if (!u->only_first && sweep_plan_full_refresh(u, err) < 0)
         return -1;
     bool full = u->s->all_block > 0;
-    if (!full && sweep_plan_oldest(u, err) < 0)
+    if ((!full || u->only_first) && sweep_plan_oldest(u, err) < 0)
         return -1;
-    if (u->plan.n > 0 && sweep_run_step(u, ret, err) < 0)
+    if (u->first_reads.n > 0 && sweep_run_step(u, &u->first_reads, ret, err) < 0)
         return -1;
+    if (u->later.n > 0 && sweep_run_step(u, &u->later, ret, err) < 0)
+        return -1;
+    if (u->plan.n > 0 && sweep_run_step(u, &u->plan, ret, err) < 0)
+        return -1;
+    if (u->only_first)
+        return 0;
     if (full && ret->end != SWEEP_DONE)
         u->s->all_block = 0; /* not read: the pass begins again */
     if (full && ret->end == SWEEP_DONE && !ret->hurry && sweep_end_full_refresh(u->s, err) < 0)
@@ -244,20 +282,34 @@ static int sweep_run_tick(struct sweep_turn *u, struct err *err)
     return 0;
 }
 
+static int sweep_take_turn(struct sweep *s, struct sweep_turn *u, struct sweep_report *ret,
+                           struct err *err)
+{
+    u->s = s;
+    u->report.end = SWEEP_DONE;
+    if (u->batch == 0)
+        u->batch = reads_batch_size(s->t->reads, &s->b->shape);
+    if (u->batch > BATCH_MOST)
+        u->batch = BATCH_MOST;
+    arena_init(&u->arena);
+    int rc = sweep_run_tick(u, err);
+    if (rc < 0 && !u->only_first)
+        s->all_block = 0; /* the rows just planned were not read: that pass begins again */
+    arena_free(&u->arena);
+    dirty_free(&u->plan);
+    dirty_free(&u->first_reads);
+    dirty_free(&u->later);
+    if (rc == 0)
+        *ret = u->report;
+    return rc;
+}
+
+int sweep_first_reads(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err)
+{
+    return sweep_take_turn(s, &(struct sweep_turn){.batch = batch, .only_first = true}, ret, err);
+}
+
 int sweep_tick(struct sweep *s, size_t batch, struct sweep_report *ret, struct err *err)
 {
-    struct sweep_turn u = {.s = s, .batch = batch, .report.end = SWEEP_DONE};
-    if (batch == 0)
-        u.batch = reads_batch_size(s->t->reads, &s->b->shape);
-    if (u.batch > BATCH_MOST)
-        u.batch = BATCH_MOST;
-    arena_init(&u.arena);
-    int rc = sweep_run_tick(&u, err);
-    if (rc < 0)
-        s->all_block = 0; /* the rows just planned were not read: that pass begins again */
-    arena_free(&u.arena);
-    dirty_free(&u.plan);
-    if (rc == 0)
-        *ret = u.report;
-    return rc;
+    return sweep_take_turn(s, &(struct sweep_turn){.batch = batch}, ret, err);
 }
