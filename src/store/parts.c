@@ -104,7 +104,8 @@ static void parts_try_batch(struct batch_parts *p, const struct store_batch *b,
     p->s->refusal = (struct db_refusal){.kind = REFUSAL_FOR_NOW}; /* unless a statement says more */
     if (p->s->driver->apply(p->s, b, p->arena, &applied, &err) < 0) {
         part->refusal = p->s->refusal;
-        part->end = parts_judge_refusal(p, &part->refusal);
+        bool refused = err.kind == ERR_STORE || err.kind == ERR_STORE_LOST;
+        part->end = refused ? parts_judge_refusal(p, &part->refusal) : PART_FAILED;
         p->why = err;
         db_rollback(p->s);
         return;
