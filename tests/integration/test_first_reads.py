@@ -68,13 +68,13 @@ def imported(store, trueup, tmp_path, wallets):
 
 def test_imported_wallets_do_not_wait_for_ticks(chain, store, trueup, configured, tmp_path, rng):
     """Many more than one tick reads, beside a daemon."""
-    wallets = [wallet(i) for i in range(6000)]
-    trueup.config = configured(wallets="listed", sweep={"interval": "30s", "batch": 1000})
+    wallets = [wallet(i) for i in range(3000)]
+    trueup.config = configured(wallets="listed", sweep={"interval": "1m", "batch": 500})
     follows(chain, store, trueup)
     chain.world.mint_all(wallets[:400], rng)
     until_synced(chain, store, trueup)
     imported(store, trueup, tmp_path, wallets)
-    trueup.until(lambda: store.one(f"SELECT count(*) FROM {TABLE}") == len(wallets), "all rows", 20)
+    trueup.until(lambda: store.one(f"SELECT count(*) FROM {TABLE}") == len(wallets), "all rows", 60)
     assert are_right(chain, store, wallets[390:410])
     assert trueup.stop() == 0
 
