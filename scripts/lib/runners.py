@@ -19,6 +19,7 @@ from harness.postgres import Cluster  # noqa: E402
 PYTHON = "/usr/bin/python3"
 NOTHING_SELECTED = 5  # pytest's exit status
 MARK = "alone"  # pytest's marker of a test that needs the machine to itself
+NIGHT_MARK = "night"  # of one that only `--night` runs
 
 
 def quiet(command, **more):
@@ -99,7 +100,7 @@ def beside_each_other(tests, jobs=3, options=(), **how):
     databases.env()
 
     def run(file):
-        return pytest(files[file], name=file, options=[*options, "-m", f"not {MARK}"],
+        return pytest(files[file], name=file, options=[*options, "-m", f"not {MARK} and not {NIGHT_MARK}"],
                       may_select_nothing=has_mark(file, how.get("root", ROOT)), **how)
 
     result = Result()

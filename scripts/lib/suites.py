@@ -21,7 +21,7 @@ import lanes
 import worlds
 from build import ROOT, BuildFailed, build
 from results import Result, from_tap, slowest
-from runners import PYTHON, beside_each_other, by_file, databases, meson_suite, one_by_one, pytest, quiet
+from runners import NIGHT_MARK, PYTHON, beside_each_other, by_file, databases, meson_suite, one_by_one, pytest, quiet
 
 FUZZ_RUNS = 100_000  # each target; `make fuzz` is for long runs
 FUZZ_LONG_S = 300  # each target, by night
@@ -118,6 +118,15 @@ def integration_alone():
     """The integration tests that are marked `alone`, with the machine to themselves."""
     build("build")
     return one_by_one(world_files())
+
+
+def integration_night():
+    """The integration tests that are marked `night`: they hold, and there are many of them."""
+    build("build")
+    result = Result()
+    for file in sorted((ROOT / "tests/integration").glob("test_gate_*.py")):
+        result.add(pytest([file.name], name=f"{file.name} by night", options=["-m", NIGHT_MARK]))
+    return result
 
 
 def geth():
@@ -414,6 +423,7 @@ SUITES = {
     "asan-processes": asan_processes,
     "integration-alone": integration_alone,
     "mutations-half": mutations_half,
+    "integration-night": integration_night,
     "mutations": mutations,
     "asan-world-whole": asan_world_whole,
     "tsan-world": tsan_world,
@@ -422,7 +432,7 @@ SUITES = {
     "fuzz-long": fuzz_long,
 }
 USUAL = ("unit", "node", "contract-sqlite", "contract-postgres", "integration", "fuzz")
-NIGHT = ("geth", "mutations", "asan-world-whole", "tsan-world", "valgrind-world", "chaos-long",
+NIGHT = ("geth", "integration-night", "mutations", "asan-world-whole", "tsan-world", "valgrind-world", "chaos-long",
          "fuzz-long")
 ALL = tuple(name for name in SUITES if name not in NIGHT)
 
