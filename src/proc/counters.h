@@ -44,7 +44,7 @@ enum logs_ignored {
     LOGS_DUPLICATE,     /* the same log once more */
     LOGS_FOREIGN,       /* of a contract or topic that was not asked for */
     LOGS_OUTSIDE_RANGE, /* its block number is; its wallets are read */
-    LOGS_OTHER_BLOCK,   /* of another block than the one asked for by hash */
+    LOGS_OTHER_BLOCK,   /* not of the block asked for by hash; near the head its wallets are read */
     LOGS_LAYOUT,        /* topics and data do not fit the declared event */
     LOGS_NO_BLOCK,      /* no block number or no block hash; its wallets are read */
     LOGS_UNREADABLE,    /* no object, or without an address */

@@ -129,8 +129,7 @@ static int tracker_check_balances(struct tracker *t, struct err *err)
                 "this database keeps other balances: \"%.300s\"; the settings name "
                 "\"%.300s\"",
                 buf_str(&stored), buf_str(&named));
-        rc = err_hint(err, "name all of them in one file, or keep these in another database "
-                           "(PostgreSQL: another `schema:`)");
+        rc = err_hint(err, "name all of them in one file, or keep these in another database");
     }
     buf_free(&stored);
     buf_free(&named);
@@ -241,7 +240,7 @@ static int tracker_check_stored(struct tracker *t, const char *key, const char *
     if (rc < 0 && err && err->kind == ERR_CHAIN && strcmp(key, "chain.id") == 0)
         err_hint(err,
                  "one schema holds one chain: point chain.endpoints at chain %s, or keep this "
-                 "chain in another database (PostgreSQL: another `schema:`)",
+                 "chain in another database",
                  before);
     arena_free(&arena);
     return rc;

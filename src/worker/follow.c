@@ -67,7 +67,10 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
     counters_set(CELL_POLL_MS, (uint64_t)follow_choose_interval(f));
     counters_call_succeeded(CALL_LOOK);
-    counters_call_succeeded(CALL_WRITE);
+    if (r->end == FOLLOW_HELD && r->why.kind == ERR_STORE)
+        counters_call_failed(CALL_WRITE, r->why.text);
+    else
+        counters_call_succeeded(CALL_WRITE);
     if (r->second.held || r->second.passed > 0)
         counters_checkpoint_held(r->second.held ? r->second.why.text : NULL);
     if (!f->chain.known)

@@ -200,8 +200,6 @@ static void upgrade_fences_the_daemon(void **state)
 static void open_transaction_is_no_obstacle(void **state)
 {
     struct contract *c = *state;
-    if (!on_postgres)
-        skip();
     own(c, c->store);
     void *stopped = app_hold(c, "BEGIN; UPDATE trueup_fence SET seq = seq + 1");
     struct lease_owner o = take(c, c->store);
@@ -225,8 +223,6 @@ static void missed_row_holds_the_checkpoint(void **state)
                                 .n_writes = 2,
                                 .has_checkpoint = true,
                                 .checkpoint = 20};
-    if (!on_postgres)
-        skip();
     put_blocks(c, 1, 30, 0);
     for (unsigned i = 0; i < 2; i++) {
         w[i].wallet = wallet_no(i + 1);
@@ -334,10 +330,13 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(sequence_ahead_is_learnt, fresh, gone),
         cmocka_unit_test_setup_teardown(lease_that_moved_is_not_taken, fresh, gone),
         cmocka_unit_test_setup_teardown(upgrade_fences_the_daemon, fresh, gone),
-        cmocka_unit_test_setup_teardown(open_transaction_is_no_obstacle, fresh, gone),
-        cmocka_unit_test_setup_teardown(missed_row_holds_the_checkpoint, fresh, gone),
         cmocka_unit_test_setup_teardown(job_is_one_at_a_time, fresh, gone),
         cmocka_unit_test_setup_teardown(job_ends_with_its_settings, fresh, gone),
+        /* SQLite has no session to end, and no row that changes between its read and its write. */
+        cmocka_unit_test_setup_teardown(open_transaction_is_no_obstacle, fresh, gone),
+        cmocka_unit_test_setup_teardown(missed_row_holds_the_checkpoint, fresh, gone),
     };
-    return contract_main(argc, argv, "lease", tests, sizeof tests / sizeof *tests);
+    size_t n = sizeof tests / sizeof *tests;
+    bool postgres = argc > 1 && strcmp(argv[1], "postgres") == 0;
+    return contract_main(argc, argv, "lease", tests, postgres ? n : n - 2);
 }

@@ -20,8 +20,9 @@ STRANGER = WALLETS[5]
 def daemon(chain, trueup, tmp_path):
     """daemon(store) -> the running daemon."""
     def go(store, **changes):
+        http, trueup.client = listening()
         trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
-            chain.world, chain.anvil.url, store.url, **changes))
+            chain.world, chain.anvil.url, store.url, **{"http": http, **changes}))
         chain.anvil.mine(3)
         trueup.start()
         trueup.until(lambda: store.checkpoint(CHECKPOINT) is not None, "the first checkpoint")
@@ -145,6 +146,7 @@ def test_a_table_that_refuses_every_row(chain, store, daemon, trueup, rng):
     raise_for(store, "1 = 1", words="the trigger is broken")
     chain.world.mint_all(WALLETS, rng)
     trueup.until_log("refuses every row: the trigger is broken", start=before)
+    trueup.until(lambda: "refuses every row" in trueup.client.ask("/readyz")[2], "/readyz to say so", 40)
     chain.world.token.send("mint", STRANGER, 5)
     chain.anvil.mine(1)
     assert not store.quarantined("audio")

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "proc/counters.h"
 #include "track/sync/cover.h"
 
 #include <inttypes.h>
@@ -74,22 +75,22 @@ static bool look_is_silent(const struct follow *f, uint64_t from, uint64_t to)
     return true;
 }
 
-/* The logs are of the branch of our headers; they say what the blooms are worth. */
-static int look_check_logs(struct follow *f, const struct logs *logs, struct err *err)
+/* A log whose block hash is not our header's may be of another branch, or wrong: its wallets are
+ * read all the same, for a log is only a reason to read. It raises no blocknumber, and says nothing
+ * of blooms. */
+static void look_check_logs(struct follow *f, const struct logs *logs)
 {
     for (size_t i = 0; i < logs->n; i++) {
-        const struct event_log *log = &logs->list[i];
+        struct event_log *log = &logs->list[i];
         const struct header *h = chain_near(&f->chain, log->block);
-        if (log->unplaced || log->no_hash)
+        if (!h || log->unplaced || log->no_hash)
             continue;
-        if (h && !hash_equal(&h->at.hash, &log->block_hash))
-            return err_set(err, ERR_FAILED,
-                           "endpoint \"%s\": a log of block %" PRIu64 " is of another branch",
-                           endpoint_name(logs->by), log->block);
-        if (h)
+        log->unplaced = !hash_equal(&h->at.hash, &log->block_hash);
+        if (log->unplaced)
+            counters_add((enum cell)(CELL_LOGS_IGNORED + LOGS_OTHER_BLOCK), 1);
+        else
             bloom_on_log(&f->look.bloom, h, log);
     }
-    return 0;
 }
 
 static void look_collect(struct follow *f, const struct logs *logs)
@@ -107,11 +108,11 @@ static int look_ask_range(struct follow *f, uint64_t from, uint64_t to, struct a
 {
     struct first_look *l = &f->look;
     struct logs logs;
-    if (sync_ask_range(f, from, to, arena, &logs, ret, ret_ok, err) < 0 ||
-        (*ret_ok && look_check_logs(f, &logs, err) < 0))
+    if (sync_ask_range(f, from, to, arena, &logs, ret, ret_ok, err) < 0)
         return -1;
     if (!*ret_ok)
         return 0;
+    look_check_logs(f, &logs);
     size_t late = look_span_count_late(&l->span, from, to, logs.list, logs.n);
     if (look_on_late_logs(f, late, ret, err) < 0)
         return -1;
