@@ -28,9 +28,9 @@ static void rpc_identity_read(const struct rpc_answer *a, bool is_chain,
     if (a->fault.fault != FAULT_NONE) {
         snprintf(reply->trouble, sizeof reply->trouble, "%s", a->text);
     } else if (is_chain) {
-        reply->chain = json_quantity(a->result, &reply->id);
+        reply->chain = json_quantity(a->result, &reply->id) && reply->id > 0; /* 0: no chain's */
         if (!reply->chain)
-            snprintf(reply->trouble, sizeof reply->trouble, "eth_chainId answered no number");
+            snprintf(reply->trouble, sizeof reply->trouble, "eth_chainId answered no chain's id");
     } else if (header_from_json(a->result, &h, &found, &why) < 0 || !found) {
         snprintf(reply->trouble, sizeof reply->trouble, "block 0: %.400s", why.text);
     } else {

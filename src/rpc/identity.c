@@ -126,7 +126,8 @@ void rpc_identity_on_reply(struct rpc_entry *r, int64_t now)
     bool good;
     if (r->owner == OWNER_CHAIN_ID) {
         other = &id->genesis_entry;
-        good = a->fault.fault == FAULT_NONE && a->result && json_quantity(a->result, &id->chain_id);
+        good = a->fault.fault == FAULT_NONE && a->result &&
+               json_quantity(a->result, &id->chain_id) && id->chain_id > 0;
     } else {
         good = rpc_answer_header(a, &h);
         if (good)
