@@ -158,7 +158,8 @@ static uint64_t write_choose_wait_ms(const struct write_batch *a, const struct s
     return (uint64_t)quarantine_wait_us((unsigned)failures, &a->s->rng) / 1000;
 }
 
-/* max(NULL, 5) is NULL on SQLite, hence the coalesce on both sides. */
+/* A read that failed at a block below the row's own says nothing of the row. max(NULL, 5) is NULL
+ * on SQLite, hence the coalesce on both sides. */
 static void write_add_failures(struct write_batch *a, struct write_list *out)
 {
     const struct store_batch *b = a->batch;
@@ -176,7 +177,8 @@ static void write_add_failures(struct write_batch *a, struct write_list *out)
         a, out,
         "INSERT INTO trueup_quarantine AS q (balance, wallet, failures, reason, event_block, "
         "retry_at) SELECT $1, u.w, u.f, u.r, u.b, {after u.t} FROM unnest($2, $3, $4, $5, $6) u(w, "
-        "f, r, b, t) WHERE true ON CONFLICT (balance, wallet) DO UPDATE SET failures = "
+        "f, r, b, t) WHERE NOT EXISTS (SELECT 1 FROM {t} o WHERE o.wallet = u.w AND "
+        "o.observed_block > $7) ON CONFLICT (balance, wallet) DO UPDATE SET failures = "
         "excluded.failures, reason = excluded.reason, retry_at = excluded.retry_at, event_block = "
         "{larger coalesce(q.event_block, excluded.event_block), coalesce(excluded.event_block, "
         "q.event_block)}",
@@ -188,6 +190,7 @@ static void write_add_failures(struct write_batch *a, struct write_list *out)
     q->params[4] = db_column(DB_NUMBER, &f->event_block, sizeof *f);
     q->params[4].has = &f->has_event;
     q->params[5] = db_column(DB_NUMBER, &list->wait_ms, sizeof *list);
+    q->params[6] = db_number(b->at.number);
     a->done.quarantined = b->n_failures;
 }
 

@@ -215,6 +215,26 @@ static void anchor_gone_writes_nothing(void **state)
     assert_true(checkpoint_gone);
 }
 
+/* A sweep's read at an older block may fail after an event's read at the head was written. */
+static void failure_below_the_row_is_no_failure(void **state)
+{
+    struct contract *c = *state;
+    struct store_applied done;
+    put_blocks(c, 1, 50, 0);
+    write_one(c, 1, 7, 40, EVENT(40), CAUSE_EVENT);
+    struct store_failure f = {.wallet = wallet_no(1), .reason = "held: overflows"};
+    struct store_batch batch = {.balance = &c->balance,
+                                .cause = CAUSE_SWEEP,
+                                .at = block_no(39, 0),
+                                .failures = &f,
+                                .n_failures = 1};
+    ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_quarantine"), "0");
+    batch.at = block_no(40, 0);
+    ok(c, store_apply(c->store, &batch, &c->arena, &done, &c->err));
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_quarantine"), "1");
+}
+
 static void unsorted_or_repeated_wallets_are_refused(void **state)
 {
     struct contract *c = *state;
@@ -331,6 +351,7 @@ int main(int argc, char **argv)
         T(four_orderings_of_event_and_sweep),
         T(largest_value_goes_both_ways),
         T(anchor_gone_writes_nothing),
+        T(failure_below_the_row_is_no_failure),
         T(unsorted_or_repeated_wallets_are_refused),
         T(checkpoint_is_never_lowered),
         T(insert_asks_for_permission),

@@ -210,6 +210,7 @@ def test_sums_for_each_user_are_right_after_a_pass(chain, postgres, trueup, tmp_
     chain.anvil.mine(3)
     trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
         chain.world, chain.anvil.url, postgres.url))
+    trueup.run("migrate")
     done = trueup.run("sweep")
     assert done.returncode == 0
     rows, right = postgres.rows(TABLE), chain.truth.read(wallets[::37])
