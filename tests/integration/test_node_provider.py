@@ -9,6 +9,7 @@ import pytest
 
 from harness.anvil import Anvil
 from harness.rpc import Rpc, RpcError
+from harness.wait import until
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "provider"))
@@ -108,7 +109,8 @@ def test_logs_that_come_late_or_in_part(anvil):
     # Two logs of one contract in one block: LOG1 twice, from code that is put there.
     emitter = "0x" + "ee" * 20
     there.call("anvil_setCode", emitter, "0x60015f5fa160025f5fa100")
-    there.call("eth_sendTransaction", {"from": "0x" + "d0" * 20, "to": emitter, "gasPrice": "0x0"})
+    tx = there.call("eth_sendTransaction", {"from": "0x" + "d0" * 20, "to": emitter, "gasPrice": "0x0"})
+    until(lambda: there.call("eth_getTransactionReceipt", tx), "it to be mined")
     asked = {"fromBlock": "0x0", "toBlock": "latest", "address": emitter}
     assert len(there.call("eth_getLogs", asked)) == 2
     for part, first in (("block", 0), ("one", 1), ("range", 0)):

@@ -172,8 +172,8 @@ BAD = {
                                               "NODE_URL": f"http://{USER}:12{PASSWORD}/7@h/v2"},
     "no url": lambda env: env | {"NODE_URL": f"{KEY} {PASSWORD}"},
     "database": lambda env: env | {"STORE_URL": env["STORE_URL"].replace("/t", "/no_such_database_t", 1)},
-    "database host": lambda env: env | {"STORE_URL": f"postgres://{USER}:{DB_PASSWORD}@127.0.0.1:1/x"},
-    "database url": lambda env: env | {"STORE_URL": f"postgres://{USER}:{DB_PASSWORD}@h/d?no_such=1"},
+    "database host": lambda env: env | {"STORE_URL": f"postgres://app:{DB_PASSWORD}@127.0.0.1:1/x"},
+    "database url": lambda env: env | {"STORE_URL": f"postgres://app:{DB_PASSWORD}@h/d?no_such=1"},
     "database words": lambda env: env | {"STORE_URL": f"host=h password={DB_PASSWORD}"},
     "database user": lambda env: env | {"STORE_URL": env["STORE_URL"].replace("canary_", "nobody_")},
 }

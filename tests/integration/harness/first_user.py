@@ -35,7 +35,7 @@ BEGIN
         SELECT user_id FROM users WHERE lower(wallet) = NEW.wallet
         UNION
         SELECT user_id FROM associated_wallets WHERE lower(wallet) = NEW.wallet
-           AND chain = 'eth' AND is_current AND NOT is_delete) AS owners
+           AND chain = 'eth' AND NOT is_delete) AS owners
      ORDER BY user_id
     ON CONFLICT (user_id) DO UPDATE SET balance = s.balance + EXCLUDED.balance;
     RETURN NULL;
