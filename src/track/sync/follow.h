@@ -34,17 +34,17 @@ struct follow {
     struct follow_balance {
         struct tracked *b;
         bool started;
-        uint64_t synced;   /* every block up to here had its first look … */
-        uint64_t verified; /* … and its second: the checkpoint, or less in a rescan */
-        uint64_t looked;   /* first looks were here when the wait for the second began */
-        bool looks_again;  /* the pieces of the second look under way are for this one, too */
+        bool stored;         /* a checkpoint is */
+        bool rescanning;     /* verified lies below the checkpoint, see rescan.h */
+        bool looks_again;    /* the pieces of the second look under way are for this one, too */
+        uint32_t silent;     /* triggers without an event so far, see event_silence.h */
+        uint64_t synced;     /* every block up to here had its first look … */
+        uint64_t verified;   /* … and its second: the checkpoint, or less in a rescan */
+        uint64_t looked;     /* first looks were here when the wait for the second began */
+        uint64_t passed;     /* another program passed over the blocks up to here */
+        uint64_t checkpoint; /* as stored */
         struct first_looks first_looks;
-        bool rescanning;              /* verified lies below the checkpoint, see rescan.h */
-        uint64_t passed;              /* … up to here because another program passed over it */
-        uint64_t checkpoint;          /* as stored */
-        bool stored;                  /* a checkpoint is */
         struct affected_set affected; /* since synced */
-        uint32_t silent;              /* triggers without an event so far, see event_silence.h */
         struct fanout asked;          /* lists that were asked for, so that a look does not again */
         uint64_t all_block;           /* every row is due since an event of this block */
         struct dirty reorg_affected;  /* by blocks that a reorg dropped: to be read again */
