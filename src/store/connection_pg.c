@@ -458,7 +458,8 @@ static int pg_connect_server(struct pg *s, struct err *err)
     if (PQstatus(s->conn) != CONNECTION_OK) {
         const char *why = PQerrorMessage(s->conn);
         bool for_good = strstr(why, "authentication failed") || strstr(why, "does not exist") ||
-                        strstr(why, "pg_hba.conf") || strstr(why, "invalid");
+                        strstr(why, "no password supplied") || strstr(why, "pg_hba.conf") ||
+                        strstr(why, "invalid");
         pg_lost(s, err);
         if (err)
             err->kind = for_good ? ERR_STORE : ERR_STORE_LOST;

@@ -43,6 +43,12 @@ const char *exchange_parameter(const struct exchange *x, const char *name, char 
     return query_value(x->query, name, ret, room);
 }
 
+const char *exchange_unknown_parameter(const struct exchange *x, const char *known, char *ret,
+                                       size_t room)
+{
+    return query_unknown(x->query, known, ret, room);
+}
+
 const struct buf *exchange_body(const struct exchange *x)
 {
     return &x->body;

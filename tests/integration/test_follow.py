@@ -77,7 +77,8 @@ def test_catching_up_within_a_cap_on_blocks(chain, store, follow, provider, rng,
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:5])
     asked_for = windows(provider)
     answered = sorted(w for w in asked_for if w[1] - w[0] < 40)
-    assert len(asked_for) - len(answered) <= refused, asked_for
+    # One more: the trial of the endpoint may look for a block with logs in one wide range.
+    assert len(asked_for) - len(answered) <= refused + 1, asked_for
     assert answered[0][0] == began + 1
     for (_, end), (start, _) in zip(answered, answered[1:]):
         assert start <= end + 1, f"a gap after {end}"
