@@ -60,8 +60,8 @@ int doctor_conclude(struct findings *f)
     static const char *const ends[] = {[0] = "`trueup run` can work here",
                                        [1] =
                                            "`trueup run` would find nothing: a term has no answer",
-                                       [2] = "`trueup run` cannot work: the chain's block "
-                                             "numbers have gaps",
+                                       [2] = ("`trueup run` cannot work: the chain's block "
+                                              "numbers have gaps"),
                                        [4] = "`trueup run` cannot work: no endpoint serves",
                                        [5] = "`trueup run` cannot work: the store refuses"};
     const char *end = ends[status];

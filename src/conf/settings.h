@@ -42,8 +42,8 @@ struct setting {
     const char *derived;   /* how a missing value comes about, for people */
     const char *env;       /* a short environment name beside the regular one */
     const char *first;     /* the first user's name */
-    bool first_seconds;    /* … which is a bare number of seconds */
     const char *first_def; /* … and what its service takes for a number that is none */
+    bool first_seconds;    /* … where it is a bare number of seconds */
     bool required, secret;
     bool may_be_empty; /* though required: present and empty is "none" */
     unsigned workers;

@@ -29,7 +29,8 @@ struct endpoint_cells {
     struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers,
-        latency_us, paused_until, answered_at, failing_since, batch, gas, pushes, pushed_bytes, log_forms;
+        latency_us, paused_until, answered_at, failing_since, batch, gas, pushes, pushed_bytes,
+        log_forms;
     number pauses[PAUSES];
 };
 

@@ -65,8 +65,8 @@ int tracker_identify(struct tracker *t, enum tracker_certainty certainty, struct
 struct store_balance *tracker_store_balances(const struct tracker *t, struct arena *arena);
 
 /* Creates or adopts the tables. Prints nothing: the caller reports what was done. */
-/* ERR_USAGE where the store was made for another token of that symbol, or for other balances: before
- * anything is written. */
+/* ERR_USAGE where the store was made for another token of that symbol, or for other balances:
+ * before anything is written. */
 int tracker_check_settings(struct tracker *t, struct err *err);
 int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err);
 

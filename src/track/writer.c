@@ -74,12 +74,12 @@ static void *writers_run_thread(void *arg)
 static int writers_start_thread(struct writer_thread *s, const struct tracker *t, const char *who,
                                 size_t number, struct err *err)
 {
-    static const char *const fences[WRITERS_MAX] = {FENCE_JOB2, FENCE_JOB3};
+    const char *fence = number == 0 ? FENCE_JOB2 : FENCE_JOB3;
     char name[64];
     bool entered = true, back;
     snprintf(name, sizeof name, "%.40s %zu", who, number + 1);
     if (store_open(t->conf->store, name, &s->store, err) < 0 ||
-        (t->job && fence_enter(s->store, fences[number], t->job, &entered, &back, err) < 0))
+        (t->job && fence_enter(s->store, fence, t->job, &entered, &back, err) < 0))
         return -1;
     if (!entered)
         return err_set(err, ERR_FENCED, "another job took the store");

@@ -156,8 +156,9 @@ static void backfill_count_windows(const struct backfill *f, const struct backfi
         ms += s->ms;
         ret->windows++;
     }
-    if (done < w->blocks) { /* the rest is like that */
-        uint64_t more = (w->blocks - done) / (done / FORECAST_WINDOWS);
+    uint64_t each = done / FORECAST_WINDOWS;
+    if (done < w->blocks && each > 0) { /* the rest is like that */
+        uint64_t more = (w->blocks - done) / each;
         ms += ms * (int64_t)more / FORECAST_WINDOWS;
         ret->windows += more;
     }

@@ -121,7 +121,7 @@ static bool again_has_key(const struct again_span *s, uint64_t key)
 
 static void again_add_span(struct again *a, struct again_span *s)
 {
-    a->spans = mem_grow(a->spans, a->n + 1, sizeof *a->spans);
+    a->spans = mem_grow(a->spans, a->n + 1, sizeof(struct again_span *));
     a->spans[a->n++] = s;
     a->n_keys += s->n_keys;
 }

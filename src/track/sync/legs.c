@@ -36,7 +36,7 @@ void legs_drop(struct legs *l)
 static void legs_shift(struct legs *l)
 {
     legs_close_one(l->list[0]);
-    memmove(l->list, l->list + 1, --l->n * sizeof l->list[0]);
+    memmove(l->list, l->list + 1, --l->n * sizeof(struct leg *));
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

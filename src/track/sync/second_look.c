@@ -40,7 +40,7 @@ void second_look_drop(struct second_look *l)
 static void second_look_shift(struct second_look *l)
 {
     second_look_close_piece(l->pieces[0]);
-    memmove(l->pieces, l->pieces + 1, --l->n_pieces * sizeof l->pieces[0]);
+    memmove(l->pieces, l->pieces + 1, --l->n_pieces * sizeof(struct second_look_piece *));
 }
 
 bool second_look_is_under_way(const struct second_look *l)

@@ -19,13 +19,15 @@ function show(change) {
   while (list.children.length > MOST) list.lastChild.remove();
 }
 
+/* A gap or another epoch needs no word here: the stream goes on behind it, by its id. */
 function take(event) {
-  let data = "";
+  let data = "", kind = "";
   for (const line of event.split("\n")) {
     if (line.startsWith("id: ")) last = line.slice(4);
+    if (line.startsWith("event: ")) kind = line.slice(7);
     if (line.startsWith("data: ")) data += line.slice(6);
   }
-  if (data) show(JSON.parse(data));
+  if (kind === "change") show(JSON.parse(data));
 }
 
 async function read(mine) {
