@@ -18,7 +18,7 @@ from harness.config import BALANCE, CHECKPOINT
 from harness.daemon import Trueup
 from harness.store import SqliteStore
 from harness.web import listening
-from harness.world import BURN, wallet
+from harness.world import BURN, CALM, wallet
 
 WALLETS = [wallet(i) for i in range(40)]
 WIDTHS = (400, 900, 1400)
@@ -203,6 +203,9 @@ def test_drift_and_quarantine_are_on_it(scene, browser):
     assert record[1:5] == ["5 → 7", "silent", "local", "12"]
     browser.until("document.getElementById('reasons').innerText.includes('2 wallets cannot be read')", "the reason", 40)
     assert browser.run(STATE) == "amber"
+    scene.world.mood(WALLETS[:2], CALM)
+    scene.world.mint_all(WALLETS[:2], random.Random(2))
+    browser.until(f"{STATE} === 'green'", "the wallets to be read again", 40)
 
 
 def test_it_reads_well_at_every_width_light_and_dark(browser):
