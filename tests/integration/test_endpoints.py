@@ -105,7 +105,8 @@ def test_one_that_lags_then_lies_then_dies(chain, store, trueup, two, with_endpo
     trueup.until_log("follow: endpoint lags", 40, said)  # each process looks for itself
     assert latencies(chain, store, trueup) < bound
     assert 'endpoint=bad' in trueup.output()[said:]
-    assert 'trueup_endpoint_up{endpoint="bad"} 0' in metrics(port)
+    # It is looked at again and again, and each time it lags.
+    trueup.until(lambda: 'trueup_endpoint_up{endpoint="bad"} 0' in metrics(port), "the metric to say so", 20)
     assert 'trueup_endpoint_up{endpoint="good"} 1' in metrics(port)
     assert pauses(port, "bad")["lags"] > 0
 
