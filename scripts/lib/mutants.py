@@ -194,24 +194,27 @@ def at_once(jobs, workers, meson_suite, pytest):
     return ends
 
 
+PARTS = 4  # of the mutations; CI plays one
+
+
 def turn_of_commit():
-    """0 or 1, from the commit's hash: which half of the mutations has its turn."""
+    """From the commit's hash: which part of the mutations has its turn."""
     done = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], text=True, capture_output=True)
-    return int(done.stdout.strip()[-1:] or "0", 16) % 2
+    return int(done.stdout.strip()[-1:] or "0", 16) % PARTS
 
 
-def chosen_patches(half):
+def chosen_patches(part):
     # TRUEUP_MUTATIONS='read_* page_pale' narrows it down while one is being written.
     chosen = os.environ.get("TRUEUP_MUTATIONS", "*").split()
     patches = sorted({p for glob in chosen for p in (ROOT / "tests/mutations").glob(glob + ".patch")})
-    return patches[turn_of_commit()::2] if half else patches
+    return patches[turn_of_commit()::PARTS] if part else patches
 
 
-def run_all(meson_suite, pytest, half=False):
-    """half: every second one, by turns from commit to commit."""
+def run_all(meson_suite, pytest, part=False):
+    """part: every fourth one, by turns from commit to commit."""
     result = Result()
     jobs = []
-    for patch in chosen_patches(half):
+    for patch in chosen_patches(part):
         test = named_test(patch)
         if test is None:
             result.fail(f"{patch.name}: no line that says `Test: …`")

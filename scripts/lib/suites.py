@@ -390,15 +390,15 @@ def fuzz_long():
     return result
 
 
-def mutations(half=False):
+def mutations(part=False):
     import mutants
     databases.env()
-    return mutants.run_all(meson_suite, pytest, half)
+    return mutants.run_all(meson_suite, pytest, part)
 
 
-def mutations_half():
-    """What CI has the time for: the other half has its turn at another commit."""
-    return mutations(half=True)
+def mutations_part():
+    """What CI has the time for, a quarter: the others have their turns at other commits."""
+    return mutations(part=True)
 
 
 SUITES = {
@@ -422,7 +422,7 @@ SUITES = {
     "processes": processes,
     "asan-processes": asan_processes,
     "integration-alone": integration_alone,
-    "mutations-half": mutations_half,
+    "mutations-part": mutations_part,
     "integration-night": integration_night,
     "mutations": mutations,
     "asan-world-whole": asan_world_whole,
@@ -443,7 +443,7 @@ ASIDE = ("compilers", "fuzz", "lint", "valgrind")
 # One after the other when all others have ended. Prometheus scrapes with a timeout of a second and has its
 # rules at sixty times their speed. Mutations are built and tested three at a time, which is as much as two
 # cores can do.
-ALONE = (*REST_OF.values(), "prometheus", "mutations-half", *NIGHT)
+ALONE = (*REST_OF.values(), "prometheus", "mutations-part", *NIGHT)
 
 
 def builds_for(names):
