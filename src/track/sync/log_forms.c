@@ -31,7 +31,7 @@ static bool log_forms_is_silent(const struct log_forms_state *s, size_t i,
 {
     return s->endpoints[i].tried_head > 0 &&
            head->at.number >= s->endpoints[i].tried_head + SILENT_BLOCKS &&
-           (int64_t)counters_get(PART_FOLLOW, CELL_EVENT_AT) < s->endpoints[i].tried_at_s;
+           (int64_t)counters_get(PART_FOLLOW, CELL_EVENT_AT) < s->endpoints[i].tried_at_s * 1000;
 }
 
 static bool log_forms_is_due(const struct log_forms_state *s, size_t i, const struct endpoint *e,
