@@ -76,3 +76,9 @@ bool header_may_hold(const struct header *h, const address *contract, const hash
     return !h->has_bloom || (block_bloom_holds(&h->logs, contract->b, sizeof contract->b) &&
                              block_bloom_holds(&h->logs, topic->b, sizeof topic->b));
 }
+
+bool header_may_hold_any(const struct header *h)
+{
+    static const struct bloom none;
+    return !h->has_bloom || memcmp(&h->logs, &none, sizeof none) != 0;
+}

@@ -35,5 +35,7 @@ int header_from_json(const struct json *result, struct header *ret, bool *ret_fo
 /* May the block hold a log of this contract with this topic0? (yellow paper 4.3.1: three 11-bit
  * indices from keccak256 of each). Always true when the header has no bloom. */
 bool header_may_hold(const struct header *h, const address *contract, const hash32 *topic);
+/* May it hold a log of anything? Also true when the header has no bloom. */
+bool header_may_hold_any(const struct header *h);
 
 #endif

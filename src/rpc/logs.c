@@ -38,8 +38,13 @@ static void logs_add_members(struct buf *b, const struct log_filter *f)
     buf_adds(b, f->n_words ? "]]}]" : "]}]");
 }
 
-void logs_add_filter(struct buf *b, const struct log_filter *f)
+/* NULL: all logs. */
+static void logs_add_filter(struct buf *b, const struct log_filter *f)
 {
+    if (!f) {
+        buf_adds(b, "}]");
+        return;
+    }
     buf_addc(b, ',');
     logs_add_members(b, f);
 }
@@ -55,6 +60,14 @@ void logs_add_range(struct buf *b, const struct logs_ask *ask)
     buf_addf(b, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", ask->from,
              ask->to);
     logs_add_filter(b, ask->filter);
+}
+
+void logs_add_block(struct buf *b, const hash32 *block, const struct log_filter *f)
+{
+    char hash[HASH_TEXT];
+    hash_text(block, hash);
+    buf_addf(b, "[{\"blockHash\":\"%s\"", hash);
+    logs_add_filter(b, f);
 }
 
 bool logs_bloom_may_hold(const struct log_filter *f, const address *contract,

@@ -15,13 +15,10 @@ enum { HASH_AGAIN_MS = 3600 * 1000 }; /* the node behind a URL may be upgraded *
 static int logs_block_by_hash(struct rpc *n, const struct logs_ask *ask, const struct header *h,
                               struct logs *ret, struct err *err)
 {
-    char hash[HASH_TEXT];
     struct buf params = BUF_INIT(FILTER_CEILING);
     struct rpc_answer a;
     int rc, got = 0;
-    hash_text(&h->at.hash, hash);
-    buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
-    logs_add_filter(&params, ask->filter);
+    logs_add_block(&params, &h->at.hash, ask->filter);
     struct rpc_request q = {.method = "eth_getLogs",
                             .params = params.data,
                             .params_len = params.len,

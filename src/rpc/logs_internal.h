@@ -8,10 +8,10 @@
 
 enum { FILTER_CEILING = 256 * 1024 };
 
-/* `,"address":[…],"topics":[…]}]`: the end of the parameters. */
-void logs_add_filter(struct buf *b, const struct log_filter *f);
-/* The parameters that ask for the ask's range. */
+/* The parameters that ask for the ask's range; without a filter, for all of its logs. */
 void logs_add_range(struct buf *b, const struct logs_ask *ask);
+/* … for one block, by its hash. */
+void logs_add_block(struct buf *b, const hash32 *block, const struct log_filter *f);
 /* One answer's fate: kept in ret when good, else the error with the fault. */
 int logs_take(struct rpc_answer *a, struct arena *arena, struct logs *ret, struct err *err);
 int logs_stopped(struct err *err);

@@ -72,17 +72,16 @@ struct probe_logs {
     bool served;
 };
 
-/* log: of its contract and topic alone; NULL: all logs. */
-static void probe_add_filter(struct buf *params, const struct event_log *log)
+/* log: of its contract and topic alone; NULL: all logs. The filter is in *place. */
+static const struct log_filter *probe_make_filter(const struct event_log *log,
+                                                  struct log_filter *place)
 {
-    struct log_filter f;
-    if (!log) {
-        buf_adds(params, "}]");
-        return;
-    }
-    f = (struct log_filter){
-        .contracts = &log->contract, .n_contracts = 1, .topics = &log->topics[0], .n_topics = 1};
-    logs_add_filter(params, &f);
+    if (log)
+        *place = (struct log_filter){.contracts = &log->contract,
+                                     .n_contracts = 1,
+                                     .topics = &log->topics[0],
+                                     .n_topics = 1};
+    return log ? place : NULL;
 }
 
 static int probe_get_logs(struct logs_probing *p, const struct buf *params, struct probe_logs *ret,
@@ -103,8 +102,9 @@ static int probe_by_range(struct logs_probing *p, uint64_t from, uint64_t to,
                           const struct event_log *log, struct probe_logs *ret, struct err *err)
 {
     struct buf params = BUF_INIT(1024);
-    buf_addf(&params, "[{\"fromBlock\":\"0x%" PRIx64 "\",\"toBlock\":\"0x%" PRIx64 "\"", from, to);
-    probe_add_filter(&params, log);
+    struct log_filter f;
+    logs_add_range(
+        &params, &(struct logs_ask){.filter = probe_make_filter(log, &f), .from = from, .to = to});
     int rc = probe_get_logs(p, &params, ret, err);
     buf_free(&params);
     return rc;
@@ -113,11 +113,9 @@ static int probe_by_range(struct logs_probing *p, uint64_t from, uint64_t to,
 static int probe_by_hash(struct logs_probing *p, const struct header *h,
                          const struct event_log *log, struct probe_logs *ret, struct err *err)
 {
-    char hash[HASH_TEXT];
     struct buf params = BUF_INIT(1024);
-    hash_text(&h->at.hash, hash);
-    buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
-    probe_add_filter(&params, log);
+    struct log_filter f;
+    logs_add_block(&params, &h->at.hash, probe_make_filter(log, &f));
     int rc = probe_get_logs(p, &params, ret, err);
     buf_free(&params);
     return rc;
@@ -162,7 +160,6 @@ static const struct event_log *probe_pick(const struct probe_logs *l)
 static int probe_find_log(struct logs_probing *p, const struct header *h,
                           const struct event_log **ret, struct err *err)
 {
-    static const struct bloom none;
     struct probe_logs l;
     uint64_t at = h->at.number;
     if (probe_by_hash(p, h, NULL, &l, err) < 0)
@@ -171,7 +168,7 @@ static int probe_find_log(struct logs_probing *p, const struct header *h,
     if (!*ret && probe_by_range(p, at, at, NULL, &l, err) < 0)
         return -1;
     *ret = *ret ? *ret : probe_pick(&l);
-    if (*ret || (h->has_bloom && memcmp(&h->logs, &none, sizeof none) == 0))
+    if (*ret || !header_may_hold_any(h))
         return 0;
     if (probe_by_receipts(p, h, NULL, &l, err) < 0)
         return -1;

@@ -62,11 +62,8 @@ static int walk_ask_header(struct logs_walk *w, struct walk_slot *s, struct err 
 
 static int walk_ask_logs(struct logs_walk *w, struct walk_slot *s, struct err *err)
 {
-    char hash[HASH_TEXT];
     struct buf params = BUF_INIT(FILTER_CEILING);
-    hash_text(&s->h.at.hash, hash);
-    buf_addf(&params, "[{\"blockHash\":\"%s\"", hash);
-    logs_add_filter(&params, w->ask.filter);
+    logs_add_block(&params, &s->h.at.hash, w->ask.filter);
     int rc = walk_submit(w, s, "eth_getLogs", &params, err);
     buf_free(&params);
     return rc;

@@ -20,12 +20,6 @@ enum {
     SILENT_BLOCKS = 1000,
 };
 
-static bool log_forms_bloom_holds_any(const struct header *h)
-{
-    static const struct bloom none;
-    return h->has_bloom && memcmp(&h->logs, &none, sizeof none) != 0;
-}
-
 static bool log_forms_is_silent(const struct log_forms_state *s, size_t i,
                                 const struct header *head)
 {
@@ -46,7 +40,7 @@ static bool log_forms_is_due(const struct log_forms_state *s, size_t i, const st
     return log_forms_is_silent(s, i, head) ||
            (endpoint_log_forms(e) == LOG_FORMS_UNTRIED && !s->endpoints[i].suspect &&
             now >= s->endpoints[i].tried_ms + ((int64_t)BLOOM_MS << s->endpoints[i].in_vain) &&
-            log_forms_bloom_holds_any(head));
+            head->has_bloom && header_may_hold_any(head));
 }
 
 /* How long until the next try. */
