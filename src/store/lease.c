@@ -102,17 +102,26 @@ int lease_take(struct store *s, const struct lease_view *seen, const char *finge
     return 0;
 }
 
-int lease_beat(struct store *s, const struct lease_owner *o, const char *facts, bool *ret_held,
-               struct err *err)
+/* sql: raises the beat of owner ($1, $2) and leaves it the words $3. */
+static int lease_write_beat(struct store *s, const char *sql, const struct lease_owner *o,
+                            const char *words, bool *ret_held, struct err *err)
 {
     uint64_t changed = 0;
-    struct db_query q = {.sql = "UPDATE trueup_lease SET beat = beat + 1, facts = $3 WHERE "
-                                "generation = $1 AND holder = $2",
-                         .params = {db_number(o->generation), db_text(o->holder), db_text(facts)}};
+    struct db_query q = {.sql = sql,
+                         .params = {db_number(o->generation), db_text(o->holder), db_text(words)}};
     if (db_write(s, &q, 1, DB_ASYNC, &changed, err) < 0)
         return -1;
     *ret_held = changed == 1;
     return 0;
+}
+
+int lease_beat(struct store *s, const struct lease_owner *o, const char *facts, bool *ret_held,
+               struct err *err)
+{
+    return lease_write_beat(s,
+                            "UPDATE trueup_lease SET beat = beat + 1, facts = $3 WHERE generation "
+                            "= $1 AND holder = $2",
+                            o, facts, ret_held, err);
 }
 
 int lease_release(struct store *s, const struct lease_owner *o, struct err *err)
@@ -177,14 +186,10 @@ int fence_job_take(struct store *s, const struct lease_view *seen, const char *w
 int fence_job_beat(struct store *s, const struct lease_owner *o, const char *words, bool *ret_held,
                    struct err *err)
 {
-    uint64_t changed = 0;
-    struct db_query q = {.sql = "UPDATE trueup_fence SET beat = beat + 1, job = $3 WHERE role = "
-                                "'job' AND generation = $1 AND holder = $2",
-                         .params = {db_number(o->generation), db_text(o->holder), db_text(words)}};
-    if (db_write(s, &q, 1, DB_ASYNC, &changed, err) < 0)
-        return -1;
-    *ret_held = changed == 1;
-    return 0;
+    return lease_write_beat(s,
+                            "UPDATE trueup_fence SET beat = beat + 1, job = $3 WHERE role = 'job' "
+                            "AND generation = $1 AND holder = $2",
+                            o, words, ret_held, err);
 }
 
 int fence_job_release(struct store *s, const struct lease_owner *o, struct err *err)

@@ -40,6 +40,12 @@ struct batch_part {
 
 /* ---- one transaction ------------------------------------------------------------------------- */
 
+static int parts_fail(struct batch_parts *p)
+{
+    *p->err = p->why;
+    return -1;
+}
+
 static enum part_end parts_judge_refusal(const struct batch_parts *p, const struct db_refusal *r)
 {
     switch (r->kind) {
@@ -196,10 +202,8 @@ static int parts_go_on(struct batch_parts *p, const struct batch_part *part)
 {
     if (part->end == PART_WRITTEN || parts_are_over(p))
         return 0;
-    if (part->end == PART_FAILED) {
-        *p->err = p->why;
-        return -1;
-    }
+    if (part->end == PART_FAILED)
+        return parts_fail(p);
     if (part->end == PART_WARNED)
         return parts_write_warned(p, part);
     if (part->n > 1)
@@ -282,10 +286,7 @@ static int parts_finish(struct batch_parts *p)
     if (rest.n_failures + rest.n_dirty + rest.has_checkpoint == 0)
         return 0;
     parts_try_batch(p, &rest, &part);
-    if (part.end == PART_WRITTEN)
-        return 0;
-    *p->err = p->why;
-    return -1;
+    return part.end == PART_WRITTEN ? 0 : parts_fail(p);
 }
 
 /* ---- the verb -------------------------------------------------------------------------------- */
@@ -297,12 +298,6 @@ static size_t parts_choose_limit(const struct batch_parts *p)
     if (p->traits.row_triggers)
         return TRIGGER_ROWS;
     return p->traits.made ? STORE_BATCH_MAX : ADOPTED_ROWS;
-}
-
-static int parts_fail(struct batch_parts *p)
-{
-    *p->err = p->why;
-    return -1;
 }
 
 /* The rows in transactions of `limit`; then what goes with them. */
