@@ -12,13 +12,13 @@
 
 enum { DOUBT_MS = 5 * 1000 };
 
-static void rpc_doubt_ask(struct endpoint *e, struct endpoint *whom, int64_t now)
+static void rpc_doubt_ask(struct endpoint *e, struct endpoint *asked, int64_t now)
 {
     char params[48];
     struct endpoint_doubt *d = &e->doubt;
     d->pending = false;
     snprintf(params, sizeof params, "[\"0x%" PRIx64 "\",false]", d->at.number);
-    rpc_question_open(whom, &d->entry, "eth_getBlockByNumber", params, now + DOUBT_MS);
+    rpc_question_open(asked, &d->entry, "eth_getBlockByNumber", params, now + DOUBT_MS);
 }
 
 void endpoint_doubt_block(struct endpoint *e, const struct anchor *at, const char *why)
@@ -48,9 +48,9 @@ void rpc_doubt_on_reply(struct rpc_entry *r)
         (struct endpoint *)(void *)((char *)r - offsetof(struct endpoint, doubt.entry));
     struct endpoint_doubt *d = &e->doubt;
     struct header h;
-    bool told = rpc_answer_header(&r->answer, &h) && h.at.number == d->at.number;
-    if (told && hash_equal(&h.at.hash, &d->at.hash))
+    bool shown = rpc_answer_header(&r->answer, &h) && h.at.number == d->at.number;
+    if (shown && hash_equal(&h.at.hash, &d->at.hash))
         endpoint_report_wrong_block(e, d->why);
-    else if (!told && r->only != e)
+    else if (!shown && r->only != e)
         d->pending = true; /* the entry is free after this */
 }

@@ -2,8 +2,8 @@
  * How the chain numbers its blocks, learnt once and kept in trueup_state.
  *
  * On Arbitrum the EVM's NUMBER and BLOCKHASH are those of the chain below it; the precompile ArbSys
- * at 0x64 has its own. Chains whose block numbers have gaps are refused: what is synced is told by
- * numbers.
+ * at 0x64 has its own. Chains whose block numbers have gaps are refused: a block number
+ * stands for all blocks below it.
  */
 #ifndef TRACK_ANCHOR_H
 #define TRACK_ANCHOR_H

@@ -51,7 +51,8 @@ void beat_show_facts(const char *facts)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* A failure is told by the writes that fail with it; here it only costs the lease when it lasts. */
+/* A beat that fails is not logged: the writes that fail with it are. Without beats the lease goes.
+ */
 static void beat_once(struct beat *b, struct store **store)
 {
     char facts[LEASE_FACTS];

@@ -16,7 +16,7 @@ struct beat_ask {
     const char *url; /* of the store */
     int64_t every_ms;
     struct lease_owner owner;
-    /* lease_beat() or fence_job_beat(), and what it is told; NULL: the follow worker's facts. */
+    /* lease_beat() or fence_job_beat(), and its words; NULL: the follow worker's facts. */
     int (*beat)(struct store *s, const struct lease_owner *o, const char *text, bool *ret_held,
                 struct err *err);
     const char *text;

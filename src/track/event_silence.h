@@ -1,7 +1,7 @@
 /*
  * Triggers that no log answers. A mistyped event is a valid one that the contract never emits: the
  * table then stays empty, or as it was, and nothing fails. So the newest blocks are asked once for
- * the declared events and for events known by name, and what was meant is told.
+ * the declared events and for events known by name. A likely meaning is named.
  *
  * A rare event is silent, too. So a trigger is told by itself only where another event of nearly
  * its name is known; the others are told together, and as a finding only where no trigger of the

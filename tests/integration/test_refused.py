@@ -1,4 +1,5 @@
-"""Rows that the database refuses, or that a trigger changes: an application's table with a foreign key, constraints and triggers.
+"""Rows that the database refuses, or that a trigger changes: an application's table with a foreign key,
+constraints and triggers.
 One wallet's row holds up no other wallet's, and each refusal is told with the database's words."""
 
 import json
