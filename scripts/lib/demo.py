@@ -21,7 +21,8 @@ from build import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 from harness import config as configs  # noqa: E402
-from harness.anvil import Anvil, free_port  # noqa: E402
+from harness.anvil import Anvil  # noqa: E402
+from harness.node import free_port  # noqa: E402
 from harness.checks import until_at_rest  # noqa: E402
 from harness.config import BALANCE, CHECKPOINT, TABLE  # noqa: E402
 from harness.daemon import Trueup  # noqa: E402

@@ -7,7 +7,8 @@ import time
 
 from client import ScriptedProvider
 from harness import config as configs
-from harness.anvil import Anvil, free_port
+from harness.anvil import Anvil
+from harness.node import free_port
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.daemon import Trueup, session_members
 from harness.store import PostgresStore, SqliteStore

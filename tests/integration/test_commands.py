@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import asked, provider  # noqa: F401

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.provider import ScriptedProvider
 from harness.wait import SLOWNESS

@@ -9,10 +9,10 @@ import urllib.request
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.config import CHECKPOINT, TABLE
-from harness.provider import ScriptedProvider
+from harness.provider import ScriptedProvider, two  # noqa: F401
 from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(60)]
@@ -22,13 +22,6 @@ pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 LIES = [{"fault": "ignore-pin", "method": "eth_call"},
         {"fault": "older-block", "method": "eth_call", "args": {"behind": 1}}]
-
-
-@pytest.fixture
-def two(chain):
-    with ScriptedProvider(forward=chain.anvil.url) as a, ScriptedProvider(
-            forward=chain.anvil.url) as b:
-        yield a, b
 
 
 @pytest.fixture

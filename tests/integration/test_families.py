@@ -9,7 +9,7 @@ import pytest
 from harness import config as configs
 from harness.checks import assert_anchored_rows_true
 from harness.config import BALANCE, CHECKPOINT, TABLE
-from harness.provider import ScriptedProvider
+from harness.provider import two  # noqa: F401
 from harness.web import listening
 from harness.world import wallet
 
@@ -17,13 +17,6 @@ WALLETS = [wallet(i) for i in range(30)]
 
 # For what is between the daemon and its nodes alone: once is enough.
 pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def two(chain):
-    with ScriptedProvider(forward=chain.anvil.url) as a, ScriptedProvider(
-            forward=chain.anvil.url) as b:
-        yield a, b
 
 
 @pytest.fixture

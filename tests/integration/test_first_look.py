@@ -2,33 +2,21 @@
 however late the log index is; and what was asked before costs no read."""
 
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from harness import config as configs
-from harness.anvil import Anvil
 from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import BALANCE, TABLE
+from harness.deep import deployed  # noqa: F401
 from harness.provider import ScriptedProvider, asked, provider  # noqa: F401
-from harness.world import World, wallet
+from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(60)]
 DEPTH = 12
 
 # For what is between the daemon and its nodes alone: once is enough.
 pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """A chain that keeps all its states in memory: once anvil has moved one to its disk, going back to it
-    leaves every contract without its code."""
-    anvil = Anvil(tmp_path_factory.mktemp("anvil"), extra=["--prune-history", "100000"]).start()
-    try:
-        yield SimpleNamespace(anvil=anvil, world=World(anvil.rpc).deploy())
-    finally:
-        anvil.stop()
 
 
 @pytest.fixture

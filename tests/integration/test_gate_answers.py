@@ -11,7 +11,8 @@ import pytest
 from harness import config as configs
 from harness.checks import wrong_rows
 from harness.config import BALANCE, TABLE
-from harness.gate import (WALLETS, Raw, deployed, error_of, follow, gates, lights, logs_of,  # noqa: F401
+from harness.deep import deployed  # noqa: F401
+from harness.gate import (WALLETS, Raw, error_of, follow, gates, lights, logs_of,  # noqa: F401
                           no_wrong_row, plain, text_of, until_right, usual)
 from harness.truth import Truth
 from harness.wait import until

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from harness.config import BALANCE, TABLE
-from harness.gate import (WALLETS, deployed, error_of, follow, gates, logs_of, mint_sent, no_wrong_row,  # noqa: F401
-                          number, number_of, until_right, until_truth)
+from harness.deep import deployed  # noqa: F401
+from harness.gate import (WALLETS, error_of, follow, gates, logs_of, mint_sent, no_wrong_row,  # noqa: F401
+                          number, number_of, mint_apart, until_right, until_truth)
 from harness.rpc import Rpc
 from harness.wait import SLOWNESS, until
 
@@ -286,9 +287,7 @@ def test_a_reorg_while_a_catch_up_is_under_way(chain, store, trueup, gates, foll
     gate = gates[0]
     web = follow([gate], finality=100, mine=120)
     trueup.stop()
-    for i in range(10):
-        chain.anvil.mine(40)
-        chain.world.token.send("mint", WALLETS[i], 5 + i)
+    mint_apart(chain, 10, 40)
     forks = [1, 2]
 
     def fork(rpc):

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from harness.config import BALANCE, TABLE
-from harness.gate import (WALLETS, deployed, error_of, filter_of, follow, gates, logs_of, number,  # noqa: F401
-                          plain, span, text_of, until_right, usual)
+from harness.deep import deployed  # noqa: F401
+from harness.gate import (WALLETS, error_of, filter_of, follow, gates, logs_of, number,  # noqa: F401
+                          plain, span, text_of, mint_apart, until_right, usual)
 from harness.wait import SLOWNESS
 
 # For what is between the daemon and its nodes alone: once is enough.
@@ -87,9 +88,7 @@ def test_wide_ranges_are_clipped(chain, store, trueup, gates, follow):
     a, b = gates
     web = follow([a, b])
     trueup.stop()
-    for i in range(6):
-        chain.anvil.mine(40)
-        chain.world.token.send("mint", WALLETS[i], 5 + i)
+    mint_apart(chain, 6, 40)
     chain.anvil.mine(40)
 
     def clipped(rpc, answer):
@@ -274,9 +273,7 @@ def test_ten_blocks_a_request(chain, store, trueup, gates, follow):
     gate.bend = capped
     web = follow([gate])
     trueup.stop()
-    for i in range(5):
-        chain.anvil.mine(100)
-        chain.world.token.send("mint", WALLETS[i], 5 + i)
+    mint_apart(chain, 5, 100)
     trueup.start()
     until_right(chain, store, trueup, web, WALLETS[:5], 60)
     assert gate.played
@@ -299,9 +296,7 @@ def test_dense_ranges(chain, store, trueup, gates, follow, why):
     gate.bend = dense
     web = follow([gate])
     trueup.stop()
-    for i in range(4):
-        chain.anvil.mine(60)
-        chain.world.token.send("mint", WALLETS[i], 5 + i)
+    mint_apart(chain, 4, 60)
     chain.anvil.mine(20)
     trueup.start()
     until_right(chain, store, trueup, web, WALLETS[:4], 60)
@@ -314,9 +309,7 @@ def test_wide_answers_are_huge(chain, store, trueup, gates, follow):
     gate = gates[0]
     web = follow([gate])
     trueup.stop()
-    for i in range(4):
-        chain.anvil.mine(60)
-        chain.world.token.send("mint", WALLETS[i], 5 + i)
+    mint_apart(chain, 4, 60)
     chain.anvil.mine(20)
 
     def huge(rpc, answer):

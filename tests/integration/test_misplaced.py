@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.config import BALANCE, TABLE
 from harness.provider import provider  # noqa: F401
 from harness.truth import Truth

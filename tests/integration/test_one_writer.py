@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.checks import assert_at_rest_equal, until_at_rest, until_looked_twice
 from harness.config import TABLE
 from harness.daemon import Trueup, session_members

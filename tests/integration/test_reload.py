@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.checks import assert_anchored_rows_true
 from harness.config import CHECKPOINT, TABLE
 from harness.provider import ScriptedProvider

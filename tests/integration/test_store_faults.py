@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.checks import assert_at_rest_equal, until_at_rest
 from harness.config import CHECKPOINT, TABLE
 from harness.postgres import Cluster

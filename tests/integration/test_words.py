@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from harness import config as configs
-from harness.anvil import free_port
+from harness.node import free_port
 from harness.config import BALANCE, CHECKPOINT, TABLE
 
 

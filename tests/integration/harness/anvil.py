@@ -8,7 +8,7 @@ import platform
 import signal
 from pathlib import Path
 
-from .node import DevelopmentNode, free_port  # noqa: F401
+from .node import DevelopmentNode
 
 CHAIN = Path(__file__).resolve().parents[2] / "chain"
 GAS_CAP = 50_000_000  # what a call may ask for; like the default of the commonest node

@@ -2,7 +2,8 @@
 as they go over the wire, a cache that mixes up its keys, a fork in the middle of a question. What the scripted
 provider can play, it plays.
 
-    from harness.gate import deployed, follow, gates  # noqa: F401
+    from harness.deep import deployed  # noqa: F401
+    from harness.gate import follow, gates  # noqa: F401
     web = follow([gates[0]]); gates[0].bend = lambda rpc, answer: …
 """
 
@@ -12,18 +13,16 @@ import http.server
 import json
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from . import config as configs
-from .anvil import Anvil
 from .checks import wrong_rows
 from .config import BALANCE, TABLE
 from .node import free_port
 from .rpc import Rpc
 from .web import Http
-from .world import World, wallet
+from .world import wallet
 
 WALLETS = [wallet(9000 + i) for i in range(60)]
 DEPTH = 12  # of finality, in blocks
@@ -106,17 +105,6 @@ def plain(body, status="200 OK", *headers):
 # ---- fixtures ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """A chain that keeps all its states in memory: once anvil has moved one to its disk, going back to it
-    leaves every contract without its code."""
-    anvil = Anvil(tmp_path_factory.mktemp("anvil"), extra=["--prune-history", "100000"]).start()
-    try:
-        yield SimpleNamespace(anvil=anvil, world=World(anvil.rpc).deploy())
-    finally:
-        anvil.stop()
-
-
 @pytest.fixture
 def gates(chain):
     made = [Gate(chain.anvil.url), Gate(chain.anvil.url)]
@@ -193,6 +181,13 @@ def mint_sent(chain, who, amount):
 
 
 # ---- what is waited for --------------------------------------------------------------------------------
+
+
+def mint_apart(chain, n, blocks):
+    """Events of the first n wallets, so many blocks before each."""
+    for i in range(n):
+        chain.anvil.mine(blocks)
+        chain.world.token.send("mint", WALLETS[i], 5 + i)
 
 
 def lights(web):

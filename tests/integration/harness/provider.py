@@ -16,6 +16,13 @@ def provider(chain):
         yield p
 
 
+@pytest.fixture
+def two(chain):
+    """Two of them in front of one node."""
+    with ScriptedProvider(forward=chain.anvil.url) as a, ScriptedProvider(forward=chain.anvil.url) as b:
+        yield a, b
+
+
 def asked(provider, method):
     """The parameters of every request of a method so far."""
     return [r["params"] for r in provider.log() if r["method"] == method]

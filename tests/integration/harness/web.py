@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from .anvil import free_port
+from .node import free_port
 
 
 class Http:

@@ -11,7 +11,8 @@ import urllib.request
 import pytest
 
 from harness import config as configs
-from harness.anvil import Anvil, free_port
+from harness.anvil import Anvil
+from harness.node import free_port
 from harness.config import BALANCE, CHECKPOINT, TABLE
 from harness.daemon import ROOT
 from harness.provider import ScriptedProvider
