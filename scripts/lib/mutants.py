@@ -194,7 +194,7 @@ def at_once(jobs, workers, meson_suite, pytest):
     return ends
 
 
-PARTS = 4  # of the mutations; CI plays one
+PARTS = 8  # of the mutations; CI plays one
 
 
 def turn_of_commit():
@@ -211,7 +211,7 @@ def chosen_patches(part):
 
 
 def run_all(meson_suite, pytest, part=False):
-    """part: every fourth one, by turns from commit to commit."""
+    """part: every eighth one, by turns from commit to commit."""
     result = Result()
     jobs = []
     for patch in chosen_patches(part):

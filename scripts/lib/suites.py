@@ -397,7 +397,7 @@ def mutations(part=False):
 
 
 def mutations_part():
-    """What CI has the time for, a quarter: the others have their turns at other commits."""
+    """What CI has the time for, an eighth: the others have their turns at other commits."""
     return mutations(part=True)
 
 
