@@ -21,14 +21,16 @@ struct given {
     struct given *next;
 };
 
+struct secret_file;
 struct decoder {
     struct arena *arena;
     struct problems *problems;
-    struct problems *warnings; /* names of the last edition */
-    char *const *environ_;     /* for ${NAME}; NULL: none */
-    bool whole;                /* the user's settings, not a worker's part: all that is required */
-    bool may_be_unnamed;       /* the one balance may lack its name */
-    bool nothing_required;     /* there is no configuration, and that is well */
+    struct problems *warnings;              /* names of the last edition */
+    char *const *environ_;                  /* for ${NAME}; NULL: none */
+    const struct secret_file *secret_files; /* what of it came from files */
+    bool whole;            /* the user's settings, not a worker's part: all that is required */
+    bool may_be_unnamed;   /* the one balance may lack its name */
+    bool nothing_required; /* there is no configuration, and that is well */
     struct given *given, **given_tail;
 };
 

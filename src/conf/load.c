@@ -265,6 +265,7 @@ struct conf *conf_load(const struct conf_source_set *from, struct conf_problems 
     struct load run, *r = load_start(&run, from);
     r->decoder.whole = true;
     r->decoder.environ_ = from->environ_;
+    secret_files_read(&r->decoder);
     r->token = from->token ? from->token : overlay_variable(from->environ_, "TRUEUP_TOKEN");
     r->token_place = from->token ? "--token" : "environment TRUEUP_TOKEN";
     if (load_find_file(r)) {

@@ -37,6 +37,13 @@ bool overlay_has_first_user(char *const *environ_);
 /* The variable's value; NULL when it is not set or empty. */
 const char *overlay_variable(char *const *environ_, const char *name);
 
+/* secret_files.c: what TRUEUP_…_FILE and $CREDENTIALS_DIRECTORY name joins d->environ_. */
+void secret_files_read(struct decoder *d);
+/* Where a variable's text came from: "environment NAME", or its file. In the arena. */
+const char *secret_files_source(const struct decoder *d, const char *name);
+/* Is NAME_FILE=… the file of a setting? */
+bool secret_files_know(struct decoder *d, const char *entry);
+
 /* etc/audius.yaml, built in. */
 extern const char conf_audius_yaml[];
 

@@ -204,7 +204,7 @@ static void overlay_put_variable(struct decoder *d, struct yaml_node *root,
              : row->path,
         value,
         origin,
-        {arena_printf(d->arena, "environment %s", name), 0, 0}};
+        {secret_files_source(d, name), 0, 0}};
     if (origin == ORIGIN_FIRST_USER)
         l.text = overlay_first_user_text(d, row, value, &l.place);
     overlay_put_named(d, root, &l);
@@ -221,6 +221,9 @@ static const char *overlay_near_name(struct decoder *d, const char *name)
         if (kind_is_scalar(settings[i].kind) && !strchr(settings[i].path, '[') &&
             edit_distance(name, buf_str(&known), 2) <= 2)
             found = arena_strdup(d->arena, buf_str(&known));
+        buf_adds(&known, "_FILE");
+        if (!found && settings[i].secret && edit_distance(name, buf_str(&known), 2) <= 2)
+            found = arena_strdup(d->arena, buf_str(&known));
         buf_free(&known);
         if (!found && settings[i].env && edit_distance(name, settings[i].env, 2) <= 2)
             found = settings[i].env;
@@ -230,12 +233,35 @@ static const char *overlay_near_name(struct decoder *d, const char *name)
     return edit_distance(name, TOKEN_NAME, 1) <= 1 ? TOKEN_NAME : NULL;
 }
 
-static bool overlay_is_short_name(const char *name)
+static bool overlay_begins_with(const char *name, const char *const *list, size_t n)
 {
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(name, list[i], strlen(list[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Names that are no settings but known: short ones, files of secrets, the supervisor's, and what
+ * Kubernetes gives every pod beside a Service of our name. */
+static bool overlay_is_known(struct decoder *d, const char *entry, const char *name)
+{
+    static const char *const others[] = {"TRUEUP_PARK_AFTER", "TRUEUP_HUNG_AFTER_MS",
+                                         "TRUEUP_SETTINGS_FD", "TRUEUP_PORT", "TRUEUP_SERVICE_"};
     for (size_t i = 0; i < n_settings; i++)
         if (settings[i].env && strcmp(settings[i].env, name) == 0)
             return true;
-    return strcmp(name, TOKEN_NAME) == 0;
+    return strcmp(name, TOKEN_NAME) == 0 || secret_files_know(d, entry) ||
+           overlay_begins_with(name, others, COUNT_OF(others));
+}
+
+static void overlay_on_unknown_name(struct decoder *d, const char *name,
+                                    const struct position *place)
+{
+    const char *near = overlay_near_name(d, name);
+    if (near)
+        problem_add(d->problems, place, "", "unknown setting \"%s\"; expected %s", name, near);
+    else
+        problem_add(d->warnings, place, "", "no setting has this name; it is passed over");
 }
 
 static bool overlay_named_in(const char *file_text, const char *name)
@@ -253,7 +279,7 @@ static void overlay_put_regular_name(struct decoder *d, struct yaml_node *root, 
     if (n >= sizeof name || entry[n] != '=' || !entry[n + 1])
         return;
     snprintf(name, sizeof name, "%.*s", (int)n, entry);
-    struct position place = {arena_printf(d->arena, "environment %s", name), 0, 0};
+    struct position place = {secret_files_source(d, name), 0, 0};
     bool old;
     const struct setting *row = setting_by_env(name, path, sizeof path, &old);
     if (row && old && !old_name_take_env(d, row, name)) {
@@ -261,10 +287,8 @@ static void overlay_put_regular_name(struct decoder *d, struct yaml_node *root, 
     } else if (row) {
         struct layer l = {arena_strdup(d->arena, path), entry + n + 1, ORIGIN_ENVIRONMENT, place};
         overlay_put(d, root, &l);
-    } else if (!overlay_is_short_name(name) && !overlay_named_in(file_text, name)) {
-        const char *near = overlay_near_name(d, name);
-        if (near)
-            problem_add(d->problems, &place, "", "unknown setting \"%s\"; expected %s", name, near);
+    } else if (!overlay_is_known(d, entry, name) && !overlay_named_in(file_text, name)) {
+        overlay_on_unknown_name(d, name, &place);
     }
 }
 
@@ -273,7 +297,7 @@ void overlay_settings(struct decoder *d, struct yaml_node *root, const struct co
 {
     for (size_t i = 0; i < n_settings; i++)
         overlay_put_variable(d, root, &settings[i], settings[i].first, ORIGIN_FIRST_USER);
-    for (char *const *e = from->environ_; e && *e; e++)
+    for (char *const *e = d->environ_; e && *e; e++)
         if (strncmp(*e, "TRUEUP_", 7) == 0)
             overlay_put_regular_name(d, root, *e, file_text);
     for (size_t i = 0; i < n_settings; i++)
