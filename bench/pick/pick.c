@@ -73,7 +73,7 @@ static struct store *open_store(const char *url)
     struct store *s;
     struct err err;
     struct store_adopted adopted;
-    if (store_open(url, "trueup sweep", &s, &err) != 0 ||
+    if (store_open(url, NULL, "trueup sweep", &s, &err) != 0 ||
         store_migrate(s, &balance, 1, &adopted, &err) != 0)
         die("store", err.text);
     return s;

@@ -133,7 +133,7 @@ void doctor_store(struct findings *f, struct conf *conf)
         doctor_say(f, NOTE, "the file is not there yet: `trueup run` creates it");
         return;
     }
-    if (store_open(conf->store, "trueup doctor", &s, &err) < 0) {
+    if (store_open(conf->store, conf->schema, "trueup doctor", &s, &err) < 0) {
         doctor_say(f, BAD, "%s", err.text);
         doctor_advise(f, "store: %s",
                       err.hint[0] ? err.hint : "make it reachable, then run doctor again");

@@ -146,7 +146,7 @@ static int ask_store(struct conf *conf, struct buf *ret, struct err *err)
                         "-c FILE names the settings, --listen ADDR where a daemon serves HTTP");
     }
     if (store_find(conf->store, err) < 0 || name_balances(conf, err) < 0 ||
-        store_open(conf->store, "trueup status", &s, err) < 0)
+        store_open(conf->store, conf->schema, "trueup status", &s, err) < 0)
         return -1;
     facts_init(&k, conf);
     int64_t looked = facts_look(&k, s);

@@ -96,6 +96,16 @@ static void check_query(struct decoder *d, const struct conf *c, size_t i)
                 c->store);
 }
 
+static void check_schema(struct decoder *d, const struct conf *c)
+{
+    const struct given *g = given_find(d->given, "schema");
+    if (!g || !c->schema || !c->store || strncmp(c->store, "sqlite:", 7) != 0)
+        return;
+    problem_add(d->problems, &g->node->place, g->path,
+                "\"%.63s\" is for PostgreSQL, and the store is \"%.80s\"; expected no schema",
+                c->schema, c->store);
+}
+
 static void check_unnamed(struct decoder *d, const struct conf *c, size_t i)
 {
     const struct given *list = given_find(d->given, "balances");
@@ -238,6 +248,7 @@ void conf_finish(struct decoder *d, struct conf *c)
     struct conf_balance *balances = (struct conf_balance *)c->balances;
     const struct check_list list = {"balances", balances, c->n_balances, sizeof *balances};
     check_finish_endpoints(d, c);
+    check_schema(d, c);
     for (size_t i = 0; i < c->n_balances; i++) {
         conf_derive_names(d->arena, &balances[i]);
         check_unnamed(d, c, i);

@@ -95,6 +95,7 @@ struct conf {
     } chain;
     bool named_by_symbol; /* the one balance, given by --token, is named after the token */
     const char *store;    /* "postgres://…" or "sqlite:FILE" */
+    const char *schema;   /* of our own tables, on PostgreSQL; NULL: the connection's own */
     const struct conf_balance *balances;
     size_t n_balances;
     struct {

@@ -55,6 +55,10 @@ void conf_keep(struct conf *c, const struct conf *old, struct buf *ret_kept)
         buf_adds(ret_kept, "store\n");
         c->store = old->store;
     }
+    if (strcmp(c->schema ? c->schema : "", old->schema ? old->schema : "") != 0) {
+        buf_adds(ret_kept, "schema\n");
+        c->schema = old->schema;
+    }
     if (!keep_same_balances(old, c))
         buf_adds(ret_kept, "balances\n");
     if ((c->chain.n_endpoints == 0) != (old->chain.n_endpoints == 0)) {

@@ -65,6 +65,11 @@ const struct setting settings[] = {
      .help = "where the tables are: postgres://USER@HOST/DATABASE or sqlite:FILE",
      .example = "sqlite:trueup.db"},
 
+    {.path = "schema", .kind = &kind_schema, IN(conf, schema), .max = 63,
+     .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB, .derived = "the connection's own",
+     .help = "PostgreSQL schema of the tables that are trueup's own; trueup migrate creates it",
+     .example = "trueup"},
+
     {.path = "balances", .kind = &kind_list, LIST(conf, balances, n_balances), .min = 1, .max = 256,
      .size = sizeof(struct conf_balance), .required = true, .workers = FOR_ALL,
      .flag = "--token ADDRESS",

@@ -32,10 +32,10 @@ bool kind_is_scalar(const struct kind *kind);
 /* The phrase of what a row's kind expects, its blanks filled in from the row. */
 void kind_expected(const struct setting *row, struct buf *out);
 
-extern const struct kind kind_section, kind_list, kind_number, kind_duration, kind_name, kind_label,
-    kind_table, kind_url, kind_socket_url, kind_store, kind_address, kind_listen, kind_text,
-    kind_yes_no, kind_word, kind_finality, kind_price, kind_view, kind_event, kind_sources,
-    kind_wallets;
+extern const struct kind kind_section, kind_list, kind_number, kind_duration, kind_name,
+    kind_schema, kind_label, kind_table, kind_url, kind_socket_url, kind_store, kind_address,
+    kind_listen, kind_text, kind_yes_no, kind_word, kind_finality, kind_price, kind_view,
+    kind_event, kind_sources, kind_wallets;
 
 /* The word's number in a list of words with blanks between, or -1. */
 int value_word(const char *words, const char *text, size_t n);

@@ -91,6 +91,20 @@ const struct kind kind_name = {
     .write = value_text_write,
     .expects = "a letter and at most {max-1} letters, digits and _, in lower case"};
 
+static const char *value_schema_flaw(const struct setting *row, const char *text)
+{
+    if (strncmp(text, "pg_", 3) == 0 || strcmp(text, "information_schema") == 0)
+        return "reserved for PostgreSQL:";
+    return value_name_flaw(row, text) ? "not a schema name" : NULL;
+}
+
+const struct kind kind_schema = {
+    .name = "schema name",
+    .read_text = value_text_read,
+    .find_flaw = value_schema_flaw,
+    .write = value_text_write,
+    .expects = "a letter and at most {max-1} letters, digits and _, in lower case"};
+
 static const char *value_label_flaw(const struct setting *row, const char *text)
 {
     (void)row;

@@ -49,6 +49,49 @@ static const char *db_word(const struct store *s, const char *name, size_t n)
     return "";
 }
 
+/* ---- our own tables -------------------------------------------------------------------------- */
+
+static bool db_is_letter(char c)
+{
+    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* "schema". or nothing. */
+static void db_add_schema(const struct store *s, struct buf *out)
+{
+    if (!s->schema)
+        return;
+    db_quote_part(out, s->schema, strlen(s->schema), '"');
+    buf_addc(out, '.');
+}
+
+/* An index is in the schema of its table, and CREATE INDEX takes no other one. */
+static bool db_is_own_table(const char *word, size_t n)
+{
+    static const char own[] = "trueup_", index[] = "_idx";
+    const size_t tail = sizeof index - 1;
+    return n >= sizeof own && memcmp(word, own, sizeof own - 1) == 0 &&
+           memcmp(word + n - tail, index, tail) != 0;
+}
+
+/* The schema goes with each name: a search_path is the session's, and a pooler hands the session to
+ * other clients. */
+static void db_add_sql(const struct store *s, const char *sql, size_t n, struct buf *out)
+{
+    char before = out->len > 0 ? buf_str(out)[out->len - 1] : ' ';
+    for (size_t i = 0, len; s->schema && i < n; i += len) {
+        len = 1;
+        while (i + len < n && db_is_letter(sql[i]) && db_is_letter(sql[i + len]))
+            len++;
+        if (!strchr("'\".", before) && db_is_own_table(sql + i, len))
+            db_add_schema(s, out);
+        buf_add(out, sql + i, len);
+        before = sql[i + len - 1];
+    }
+    if (!s->schema)
+        buf_add(out, sql, n);
+}
+
 static void db_expand_into(const struct store *s, const struct db_query *q, const char *sql,
                            struct buf *out);
 
@@ -61,6 +104,10 @@ static void db_expand_word(const struct store *s, const struct db_query *q, cons
     struct buf filled = BUF_INIT(1 << 16);
     if (name == 1 && *word == 't') {
         db_quote_table(s, q->b->table, out);
+        return;
+    }
+    if (name == strlen("schema") && memcmp(word, "schema", name) == 0) {
+        db_add_schema(s, out);
         return;
     }
     if (name == strlen("t_text") && memcmp(word, "t_text", name) == 0) {
@@ -83,7 +130,7 @@ static void db_expand_into(const struct store *s, const struct db_query *q, cons
 {
     for (;;) {
         size_t plain = strcspn(sql, "{"), n;
-        buf_add(out, sql, plain);
+        db_add_sql(s, sql, plain, out);
         sql += plain;
         if (!*sql++)
             return;
@@ -95,7 +142,7 @@ static void db_expand_into(const struct store *s, const struct db_query *q, cons
 
 const char *db_expand(const struct store *s, const struct db_query *q, struct arena *arena)
 {
-    if (q->raw || !strchr(q->sql, '{'))
+    if (q->raw || (!s->schema && !strchr(q->sql, '{')))
         return q->sql;
     struct buf out = BUF_INIT(1 << 20);
     db_expand_into(s, q, q->sql, &out);
@@ -131,7 +178,12 @@ int db_set_scanning(struct store *s, bool on, struct err *err)
 
 int db_exec(struct store *s, const char *sql, struct err *err)
 {
-    return db_checked(s, s->driver->exec(s, sql, err));
+    struct arena arena;
+    arena_init(&arena);
+    const struct db_query q = {.sql = sql, .raw = !strstr(sql, "trueup_")};
+    int rc = db_checked(s, s->driver->exec(s, db_expand(s, &q, &arena), err));
+    arena_free(&arena);
+    return rc;
 }
 
 /* ---- the fence of a transaction -------------------------------------------------------------- */

@@ -7,7 +7,10 @@
  *  - Parameters are $1, $2 …, in the order of db_query.params.
  *  - {t} is the quoted table of db_query.b, and {t_text} that name as a text. Other words in braces
  * stand for what the two databases spell differently; each driver has a table of them
- * (store_driver.words): {now}, {now_text}, {after MILLISECONDS}, {for UPDATE} and so on.
+ * (store_driver.words): {now}, {now_text}, {after MILLISECONDS}, {for UPDATE} and so on. {schema}
+ * is what stands before the name of a table of ours.
+ *  - Names that begin with trueup_ are of our own tables. Where they have a schema, it is put
+ *    before them; a name in quotes, and that of an index (…_idx), stays as it is.
  *  - A set of rows is a parameter: `unnest($2, $3) u(w, n)`, each column from a parameter with a
  *    stride; with one more name after WITH ORDINALITY it counts from 1. PostgreSQL gets arrays;
  *    SQLite runs the statement once a row, with u.w and u.n as plain parameters. So the set stands
@@ -218,7 +221,8 @@ struct store_driver {
     const char *const (*words)[2]; /* what {name} stands for, @ its argument; the last is NULL */
     const char *begin;
     const char *const *migrations; /* one a schema version, never edited once released */
-    const char *open_schema;       /* before those: waits for another program that does the same */
+    const char *lock_schema;       /* waits for another program that migrates; may be NULL */
+    const char *open_schema;       /* then, before those */
     bool has_schemas;              /* a table may be named schema.table */
     bool parallel_writers;         /* several connections write at once */
     bool one_migration;            /* all of a migration is one transaction */
@@ -254,6 +258,8 @@ struct store_driver {
     int (*add_index)(struct store *s, const struct store_balance *b, const struct db_fit *fit,
                      struct store_adopted *ret, struct err *err);
     void (*hint_rights)(struct store *s, struct err *err); /* may be NULL */
+    /* Makes the schema of our own tables if it is missing. NULL where there are none. */
+    int (*make_schema)(struct store *s, struct err *err);
     /* Ends sessions whose open transaction holds the lease or a fence, if the lease is as seen.
      * NULL where no session can be ended. */
     int (*end_writers)(struct store *s, const struct lease_view *seen, struct err *err);
@@ -280,6 +286,7 @@ struct db_fence {
 struct store {
     const struct store_driver *driver;
     char *url;
+    char *schema; /* of our own tables; NULL: the connection's own */
     char *who;
     char masked[URL_TEXT];
     struct rng rng;

@@ -97,7 +97,7 @@ static const char *const pg_words[][2] = {
     {"1970", "'1970-01-01'"},
     {"for", "FOR @"},
     {"larger", "greatest(@)"}, /* of two */
-    {"exists", "to_regclass('@') IS NOT NULL"},
+    {"exists", "to_regclass('{schema}@') IS NOT NULL"},
     {"canonical", "(length(@) = 42 AND @ ~ '^0x[0-9a-f]*$')"},
     {"kept", "strpos(" PG_MISSED ", @) = 0"},
     {"kept_all", PG_MISSED " = ''"},
@@ -149,8 +149,9 @@ const struct store_driver pg_driver = {
     .words = pg_words,
     .begin = PG_BEGIN,
     .migrations = pg_migrations,
-    .open_schema = "SELECT pg_advisory_xact_lock(8390895923146846978); CREATE TABLE IF NOT EXISTS "
-                   "trueup_state (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    .lock_schema = "SELECT pg_advisory_xact_lock(8390895923146846978)",
+    .open_schema =
+        "CREATE TABLE IF NOT EXISTS trueup_state (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     .has_schemas = true,
     .parallel_writers = true,
     .foreign_clock_us = INT64_C(12) * 60 * 60 * 1000000,
@@ -174,6 +175,7 @@ const struct store_driver pg_driver = {
     .add_column = pg_add_column,
     .add_index = pg_add_index,
     .hint_rights = pg_hint_rights,
+    .make_schema = pg_make_schema,
     .end_writers = pg_end_writers,
     .read_facts = pg_read_facts,
     .ask_query = pg_ask_query,

@@ -27,9 +27,11 @@
     "tgtype & 16 <> 0 AND tgenabled <> 'D') t"
 
 #define RIGHTS                                                                                     \
-    "SELECT current_user::text, coalesce(current_schema(), '')::text, "                            \
-    "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), "                          \
-    "to_regclass('trueup_state') IS NOT NULL, to_regclass('eth_indexer_checkpoints') IS NULL OR "  \
+    "SELECT current_user::text, coalesce($1, current_schema(), '')::text, "                        \
+    "coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = "      \
+    "coalesce($1, current_schema())), $1 IS NOT NULL AND has_database_privilege("                  \
+    "current_database(), 'CREATE')), {exists trueup_state}, "                                      \
+    "to_regclass('eth_indexer_checkpoints') IS NULL OR "                                           \
     "(has_table_privilege('eth_indexer_checkpoints', 'SELECT') AND "                               \
     "has_table_privilege('eth_indexer_checkpoints', 'INSERT') AND "                                \
     "has_table_privilege('eth_indexer_checkpoints', 'UPDATE'))"
@@ -46,7 +48,7 @@ static int pg_read_first(struct store *s, const struct db_query *q, struct db_ro
 static int pg_read_rights(struct store *s, const struct store_balance *b, struct view_facts *f,
                           struct err *err)
 {
-    struct db_query q = {.sql = RIGHTS, .b = b};
+    struct db_query q = {.sql = RIGHTS, .b = b, .params = {db_text(s->schema)}};
     struct db_rows rows;
     if (pg_read_first(s, &q, &rows, err) < 0)
         return -1;

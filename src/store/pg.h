@@ -114,6 +114,7 @@ int pg_add_column(struct store *s, const struct store_balance *b, bool owner, st
 int pg_add_index(struct store *s, const struct store_balance *b, const struct db_fit *fit,
                  struct store_adopted *ret, struct err *err);
 void pg_hint_rights(struct store *s, struct err *err);
+int pg_make_schema(struct store *s, struct err *err);
 int pg_read_facts(struct store *s, const struct store_balance *b, struct view_facts *ret,
                   struct err *err);
 int pg_ask_query(struct store *s, const struct store_balance *b, const address *wallets, size_t n,

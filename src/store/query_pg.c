@@ -75,7 +75,7 @@ static int pg_open_cursor(struct store *s, const struct store_balance *b, struct
     arena_init(&arena);
     struct db_query q[] = {
         {.sql = PG_ALL_JOINS},
-        {.sql = arena_printf(&arena, "DECLARE trueup_all NO SCROLL CURSOR FOR %s", b->query),
+        {.sql = arena_printf(&arena, "DECLARE tracked_wallets NO SCROLL CURSOR FOR %s", b->query),
          .raw = true,
          .params = {db_column(DB_TEXT, NULL, 1)}}, /* NULL: no candidates, all of them */
     };
@@ -92,7 +92,7 @@ int pg_walk_query(struct store *s, const struct store_balance *b,
                   uint64_t *ret_odd, struct err *err)
 {
     enum { PAGE = 20000 };
-    const struct db_query fetch = {.sql = "FETCH 20000 FROM trueup_all"};
+    const struct db_query fetch = {.sql = "FETCH 20000 FROM tracked_wallets"};
     struct db_rows rows;
     uint64_t odd = 0;
     int got = 1;

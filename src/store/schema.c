@@ -17,6 +17,13 @@ enum { UNANCHOR_STEP = 20000 };
 
 /* ---- our own tables -------------------------------------------------------------------------- */
 
+static int schema_hint_rights(struct store *s, struct err *err)
+{
+    if (s->driver->hint_rights)
+        s->driver->hint_rights(s, err);
+    return -1;
+}
+
 static int schema_read_version(struct store *s, uint64_t *ret, struct err *err)
 {
     struct db_query there = {.sql = "SELECT {exists trueup_state}"};
@@ -24,7 +31,7 @@ static int schema_read_version(struct store *s, uint64_t *ret, struct err *err)
     const char *text = NULL;
     uint64_t version = 0, exists = 0;
     if (db_read_number(s, &there, &exists, NULL, err) < 0)
-        return -1;
+        return schema_hint_rights(s, err);
     arena_init(&arena);
     int rc = exists ? store_state_get(s, "schema", &arena, &text, err) : 0;
     if (rc == 0 && text && !parse_u64(text, strlen(text), &version))
@@ -45,7 +52,10 @@ static int schema_upgrade(struct store *s, struct err *err)
 {
     uint64_t version;
     char text[24];
-    if (db_begin(s, 0, err) < 0 || db_exec(s, s->driver->open_schema, err) < 0)
+    if (db_begin(s, 0, err) < 0 ||
+        (s->driver->lock_schema && db_exec(s, s->driver->lock_schema, err) < 0) ||
+        (s->driver->make_schema && s->driver->make_schema(s, err) < 0) ||
+        db_exec(s, s->driver->open_schema, err) < 0)
         return -1;
     if (schema_read_version(s, &version, err) < 0)
         return db_rollback(s);
@@ -69,9 +79,7 @@ int store_upgrade(struct store *s, struct err *err)
         return -1;
     if (version == SCHEMA_VERSION || schema_upgrade(s, err) == 0)
         return 0;
-    if (s->driver->hint_rights)
-        s->driver->hint_rights(s, err);
-    return -1;
+    return schema_hint_rights(s, err);
 }
 
 /* ---- a balance's table ----------------------------------------------------------------------- */
@@ -349,7 +357,10 @@ int store_check_made(struct store *s, struct err *err)
         return -1;
     if (version > 0)
         return 0;
-    err_set(err, ERR_STORE, "%s: there is no trueup schema", s->masked);
+    if (s->schema)
+        err_set(err, ERR_STORE, "%s: schema \"%s\" has no table of trueup", s->masked, s->schema);
+    else
+        err_set(err, ERR_STORE, "%s: there is no trueup schema", s->masked);
     return err_hint(err, "run trueup migrate");
 }
 

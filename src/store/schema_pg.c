@@ -21,8 +21,11 @@ enum {
 
 /* One entry a schema version; an entry is never edited once it was released. */
 const char *const pg_migrations[SCHEMA_VERSION] = {
-    "CREATE TABLE IF NOT EXISTS eth_indexer_checkpoints (name TEXT PRIMARY KEY,"
+    /* IF NOT EXISTS asks for the right to create also where the table is there. */
+    "DO $$ BEGIN IF to_regclass('eth_indexer_checkpoints') IS NULL THEN"
+    " CREATE TABLE eth_indexer_checkpoints (name TEXT PRIMARY KEY,"
     " last_block BIGINT NOT NULL, updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);"
+    " END IF; END $$;"
     "CREATE TABLE trueup_wallets (balance TEXT NOT NULL, wallet TEXT NOT NULL,"
     " pending BOOLEAN NOT NULL DEFAULT true, added_at " NOW ", PRIMARY KEY (balance, wallet));"
     "CREATE INDEX trueup_wallets_pending_idx ON trueup_wallets (balance, wallet) WHERE pending;"
@@ -64,9 +67,31 @@ const char *const pg_migrations[SCHEMA_VERSION] = {
 
 void pg_hint_rights(struct store *s, struct err *err)
 {
+    if (strcmp(pg_of(s)->last_state, "42501") == 0 && err && !err->hint[0])
+        err_hint(err, "as the schema's owner: GRANT CREATE, USAGE ON SCHEMA %s TO \"%s\";",
+                 s->schema ? s->schema : "public", PQuser(pg_of(s)->conn));
+}
+
+int pg_make_schema(struct store *s, struct err *err)
+{
+    struct db_query there = {.sql = "SELECT count(*) FROM pg_namespace WHERE nspname = $1",
+                             .params = {db_text(s->schema)}};
+    char sql[96];
+    uint64_t n = 0;
+    if (!s->schema)
+        return 0;
+    if (db_read_number(s, &there, &n, NULL, err) < 0)
+        return -1;
+    if (n > 0)
+        return 0;
+    snprintf(sql, sizeof sql, "CREATE SCHEMA \"%.63s\"", s->schema);
+    if (db_exec(s, sql, err) == 0)
+        return 0;
+    err_wrap(err, "create schema \"%s\"", s->schema);
     if (strcmp(pg_of(s)->last_state, "42501") == 0)
-        err_hint(err, "as the schema's owner: GRANT CREATE, USAGE ON SCHEMA public TO \"%s\";",
-                 PQuser(pg_of(s)->conn));
+        err_hint(err, "as the database's owner: CREATE SCHEMA \"%s\" AUTHORIZATION \"%s\";",
+                 s->schema, PQuser(pg_of(s)->conn));
+    return -1;
 }
 
 static int pg_try_to_alter(struct pg *s, const char *sql, bool *ret_locked, struct err *err)

@@ -27,7 +27,8 @@ int store_find(const char *url, struct err *err)
                          "configuration file is taken from that file's folder");
 }
 
-int store_open(const char *url, const char *who, struct store **ret, struct err *err)
+int store_open(const char *url, const char *schema, const char *who, struct store **ret,
+               struct err *err)
 {
     const struct store_driver *driver = store_driver_of(url);
     char masked[URL_TEXT];
@@ -39,6 +40,7 @@ int store_open(const char *url, const char *who, struct store **ret, struct err 
     struct store *s = mem_zero(1, driver->size);
     s->driver = driver;
     s->url = mem_strdup(url);
+    s->schema = schema && driver->has_schemas ? mem_strdup(schema) : NULL;
     s->who = mem_strdup(who);
     memcpy(s->masked, masked, sizeof masked);
     s->rng.state = rng_seed_from_system();
@@ -65,6 +67,7 @@ void store_close(struct store *s)
     s->driver->disconnect(s);
     traits_free(s);
     mem_free(s->url);
+    mem_free(s->schema);
     mem_free(s->who);
     mem_free(s);
 }

@@ -52,9 +52,11 @@ struct store_page {
     uint64_t up_to;       /* of what has a block: at this one or below */
 };
 
-/* url: "postgres://…", "postgresql://…", "sqlite:FILE", or a libpq string with "host=". who names
- * the connection (application_name). Connects; does not look at the schema. */
-int store_open(const char *url, const char *who, struct store **ret, struct err *err);
+/* url: "postgres://…", "postgresql://…", "sqlite:FILE", or a libpq string with "host=". schema: of
+ * our own tables, on PostgreSQL; NULL: the connection's own. who names the connection
+ * (application_name). Connects; does not look at the tables. */
+int store_open(const char *url, const char *schema, const char *who, struct store **ret,
+               struct err *err);
 /* ERR_STORE where url names a file that is not there: store_open() would make it. */
 int store_find(const char *url, struct err *err);
 int store_reopen(struct store *s, struct err *err); /* a fresh connection; keeps the object */

@@ -58,7 +58,7 @@ static void beat_once(struct beat *b, struct store **store)
     char facts[LEASE_FACTS];
     bool held = true;
     struct err ignored;
-    if (!*store && store_open(b->ask.url, "trueup beat", store, &ignored) < 0) {
+    if (!*store && store_open(b->ask.url, b->ask.schema, "trueup beat", store, &ignored) < 0) {
         *store = NULL;
         return;
     }

@@ -13,7 +13,8 @@
 struct beat;
 
 struct beat_ask {
-    const char *url; /* of the store */
+    const char *url;    /* of the store … */
+    const char *schema; /* … and of its tables; may be NULL */
     int64_t every_ms;
     struct lease_owner owner;
     /* lease_beat() or fence_job_beat(), and its words; NULL: the follow worker's facts. */

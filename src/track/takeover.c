@@ -121,6 +121,7 @@ static int takeover_begin_beat(struct takeover *w, struct err *err)
 {
     bool slow = !store_has_parallel_writers(w->t->store);
     w->beat = beat_start(&(struct beat_ask){.url = w->t->conf->store,
+                                            .schema = w->t->conf->schema,
                                             .every_ms = slow ? BEAT_SLOW_MS : BEAT_MS,
                                             .owner = w->owner,
                                             .beat = lease_beat},

@@ -47,7 +47,7 @@ int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *
         tracker_close(&t);
         return -1;
     }
-    if ((needs & NEEDS_STORE) && store_open(conf->store, who, &t.store, err) < 0) {
+    if ((needs & NEEDS_STORE) && store_open(conf->store, conf->schema, who, &t.store, err) < 0) {
         tracker_close(&t);
         return -1;
     }

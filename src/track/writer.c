@@ -78,7 +78,7 @@ static int writers_start_thread(struct writer_thread *s, const struct tracker *t
     char name[64];
     bool entered = true, back;
     snprintf(name, sizeof name, "%.40s %zu", who, number + 1);
-    if (store_open(t->conf->store, name, &s->store, err) < 0 ||
+    if (store_open(t->conf->store, t->conf->schema, name, &s->store, err) < 0 ||
         (t->job && fence_enter(s->store, fence, t->job, &entered, &back, err) < 0))
         return -1;
     if (!entered)

@@ -11,7 +11,7 @@
 enum { CLOSE_MS = 800, RETRY_FLOOR_MS = 200, RETRY_CEILING_MS = 5000, AT_ONCE_MS = 500 };
 
 struct db_thread {
-    char *url, *who;
+    char *url, *schema, *who;
     struct db_thread_round round;
     void (*wake)(void *ctx);
     void *ctx;
@@ -39,7 +39,7 @@ static bool db_thread_connect(struct db_thread *c)
     if (clock_ms() < c->retry_at_ms)
         return false;
     err_clear(&c->why);
-    if (store_open(c->url, c->who, &c->store, &c->why) == 0) {
+    if (store_open(c->url, c->schema, c->who, &c->store, &c->why) == 0) {
         backoff_reset(&c->backoff);
         return true;
     }
@@ -155,6 +155,7 @@ int db_thread_open(const struct db_thread_owner *owner, const struct db_thread_r
     pthread_condattr_t attr;
     sigset_t all, before;
     c->url = mem_strdup(owner->url);
+    c->schema = owner->schema ? mem_strdup(owner->schema) : NULL;
     c->who = mem_strdup(owner->who);
     c->round = *round;
     c->wake = owner->wake;
@@ -171,6 +172,7 @@ int db_thread_open(const struct db_thread_owner *owner, const struct db_thread_r
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
         mem_free(c->url);
+        mem_free(c->schema);
         mem_free(c->who);
         mem_free(c);
         return err_set(err, ERR_FAILED, "a thread cannot be started: %s", strerror(rc));
@@ -199,6 +201,7 @@ bool db_thread_close(struct db_thread *c)
     pthread_cond_destroy(&c->news);
     pthread_mutex_destroy(&c->lock);
     mem_free(c->url);
+    mem_free(c->schema);
     mem_free(c->who);
     mem_free(c);
     return true;

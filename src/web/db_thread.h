@@ -32,7 +32,8 @@ struct db_thread_round { /* what it does by itself, again and again */
 };
 
 struct db_thread_owner {
-    const char *url;         /* of the store */
+    const char *url;         /* of the store … */
+    const char *schema;      /* … and of its tables; may be NULL */
     const char *who;         /* the connection's name there */
     void (*wake)(void *ctx); /* called on the database thread when a job is back */
     void *ctx;

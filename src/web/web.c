@@ -69,8 +69,9 @@ static int open_all(struct app *a, struct err *err)
     if (server_open(conf->http.listen, stop_fd(), &hooks, &a->server, err) < 0)
         return -1;
     /* The server lives longer than the database threads: they wake it. */
-    struct db_thread_owner quick_db = {conf->store, "trueup web", wake_server, a};
-    struct db_thread_owner scan_db = {conf->store, "trueup web statistics", wake_server, a};
+    struct db_thread_owner quick_db = {conf->store, conf->schema, "trueup web", wake_server, a};
+    struct db_thread_owner scan_db = {conf->store, conf->schema, "trueup web statistics",
+                                      wake_server, a};
     if (db_thread_open(&quick_db, &look, &a->quick_db, err) < 0)
         return -1;
     return db_thread_open(&scan_db, &scan, &a->scan_db, err);

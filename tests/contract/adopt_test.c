@@ -156,7 +156,7 @@ static void a_reader_in_the_way_is_waited_for(void **state)
         struct store *s;
         struct err err;
         struct store_adopted adopted;
-        if (store_open(c->url, "trueup migrate", &s, &err) != 0)
+        if (store_open(c->url, NULL, "trueup migrate", &s, &err) != 0)
             _exit(2);
         _exit(store_migrate(s, &c->balance, 1, &adopted, &err) == 0 && adopted.added_column ? 0
                                                                                             : 3);
@@ -194,7 +194,7 @@ static void not_the_owner_is_told_what_to_run(void **state)
     snprintf(url, sizeof url, "postgres://contract_guest:g%s", host ? host : "");
     if (!host) /* a URL without a user: put one before the host */
         snprintf(url, sizeof url, "postgres://contract_guest:g@%s", at);
-    ok(c, store_open(url, "trueup", &c->store, &c->err));
+    ok(c, store_open(url, NULL, "trueup", &c->store, &c->err));
 
     assert_int_equal(try_migrate(c, &adopted), -1); /* may not even create tables */
     assert_int_equal(c->err.kind, ERR_STORE);
@@ -412,7 +412,7 @@ static void try_as_guest(struct contract *c, struct store_adopted *adopted, int 
     struct store *admins = c->store;
     char url[600];
     snprintf(url, sizeof url, "postgres://trueup_contract_guest%s", strchr(c->url, '@'));
-    ok(c, store_open(url, "trueup test", &c->store, &c->err));
+    ok(c, store_open(url, NULL, "trueup test", &c->store, &c->err));
     assert_int_equal(try_migrate(c, adopted), rc);
     store_close(c->store);
     c->store = admins;
@@ -424,6 +424,67 @@ static void make_guest(struct contract *c)
            "OR unique_violation THEN NULL; END $$");
     app(c, "GRANT CREATE, USAGE ON SCHEMA public TO trueup_contract_guest; GRANT SELECT, INSERT, "
            "UPDATE, DELETE ON eth_wallet_balances TO trueup_contract_guest");
+}
+
+static void own_tables_stand_in_their_schema(void **state)
+{
+    struct contract *c = *state;
+    struct store_adopted adopted;
+    struct store *connections = c->store;
+    ok(c, store_open(c->url, "own", "trueup test", &c->store, &c->err));
+    assert_int_equal(store_check(c->store, &c->balance, 1, &c->err), -1);
+    assert_non_null(strstr(c->err.text, "schema \"own\" has no table of trueup"));
+    ok(c, try_migrate(c, &adopted));
+    put_blocks(c, 1, 10, 0);
+    write_one(c, 1, 5, 5, EVENT(5), CAUSE_EVENT);
+    ok(c, store_check(c->store, &c->balance, 1, &c->err));
+    assert_string_equal(app_value(c, "SELECT string_agg(DISTINCT relnamespace::regnamespace::text, "
+                                     "',') FROM pg_class WHERE relname LIKE 'trueup\\_%%'"),
+                        "own");
+    assert_string_equal(app_value(c, "SELECT count(*) FROM public.eth_wallet_balances, "
+                                     "public.eth_indexer_checkpoints"),
+                        "0");
+    assert_string_equal(app_value(c, "SELECT count(*) FROM own.trueup_changes"), "1");
+    store_close(c->store);
+    c->store = connections;
+    assert_int_equal(store_check(c->store, &c->balance, 1, &c->err), -1);
+    assert_non_null(strstr(c->err.text, "there is no trueup schema"));
+}
+
+static void try_own_as_guest(struct contract *c, int rc)
+{
+    struct store *admins = c->store;
+    struct store_adopted adopted;
+    char url[600];
+    snprintf(url, sizeof url, "postgres://trueup_contract_guest%s", strchr(c->url, '@'));
+    ok(c, store_open(url, "own", "trueup test", &c->store, &c->err));
+    assert_int_equal(try_migrate(c, &adopted), rc);
+    store_close(c->store);
+    c->store = admins;
+}
+
+/* Each hint, followed, leads to the next step. */
+static void a_schema_that_may_not_be_made_is_refused(void **state)
+{
+    struct contract *c = *state;
+    app(c, "CREATE TABLE eth_wallet_balances (" AUDIUS ", observed_block BIGINT)");
+    app(c, "CREATE TABLE eth_indexer_checkpoints (name text PRIMARY KEY, last_block bigint NOT "
+           "NULL, updated_at timestamp NOT NULL DEFAULT now())");
+    app(c, "DO $$ BEGIN CREATE ROLE trueup_contract_guest LOGIN; EXCEPTION WHEN duplicate_object "
+           "OR unique_violation THEN NULL; END $$");
+    app(c, "REVOKE CREATE ON SCHEMA public FROM public; GRANT SELECT, INSERT, UPDATE ON "
+           "eth_wallet_balances, eth_indexer_checkpoints TO trueup_contract_guest");
+    try_own_as_guest(c, -1);
+    assert_int_equal(c->err.kind, ERR_STORE);
+    assert_non_null(strstr(c->err.text, "create schema \"own\""));
+    assert_non_null(
+        strstr(c->err.hint, "CREATE SCHEMA \"own\" AUTHORIZATION \"trueup_contract_guest\";"));
+    app(c, "CREATE SCHEMA own");
+    try_own_as_guest(c, -1);
+    assert_non_null(
+        strstr(c->err.hint, "GRANT CREATE, USAGE ON SCHEMA own TO \"trueup_contract_guest\";"));
+    app(c, "GRANT CREATE, USAGE ON SCHEMA own TO \"trueup_contract_guest\"");
+    try_own_as_guest(c, 0);
 }
 
 static void advice_for_a_partitioned_table_can_be_followed(void **state)
@@ -479,6 +540,8 @@ int main(int argc, char **argv)
         E(other_schema_other_collation_partitions),
         E(a_partitioned_table_gets_its_index),
         E(advice_for_a_partitioned_table_can_be_followed),
+        E(own_tables_stand_in_their_schema),
+        E(a_schema_that_may_not_be_made_is_refused),
         E(row_security_that_hides_rows_is_refused),
     };
     return contract_main(argc, argv, "adopt", tests, sizeof tests / sizeof tests[0]);

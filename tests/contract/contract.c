@@ -65,7 +65,7 @@ int fresh_empty(void **state)
     memset(c->balance.terms_print.b, 0x11, 32);
     memset(c->balance.rules_print.b, 0x22, 32);
     *state = c;
-    ok(c, store_open(c->url, "trueup test", &c->store, &c->err));
+    ok(c, store_open(c->url, NULL, "trueup test", &c->store, &c->err));
     return 0;
 }
 
@@ -97,7 +97,7 @@ int gone(void **state)
 struct store *another(struct contract *c, const char *who)
 {
     struct store *s;
-    ok(c, store_open(c->url, who, &s, &c->err));
+    ok(c, store_open(c->url, NULL, who, &s, &c->err));
     return s;
 }
 

@@ -43,7 +43,7 @@ static int in_a_session(void *ctx)
     struct contract *c = ctx;
     struct store *s = NULL;
     struct err err = {0};
-    if (store_open(c->url, "trueup test", &s, &err) != 0)
+    if (store_open(c->url, NULL, "trueup test", &s, &err) != 0)
         return NOT_OPEN;
     memory_counts();
     int rc = write_and_read(c, s, &err);

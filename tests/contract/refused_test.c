@@ -291,7 +291,7 @@ static struct store *open_as(struct contract *c, const char *role)
     const char *at = strchr(c->url, '@');
     assert_non_null(at);
     snprintf(url, sizeof url, "postgres://%s%s", role, at);
-    ok(c, store_open(url, "trueup test", &s, &c->err));
+    ok(c, store_open(url, NULL, "trueup test", &s, &c->err));
     return s;
 }
 

@@ -163,7 +163,7 @@ static void errors_carry_no_password(void **state)
         "postgres://trueup:s3cr3tword@127.0.0.1:notaport/app",
     };
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
-        assert_int_equal(store_open(urls[i], "trueup", &s, &err), -1);
+        assert_int_equal(store_open(urls[i], NULL, "trueup", &s, &err), -1);
         assert_true(err.kind == ERR_STORE || err.kind == ERR_STORE_LOST);
         assert_null(strstr(err.text, "s3cr3tword"));
         assert_null(strstr(err.hint, "s3cr3tword"));
@@ -220,7 +220,7 @@ static void refused_file(struct contract *c, const char *words)
 {
     struct store *s;
     struct err err;
-    assert_int_equal(store_open(c->url, "trueup", &s, &err), -1);
+    assert_int_equal(store_open(c->url, NULL, "trueup", &s, &err), -1);
     assert_int_equal(err.kind, ERR_STORE);
     if (!strstr(err.text, words))
         fail_msg("\"%s\" does not say \"%s\"", err.text, words);
@@ -243,7 +243,7 @@ static void sqlite_broken_files_are_refused(void **state)
     unlink(file_of(&other));
 
     struct store *s;
-    ok(c, store_open(other.url, "trueup", &s, &c->err));
+    ok(c, store_open(other.url, NULL, "trueup", &s, &c->err));
     struct store_adopted adopted;
     ok(c, store_migrate(s, &c->balance, 1, &adopted, &c->err));
     store_close(s);

@@ -83,7 +83,7 @@ static pid_t start_writer(struct contract *c, bool follow, int rounds)
     struct arena arena;
     struct err err;
     arena_init(&arena);
-    if (store_open(c->url, follow ? "trueup follow" : "trueup sweep", &w.store, &err) != 0)
+    if (store_open(c->url, NULL, follow ? "trueup follow" : "trueup sweep", &w.store, &err) != 0)
         _exit(2);
     for (int i = 0; rounds == 0 || i < rounds; i++) {
         if (write_some(&w, &arena) != 0)
@@ -185,7 +185,7 @@ static void an_open_transaction_leaves_nothing(void **state)
         struct store_balance other = c->balance;
         arena_init(&arena);
         other.checkpoint = NULL;
-        if (store_open(c->url, "trueup follow", &s, &err) != 0)
+        if (store_open(c->url, NULL, "trueup follow", &s, &err) != 0)
             _exit(2);
         struct store_batch batch = {.balance = &other,
                                     .at = block_no(60, 0),
@@ -219,7 +219,7 @@ static void removal_wins_over_a_planned_write(void **state)
         struct store_applied done = {0};
         struct store_write writes[40];
         arena_init(&arena);
-        if (store_open(c->url, "trueup sweep", &s, &err) != 0)
+        if (store_open(c->url, NULL, "trueup sweep", &s, &err) != 0)
             _exit(2);
         for (int round = 0; round < 200; round++) {
             for (unsigned i = 0; i < 40; i++)
@@ -270,7 +270,7 @@ static void no_memory_ends_the_process(void **state)
         struct store *s;
         struct store_row row;
         address a = wallet_no(1);
-        if (store_open(c->url, "trueup test", &s, &c->err) != 0)
+        if (store_open(c->url, NULL, "trueup test", &s, &c->err) != 0)
             _exit(1);
         sqlite3_hard_heap_limit64(sqlite3_memory_used() + 1000);
         store_rows(s, &c->balance, &a, 1, &row, &c->err);

@@ -15,7 +15,8 @@ from harness.world import wallet
 WALLETS = [wallet(i) for i in range(30)]
 SETTINGS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "enable_hashjoin",
             "enable_mergejoin", "jit", "plan_cache_mode", "synchronous_commit", "timezone", "datestyle",
-            "client_min_messages", "trueup.missed")
+            "client_min_messages", "search_path", "trueup.missed")
+SCHEMA = "trueup_own"
 
 
 class Pooler:
@@ -72,11 +73,14 @@ def settings_of(store):
 def test_daemon_and_commands_through_a_pooler(chain, cluster, trueup, tmp_path, rng, mode):
     admin = PostgresStore(cluster.url())
     defaults = settings_of(admin)
-    admin.script("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    admin.script(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    own = {"schema": SCHEMA} if mode == "transaction" else {}
+    if own:
+        admin.script(f"SET search_path = public, {SCHEMA}")
     pooler = Pooler(cluster, mode)
     try:
         trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
-            chain.world, chain.anvil.url, pooler.url()))
+            chain.world, chain.anvil.url, pooler.url(), **own))
         chain.anvil.mine(3)
         trueup.start()
         trueup.until(lambda: admin.checkpoint(configs.CHECKPOINT) is not None, "the first checkpoint")
@@ -85,6 +89,9 @@ def test_daemon_and_commands_through_a_pooler(chain, cluster, trueup, tmp_path, 
         trueup.run("sweep")
         trueup.run("audit", "--all")
         assert_at_rest_equal(admin, chain.truth, wallets=WALLETS)
+        schemas = [s for (s,) in admin.sql("SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class "
+                                           "WHERE relname LIKE 'trueup_%'")]
+        assert schemas == [SCHEMA if own else "public"]
         # Other clients get the sessions that the daemon has used, and uses all the while.
         for _ in range(30):
             other = PostgresStore(pooler.url())

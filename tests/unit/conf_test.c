@@ -286,6 +286,7 @@ static void test_every_setting_is_taken(void **state)
     assert_int_equal(c->chain.freshness_ms, 250);
     assert_int_equal(c->chain.anchor, ANCHOR_ARBSYS);
     assert_string_equal(c->store, "postgres://trueup:password@db/app?sslmode=disable");
+    assert_string_equal(c->schema, "trueup_own");
     assert_int_equal(c->sweep.interval_ms, 300000);
     assert_int_equal(c->sweep.batch, 500);
     assert_int_equal(c->sweep.max_age_ms, 86400000);
@@ -373,7 +374,7 @@ static void test_one_balance_alone(void **state)
     assert_int_equal(c->n_balances, 1);
     assert_string_equal(c->balances[0].name, "listed");
     char *text = written(c, CONF_FOR_USER); /* places are still the file's */
-    assert_non_null(strstr(text, "name: listed  # full.yaml:45"));
+    assert_non_null(strstr(text, "name: listed  # full.yaml:46"));
     mem_free(text);
     conf_free(c);
     from.only_balance = "lsited";
@@ -912,7 +913,8 @@ static void test_starter_file_loads(void **state)
 {
     char url[] = "RPC_URL=http://localhost:8545";
     char token[] = "TOKEN_ADDRESS=0x18aAA7115705e8be94bfFEBDE57Af9BFc265B998";
-    char *environ_[] = {url, token, NULL};
+    char store[] = "TRUEUP_STORE=postgres://db/app"; /* not every setting is for SQLite */
+    char *environ_[] = {url, token, NULL}, *with_store[] = {url, token, store, NULL};
     struct buf out = BUF_INIT(1 << 16);
     (void)state;
     conf_write_starter(&out);
@@ -932,7 +934,7 @@ static void test_starter_file_loads(void **state)
         }
     }
     write_whole("starter.yaml", out.data);
-    c = load_good_file("starter.yaml", environ_);
+    c = load_good_file("starter.yaml", with_store);
     assert_null(c->chain.endpoints[0].ws);
     conf_free(c);
     buf_free(&out);

@@ -83,6 +83,7 @@ static int job_begin(struct job *l, struct err *err)
     if (fence_enter(l->t->store, FENCE_JOB, &l->owner, &entered, &back, err) < 0)
         return -1;
     l->beat = beat_start(&(struct beat_ask){.url = l->t->conf->store,
+                                            .schema = l->t->conf->schema,
                                             .every_ms = BEAT_MS,
                                             .owner = l->owner,
                                             .beat = fence_job_beat,
