@@ -108,41 +108,50 @@ static int schema_make_table(struct store *s, const struct store_balance *b,
     return fit.index_on_time ? 0 : s->driver->add_index(s, b, &fit, ret, err);
 }
 
-/* observed_block to NULL wherever it is set, in steps by key: an application that uses the table
- * waits for one step at most. */
-static int schema_unanchor_step(struct store *s, const struct store_balance *b, char last[80],
+/* The last wallet of the next step, and how many have an anchor up to there. */
+static int schema_find_anchored(struct store *s, const struct store_balance *b, char last[80],
                                 uint64_t *ret_n, struct err *err)
 {
     struct db_query q = {
-        .sql = "WITH bad(w) AS (SELECT wallet FROM {t} WHERE wallet > $1 AND observed_block IS NOT "
-               "NULL ORDER BY wallet LIMIT $2 {for NO KEY UPDATE}) UPDATE {t} AS t SET "
-               "observed_block = NULL FROM bad WHERE t.wallet = bad.w RETURNING wallet",
+        .sql = "SELECT count(*), coalesce(max(w), '') FROM (SELECT wallet AS w FROM {t} WHERE "
+               "wallet > $1 AND observed_block IS NOT NULL ORDER BY wallet LIMIT $2) AS n",
         .b = b,
         .params = {db_text(last), db_number(UNANCHOR_STEP)}};
-    char wallet[80], most[80] = "";
     struct db_rows rows;
-    int rc;
-    *ret_n = 0;
+    int rc = -1;
     if (db_read(s, &q, &rows, err) < 0)
         return -1;
-    while ((rc = db_next(&rows, err)) == 1) {
-        db_copy_text(&rows, 0, wallet, sizeof wallet);
-        if (strcmp(wallet, most) > 0)
-            memcpy(most, wallet, sizeof most);
-        ++*ret_n;
+    if ((rc = db_next(&rows, err)) == 1) {
+        db_get_number(&rows, 0, ret_n);
+        db_copy_text(&rows, 1, last, 80);
+        db_end(&rows);
     }
-    memcpy(last, most, sizeof most);
-    return rc;
+    return rc < 0 ? -1 : 0;
 }
 
+/* observed_block to NULL wherever it is set, in steps by key: an application that uses the table
+ * waits for one step at most. Each step is a write behind the fence. */
 static int schema_unanchor_all(struct store *s, const struct store_balance *b, uint64_t *rows,
                                struct err *err)
 {
-    char last[80] = "";
-    uint64_t n = UNANCHOR_STEP;
-    for (; n == UNANCHOR_STEP; *rows += n)
-        if (schema_unanchor_step(s, b, last, &n, err) < 0)
+    char after[80] = "", last[80] = "";
+    uint64_t found = UNANCHOR_STEP, n = 0;
+    struct db_query q = {
+        .sql = "WITH bad(w) AS (SELECT wallet FROM {t} WHERE wallet > $1 AND wallet <= $2 AND "
+               "observed_block IS NOT NULL ORDER BY wallet {for NO KEY UPDATE}) UPDATE {t} AS t "
+               "SET observed_block = NULL FROM bad WHERE t.wallet = bad.w",
+        .b = b};
+    for (; found == UNANCHOR_STEP; *rows += n) {
+        memcpy(after, last, sizeof after);
+        if (schema_find_anchored(s, b, last, &found, err) < 0)
             return -1;
+        if (found == 0)
+            return 0;
+        q.params[0] = db_text(after);
+        q.params[1] = db_text(last);
+        if (db_write(s, &q, 1, 0, &n, err) < 0)
+            return -1;
+    }
     return 0;
 }
 

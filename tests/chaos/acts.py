@@ -372,11 +372,11 @@ def vandal(s, rng):
 
 
 def plan(s, rng, length, named=()):
-    """The acts of a run, in order; of the faults only those that are named, if any are."""
+    """[(act, which daemon)] of a run, in order; of the faults only those that are named, if any are."""
     chosen = []
     for _ in range(length):
         kinds = TRAFFIC if rng.random() < 0.45 else FAULTS
         rows = [(run, weight) for run, weight, only in kinds.values()
                 if (only is None or only(s)) and (kinds is TRAFFIC or not named or run.__name__ in named)]
-        chosen.append(rng.choices([r[0] for r in rows], [r[1] for r in rows])[0])
+        chosen.append((rng.choices([r[0] for r in rows], [r[1] for r in rows])[0], 0))
     return chosen

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE.parent / "integration")]
 
+from clusters import make_template, remove_all  # noqa: E402
 from harness.postgres import Cluster  # noqa: E402
 
 RUN_LIMIT_S = 400
@@ -27,12 +28,14 @@ RUN_LIMIT_S = 400
 
 def one(chosen, run, cluster):
     """The result of one run, as run.py prints it."""
-    store = chosen.store or ("sqlite", "postgres")[run % 2]
+    store = "postgres" if chosen.pair else chosen.store or ("sqlite", "postgres")[run % 2]
     words = [sys.executable, "-B", str(HERE / "run.py"), "--seed", f"{chosen.seed}/{run}", "--store", store,
              "--length", str(chosen.length), "--keep", str(chosen.failures / f"{chosen.seed}-{run}")]
     for act in chosen.act:
         words += ["--act", act]
-    if chosen.oddities:
+    if chosen.pair:
+        words.append("--pair")
+    elif chosen.oddities:
         words.append("--oddities")
     if store == "postgres":
         words += ["--cluster", str(cluster.folder)]
@@ -65,6 +68,7 @@ def main():
     words.add_argument("--oddities", action=argparse.BooleanOptionalAction, default=True,
                        help="logs late, partial, empty once, shifted; blooms of zeros; swapped answers; "
                             "forks of 100 blocks")
+    words.add_argument("--pair", action="store_true", help="two daemons on one PostgreSQL, see pair.py")
     words.add_argument("--act", action="append", default=[],
                        help="of the faults this one alone; may be repeated")
     words.add_argument("--jobs", type=int, default=2, help="runs at once")
@@ -78,15 +82,24 @@ def main():
     return play_all(chosen)
 
 
+def clusters_of(chosen, folder):
+    """One for each job; a pair of daemons makes its own in there, as copies of one template."""
+    used = [Cluster(folder / str(i)) for i in range(chosen.jobs)]
+    for c in used:
+        if chosen.pair:
+            make_template(c.folder)
+        elif chosen.store != "sqlite":
+            c.start()
+    return used
+
+
 def play_all(chosen):
     began, bad, done = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory(prefix="trueup-chaos-pg-") as folder:
         os.chmod(folder, 0o755)
         clusters = Queue()
-        used = [Cluster(Path(folder) / str(i)) for i in range(chosen.jobs)]
+        used = clusters_of(chosen, Path(folder))
         for c in used:
-            if chosen.store != "sqlite":
-                c.start()
             clusters.put(c)
 
         def work(run):
@@ -106,6 +119,7 @@ def play_all(chosen):
             pool.shutdown(cancel_futures=True)
             for c in used:
                 c.remove()
+                remove_all(c.folder)
     print(f"{done - bad} of {done} runs ended equal; {time.monotonic() - began:.0f} s")
     return 1 if bad else 0
 
@@ -118,7 +132,7 @@ def tell(chosen, result):
         print(f"  {result['wrong']}\n  {result.get('story')}\n  again: scripts/chaos --seed {result['seed']} "
               f"--run {result['run']}" + (f" --store {chosen.store}" if chosen.store else "")
               + f" --length {chosen.length}" + "".join(f" --act {act}" for act in chosen.act)
-              + ("" if chosen.oddities else " --no-oddities"), flush=True)
+              + (" --pair" if chosen.pair else "" if chosen.oddities else " --no-oddities"), flush=True)
     if chosen.out:
         with open(chosen.out, "a", encoding="utf-8") as f:
             f.write(json.dumps({k: v for k, v in result.items() if k != "story"}) + "\n")

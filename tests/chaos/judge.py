@@ -13,6 +13,7 @@ nothing. Pushes, headers and faults of the transport forgive nothing. An answer 
 could not believe it (witness.py), or if we ended the process that asked within DEATH_S: it may have got it
 and not have lived to write it down. No event is forgiven because of another one."""
 
+import itertools
 import re
 
 from harness.checks import assert_at_rest_equal
@@ -40,9 +41,11 @@ def judge(s, keep_daemon):
     check_web(s, rows)
     let_quarantine_go(s, keep_daemon)
     check_deaths(s)
-    if s.trueup.stop() != 0:
-        raise AssertionError("the daemon did not stop in good order")
-    return {"rows": len(rows), "block": last, "daemons": s.started_daemons}
+    for daemon in s.daemons:
+        if daemon.stop() != 0:
+            raise AssertionError("the daemon did not stop in good order")
+    return {"rows": len(rows), "block": last, "daemons": s.started_daemons,
+            "events": len({e for _, _, named in s.ledger.chain() for e in set().union(*named.values())})}
 
 
 # ---- what was shown ---------------------------------------------------------------------------------------
@@ -98,7 +101,7 @@ def come_to_rest(s, keep_daemon):
     try:
         until(resting, "rest", REST_S)
     except AssertionError as e:
-        raise AssertionError(f"no rest at block {number}: {lacking}\n{e}\n{s.trueup.tail(50)}") from None
+        raise AssertionError(f"no rest at block {number}: {lacking}\n{e}\n{s.tail(50)}") from None
     return number
 
 
@@ -113,7 +116,7 @@ def waiting_after_the_first_look(s, keep_daemon):
     try:
         until(looked, f"the first look at {head}", REST_S)
     except AssertionError as e:
-        raise AssertionError(f"{e}\n{s.trueup.tail(50)}") from None
+        raise AssertionError(f"{e}\n{s.tail(50)}") from None
     s.ledger.note()
     lacking = waiting(s)
     if lacking:
@@ -230,16 +233,16 @@ def check_web(s, rows):
     """What is served is the table, and everything is green again."""
     def ready():
         try:
-            return s.web.ask("/readyz")[0] == 200
+            return any(daemon.http.ask("/readyz")[0] == 200 for daemon in s.daemons)
         except OSError:
             return False
     try:
         until(ready, "/readyz to be green", 30)
     except AssertionError as e:
         raise AssertionError(f"{e}: {s.web.ask('/readyz')[2]}") from None
-    for w in WALLETS[:3]:
+    for daemon, w in itertools.product(s.daemons, WALLETS[:3]):
         if w in rows:
-            found = s.web.get(f"/v1/balances/{BALANCE}/{w}")[1]
+            found = daemon.http.get(f"/v1/balances/{BALANCE}/{w}")[1]
             assert int(found["balance"]) == s.store.rows(TABLE)[w].balance, found
 
 
@@ -260,7 +263,7 @@ def let_quarantine_go(s, keep_daemon):
     try:
         until(free, "quarantine to be empty", 40, every=0.2)
     except AssertionError as e:
-        raise AssertionError(f"{e}\n{s.trueup.tail(40)}") from None
+        raise AssertionError(f"{e}\n{s.tail(40)}") from None
     come_to_rest(s, keep_daemon)
     rows = assert_at_rest_equal(s.store, s.truth, wallets=expected(s))
     check_coverage(s, rows)
@@ -272,9 +275,9 @@ def let_quarantine_go(s, keep_daemon):
 
 def check_deaths(s):
     """Nobody died but by our hand, and no sanitizer spoke."""
-    output = s.trueup.output()
+    output = "".join(daemon.output() for daemon in s.daemons)
     for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "Assertion", "out of memory"):
-        assert bad not in output, s.trueup.tail(60)
+        assert bad not in output, s.tail(60)
     died = re.findall(r"worker died.*?name=(\w+)", output)
     for name in set(died):
         assert died.count(name) <= s.killed.count(name), (

@@ -15,6 +15,7 @@ sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parent / "provider")]
 
 import acts  # noqa: E402
 import oddities  # noqa: E402, F401: its acts enter the list
+import pair  # noqa: E402
 from judge import forgiven, judge, left_out  # noqa: E402
 from stage import SETTLE, Stage  # noqa: E402
 from harness.postgres import Cluster  # noqa: E402
@@ -35,6 +36,12 @@ def play_one(s, act, rng):
     s.story.append(f"{act.__name__} {time.monotonic() - began:.2f}")
 
 
+def keep_daemons(s):
+    for daemon in s.daemons:
+        s.choose(daemon)
+        keep_daemon(s)
+
+
 def keep_daemon(s):
     """A daemon that found no database at its start ends, and is started again; nothing else may end it."""
     code = s.daemon_ended()
@@ -53,10 +60,11 @@ def said_another_chain(s):
 
 def perform(s, seed, length, named):
     s.open()
-    plan = acts.plan(s, random.Random(f"{seed}/plan"), length, named)
-    for i, act in enumerate(plan):
+    draw = pair.plan if len(s.daemons) > 1 else acts.plan
+    for i, (act, which) in enumerate(draw(s, random.Random(f"{seed}/plan"), length, named)):
+        s.choose(s.daemons[which])
         play_one(s, act, random.Random(f"{seed}/act {i}"))
-        keep_daemon(s)
+        keep_daemons(s)
         time.sleep(random.Random(f"{seed}/pause {i}").choice([0, 0.05, 0.2, 0.6]))
 
 
@@ -70,8 +78,20 @@ def calm_down(s):
     s.fire("events forgiven", len(forgiven(s)))
     if s.kind == "postgres":
         s.cluster.start()
-    keep_daemon(s)
-    s.start_daemon()
+    s.settle_settings()
+    keep_daemons(s)
+    for daemon in s.daemons:
+        s.choose(daemon)
+        s.start_daemon()
+
+
+def stage_of(chosen, folder):
+    rng = random.Random(f"{chosen.seed}/stage")
+    if chosen.pair:
+        return pair.PairStage(folder, rng, Path(chosen.cluster) / "run")
+    cluster = Cluster(chosen.cluster) if chosen.store == "postgres" else None
+    odd = random.Random(f"{chosen.seed}/oddities") if chosen.oddities else None
+    return Stage(folder, rng, chosen.store, cluster, odd)
 
 
 def main():
@@ -81,22 +101,23 @@ def main():
     words.add_argument("--length", type=int, default=14)
     words.add_argument("--cluster", help="the folder of a PostgreSQL cluster that is ours alone")
     words.add_argument("--oddities", action="store_true", help="see oddities.py")
+    words.add_argument("--pair", action="store_true", help="two daemons, see pair.py")
     words.add_argument("--act", action="append", default=[])
     words.add_argument("--keep", help="where the log goes if something is wrong")
     chosen = words.parse_args()
     began = time.monotonic()
     result = {"store": chosen.store, "ok": False}
     with tempfile.TemporaryDirectory(prefix="trueup-chaos-") as folder:
-        cluster = Cluster(chosen.cluster) if chosen.store == "postgres" else None
-        odd = random.Random(f"{chosen.seed}/oddities") if chosen.oddities else None
-        s = Stage(Path(folder), random.Random(f"{chosen.seed}/stage"), chosen.store, cluster, odd)
+        s = stage_of(chosen, Path(folder))
         s.story, s.moody, s.placed, s.vandalised = [], set(), set(), set()
         s.silenced = set()
         try:
             perform(s, chosen.seed, chosen.length, chosen.act)
             calm = time.monotonic()
             calm_down(s)
-            result |= judge(s, keep_daemon)
+            result |= judge(s, keep_daemons)
+            if chosen.pair:
+                result |= pair.check_audit(s)
             result["rest_s"] = round(time.monotonic() - calm, 1)
             if chosen.keep and result["rest_s"] > SLOW_S:
                 keep(s, Path(f"{chosen.keep}-slow"), {"wrong": f"rest took {result['rest_s']} s"})
@@ -121,8 +142,8 @@ def main():
 def keep(s, folder, result):
     """What a post-mortem wants: the log and the tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    if s.trueup is not None:
-        (folder / "trueup.log").write_text(s.trueup.output())
+    for i, daemon in enumerate(s.daemons):
+        (folder / f"trueup{i or ''}.log").write_text(daemon.output())
     text = "\n".join(s.story) + "\n\n" + result["wrong"] + "\n"
     for table in ("trueup_state", "trueup_blocks", "trueup_dirty", "trueup_quarantine", "trueup_changes",
                   "trueup_drift",

@@ -32,7 +32,7 @@ class AliveStore(PostgresStore):
         for attempt in range(2):
             try:
                 return super().sql(query, *values)
-            except (self.driver.OperationalError, self.driver.InterfaceError):
+            except (self.driver.DatabaseError, self.driver.InterfaceError):
                 if attempt == 1:
                     raise
                 self.connection.close()
@@ -52,6 +52,7 @@ class Stage:
         self.batch = rng.choice(["auto", "auto", 7])
         self.pushes = rng.random() < 0.75
         self.anvil = self.trueup = self.store = None
+        self.daemons = []
         self.providers = []
         self.stopped = {}  # pid -> since when
         self.killed = []  # names of workers we sent a deadly signal
@@ -88,9 +89,7 @@ class Stage:
         self.anvil.mine(self.settle)
         self.providers = [self._provider() for _ in range(1 + self.two_endpoints)]
         self.store = self._store()
-        self.web = Http(free_port())
-        self.trueup = Trueup(self.folder)
-        self.trueup.config = configs.write(self.folder / "trueup.yaml", self._settings())
+        self.make_daemons()
         if self.listed:
             self.trueup.run("migrate")
             self.store.list_wallets(BALANCE, WALLETS)
@@ -99,6 +98,16 @@ class Stage:
         self.ledger = Ledger(self.world)
         self.world.mint_all(WALLETS, self.rng)
         self.ledger.note()
+
+    def make_daemons(self):
+        self.web = Http(free_port())
+        self.trueup = Trueup(self.folder)
+        self.trueup.http = self.web
+        self.trueup.config = configs.write(self.folder / "trueup.yaml", self._settings())
+        self.daemons.append(self.trueup)
+
+    def choose(self, daemon):
+        self.trueup, self.web = daemon, daemon.http
 
     def _provider(self, port=0):
         return ScriptedProvider(forward=self.anvil.url, seed=self.rng.randrange(2 ** 32), port=port)
@@ -135,6 +144,9 @@ class Stage:
     def daemon_ended(self):
         """Its exit status, if it ended by itself."""
         return None if self.trueup.process is None else self.trueup.process.poll()
+
+    def settle_settings(self):
+        """Before rest: where daemons differ in what they keep."""
 
     # ---- what the endpoints showed
 
@@ -175,8 +187,8 @@ class Stage:
 
     def close(self):
         self.resume_all()
-        if self.trueup is not None:
-            self.trueup.reap()
+        for daemon in self.daemons:
+            daemon.reap()
         for p in self.providers:
             p.close()
         if self.anvil is not None:
@@ -186,6 +198,9 @@ class Stage:
 
     def members(self):
         return session_members(self.trueup.pid)
+
+    def tail(self, lines):
+        return "\n\n".join(daemon.tail(lines) for daemon in self.daemons)
 
 
 __all__ = ["BALANCE", "CHECKPOINT", "TABLE", "PROVIDERS", "SETTLE", "DEEPEST", "Stage", "WALLETS"]
