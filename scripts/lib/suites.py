@@ -336,32 +336,52 @@ def demo():
 
 
 CHAOS_SEED, CHAOS_RUNS = 20, 20  # fixed: what fails here is replayed with the same plan
-CHAOS_LONG_RUNS = 150  # by night, with a seed of the day
+CHAOS_LONG_RUNS = 300  # by night, with a seed of the day
+PAIR_SEED, PAIR_RUNS, PAIR_LONG_RUNS = 186, 3, 200  # two daemons on one database
 FAULTS_S = 25  # a database, beside some ten for its allocations: a call of each site, then others, as time allows
 FAULTS_LONG_S = 600
 
 
 def chaos():
-    """Random lives of the whole on both databases, and a sample of small failures in turn."""
-    return lives_and_faults(CHAOS_SEED, CHAOS_RUNS, 10, FAULTS_S)
+    """Random lives of the whole on both databases, of two daemons, and a sample of small failures in turn."""
+    result = pairs(PAIR_SEED, PAIR_RUNS)
+    result.add(lives_and_faults(CHAOS_SEED, CHAOS_RUNS, 10, FAULTS_S))
+    return result
 
 
 def chaos_long():
     """More and longer lives, others each day; the seed stands in the output of what fails."""
-    return lives_and_faults(int(datetime.date.today().strftime("%Y%m%d")), CHAOS_LONG_RUNS, 14, FAULTS_LONG_S)
+    seed = int(datetime.date.today().strftime("%Y%m%d"))
+    result = pairs(seed, PAIR_LONG_RUNS)
+    result.add(lives_and_faults(seed, CHAOS_LONG_RUNS, 14, FAULTS_LONG_S))
+    return result
 
 
-def lives_and_faults(seed, runs, length, faults_s):
+def chaos_environment():
     binary = build("build-gcc", targets=["src/trueup", "tests/faults/libfaults.so"]) / "src/trueup"
-    env = {**os.environ, "TRUEUP_BIN": str(binary), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = Result(said=[f"chaos: seed {seed}"])
-    played = quiet([PYTHON, ROOT / "tests/chaos/chaos.py", "--seed", seed, "--runs", runs,
-                    "--jobs", 3, "--length", length, "--failures", ROOT / "build-gcc/chaos"], env=env)
+    return {**os.environ, "TRUEUP_BIN": str(binary), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def lives(name, seed, runs, *words):
+    result = Result(said=[f"{name}: seed {seed}"])
+    played = quiet([PYTHON, ROOT / "tests/chaos/chaos.py", "--seed", seed, "--runs", runs, "--jobs", 3,
+                    "--failures", ROOT / f"build-gcc/{name}", *words], env=chaos_environment())
     right = [line for line in played.stdout.splitlines() if re.match(r"run \d+ \w+: ok", line)]
     result.passed += len(right)
     if len(right) != runs or played.returncode != 0:
         result.failed += max(1, runs - len(right))
         result.notes.append(played.stdout[-6000:])
+    return result
+
+
+def pairs(seed, runs):
+    """Two daemons on one database."""
+    return lives("chaos-pair", seed, runs, "--pair", "--length", 6)
+
+
+def lives_and_faults(seed, runs, length, faults_s):
+    env = chaos_environment()
+    result = lives("chaos", seed, runs, "--length", length)
     tried = quiet([PYTHON, ROOT / "tests/chaos/faults.py", "--seed", seed, "--seconds", faults_s], env=env)
     found = re.search(r"(\d+) of (\d+) faults left nothing wrong", tried.stdout)
     if tried.returncode == 0 and found:
