@@ -50,7 +50,7 @@ const struct setting settings[] = {
     {.path = "chain.freshness", .old_path = "chain.poll", .kind = &kind_duration,
      IN(conf, chain.freshness_ms), .min = 100, .max = HOUR,
      .zero = "auto", .def = "auto", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_LISTEN,
-     .help = "how often to look for a new block; auto: the block time, 1 s to 12 s"},
+     .help = "how often to look for a new block; auto: the block time, 2 s to 12 s"},
     {.path = "chain.anchor", .kind = &kind_word, IN(conf, chain.anchor),
      .size = sizeof(enum conf_anchor), .words = "auto evm arbsys none", .def = "auto",
      .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB,

@@ -71,6 +71,7 @@ enum cell {
     CELL_BROKEN,      /* gauge: balances that cannot be swept: a term fails for every wallet */
     CELL_REORGS,
     CELL_DB_WARNINGS,
+    CELL_TAKEN_BACK, /* reorgs that began at or below a block called final */
     CELL_TICKS_DONE,
     CELL_TICKS_DROPPED,
     CELL_TICKS_FAILED,

@@ -147,10 +147,13 @@ int rpc_identify(struct rpc *n, uint64_t *ret_chain_id, hash32 *ret_genesis, str
     if (n->in_use > 0)
         return err_set(err, ERR_FAILED, "identity asked while %zu requests are in flight",
                        n->in_use);
+    bool before = n->chain.identified;
     n->chain.identified = false;
     for (size_t i = 0; i < n->n_endpoints; i++)
         endpoint_event(&n->endpoints[i], HEALTH_RIGHT_CHAIN, "");
-    if (rpc_identity_gather(n, replies, err) < 0)
+    int rc = rpc_identity_gather(n, replies, err);
+    n->chain.identified = before;
+    if (rc < 0)
         return -1;
     struct endpoint *chosen = rpc_identity_take(n, replies);
     if (!chosen)
@@ -165,11 +168,15 @@ int rpc_identify(struct rpc *n, uint64_t *ret_chain_id, hash32 *ret_genesis, str
             rpc_identity_expected(n, e) == rpc_identity_expected(n, chosen))
             return rpc_identity_disagree(chosen, e, err);
     }
-    n->chain.id = chosen->identity.chain_id;
-    n->chain.genesis = chosen->identity.genesis;
-    n->chain.identified = true;
-    rpc_identity_begin(n, clock_ms());
-    *ret_chain_id = n->chain.id;
-    *ret_genesis = n->chain.genesis;
+    /* Another chain than expected is the caller's to refuse: it does not become ours. */
+    if (rpc_identity_expected(n, chosen)) {
+        n->chain.id = chosen->identity.chain_id;
+        n->chain.genesis = chosen->identity.genesis;
+        n->chain.identified = true;
+    }
+    if (n->chain.identified)
+        rpc_identity_begin(n, clock_ms());
+    *ret_chain_id = chosen->identity.chain_id;
+    *ret_genesis = chosen->identity.genesis;
     return 0;
 }

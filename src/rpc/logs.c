@@ -200,12 +200,16 @@ static int logs_window_submit_header(struct logs_window *w, struct err *err)
 static int logs_window_submit(struct logs_window *w, struct endpoint *e, struct err *err)
 {
     w->logs = (struct logs){.by = e};
-    w->has_logs = w->has_header = false;
+    bool known = w->ask.to_header && e == w->ask.by;
+    if (known)
+        w->logs.to = *w->ask.to_header;
+    w->has_logs = false;
+    w->has_header = known;
     if (e->log_forms == LOG_FORMS_NONE)
         return logs_err_no_form(e, err);
     if (e->log_forms == LOG_FORMS_HASH)
         return logs_walk_open(w->n, &w->ask, e, &w->walk, err);
-    if (logs_window_submit_header(w, err) == 0 && logs_window_submit_logs(w, err) == 0)
+    if ((known || logs_window_submit_header(w, err) == 0) && logs_window_submit_logs(w, err) == 0)
         return 0;
     rpc_abandon(w->n, &w->which_header);
     return -1;
@@ -341,16 +345,24 @@ int logs_window_result(const struct logs_window *w, struct logs *ret, struct err
     return w->rc;
 }
 
+int logs_window_wait(struct logs_window *w, struct err *err)
+{
+    while (!logs_window_ended(w)) {
+        if (rpc_drive(w->n, -1, clock_ms() + DRIVE_MS, err) < 0)
+            return -1;
+        if (rpc_stop_asked(w->n))
+            return logs_stopped(err);
+    }
+    return 0;
+}
+
 int rpc_logs_range(struct rpc *n, const struct logs_ask *ask, struct logs *ret, struct err *err)
 {
     struct logs_window *w = NULL;
     int rc = logs_window_open(n, ask, &w, err);
     *ret = (struct logs){.by = ask->by ? ask->by : rpc_best(n)};
-    while (rc == 0 && !logs_window_ended(w)) {
-        rc = rpc_drive(n, -1, clock_ms() + DRIVE_MS, err);
-        if (rc == 0 && rpc_stop_asked(n))
-            rc = logs_stopped(err);
-    }
+    if (rc == 0)
+        rc = logs_window_wait(w, err);
     if (rc == 0)
         rc = logs_window_result(w, ret, err);
     logs_window_close(w);

@@ -52,6 +52,8 @@ struct logs_ask {
     uint64_t from, to; /* both inclusive; rpc_logs_block() leaves them out */
     enum rpc_lane lane;
     struct endpoint *by; /* NULL: the best */
+    /* The header of the last block, where `by` gave it before: it is not asked for again. */
+    const struct header *to_header;
     bool twice;          /* the caller asks again: no second endpoint checks an empty answer */
     int64_t deadline_ms; /* of each request of a range, monotonic; 0: as rpc_patience() says */
     struct arena *arena; /* the logs come to lie in it */
@@ -115,6 +117,8 @@ int logs_window_open(struct rpc *n, const struct logs_ask *ask, struct logs_wind
                      struct err *err);
 /* Takes what has come. */
 bool logs_window_ended(struct logs_window *w);
+/* Waits for its end. −1: asked to stop. */
+int logs_window_wait(struct logs_window *w, struct err *err);
 /* As rpc_logs_range() would have answered; once it has ended. */
 int logs_window_result(const struct logs_window *w, struct logs *ret, struct err *err);
 void logs_window_close(struct logs_window *w); /* also of one under way; NULL is fine */

@@ -34,7 +34,8 @@ enum {
     RPC_ENDPOINTS_MAX = 8,
     RPC_IN_FLIGHT_MAX = 64,
     RPC_ASIDE_MAX = 32,
-    RPC_MORE_MAX = 3, /* calls of a batch after the first */
+    RPC_MORE_MAX = 3,      /* calls of a batch after the first */
+    RPC_HEADERS_MOST = 32, /* asked together */
     RPC_REQUEST_MAX = 8 * 1024 * 1024,
     RPC_REPLY_MAX = 64 * 1024 * 1024,
     RPC_LOGS_MAX = 200000, /* in one answer */
@@ -168,10 +169,43 @@ int rpc_header_number(struct rpc *n, uint64_t number, struct header *ret, bool *
                       struct err *err);
 int rpc_header_hash(struct rpc *n, const hash32 *hash, struct header *ret, bool *ret_found,
                     struct err *err);
-/* The headers at `count` numbers, at most RPC_IN_FLIGHT_MAX, asked together. ret_found[i] is false
- * where the block is not there or its question failed. */
-int rpc_headers_numbers(struct rpc *n, const uint64_t *numbers, size_t count, struct header *ret,
+/* ---- what links one block to another (links.c) ----------------------------------------------- */
+
+/* The headers at some numbers, asked of one endpoint together. */
+struct rpc_headers_ask {
+    struct endpoint *of; /* NULL: the node chooses */
+    const uint64_t *numbers;
+    size_t n; /* at most RPC_HEADERS_MOST */
+};
+/* ret_found[i] is false where the block is not there or its question failed. */
+int rpc_headers_numbers(struct rpc *n, const struct rpc_headers_ask *ask, struct header *ret,
                         bool *ret_found, struct err *err);
+/* The newest header and the endpoint that gave it: `of`, which is not waited for long, or any
+ * (NULL). */
+int rpc_header_newest(struct rpc *n, struct endpoint *of, struct header *ret,
+                      struct endpoint **ret_by, struct err *err);
+/* What an execution at `at` holds to be the hash of an earlier block, one of the 256 before. */
+struct rpc_blockhash_ask {
+    struct endpoint *of;
+    const struct anchor *at;
+    uint64_t number;
+};
+enum rpc_blockhash {
+    RPC_BLOCKHASH_KNOWN,
+    RPC_BLOCKHASH_SILENT, /* the endpoint does not answer, or does not have the block `at` */
+    RPC_BLOCKHASH_UNABLE, /* it does not run such a call, or ran it at another block */
+};
+int rpc_blockhash(struct rpc *n, const struct rpc_blockhash_ask *ask, hash32 *ret,
+                  enum rpc_blockhash *ret_says, struct err *err);
+/* Does the endpoint say that it is syncing? */
+struct rpc_sync {
+    bool has_blocks;
+    uint64_t at, to;
+};
+bool rpc_syncing(struct rpc *n, struct endpoint *of, struct rpc_sync *ret);
+
+/* ---- views ----------------------------------------------------------------------------------- */
+
 /* eth_call to one contract. */
 struct rpc_view {
     const address *to;

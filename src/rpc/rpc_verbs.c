@@ -122,40 +122,6 @@ int rpc_header_hash(struct rpc *n, const hash32 *hash, struct header *ret, bool 
     return 0;
 }
 
-static int rpc_headers_submit(struct rpc *n, uint64_t number, void *user, struct err *err)
-{
-    char params[48];
-    int len = snprintf(params, sizeof params, "[\"0x%" PRIx64 "\",false]", number);
-    struct rpc_request q = {.method = "eth_getBlockByNumber",
-                            .params = params,
-                            .params_len = (size_t)len,
-                            .no_retry = MISSING_BLOCK,
-                            .user = user};
-    return rpc_submit(n, &q, err);
-}
-
-int rpc_headers_numbers(struct rpc *n, const uint64_t *numbers, size_t count, struct header *ret,
-                        bool *ret_found, struct err *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        ret_found[i] = false;
-        if (rpc_headers_submit(n, numbers[i], &ret[i], err) < 0) {
-            rpc_abandon_all(n);
-            return -1;
-        }
-    }
-    for (size_t left = count; left > 0; left--) {
-        struct rpc_answer a;
-        if (rpc_wait_answer(n, &a, err) < 0)
-            return -1;
-        struct header *h = a.user;
-        size_t i = (size_t)(h - ret);
-        ret_found[i] = rpc_answer_header(&a, h) && h->at.number == numbers[i];
-        rpc_answer_free(&a);
-    }
-    return 0;
-}
-
 /* ---- views ----------------------------------------------------------------------------------- */
 
 static void rpc_view_params(const struct endpoint *e, const struct rpc_view *v, struct buf *out)

@@ -16,7 +16,8 @@ enum { STORE_SAMPLE_MOST = 100000, DRIFT_KEPT = 1000000, DRIFT_DAYS = 30 };
 int store_sample(struct store *s, const struct store_balance *b, const struct store_page *page,
                  address **ret, size_t *ret_n, struct err *err);
 
-/* Did another block stand at this number before, as far as headers are kept? */
+/* Did the chain take back the block that stood at this number? Its own header need not be stored: a
+ * dropped header above says so, unless one that stands is between. */
 int store_header_replaced(struct store *s, uint64_t number, bool *ret, struct err *err);
 
 /* Tells the cause of records that were filed as "unknown". endpoint may be NULL. */

@@ -68,12 +68,13 @@ int store_header_at(struct store *s, uint64_t number, struct anchor *ret, bool *
     return rc;
 }
 
-int store_headers_prune(struct store *s, uint64_t below, struct err *err)
+int store_headers_prune(struct store *s, const struct store_prune *p, struct err *err)
 {
-    struct db_query q = {.sql = "DELETE FROM trueup_blocks WHERE number < $1 AND NOT (on_chain "
-                                "AND number = (SELECT max(number) FROM trueup_blocks WHERE number "
-                                "< $1 AND on_chain))",
-                         .params = {db_number(below)}};
+    struct db_query q = {
+        .sql = "DELETE FROM trueup_blocks WHERE timestamp < $3 AND number < (SELECT min(k.number) "
+               "FROM (SELECT number FROM trueup_blocks WHERE number <= $1 AND on_chain ORDER BY "
+               "number DESC LIMIT $2) k)",
+        .params = {db_number(p->below), db_number(p->keep), db_number(p->before)}};
     return db_write(s, &q, 1, 0, NULL, err);
 }
 
@@ -81,7 +82,10 @@ int store_header_replaced(struct store *s, uint64_t number, bool *ret, struct er
 {
     uint64_t one;
     struct db_query q = {
-        .sql = "SELECT count(*) FROM trueup_blocks WHERE number = $1 AND NOT on_chain",
+        .sql =
+            "SELECT count(*) FROM trueup_blocks d WHERE NOT d.on_chain AND d.number >= $1 AND NOT "
+            "EXISTS (SELECT 1 FROM trueup_blocks c WHERE c.on_chain AND c.number >= $1 AND "
+            "c.number < d.number)",
         .params = {db_number(number)}};
     if (db_read_number(s, &q, &one, NULL, err) < 0)
         return -1;

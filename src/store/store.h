@@ -117,8 +117,14 @@ int store_headers_below(struct store *s, const struct store_page *page, struct a
  * Dirty marks from there on stay (their wallets are re-read). */
 int store_rewind(struct store *s, const struct store_balance *balances, size_t n,
                  uint64_t first_bad, uint64_t *ret_rows, struct err *err);
-/* Drops headers below number, canonical or not, except the highest canonical one below it. */
-int store_headers_prune(struct store *s, uint64_t below, struct err *err);
+/* Drops headers, canonical or not, that are older than `before` and lie below the newest `keep`
+ * canonical ones at or below `below`. */
+struct store_prune {
+    uint64_t below;
+    size_t keep;
+    uint64_t before; /* a timestamp, seconds */
+};
+int store_headers_prune(struct store *s, const struct store_prune *p, struct err *err);
 
 /* ---- writing: one batch, one transaction ----------------------------------------------------- */
 

@@ -110,12 +110,14 @@ int anchor_check_gaps(struct tracker *t, struct err *err)
     bool found[GAP_BLOCKS];
     if (tracker_get_head(t, &head, err) < 0)
         return -1;
-    size_t n = head.at.number < GAP_BLOCKS ? (size_t)head.at.number : GAP_BLOCKS;
+    size_t n = head.at.number < GAP_BLOCKS ? (size_t)head.at.number + 1 : GAP_BLOCKS;
     for (size_t i = 0; i < n; i++)
-        numbers[i] = head.at.number - 1 - i;
-    if (rpc_headers_numbers(t->node, numbers, n, list, found, err) < 0)
+        numbers[i] = head.at.number - i;
+    struct rpc_headers_ask ask = {.numbers = numbers, .n = n};
+    if (rpc_headers_numbers(t->node, &ask, list, found, err) < 0)
         return -1;
-    const struct header *above = &head;
+    /* A head that cannot be asked for by its number says nothing of the chain. */
+    const struct header *above = NULL;
     for (size_t i = 0; i < n; i++) {
         if (!found[i] && above && anchor_check_parent(t, above, err) < 0)
             return -1;

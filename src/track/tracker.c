@@ -210,7 +210,9 @@ void control_wallets_add(struct control_wallets *c, const address *wallet)
         c->n++;
 }
 
-int tracker_err_other_chain(struct err *err, const char *fmt, ...)
+/* The error and the hint of promise 9. */
+__attribute__((format(printf, 2, 3))) static int tracker_err_other_chain(struct err *err,
+                                                                         const char *fmt, ...)
 {
     char words[400];
     va_list ap;

@@ -82,8 +82,4 @@ int tracker_save_block(struct tracker *t, const char *what, const struct tracked
 
 void control_wallets_add(struct control_wallets *c, const address *wallet);
 
-/* The error and the hint of promise 9. */
-int tracker_err_other_chain(struct err *err, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
 #endif

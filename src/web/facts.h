@@ -12,7 +12,7 @@
 
 #include "conf/conf.h"
 #include "store/view.h"
-#include "track/sync/chain.h"
+#include "track/sync/positions.h"
 
 #include <pthread.h>
 

@@ -170,7 +170,7 @@ static void judge_calls(const struct health *h, struct reasons *r)
 static int64_t health_look_patience(const struct health *h)
 {
     int64_t poll = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS);
-    if (h->head > h->synced + CHAIN_DEPTH)
+    if (h->head > h->synced + LEGS_BLOCKS)
         return poll * 2 + STALL_MS;
     return poll * 3 > LOOK_MS ? poll * 3 : LOOK_MS;
 }

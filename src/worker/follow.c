@@ -11,13 +11,17 @@
 #include "track/sync/log_forms.h"
 #include "worker/worker.h"
 
-enum { POLL_LEAST_MS = 1000, POLL_MOST_MS = 12000, HELD_LEAST_MS = 500, HELD_MOST_MS = 15000 };
+#include <stdlib.h>
+
+enum { LOOK_LEAST_MS = 2000, LOOK_MOST_MS = 12000, HELD_LEAST_MS = 500, HELD_MOST_MS = 5000 };
+enum { BLOCK_TIMES = 16 }; /* samples by which the block time is known */
 enum { EVENT_BLOCKS = 3 }; /* a step further behind than this is no live one */
 
 enum {
-    FALLBACK_LEAST_MS = 3000, /* hints come: the poll only guards against their silence */
-    FALLBACK_MOST_MS = 30000,
-    WANTED_MS = 5000, /* a block that was announced is looked for at most so long */
+    PUSHED_LEAST_MS = 500, /* between looks that pushes bring forward … */
+    PUSHED_PART = 4,       /* … or this part of the time between looks, if that is longer */
+    FAST_BLOCKS_MS = 1000, /* faster blocks: a new head alone brings no look forward */
+    WANTED_MS = 5000,      /* a block that was announced is looked for at most so long */
     WANTED_LEAST_MS = 10,
     WANTED_MOST_MS = 500,
     LACKING_MS = 100, /* before a block is asked again for logs that were pushed */
@@ -28,28 +32,54 @@ enum {
 /* What the hints say. None is believed: each only makes us ask sooner. */
 struct follow_hints {
     int fd;
-    bool live;  /* subscribed, by the last hint */
     bool wants; /* something was said that is not what we know */
     struct hint wanted;
     int64_t since_ms;
     int64_t pause_ms; /* until the node is asked for it again: it may lag behind its own pushes */
 };
 
-/* The block time as the last headers tell it, between 1 s and 12 s, unless the user said how often.
- */
+static int follow_compare_ms(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The median block time between the last samples; 0: not known. */
+static int64_t follow_find_block_ms(const struct samples *s)
+{
+    int64_t ms[BLOCK_TIMES];
+    size_t n = 0;
+    for (size_t i = s->n_near; i > 1 && n < BLOCK_TIMES; i--) {
+        const struct anchor *old = &s->near[i - 2].at, *young = &s->near[i - 1].at;
+        if (young->timestamp >= old->timestamp && young->number > old->number)
+            ms[n++] = (int64_t)((young->timestamp - old->timestamp) * 1000 /
+                                (young->number - old->number));
+    }
+    qsort(ms, n, sizeof *ms, follow_compare_ms);
+    return n > 0 ? ms[n / 2] : 0;
+}
+
+static int64_t follow_clamp(int64_t ms, int64_t least, int64_t most)
+{
+    return ms < least ? least : ms < most ? ms : most;
+}
+
+/* How often a look is taken: the block time, unless the user said how often. */
 static int64_t follow_choose_interval(const struct follow *f)
 {
-    const struct chain *c = &f->chain;
-    if (f->t->conf->chain.freshness_ms > 0)
-        return f->t->conf->chain.freshness_ms;
-    if (c->n_near < 2)
-        return POLL_LEAST_MS;
-    const struct anchor *old = &c->near[0].at, *young = &c->near[c->n_near - 1].at;
-    if (young->number <= old->number || young->timestamp <= old->timestamp)
-        return POLL_LEAST_MS;
-    int64_t ms =
-        (int64_t)((young->timestamp - old->timestamp) * 1000 / (young->number - old->number));
-    return ms < POLL_LEAST_MS ? POLL_LEAST_MS : ms > POLL_MOST_MS ? POLL_MOST_MS : ms;
+    int64_t set = f->t->conf->chain.freshness_ms;
+    return set > 0 ? set
+                   : follow_clamp(follow_find_block_ms(&f->samples), LOOK_LEAST_MS, LOOK_MOST_MS);
+}
+
+/* How soon after a look a push may bring the next one forward. Looks that are set to be seldom are
+ * left to the pushes, so the block time bounds the wait. */
+static int64_t follow_choose_push_gap(const struct follow *f)
+{
+    int64_t look = follow_choose_interval(f),
+            block = follow_clamp(follow_find_block_ms(&f->samples), LOOK_LEAST_MS, LOOK_MOST_MS);
+    int64_t gap = (look < block ? look : block) / PUSHED_PART;
+    return gap > PUSHED_LEAST_MS ? gap : PUSHED_LEAST_MS;
 }
 
 static void follow_count_turn(const struct follow *f, const struct follow_report *r)
@@ -62,6 +92,7 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
             f->balances[i].rescanning && f->balances[i].synced < f->balances[i].checkpoint;
     }
     counters_add(CELL_REORGS, r->reorg);
+    counters_add(CELL_TAKEN_BACK, r->taken_back > 0);
     counters_set(CELL_RESCANNING, rescanning);
     counters_set(CELL_HELD, r->end == FOLLOW_HELD);
     counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
@@ -73,17 +104,17 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
         counters_call_succeeded(CALL_WRITE);
     if (r->second.held || r->second.passed > 0)
         counters_checkpoint_held(r->second.held ? r->second.why.text : NULL);
-    if (!f->chain.known)
+    if (!f->samples.known)
         return;
     /* Catching up would only tell how long we were away. */
     uint64_t before = counters_get(PART_FOLLOW, CELL_SYNCED);
-    if (r->updated > 0 && before > 0 && synced == f->chain.head.at.number &&
+    if (r->updated > 0 && before > 0 && synced == f->samples.head.at.number &&
         synced - before <= EVENT_BLOCKS)
-        counters_event_to_row(wall_ms() - (int64_t)f->chain.head.at.timestamp * 1000, r->updated);
-    counters_set(CELL_HEAD, f->chain.head.at.number);
-    counters_set(CELL_HEAD_TIME, f->chain.head.at.timestamp);
+        counters_event_to_row(wall_ms() - (int64_t)f->samples.head.at.timestamp * 1000, r->updated);
+    counters_set(CELL_HEAD, f->samples.head.at.number);
+    counters_set(CELL_HEAD_TIME, f->samples.head.at.timestamp);
     counters_set(CELL_SYNCED, synced);
-    counters_set(CELL_FINALIZED, f->chain.finalized_known ? f->chain.finalized.number : 0);
+    counters_set(CELL_FINALIZED, f->samples.finality.known ? f->samples.finality.at.number : 0);
 }
 
 /* The lights tell which of the two it was, and since when. */
@@ -116,6 +147,9 @@ static void follow_log_pushed(size_t rows)
 
 static void follow_log_turn(const struct follow *f, const struct follow_report *r)
 {
+    if (r->taken_back > 0)
+        log_error("the chain took back a block that it had called final, its blocks are read again",
+                  LOG_U64("block", r->taken_back), LOG_U64("from_block", r->reorg_at));
     if (r->reorg)
         log_warn("the chain was reorganised", LOG_U64("from_block", r->reorg_at),
                  LOG_U64("rows_to_reread", r->reorg_rows));
@@ -132,7 +166,7 @@ static void follow_log_turn(const struct follow *f, const struct follow_report *
     if (r->updated > 0)
         log_info("refreshed balances from events", LOG_U64("updated", r->updated),
                  LOG_U64("synced", f->balances[0].synced),
-                 LOG_U64("head", f->chain.head.at.number));
+                 LOG_U64("head", f->samples.head.at.number));
     follow_log_pushed(r->pushed);
     follow_log_second_look(&r->second);
     if (r->unanswered > 0)
@@ -155,16 +189,23 @@ static void follow_log_blooms(struct follow *f)
                  LOG_U64("blocks", b->held));
 }
 
-static bool
-    finality_logged; /* said once a process: counters and log state are the globals we allow */
+/* Said once a process for each kind: counters and log state are the globals we allow. */
+static bool finality_logged[2];
 
 static void follow_log_finality(const struct follow *f)
 {
-    if (!finality_logged && f->chain.known && f->chain.depth_stands_in) {
-        finality_logged = true;
-        log_warn("the finalized tag is missing or stale, a depth stands in",
-                 LOG_U64("depth", CHAIN_DEPTH), LOG_U64("head", f->chain.head.at.number));
-    }
+    const struct finality *fin = &f->samples.finality;
+    if (!f->samples.known || !fin->stands_in || finality_logged[fin->tag_seen])
+        return;
+    finality_logged[fin->tag_seen] = true;
+    if (fin->tag_seen)
+        log_error("the finalized tag fails, a depth stands in: blocks are presumed final",
+                  LOG_U64("presumed_final", fin->at.number),
+                  LOG_U64("head", f->samples.head.at.number));
+    else
+        log_warn("there is no finalized tag, a depth stands in: blocks are presumed final",
+                 LOG_U64("presumed_final", fin->at.number),
+                 LOG_U64("head", f->samples.head.at.number));
 }
 
 /* ---- hints ----------------------------------------------------------------------------------- */
@@ -172,9 +213,9 @@ static void follow_log_finality(const struct follow *f)
 /* Is what the hint says what we know? A block too old to be compared counts as known. */
 static bool follow_knows_hint(const struct follow *f, const struct hint *h)
 {
-    if (!f->chain.known || h->block > f->chain.head.at.number)
+    if (!f->samples.known || h->block > f->samples.head.at.number)
         return h->kind == HINT_REMOVED;
-    const struct header *near = chain_near(&f->chain, h->block);
+    const struct header *near = sample_near(&f->samples, h->block);
     return !near || hash_equal(&near->at.hash, &h->hash) == (h->kind != HINT_REMOVED);
 }
 
@@ -191,8 +232,10 @@ static bool follow_take_hints(struct follow_hints *heard, struct follow *f)
         if (h.kind == HINT_LOG)
             look |= follow_add_ws_log(f, h.block, &h.hash, h.index);
         if (h.kind == HINT_UP || h.kind == HINT_DOWN) {
-            heard->live = h.kind == HINT_UP;
             look = true;
+        } else if (h.kind == HINT_HEAD && f->samples.n_near >= BLOCK_TIMES &&
+                   follow_find_block_ms(&f->samples) < FAST_BLOCKS_MS) {
+            continue;
         } else if (!follow_knows_hint(f, &h)) {
             heard->wants = look = true;
             heard->wanted = h;
@@ -219,12 +262,7 @@ static int64_t follow_choose_pause(struct follow_hints *heard, const struct foll
         heard->pause_ms = pause * 2 < WANTED_MOST_MS ? pause * 2 : WANTED_MOST_MS;
         return pause < poll ? pause : poll;
     }
-    if (!heard->live || f->t->conf->chain.freshness_ms > 0)
-        return poll;
-    int64_t slow = poll * 5 / 2;
-    return slow < FALLBACK_LEAST_MS  ? FALLBACK_LEAST_MS
-           : slow < FALLBACK_MOST_MS ? slow
-                                     : FALLBACK_MOST_MS;
+    return poll;
 }
 
 /* Between turns: pushed wallets whose block is known are read at once, without asking for the head.
@@ -254,61 +292,23 @@ static void follow_wait(const struct follow_hints *heard, struct follow *f, int6
     }
 }
 
-/* Sleeps until the pause is over or a hint says something new; true when asked to stop. */
-static bool follow_wait_for_hint(struct follow_hints *heard, struct follow *f, int64_t until_ms)
+/* Sleeps until the pause is over, or until a hint that says something new may bring the look
+ * forward; true when asked to stop. */
+static bool follow_wait_for_hint(struct follow_hints *heard, struct follow *f, int64_t started_ms,
+                                 int64_t until_ms)
 {
-    while (!stop_asked() && !follow_take_hints(heard, f) && clock_ms() < until_ms) {
+    int64_t earliest = started_ms + follow_choose_push_gap(f);
+    while (!stop_asked()) {
+        if (follow_take_hints(heard, f) && earliest < until_ms)
+            until_ms = earliest;
+        if (clock_ms() >= until_ms)
+            return false;
         follow_read_between(f);
         if (second_look_is_answered(&f->second_look))
-            break; /* the next turn takes it */
+            return false; /* the next turn takes it */
         follow_wait(heard, f, until_ms);
     }
-    return stop_asked();
-}
-
-enum follow_next {
-    FOLLOW_NEXT_TURN,
-    FOLLOW_NEXT_OWNER, /* the store is another connection's by now, or another daemon's */
-    FOLLOW_NEXT_END,   /* with err set unless we were asked to stop */
-};
-
-static enum follow_next follow_on_error(struct follow *f, const struct err *why, struct err *err)
-{
-    bool final = why->kind == ERR_CHAIN || why->kind == ERR_USAGE;
-    if (final)
-        *err = *why;
-    if (final || why->kind == ERR_STOPPED)
-        return FOLLOW_NEXT_END;
-    follow_count_failure(why);
-    log_warn_err("event sync failed, retrying", why);
-    return worker_reconnect(f->t, why) ? FOLLOW_NEXT_OWNER : FOLLOW_NEXT_TURN;
-}
-
-/* One turn, and the pause that is due after it. */
-static enum follow_next follow_run_turn(struct follow *f, struct follow_hints *heard,
-                                        struct backoff *backoff, int64_t *ret_pause,
-                                        struct err *err)
-{
-    struct follow_report r;
-    struct err why = {0};
-    housekeeping_run(f->t, "follow", false);
-    if (!housekeeping_may_spend(f->t, RPC_LIVE, ret_pause))
-        return FOLLOW_NEXT_TURN;
-    if (follow_once(f, &r, &why) < 0) {
-        *ret_pause = backoff_next(backoff);
-        return follow_on_error(f, &why, err);
-    }
-    follow_count_turn(f, &r);
-    follow_log_turn(f, &r);
-    follow_log_finality(f);
-    follow_log_blooms(f);
-    if (r.end == FOLLOW_HELD) {
-        *ret_pause = backoff_next(backoff);
-        return FOLLOW_NEXT_TURN;
-    }
-    backoff_reset(backoff);
-    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : follow_choose_pause(heard, f);
-    return FOLLOW_NEXT_TURN;
+    return true;
 }
 
 /* What lasts longer than one ownership of the store. */
@@ -321,9 +321,54 @@ struct follow_work {
     const struct worker_options *options;
 };
 
+enum follow_next {
+    FOLLOW_NEXT_TURN,
+    FOLLOW_NEXT_OWNER, /* the store is another connection's by now, or another daemon's */
+    FOLLOW_NEXT_END,   /* with err set unless we were asked to stop */
+};
+
+static enum follow_next follow_on_error(struct follow_work *w, const struct err *why,
+                                        struct err *err)
+{
+    bool final = why->kind == ERR_CHAIN || why->kind == ERR_USAGE;
+    if (final)
+        *err = *why;
+    if (final || why->kind == ERR_STOPPED)
+        return FOLLOW_NEXT_END;
+    follow_count_failure(why);
+    log_warn_err("event sync failed, retrying", why);
+    return worker_reconnect(&w->t, why) ? FOLLOW_NEXT_OWNER : FOLLOW_NEXT_TURN;
+}
+
+/* One turn, and the pause that is due after it. */
+static enum follow_next follow_run_turn(struct follow_work *w, struct follow *f, int64_t *ret_pause,
+                                        struct err *err)
+{
+    struct follow_report r;
+    struct err why = {0};
+    housekeeping_run(f->t, "follow", false);
+    if (!housekeeping_may_spend(f->t, RPC_LIVE, ret_pause))
+        return FOLLOW_NEXT_TURN;
+    if (follow_once(f, &r, &why) < 0) {
+        *ret_pause = backoff_next(&w->backoff);
+        return follow_on_error(w, &why, err);
+    }
+    follow_count_turn(f, &r);
+    follow_log_turn(f, &r);
+    follow_log_finality(f);
+    follow_log_blooms(f);
+    if (r.end == FOLLOW_HELD) {
+        *ret_pause = backoff_next(&w->backoff);
+        return FOLLOW_NEXT_TURN;
+    }
+    backoff_reset(&w->backoff);
+    *ret_pause = r.end == FOLLOW_AGAIN ? 0 : follow_choose_pause(&w->heard, f);
+    return FOLLOW_NEXT_TURN;
+}
+
 static void follow_try_forms(struct follow_work *w, struct follow *f)
 {
-    log_forms_run(&w->t, &w->forms, f->chain.known ? &f->chain.head : NULL);
+    log_forms_run(&w->t, &w->forms, f->samples.known ? &f->samples.head : NULL);
     follow_take_hints(&w->heard, f); /* those that came meanwhile */
 }
 
@@ -336,17 +381,16 @@ static enum follow_next follow_run_owner(struct follow_work *w, struct err *err)
     int64_t started = clock_ms(), pause = 0;
     if (follow_open(&w->t, w->options->has_from, w->options->from, &f, &why) < 0) {
         pause = backoff_next(&w->backoff);
-        next = follow_on_error(&f, &why, err);
+        next = follow_on_error(w, &why, err);
         next = next == FOLLOW_NEXT_TURN ? FOLLOW_NEXT_OWNER : next;
     }
     while (next == FOLLOW_NEXT_TURN) {
         started = clock_ms();
         follow_try_forms(w, &f);
-        next = takeover_is_lost(&w->takeover)
-                   ? FOLLOW_NEXT_OWNER
-                   : follow_run_turn(&f, &w->heard, &w->backoff, &pause, err);
+        next = takeover_is_lost(&w->takeover) ? FOLLOW_NEXT_OWNER
+                                              : follow_run_turn(w, &f, &pause, err);
         if (next == FOLLOW_NEXT_TURN &&
-            (w->options->once || follow_wait_for_hint(&w->heard, &f, started + pause)))
+            (w->options->once || follow_wait_for_hint(&w->heard, &f, started, started + pause)))
             next = FOLLOW_NEXT_END;
     }
     follow_close(&f);

@@ -204,12 +204,20 @@ static void a_replaced_block_is_known(void **state)
     struct contract *c = *state;
     struct anchor other = block_no(20, 1);
     bool replaced;
+    uint64_t rows;
     put_blocks(c, 10, 30, 0);
     ok(c, store_headers_put(c->store, &other, 1, &c->err));
     ok(c, store_header_replaced(c->store, 20, &replaced, &c->err));
     assert_true(replaced);
     ok(c, store_header_replaced(c->store, 21, &replaced, &c->err));
     assert_false(replaced);
+    ok(c, store_rewind(c->store, &c->balance, 1, 28, &rows, &c->err));
+    other = block_no(40, 1);
+    ok(c, store_headers_put(c->store, &other, 1, &c->err));
+    ok(c, store_header_replaced(c->store, 27, &replaced, &c->err));
+    assert_false(replaced);
+    ok(c, store_header_replaced(c->store, 29, &replaced, &c->err));
+    assert_true(replaced);
 }
 
 static void rows_stand_beside_their_wallets(void **state)

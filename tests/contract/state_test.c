@@ -69,21 +69,27 @@ static void another_header_takes_the_place(void **state)
     assert_memory_equal(&at, &old, sizeof old);
 }
 
-static void prune_keeps_the_highest_below(void **state)
+static void prune_keeps_the_newest_and_the_young(void **state)
 {
     struct contract *c = *state;
-    struct anchor *list, other = block_no(15, 1);
-    size_t n;
+    struct anchor other = block_no(15, 1), young = block_no(14, 0);
     put_blocks(c, 10, 15, 0);
     ok(c, store_headers_put(c->store, &other, 1, &c->err));
     put_blocks(c, 30, 32, 0);
-    ok(c, store_headers_prune(c->store, 30, &c->err));
-    ok(c, store_headers_below(c->store,
-                              &(struct store_page){.up_to = 100, .limit = 100, .arena = &c->arena},
-                              &list, &n, &c->err));
-    assert_int_equal(n, 4);
-    assert_memory_equal(&list[3], &other, sizeof other);
-    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"), "4");
+    struct store_prune prune = {.below = 31, .keep = 3, .before = young.timestamp};
+    ok(c, store_headers_prune(c->store, &prune, &c->err));
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"),
+                        "6"); /* 14, both at 15, and 30 to 32 */
+    prune.before = UINT32_MAX;
+    ok(c, store_headers_prune(c->store, &prune, &c->err));
+    /* 15 is the third at or below 31; the dropped block at its number stays with it */
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"), "5");
+    prune.keep = 2;
+    ok(c, store_headers_prune(c->store, &prune, &c->err));
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"), "3");
+    prune.keep = 100;
+    ok(c, store_headers_prune(c->store, &prune, &c->err));
+    assert_string_equal(app_value(c, "SELECT count(*) FROM trueup_blocks"), "3");
 }
 
 static void rewind_makes_rows_unanchored_and_due(void **state)
@@ -524,7 +530,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(headers_come_back_whole_and_newest_first),
         T(another_header_takes_the_place),
-        T(prune_keeps_the_highest_below),
+        T(prune_keeps_the_newest_and_the_young),
         T(rewind_makes_rows_unanchored_and_due),
         T(quarantine_backs_off),
         T(quarantine_pays_its_event_when_read_at_last),

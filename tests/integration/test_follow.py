@@ -424,7 +424,7 @@ def test_rollback(chain, store, follow, trueup, rng, down):
     world.token.send("mintMany", WALLETS[10:30], [7] * 20)
     if down:
         trueup.start()
-    trueup.until_log("the chain was reorganised")
+    trueup.until_log("the chain was reorganised", 60)  # no sample may be at the low head: it may be a lag
     at_rest(trueup, store, chain)
     rows = store.rows(TABLE)
     assert all(w in rows for w in WALLETS[10:30])
@@ -447,17 +447,3 @@ def test_reorg_during_a_rescan_that_was_killed(chain, store, follow, trueup, rng
     at_rest(trueup, store, chain)
     rows = store.rows(TABLE)
     assert all(w in rows for w in WALLETS[38:41]), "the last branch's events"
-
-
-def test_another_chain_ends_the_daemon(chain, store, follow, trueup, rng):
-    """A finalized block with another hash: exit 4 with the hint, and nothing of it in the table."""
-    follow(chain={"finality": 2})
-    first_checkpoint(trueup, store)
-    chain.world.mint_all(WALLETS[:5], rng)
-    chain.anvil.mine(6)
-    synced(trueup, store, chain.rpc.number())
-    before = {w: r.balance for w, r in store.rows(TABLE).items()}
-    chain.anvil.reorg(6, other_history(chain, WALLETS[:5], 99))
-    assert trueup.wait(30) == 4
-    assert "hint: " in trueup.output() and "trueup migrate --reset-chain" in trueup.output()
-    assert {w: r.balance for w, r in store.rows(TABLE).items()} == before

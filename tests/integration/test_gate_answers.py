@@ -244,10 +244,23 @@ def test_odd_answers_for_a_while(chain, store, trueup, gates, follow, odd, when)
     trueup.until(lambda: web.ask("/readyz")[0] == 200, "/readyz to be green", 30)
 
 
-ODD_FIRST = {k: FOR_A_WHILE[k] for k in ("number_null", "chain_of_zero", "neither", "not_http")}
+def head_invented(rpc, answer):
+    """latest, a thousand blocks too high; what is there cannot be asked for."""
+    if rpc["method"] == "eth_blockNumber":
+        return {**answer, "result": hex(int(answer["result"], 16) + 1000)}
+    if rpc["method"] == "eth_getBlockByNumber" and rpc["params"][0] in ("latest", "safe", "finalized"):
+        header = answer["result"]
+        return {**answer, "result": {**header, "number": hex(int(header["number"], 16) + 1000),
+                                     "hash": "0x" + header["hash"][:1:-1]}}
+    return None
 
 
-@pytest.mark.parametrize("odd", usual(ODD_FIRST, ("chain_of_zero",)))
+ODD_FIRST = {"head_invented": head_invented,
+             **{k: FOR_A_WHILE[k] for k in ("number_null", "chain_of_zero", "timestamp_at_the_end", "head_far_above",
+                                            "neither", "not_http")}}
+
+
+@pytest.mark.parametrize("odd", usual(ODD_FIRST, ("head_invented", "head_far_above", "chain_of_zero")))
 def test_the_first_of_two_is_odd(chain, store, trueup, gates, follow, odd):
     """For ever, from the first start on; the second one is honest."""
     a, b = gates

@@ -39,6 +39,30 @@ def test_latest_and_finalized_are_exchanged(chain, store, trueup, gates, follow)
     trueup.until(lambda: web.ask("/readyz")[0] == 200, "/readyz to be green", 30)
 
 
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+def test_a_reorg_below_what_was_final(chain, store, trueup, gates, follow, down):
+    """The chain takes back 20 blocks, of which it had called 17 final: repaired, never an exit."""
+    gate = gates[0]
+    web = follow([gate], finality=3, mine=40)
+    chain.world.token.send("mintMany", WALLETS[:3], [5, 6, 7])
+    chain.anvil.mine(14)
+    until_right(chain, store, trueup, web, WALLETS[:3], 20)
+    chain.anvil.mine(300)
+    trueup.until(lambda: store.checkpoint("audio_transfers") >= chain.rpc.number() - 10, "the second look", 60)
+    chain.world.token.send("mintMany", WALLETS[3:5], [5, 6])
+    chain.anvil.mine(15)
+    until_right(chain, store, trueup, web, WALLETS[:5], 20)
+    if down:
+        trueup.stop()
+    chain.anvil.reorg(20, [[mint_sent(chain, WALLETS[5], 77), 1]])
+    if down:
+        trueup.start()
+    chain.anvil.mine(2)
+    until_right(chain, store, trueup, web, WALLETS[:3] + [WALLETS[5]], 60)
+    rows = store.rows(TABLE)
+    assert all(w not in rows or rows[w].balance == 0 for w in WALLETS[3:5])
+
+
 @pytest.mark.night
 def test_a_deep_reorg_while_it_is_down(chain, store, trueup, gates, follow):
     """Finality 900 blocks behind; 300 blocks are dropped while the daemon is away."""
@@ -109,7 +133,6 @@ def test_the_chain_stops_and_leaps(chain, store, trueup, gates, follow):
     until_right(chain, store, trueup, web, WALLETS[:3], 60)
 
 
-@pytest.mark.night
 @pytest.mark.parametrize("slow", [0.15, 0.3])
 def test_fast_blocks_behind_a_slow_gateway(chain, store, trueup, gates, follow, slow):
     """A block each fifth of a second, default settings."""
@@ -205,6 +228,25 @@ def test_finality_goes_to_and_fro(chain, store, trueup, gates, follow):
     trueup.until(lambda: chain.anvil.mine(3) or store.checkpoint("audio_transfers") >= block, "the checkpoint", 90)
 
 
+def test_a_node_that_came_back_lower(chain, store, trueup, gates, follow):
+    """The head falls by 30 blocks, below what is final, stands there for 5 s, and another branch follows."""
+    gate = gates[0]
+    web = follow([gate], finality=4, mine=60)
+    chain.anvil.mine(40)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    chain.anvil.mine(5)
+    until_right(chain, store, trueup, web, WALLETS[:1], 20)
+    trueup.until(lambda: store.synced(BALANCE) >= chain.rpc.number(), "the head", 20)
+    chain.anvil.rollback(30)
+    over = time.monotonic() + 5
+    while time.monotonic() < over:
+        trueup.alive()
+        time.sleep(0.1)
+    chain.world.token.send("mint", WALLETS[1], 6)
+    chain.anvil.mine(40)
+    until_truth(chain, store, trueup, WALLETS[1:2], 60)
+
+
 @pytest.mark.night
 def test_what_is_finalized_is_wrong_once(chain, store, trueup, gates, follow):
     """A fork of two blocks; for 3 s the headers at numbers below it have another hash, from the only endpoint."""
@@ -231,6 +273,33 @@ def test_what_is_finalized_is_wrong_once(chain, store, trueup, gates, follow):
     chain.anvil.mine(3)
     until_right(chain, store, trueup, web, WALLETS[:1], 40)
     assert gate.played
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["newest", "every"])
+def test_heads_before_they_are_sealed(chain, store, trueup, gates, follow, every):
+    """For 0.7 s after it is first asked for, the newest block (or every one, by number) is shown under a hash
+    that it will not have (preconfirmed, Flashblocks): no header, no state and no logs are to be had by it."""
+    gate, seen = gates[0], {}
+
+    def preconfirmed(rpc, answer):
+        result = answer.get("result")
+        if rpc["method"] != "eth_getBlockByNumber" or result is None:
+            return None
+        if number_of(result) == 0 or not every and number_of(result) < chain.rpc.number():
+            return None
+        if time.monotonic() - seen.setdefault(result["hash"], time.monotonic()) > 0.7:
+            return None
+        return {**answer, "result": {**result, "hash": "0x" + result["hash"][:1:-1]}}
+
+    web = follow([gate], finality=50, mine=60)
+    gate.bend = preconfirmed
+    for i in range(10):
+        chain.world.token.send("mint", WALLETS[i], 5 + i)
+        trueup.alive()
+        time.sleep(0.9)
+    until_right(chain, store, trueup, web, WALLETS[:10], 30)
+    assert gate.played
+    no_wrong_row(chain, store)
 
 
 @pytest.mark.night
@@ -269,6 +338,7 @@ def test_two_backends_behind_one_address(chain, store, trueup, gates, follow):
     no_wrong_row(chain, store)
 
 
+@pytest.mark.night
 def test_equal_blocks_of_two_branches(chain, store, trueup, gates, follow):
     """A fork of one block, the head no higher than before and nothing after it: the same wallet has another
     amount, and one wallet none."""
@@ -303,6 +373,26 @@ def test_a_reorg_while_a_catch_up_is_under_way(chain, store, trueup, gates, foll
     alive = [w for w, v in chain.truth.read(WALLETS[:30]).items() if v]
     until_right(chain, store, trueup, web, alive, 60)
     until_truth(chain, store, trueup, alive, 40)
+
+
+def test_final_at_once_and_taken_back(chain, store, trueup, gates, follow):
+    """The finalized tag is the newest block, always; three blocks are replaced, twice."""
+    gate = gates[0]
+
+    def at_once(rpc, answer):
+        if rpc["method"] == "eth_getBlockByNumber" and rpc["params"][0] in ("safe", "finalized"):
+            return {**answer, "result": chain.rpc.block("latest")}
+        return None
+
+    gate.bend = at_once
+    web = follow([gate], finality=None, mine=60)
+    chain.world.token.send("mint", WALLETS[0], 5)
+    chain.anvil.mine(2)
+    until_right(chain, store, trueup, web, WALLETS[:1], 20)
+    for i in (1, 2):
+        chain.anvil.reorg(3, [[mint_sent(chain, WALLETS[i], 50), 1]])
+        chain.anvil.mine(1)
+        until_truth(chain, store, trueup, [WALLETS[i]], 30)
 
 
 @pytest.mark.night

@@ -1,5 +1,6 @@
 #include "track/refresh/read_block.h"
-#include "track/sync/chain.h"
+#include "track/sync/finality.h"
+#include "track/sync/positions.h"
 
 #include <inttypes.h>
 
@@ -32,16 +33,14 @@ static int read_block_load_view(struct tracker *t, const struct tracked *b, stru
     struct header head;
     struct anchor finalized;
     struct balance_position p;
-    bool stands_in;
-    if (tracker_get_head(t, &head, err) < 0 ||
-        chain_finalized_at(t, &head, &finalized, &stands_in, err) < 0 ||
+    if (tracker_get_head(t, &head, err) < 0 || finality_find(t, &head, &finalized, err) < 0 ||
         positions_load_balance(t, b, &p, err) < 0)
         return -1;
     ret->has_checkpoint = p.has_synced;
     ret->checkpoint = p.synced;
     ret->head = head.at.number;
     ret->finalized = finalized.number;
-    bool kept_up = ret->has_checkpoint && ret->checkpoint + CHAIN_DEPTH >= ret->head;
+    bool kept_up = ret->has_checkpoint && ret->checkpoint + POSITIONS_STATE >= ret->head;
     ret->synced = kept_up ? ret->checkpoint : UINT64_MAX;
     /* Nothing was synced yet: nothing older than this head is asked of the sweep. */
     ret->first = p.known && p.first < ret->head ? p.first : ret->head;
@@ -51,8 +50,8 @@ static int read_block_load_view(struct tracker *t, const struct tracked *b, stru
 static int read_block_choose(struct tracker *t, const struct chain_view *v, struct anchor *ret,
                              struct err *err)
 {
-    return read_block_load_header(t, chain_sweep_block(v->head, v->finalized, v->synced, v->first),
-                                  ret, err);
+    return read_block_load_header(
+        t, positions_sweep_block(v->head, v->finalized, v->synced, v->first), ret, err);
 }
 
 int read_block_find(struct tracker *t, const struct tracked *b, struct anchor *ret, struct err *err)
@@ -96,7 +95,7 @@ int read_block_find_synced(struct tracker *t, const struct tracked *b, bool newe
         return err_hint(err, "start trueup run, or fill the table with trueup backfill");
     }
     uint64_t synced = v.checkpoint < v.head ? v.checkpoint : v.head;
-    uint64_t at = newest ? synced : chain_sweep_block(v.head, v.finalized, synced, v.first);
+    uint64_t at = newest ? synced : positions_sweep_block(v.head, v.finalized, synced, v.first);
     return read_block_load_header(t, at, ret, err);
 }
 

@@ -3,7 +3,8 @@
 #include "base/mem.h"
 #include "track/events.h"
 #include "track/refresh/full_refresh.h"
-#include "track/sync/chain.h"
+#include "track/sync/positions.h"
+#include "track/sync/sample.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static int sweep_find_anchor(struct sweep_turn *u, bool *ret_found, struct err *
     *ret_found = p.known && p.has_synced;
     if (!*ret_found)
         return 0;
-    if (chain_anchor_below(s->t, UINT64_MAX, &u->newest, &u->has_newest, err) < 0)
+    if (sample_find_below(s->t, UINT64_MAX, &u->newest, &u->has_newest, err) < 0)
         return -1;
     u->has_newest = u->has_newest && u->newest.number >= p.synced;
     if (s->newest != u->newest.number || !s->newest_since_ms) {
@@ -60,8 +61,8 @@ static int sweep_find_anchor(struct sweep_turn *u, bool *ret_found, struct err *
     }
     u->still = u->has_newest && u->newest.number == p.synced &&
                clock_ms() - s->newest_since_ms >= SWEEP_STILL_MS;
-    return chain_anchor_below(s->t, chain_sweep_block(p.head, p.finalized, p.synced, p.first),
-                              &u->at, ret_found, err);
+    return sample_find_below(s->t, positions_sweep_block(p.head, p.finalized, p.synced, p.first),
+                             &u->at, ret_found, err);
 }
 
 /* ---- wallets passed by ----------------------------------------------------------------------- */

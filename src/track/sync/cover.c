@@ -26,12 +26,11 @@ static void sync_set_blocked(struct follow_report *ret, const struct err *why)
 
 /* The window's last header, which came with its logs, where we know that block: an endpoint on
  * another branch would give us that branch's logs. */
-static bool sync_is_our_branch(const struct chain *c, const struct header *to)
+static bool sync_is_our_branch(const struct samples *s, const struct header *to)
 {
-    const struct header *near = chain_near(c, to->at.number);
-    if (near)
-        return hash_equal(&near->at.hash, &to->at.hash);
-    return to->at.number != c->finalized.number || hash_equal(&c->finalized.hash, &to->at.hash);
+    const struct header *near = sample_near(s, to->at.number);
+    const struct anchor *known = near ? &near->at : &s->finality.at;
+    return to->at.number != known->number || hash_equal(&known->hash, &to->at.hash);
 }
 
 int sync_judge_range(struct follow *f, uint64_t width, int rc, const struct logs *logs,
@@ -40,7 +39,7 @@ int sync_judge_range(struct follow *f, uint64_t width, int rc, const struct logs
 {
     *ret_ok = rc == 0;
     if (rc == 0) {
-        if (!sync_is_our_branch(&f->chain, &logs->to))
+        if (!sync_is_our_branch(&f->samples, &logs->to))
             return err_set(err, ERR_FAILED,
                            "the logs up to block %" PRIu64 " are of another branch",
                            logs->to.at.number);
@@ -65,9 +64,17 @@ int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, struct arena *a
                    struct logs *ret_logs, struct follow_report *ret, bool *ret_ok, struct err *err)
 {
     struct err why = {0};
-    struct logs_ask ask = {
-        .filter = &f->filter.filter, .from = from, .to = to, .lane = RPC_LIVE, .arena = arena};
-    int rc = rpc_logs_range(f->t->node, &ask, ret_logs, &why);
+    const struct header *head = &f->samples.head;
+    struct logs_ask ask = {.filter = &f->filter.filter,
+                           .from = from,
+                           .to = to,
+                           .lane = RPC_LIVE,
+                           .by = f->samples.asked, /* it gave the head, so it has these blocks */
+                           .to_header = to == head->at.number ? head : NULL,
+                           .arena = arena};
+    int rc;
+    if (!look_take_window(&f->look, from, to, ret_logs, &rc, &why))
+        rc = rpc_logs_range(f->t->node, &ask, ret_logs, &why);
     return sync_judge_range(f, to - from, rc, ret_logs, &why, ret, ret_ok, err);
 }
 
@@ -78,17 +85,17 @@ int sync_ask_range(struct follow *f, uint64_t from, uint64_t to, struct arena *a
 static int sync_choose_anchor(struct follow *f, uint64_t to, struct anchor *ret, struct err *err)
 {
     bool found;
-    const struct header *h = chain_near(&f->chain, to);
+    const struct header *h = sample_near(&f->samples, to);
     if (h) {
         *ret = h->at;
         return 0;
     }
-    uint64_t at =
-        chain_sweep_block(f->chain.head.at.number, f->chain.finalized.number, UINT64_MAX, 0);
-    if (chain_anchor_below(f->t, at, ret, &found, err) < 0)
+    uint64_t at = positions_sweep_block(f->samples.head.at.number, f->samples.finality.at.number,
+                                        UINT64_MAX, 0);
+    if (sample_find_below(f->t, at, ret, &found, err) < 0)
         return -1;
     if (!found || ret->number < to)
-        *ret = f->chain.head.at;
+        *ret = f->samples.head.at;
     return 0;
 }
 
@@ -107,7 +114,7 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
     struct flush flush = {.balance = fb->b,
                           .cause = sync_choose_cause(fb),
                           .at = *at,
-                          .finalized = f->chain.finalized.number};
+                          .finalized = f->samples.finality.at.number};
     struct flush_report r;
     *ret_ok = false;
     fanout_drop_known(&fb->affected.fanout, &fb->asked);
@@ -128,7 +135,7 @@ static int sync_flush_balance(struct follow *f, struct follow_balance *fb, const
         sync_set_blocked(ret, &r.why);
         return 0;
     }
-    first_looks_add_names(&fb->first_looks, &fb->affected, f->chain.finalized.number);
+    first_looks_add_names(&fb->first_looks, &fb->affected, f->samples.finality.at.number);
     fanout_remember(&fb->asked, &fb->affected.fanout);
     if (fb->affected.all_block > fb->all_block)
         fb->all_block = fb->affected.all_block;
@@ -173,8 +180,8 @@ bool sync_has_reorg_affected(const struct follow *f)
 /* Legs run while final blocks far from the head have had no first look. */
 static int sync_take_legs(struct follow *f, uint64_t at, struct follow_report *ret, struct err *err)
 {
-    f->legs.under_way = at + CHAIN_NEAR < f->chain.head.at.number &&
-                        at < f->chain.finalized.number && f->filter.filter.n_topics > 0;
+    f->legs.under_way = at + SAMPLE_NEAR < f->samples.head.at.number &&
+                        at < f->samples.finality.at.number && f->filter.filter.n_topics > 0;
     if (f->legs.under_way)
         return legs_run(f, ret, err);
     legs_drop(&f->legs);
@@ -193,8 +200,8 @@ static bool sync_is_time_to_look(struct follow *f)
 
 int sync_next_blocks(struct follow *f, struct follow_report *ret, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number, at = sync_find_lowest(f);
-    if (at + CHAIN_NEAR < head && !f->announced) {
+    uint64_t head = f->samples.head.at.number, at = sync_find_lowest(f);
+    if (at + SAMPLE_NEAR < head && !f->announced) {
         ret->catching_up = f->announced = true;
         ret->from = at + 1;
         ret->to = head;

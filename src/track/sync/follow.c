@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "proc/counters.h"
 #include "track/event_silence.h"
+#include "track/refresh/full_refresh.h"
 #include "track/step.h"
 #include "track/sync/cover.h"
 #include "track/sync/rescan.h"
@@ -12,8 +13,8 @@
 
 enum {
     PRUNE_EVERY = 64,            /* blocks */
+    FINALITY_LOOKS = 15,         /* looks of a set freshness between questions for finality */
     REORG_AFFECTED_MOST = 20000, /* wallets */
-    REORG_BLOCKS_BELOW = 8,      /* a read may have been so far above its event's block */
 };
 
 int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *ret,
@@ -21,6 +22,7 @@ int follow_open(struct tracker *t, bool has_from, uint64_t from, struct follow *
 {
     memset(ret, 0, sizeof *ret);
     ret->t = t;
+    arena_init(&ret->look.window_arena);
     ret->has_from = has_from;
     ret->from = from;
     range_init(&ret->range);
@@ -38,7 +40,7 @@ static int follow_load(struct follow *f, struct err *err)
 {
     if (f->loaded)
         return 0;
-    if (chain_open(f->t, &f->chain, err) < 0 || look_load(f->t, &f->look, err) < 0)
+    if (finality_load(f->t, &f->samples.finality, err) < 0 || look_load(f->t, &f->look, err) < 0)
         return -1;
     for (size_t i = 0; i < f->t->n_balances; i++)
         if (event_silence_load(f->t, &f->t->balances[i], &f->balances[i].silent, err) < 0)
@@ -63,6 +65,7 @@ void follow_close(struct follow *f)
     owed_free(&f->owed);
     second_look_drop(&f->second_look);
     legs_drop(&f->legs);
+    look_close(&f->look);
     mem_free(f->balances);
     f->balances = NULL;
 }
@@ -95,7 +98,7 @@ static int follow_load_synced(struct follow *f, struct follow_balance *fb, bool 
 /* A first start writes its place before anything else: --from, or the finalized block. */
 static int follow_first_start(struct follow *f, struct follow_balance *fb, struct err *err)
 {
-    const struct anchor *finalized = &f->chain.finalized;
+    const struct anchor *finalized = &f->samples.finality.at;
     uint64_t from = f->has_from ? f->from : finalized->number + 1;
     struct step s = {.balance = fb->b,
                      .at = *finalized,
@@ -124,12 +127,12 @@ static int follow_start_balance(struct follow *f, struct follow_balance *fb, str
         return -1;
     if (!found && follow_first_start(f, fb, err) < 0)
         return -1;
-    if (fb->checkpoint > f->chain.head.at.number + CHAIN_STALE)
-        return tracker_err_other_chain(err,
-                                       "the head is block %" PRIu64
-                                       ", but the checkpoint of \"%s\" is "
-                                       "%" PRIu64,
-                                       f->chain.head.at.number, fb->b->conf->name, fb->checkpoint);
+    if (fb->checkpoint > f->samples.head.at.number)
+        return err_set(err, ERR_FAILED,
+                       "the node's head is block %" PRIu64
+                       ", below the checkpoint of \"%s\", block %" PRIu64
+                       ": it has to catch up first",
+                       f->samples.head.at.number, fb->b->conf->name, fb->checkpoint);
     fb->started = true;
     return 0;
 }
@@ -139,8 +142,9 @@ static int follow_save_positions(struct follow *f, struct err *err)
 {
     if (!f->moved)
         return 0;
-    struct positions p = {
-        .head = f->chain.head.at.number, .finalized = f->chain.finalized.number, .first = f->first};
+    struct positions p = {.head = f->samples.head.at.number,
+                          .finalized = f->samples.finality.at.number,
+                          .first = f->first};
     for (size_t i = 0; i < f->t->n_balances; i++)
         p.synced[i] = f->balances[i].synced;
     if (log_source_save(f->t, &f->log_source, err) < 0 ||
@@ -152,13 +156,17 @@ static int follow_save_positions(struct follow *f, struct err *err)
 
 static int follow_prune_headers(struct follow *f, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number, below = f->chain.finalized.number;
+    uint64_t head = f->samples.head.at.number, below = f->samples.finality.at.number;
     if (head < f->pruned_at + PRUNE_EVERY)
         return 0;
     for (size_t i = 0; i < f->t->n_balances; i++) /* the second look wants those above it */
         if (f->balances[i].verified < below)
             below = f->balances[i].verified;
-    if (store_headers_prune(f->t->store, below > CHAIN_KEEP ? below - CHAIN_KEEP : 0, err) < 0)
+    uint64_t time = f->samples.finality.at.timestamp;
+    struct store_prune prune = {.below = below,
+                                .keep = SAMPLE_KEEP,
+                                .before = time > SAMPLE_KEEP_S ? time - SAMPLE_KEEP_S : 0};
+    if (store_headers_prune(f->t->store, &prune, err) < 0)
         return -1;
     f->pruned_at = head;
     return 0;
@@ -181,7 +189,7 @@ static int follow_start_balances(struct follow *f, struct err *err)
         (positions_load(f->t, &p, err) < 0 || log_source_load(f->t, &f->log_source, err) < 0))
         return -1;
     if (!f->begun)
-        f->first = p.known ? p.first : f->chain.finalized.number;
+        f->first = p.known ? p.first : f->samples.finality.at.number;
     for (size_t i = 0; i < f->t->n_balances; i++) {
         bool started = f->balances[i].started;
         if (!started && follow_start_balance(f, &f->balances[i], err) < 0)
@@ -221,23 +229,32 @@ static int follow_mark_rescan(struct follow *f, struct follow_balance *fb, uint6
     return 0;
 }
 
-/* The wallets that the dropped blocks named, and those of the blocks just below, whose read may
- * have been at a dropped one. Beyond REORG_AFFECTED_MOST the sweep finds them: the rewind makes
- * their rows due. */
+/* The wallets that the dropped blocks named, and those of the blocks below whose read was at a
+ * dropped one: their rows are not anchored any more. Beyond REORG_AFFECTED_MOST the sweep finds
+ * them: the rewind makes their rows due. */
 static int follow_load_dropped(struct follow *f, struct follow_balance *fb, uint64_t first_bad,
                                struct err *err)
 {
     struct arena arena;
     struct store_dirty *list;
+    struct dirty below = {0};
     size_t n;
     arena_init(&arena);
     struct store_page page = {.up_to = INT64_MAX, .limit = REORG_AFFECTED_MOST, .arena = &arena};
     int rc = store_dirty_due(f->t->store, &fb->b->store, &page, &list, &n, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        if (list[i].number + REORG_BLOCKS_BELOW >= first_bad)
-            dirty_add(&fb->reorg_affected, &(struct affected){.wallet = list[i].wallet,
-                                                              .event_block = list[i].number,
-                                                              .insert = INSERT_NEVER});
+        dirty_add(list[i].number >= first_bad ? &fb->reorg_affected : &below,
+                  &(struct affected){.wallet = list[i].wallet,
+                                     .has_event = list[i].number < first_bad,
+                                     .event_block = list[i].number,
+                                     .insert = INSERT_NEVER});
+    if (rc == 0)
+        rc = events_drop_answered(f->t, fb->b, &below, err);
+    for (size_t i = 0; rc == 0 && i < below.n; i++) {
+        below.list[i].has_event = false;
+        dirty_add(&fb->reorg_affected, &below.list[i]);
+    }
+    dirty_free(&below);
     arena_free(&arena);
     return rc;
 }
@@ -259,13 +276,10 @@ static int follow_rewind_to(struct follow *f, uint64_t first_bad, uint64_t *ret_
     for (size_t i = 0; rc == 0 && i < f->t->n_balances; i++)
         rc = follow_load_dropped(f, &f->balances[i], first_bad, err);
     if (rc == 0) {
-        while (f->chain.n_near > 0 && f->chain.near[f->chain.n_near - 1].at.number >= first_bad)
-            f->chain.n_near--;
         look_span_rewind(&f->look.span, first_bad);
         second_look_drop(&f->second_look);
         legs_drop(&f->legs);
-        f->chain.known = false;
-        f->chain.behind_since_ms = 0;
+        sample_rewind(&f->samples, first_bad);
     }
     return rc;
 }
@@ -291,13 +305,13 @@ void follow_add_pushed(struct follow *f, size_t balance, const address *wallet, 
 
 bool follow_has_pushed(const struct follow *f)
 {
-    return f->chain.known && owed_has_due(&f->owed, f->chain.head.at.number);
+    return f->samples.known && owed_has_due(&f->owed, f->samples.head.at.number);
 }
 
 int follow_read_pushed(struct follow *f, size_t *ret, struct err *err)
 {
     *ret = 0;
-    return f->chain.known ? owed_read(f->t, &f->owed, &f->chain.head.at, ret, err) : 0;
+    return f->samples.known ? owed_read(f->t, &f->owed, &f->samples.head.at, ret, err) : 0;
 }
 
 /* A block whose answer lacks pushed logs is asked for by its hash. In memory only: it is a second
@@ -312,7 +326,7 @@ static void follow_retry_missing(struct follow *f, struct follow_report *ret)
     if (b->by)
         counters_missed_logs(endpoint_number(b->by), ret->missed);
     if (ret->missed_again)
-        f->look.doubted = b->number;
+        f->look.doubted = (struct header){.at = {.number = b->number, .hash = b->hash}};
 }
 
 /* What a start found silent is told until its event is seen. */
@@ -329,41 +343,124 @@ static int follow_forget_silence(struct follow *f, struct err *err)
     return 0;
 }
 
-int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
+/* ---- finality -------------------------------------------------------------------------------- */
+
+/* The tag is asked for at most every FINALITY_EVERY_MS; more often only where looks are set to be.
+ */
+static int64_t follow_choose_finality_pause(const struct follow *f)
 {
-    enum chain_news news;
-    uint64_t first_bad;
-    *ret = (struct follow_report){.end = FOLLOW_IDLE};
-    if (follow_load(f, err) < 0)
+    int64_t ms = f->t->conf->chain.freshness_ms * FINALITY_LOOKS;
+    return ms > 0 && ms < FINALITY_EVERY_MS ? ms : FINALITY_EVERY_MS;
+}
+
+/* The final block rises to what the chain still holds of our samples; its header is stored. */
+static int follow_raise_finality(struct follow *f, struct sample_news *ret, struct err *err)
+{
+    struct finality *fin = &f->samples.finality;
+    struct anchor at;
+    *ret = (struct sample_news){.what = SAMPLE_SAME};
+    fin->of = f->samples.asked;
+    if (finality_poll(f->t, fin, &f->samples.head, follow_choose_finality_pause(f), &at, err) < 0)
         return -1;
-    if (chain_poll(f->t, &f->chain, &news, &first_bad, err) < 0)
-        return -1;
-    if (news == CHAIN_BROKE) {
-        if (follow_rewind_to(f, first_bad, &ret->reorg_rows, err) < 0)
-            return -1;
-        ret->reorg = true;
-        ret->reorg_at = first_bad;
-        ret->end = FOLLOW_AGAIN;
+    if (fin->known && at.number == fin->at.number)
         return 0;
-    }
-    if (!f->chain.known)
-        return 0; /* behind, at the first look */
-    if (follow_start_balances(f, err) < 0)
+    if (sample_check_final(f->t, &f->samples, &at, ret, err) < 0)
         return -1;
-    if (news == CHAIN_GREW)
-        f->moved = true;
-    follow_retry_missing(f, ret);
-    int rc = sync_next_blocks(f, ret, err);
+    if (ret->what != SAMPLE_SAME)
+        return 0;
+    f->moved = true;
+    finality_raise(fin, &at);
+    return store_headers_put(f->t->store, &at, 1, err);
+}
+
+/* ---- one turn -------------------------------------------------------------------------------- */
+
+/* Every row is due: no stored sample is on the chain. */
+static int follow_refresh_all(struct follow *f, uint64_t head, struct err *err)
+{
+    for (size_t i = 0; i < f->t->n_balances; i++)
+        if (full_refresh_set(f->t, &f->t->balances[i], head, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int follow_on_break(struct follow *f, const struct sample_news *news, uint64_t head,
+                           struct follow_report *ret, struct err *err)
+{
+    const struct finality *fin = &f->samples.finality;
+    uint64_t taken_back = fin->known && fin->at.number >= news->first_bad ? fin->at.number : 0;
+    if (news->none_links && follow_refresh_all(f, head, err) < 0)
+        return -1;
+    if (follow_rewind_to(f, news->first_bad, &ret->reorg_rows, err) < 0 ||
+        finality_note_reorg(f->t, &f->samples.finality, err) < 0)
+        return -1;
+    ret->taken_back = taken_back;
+    ret->reorg = true;
+    ret->reorg_at = news->first_bad;
+    ret->end = FOLLOW_AGAIN;
+    return 0;
+}
+
+/* The first two round trips of a look: the head; its link, and beside it the logs. */
+static int follow_take_head(struct follow *f, struct header *ret_head, struct sample_news *ret,
+                            struct err *err)
+{
+    if (sample_ask_head(f->t, &f->samples, ret_head, err) < 0)
+        return -1;
+    struct logs_window *beside = look_open_window(f, ret_head);
+    int rc = sample_link(f->t, &f->samples, ret_head, ret, err);
+    if (rc == 0 && ret->what <= SAMPLE_GREW)
+        return look_keep_window(f, beside, err);
+    look_drop_window(f, beside, ret_head);
+    return rc;
+}
+
+/* The last round trip: what the blocks name is read. Then what does not hurry. */
+static int follow_work(struct follow *f, bool grew, struct follow_report *ret, struct err *err)
+{
+    struct sample_news news = {.what = SAMPLE_SAME};
     struct err why = {0};
-    if (rc == 0)
-        rc = chain_advance_finalized(f->t, &f->chain, err);
+    bool behind = sync_find_lowest(f) + SAMPLE_NEAR < f->samples.head.at.number;
+    f->moved |= grew;
+    follow_retry_missing(f, ret);
+    /* Finality says where a catch-up ends; near the head it can wait. */
+    int rc = behind ? follow_raise_finality(f, &news, err) : 0;
+    if (rc == 0 && news.what == SAMPLE_SAME)
+        rc = sync_next_blocks(f, ret, err);
+    if (rc == 0 && !behind)
+        rc = follow_raise_finality(f, &news, err);
     if (follow_save_positions(f, rc < 0 ? &why : err) < 0)
         return -1;
+    if (rc == 0 && news.what == SAMPLE_BROKE)
+        return follow_on_break(f, &news, f->samples.head.at.number, ret, err);
     if (rc == 0)
         rc = follow_read_pushed(f, &ret->pushed, err);
-    if (rc == 0 && news == CHAIN_GREW)
+    if (rc == 0 && grew)
         rc = follow_prune_headers(f, err);
     if (rc == 0)
         rc = second_look_run(f, &ret->second, err);
     return rc == 0 ? follow_forget_silence(f, err) : rc;
+}
+
+int follow_once(struct follow *f, struct follow_report *ret, struct err *err)
+{
+    struct header head;
+    struct sample_news news;
+    *ret = (struct follow_report){.end = FOLLOW_IDLE};
+    if (follow_load(f, err) < 0 || follow_take_head(f, &head, &news, err) < 0)
+        return -1;
+    if (news.what == SAMPLE_BROKE)
+        return follow_on_break(f, &news, head.at.number, ret, err);
+    if (news.what == SAMPLE_BEHIND) {
+        ret->end = sample_has_other(&f->samples) ? FOLLOW_AGAIN : FOLLOW_IDLE;
+        return 0;
+    }
+    bool grew = news.what == SAMPLE_GREW;
+    if (!f->samples.finality.known && follow_raise_finality(f, &news, err) < 0)
+        return -1;
+    if (news.what == SAMPLE_BROKE)
+        return follow_on_break(f, &news, head.at.number, ret, err);
+    if (!f->samples.finality.known)
+        return 0;
+    return follow_start_balances(f, err) < 0 ? -1 : follow_work(f, grew, ret, err);
 }

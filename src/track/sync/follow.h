@@ -4,7 +4,7 @@
  *
  *     far behind        eth_getLogs by range, up to the finalized block
  *     near the head     a look (look.h)
- *     chain broke       rewind to the last common header, sync again from there
+ *     chain broke       rewind to the newest sample that it holds, sync again from there
  *
  * These are first looks. Only the second look (second_look.h) moves the checkpoint.
  */
@@ -12,19 +12,20 @@
 #define TRACK_SYNC_FOLLOW_H
 
 #include "track/events.h"
-#include "track/sync/chain.h"
 #include "track/sync/first_looks.h"
 #include "track/sync/legs.h"
 #include "track/sync/log_source.h"
 #include "track/sync/look.h"
 #include "track/sync/owed.h"
+#include "track/sync/positions.h"
 #include "track/sync/range.h"
+#include "track/sync/sample.h"
 #include "track/sync/second_look.h"
 #include "track/sync/ws_logs.h"
 
 struct follow {
     struct tracker *t;
-    struct chain chain;
+    struct samples samples;
     struct range range;
     struct trigger_filter filter;
     struct first_look look;
@@ -79,6 +80,7 @@ struct follow_report {
     size_t late;         /* logs in blocks asked before … */
     const char *late_by; /* … that this endpoint's answer lacked … */
     int64_t overlap_ms;  /* … so its blocks are asked again for so long */
+    uint64_t taken_back; /* the chain took back this block, which it had called final; 0: none */
     bool reorg;          /* the chain broke at reorg_at; unanchored rows were made due */
     uint64_t reorg_at, reorg_rows;
     bool catching_up; /* a catch-up over [from, to] begins */
@@ -104,8 +106,8 @@ bool follow_has_pushed(const struct follow *f);
  * owed. */
 int follow_read_pushed(struct follow *f, size_t *ret, struct err *err);
 
-/* One turn: asks for the head, covers a piece. −1: a request or the store failed; try again later.
- */
+/* One turn, in at most three round trips near the head: the head; its link, and beside it the logs;
+ * the read of what they name. −1: a request or the store failed; try again later. */
 int follow_once(struct follow *f, struct follow_report *ret, struct err *err);
 
 #endif

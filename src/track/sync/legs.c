@@ -77,7 +77,7 @@ static int legs_open_one(struct follow *f, uint64_t from, uint64_t to, struct er
 static int legs_open_more(struct follow *f, uint64_t at, struct err *err)
 {
     struct legs *l = &f->legs;
-    uint64_t limit = f->chain.finalized.number;
+    uint64_t limit = f->samples.finality.at.number;
     if (l->n > 0 && l->list[0]->from != at + 1)
         legs_drop(l);
     for (;;) {
@@ -175,7 +175,7 @@ static int legs_collect_turn(struct follow *f, uint64_t *at, struct follow_repor
 {
     int64_t until = clock_ms() + TURN_MS;
     bool ok = true;
-    while (ok && *at < f->chain.finalized.number && legs_count_affected(f) < TURN_WALLETS &&
+    while (ok && *at < f->samples.finality.at.number && legs_count_affected(f) < TURN_WALLETS &&
            clock_ms() < until) {
         if (legs_open_more(f, *at, err) < 0)
             return -1;
@@ -190,7 +190,7 @@ static int legs_collect_turn(struct follow *f, uint64_t *at, struct follow_repor
 
 uint64_t legs_find_floor(const struct follow *f)
 {
-    return f->legs.under_way ? f->chain.finalized.number : sync_find_lowest(f);
+    return f->legs.under_way ? f->samples.finality.at.number : sync_find_lowest(f);
 }
 
 /* What was named before a range failed is of whole blocks: it is written. */

@@ -11,7 +11,7 @@
 
 /* ---- what is learnt of an endpoint's log index ----------------------------------------------- */
 
-enum { LOOK_KEY = 128 };
+enum { LOOK_KEY = 128, LOOK_WINDOW_MS = 10000 };
 
 static void look_make_key(struct tracker *t, size_t endpoint, char ret[LOOK_KEY])
 {
@@ -61,13 +61,14 @@ static int look_on_late_logs(struct follow *f, size_t n, struct follow_report *r
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
-/* Do trusted blooms say that no block of [from, to] holds a log of ours? A pushed log says more. */
-static bool look_is_silent(const struct follow *f, uint64_t from, uint64_t to)
+/* Do trusted blooms say that no block of [from, head] holds a log of ours? A pushed log says more.
+ */
+static bool look_is_silent(const struct follow *f, uint64_t from, const struct header *head)
 {
-    if (f->look.bloom.state != BLOOM_PROVEN)
+    if (f->look.bloom.state != BLOOM_PROVEN || head->at.number - from > SAMPLE_NEAR)
         return false;
-    for (uint64_t n = from; n <= to; n++) {
-        const struct header *h = chain_near(&f->chain, n);
+    for (uint64_t n = from; n <= head->at.number; n++) {
+        const struct header *h = n == head->at.number ? head : sample_near(&f->samples, n);
         if (!h || !h->has_bloom || filter_may_match(&f->filter.filter, h) ||
             ws_logs_has_block(&f->ws_logs, &h->at.hash))
             return false;
@@ -82,7 +83,7 @@ static void look_check_logs(struct follow *f, const struct logs *logs)
 {
     for (size_t i = 0; i < logs->n; i++) {
         struct event_log *log = &logs->list[i];
-        const struct header *h = chain_near(&f->chain, log->block);
+        const struct header *h = sample_near(&f->samples, log->block);
         if (!h || log->unplaced || log->no_hash)
             continue;
         log->unplaced = !hash_equal(&h->at.hash, &log->block_hash);
@@ -126,18 +127,20 @@ static int look_ask_range(struct follow *f, uint64_t from, uint64_t to, struct a
 }
 
 /* A pushed log was not in the answer: its block is asked for by hash, another form of the question.
- */
+ * A second chance: where it fails, the block is asked for by range again anyway. */
 static int look_ask_doubted(struct follow *f, struct arena *arena, struct err *err)
 {
-    const struct header *h = chain_near(&f->chain, f->look.doubted);
+    struct header h = f->look.doubted;
+    const struct header *sample = sample_near(&f->samples, h.at.number);
     struct logs_ask ask = {.filter = &f->filter.filter, .lane = RPC_LIVE, .arena = arena};
     struct logs logs;
-    f->look.doubted = 0;
-    if (!h)
-        return 0;
-    if (rpc_logs_block(f->t->node, &ask, h, &logs, err) < 0)
-        return -1;
-    ws_logs_on_range(&f->ws_logs, h->at.number, h->at.number, &logs);
+    struct err why = {0};
+    f->look.doubted = (struct header){0};
+    if (sample && hash_equal(&sample->at.hash, &h.at.hash))
+        h = *sample;
+    if (rpc_logs_block(f->t->node, &ask, &h, &logs, &why) < 0)
+        return why.kind == ERR_STOPPED ? err_set(err, ERR_STOPPED, "%s", why.text) : 0;
+    ws_logs_on_range(&f->ws_logs, h.at.number, h.at.number, &logs);
     look_collect(f, &logs);
     return 0;
 }
@@ -145,10 +148,10 @@ static int look_ask_doubted(struct follow *f, struct arena *arena, struct err *e
 /* ---- one look -------------------------------------------------------------------------------- */
 
 /* The first block to ask about; false when the head has been looked at for good. */
-static bool look_find_begin(struct follow *f, int64_t now_ms, uint64_t *ret_from)
+static bool look_find_begin(struct follow *f, uint64_t head, int64_t now_ms, uint64_t *ret_from)
 {
     struct look_span *s = &f->look.span;
-    uint64_t head = f->chain.head.at.number, lowest = legs_find_floor(f);
+    uint64_t lowest = legs_find_floor(f);
     look_span_begin(s, lowest);
     look_span_on_head(s, head, now_ms);
     bool due = look_span_next(s, f->range.width, now_ms, ret_from);
@@ -165,10 +168,10 @@ static bool look_find_begin(struct follow *f, int64_t now_ms, uint64_t *ret_from
 static int look_ask_all(struct follow *f, uint64_t from, struct arena *arena, uint64_t *ret_to,
                         bool *ret_silent, struct follow_report *ret, struct err *err)
 {
-    uint64_t head = f->chain.head.at.number;
+    uint64_t head = f->samples.head.at.number;
     bool ok = true;
     *ret_to = from - 1;
-    *ret_silent = f->filter.filter.n_topics == 0 || look_is_silent(f, from, head);
+    *ret_silent = f->filter.filter.n_topics == 0 || look_is_silent(f, from, &f->samples.head);
     if (*ret_silent)
         *ret_to = head;
     while (ok && *ret_to < head) {
@@ -183,21 +186,91 @@ static int look_ask_all(struct follow *f, uint64_t from, struct arena *arena, ui
     return 0;
 }
 
+/* ---- the question beside the link ------------------------------------------------------------ */
+
+static void look_close_window(struct first_look *l)
+{
+    logs_window_close(l->window);
+    l->window = NULL;
+    arena_clear(&l->window_arena);
+}
+
+void look_close(struct first_look *l)
+{
+    look_close_window(l);
+    arena_free(&l->window_arena);
+}
+
+struct logs_window *look_open_window(struct follow *f, const struct header *head)
+{
+    struct first_look *l = &f->look;
+    struct logs_window *w = NULL;
+    struct err ignored = {0};
+    uint64_t from;
+    look_close_window(l);
+    l->window_ms = clock_ms();
+    if (!f->begun || f->filter.filter.n_topics == 0 ||
+        sync_find_lowest(f) + SAMPLE_NEAR < head->at.number || /* a catch-up has its own turns */
+        !look_find_begin(f, head->at.number, l->window_ms, &from) ||
+        head->at.number - from > f->range.width || look_is_silent(f, from, head))
+        return NULL;
+    bool alone = rpc_endpoints(f->t->node) == 1;
+    struct logs_ask ask = {.filter = &f->filter.filter,
+                           .from = from,
+                           .to = head->at.number,
+                           .lane = RPC_LIVE,
+                           .by = f->samples.asked,
+                           .to_header = head,
+                           .deadline_ms = alone ? 0 : l->window_ms + LOOK_WINDOW_MS,
+                           .arena = &l->window_arena};
+    l->window_from = from;
+    l->window_to = head->at.number;
+    return logs_window_open(f->t->node, &ask, &w, &ignored) == 0 ? w : NULL;
+}
+
+int look_keep_window(struct follow *f, struct logs_window *w, struct err *err)
+{
+    if (w && logs_window_wait(w, err) < 0) {
+        logs_window_close(w);
+        return -1;
+    }
+    f->look.window = w;
+    return 0;
+}
+
+void look_drop_window(struct follow *f, struct logs_window *w, const struct header *head)
+{
+    logs_window_close(w);
+    if (!f->samples.known || head->at.number > f->samples.head.at.number)
+        look_span_drop_head(&f->look.span, head->at.number);
+}
+
+bool look_take_window(struct first_look *l, uint64_t from, uint64_t to, struct logs *ret,
+                      int *ret_rc, struct err *err)
+{
+    bool same = l->window && l->window_from == from && l->window_to == to;
+    if (same)
+        *ret_rc = logs_window_result(l->window, ret, err);
+    logs_window_close(l->window);
+    l->window = NULL;
+    return same;
+}
+
 int look_take(struct follow *f, struct follow_report *ret, struct err *err)
 {
-    int64_t sent_ms = clock_ms();
+    int64_t sent_ms = f->look.window ? f->look.window_ms : clock_ms();
     uint64_t from, to;
     bool silent, whole = false;
     struct arena arena;
     struct err ask_err = {0};
-    if (!look_find_begin(f, sent_ms, &from)) {
-        if (!sync_has_reorg_affected(f) && f->look.doubted == 0)
+    if (!look_find_begin(f, f->samples.head.at.number, sent_ms, &from)) {
+        if (!sync_has_reorg_affected(f) && f->look.doubted.at.number == 0)
             return 0;
-        from = f->chain.head.at.number + 1;
+        from = f->samples.head.at.number + 1;
     }
     arena_init(&arena);
     int asked = look_ask_all(f, from, &arena, &to, &silent, ret, &ask_err);
-    if (asked == 0 && f->look.doubted > 0)
+    if (asked == 0 && f->look.doubted.at.number > 0)
         asked = look_ask_doubted(f, &arena, &ask_err);
     arena_free(&arena);
     /* What was named before a question failed is of whole blocks: it is written. */

@@ -4,11 +4,12 @@
 
 void look_span_begin(struct look_span *s, uint64_t synced)
 {
-    if (s->begun)
+    if (s->begun && synced <= s->asked)
         return;
+    if (!s->begun)
+        s->first = synced + 1;
     s->begun = true;
     s->settled = s->asked = synced;
-    s->first = synced + 1;
 }
 
 void look_span_on_head(struct look_span *s, uint64_t number, int64_t now_ms)
@@ -20,6 +21,12 @@ void look_span_on_head(struct look_span *s, uint64_t number, int64_t now_ms)
     if (s->n == LOOK_HEADS)
         memmove(s->heads, s->heads + 1, --s->n * sizeof s->heads[0]);
     s->heads[s->n++] = (struct look_head){number, now_ms};
+}
+
+void look_span_drop_head(struct look_span *s, uint64_t number)
+{
+    if (s->n > 0 && s->heads[s->n - 1].number == number)
+        s->n--;
 }
 
 static uint64_t look_span_min(uint64_t a, uint64_t b)

@@ -41,10 +41,14 @@ struct look_span {
     } blocks[LOOK_BLOCKS]; /* most logs shown in a block; the place is number % LOOK_BLOCKS */
 };
 
-/* Blocks up to `synced` need no look. Only the first call counts. */
+/* Blocks up to `synced` need no look, unless looks have asked further: the others are a catch-up's.
+ */
 void look_span_begin(struct look_span *s, uint64_t synced);
 /* The head of a look, at or above the one before. */
 void look_span_on_head(struct look_span *s, uint64_t number, int64_t now_ms);
+
+/* The newest head turned out to be no sample. */
+void look_span_drop_head(struct look_span *s, uint64_t number);
 
 /* The first block to ask about, up to the newest head; false when no block is due. `width`: what
  * one question can span; only blocks that are due make a span longer. */

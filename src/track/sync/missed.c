@@ -265,7 +265,7 @@ static int missed_flush(struct missed *m, struct affected_set *set, enum store_c
                         struct second_look_report *ret, struct err *why, struct err *err)
 {
     struct flush flush = {
-        .balance = m->fb->b, .cause = cause, .at = m->f->chain.head.at, .finalized = UINT64_MAX};
+        .balance = m->fb->b, .cause = cause, .at = m->f->samples.head.at, .finalized = UINT64_MAX};
     struct flush_report r;
     int rc = flush_run(m->f->t, &flush, set, &r, err);
     ret->updated += r.updated;

@@ -59,9 +59,9 @@ bool second_look_is_answered(const struct second_look *l)
 /* No further than what is final, and an endpoint must show a head above it. */
 static uint64_t second_look_cap(const struct follow *f, uint64_t limit)
 {
-    uint64_t head = f->chain.head.at.number;
-    if (limit > f->chain.finalized.number)
-        limit = f->chain.finalized.number;
+    uint64_t head = f->samples.head.at.number;
+    if (limit > f->samples.finality.at.number)
+        limit = f->samples.finality.at.number;
     return limit < head ? limit : head > 0 ? head - 1 : 0;
 }
 
@@ -189,7 +189,7 @@ static int second_look_choose_end(struct follow *f, struct second_look_piece *s,
         to = s->first_end;
     if (to - s->from - 1 > width)
         to = s->from + 1 + width;
-    if (chain_anchor_below(f->t, to, &s->end, &found, err) < 0)
+    if (sample_find_below(f->t, to, &s->end, &found, err) < 0)
         return -1;
     if (found && s->end.number > s->from && s->end.number - s->from >= (to - s->from) / 2)
         return 0;
@@ -289,7 +289,7 @@ static int second_look_pass(struct follow *f, struct follow_balance *fb,
     uint64_t to = s->end.number;
     struct affected_set none = {0};
     struct flush flush = {.balance = fb->b,
-                          .at = f->chain.head.at,
+                          .at = f->samples.head.at,
                           .has_checkpoint = to > fb->checkpoint,
                           .checkpoint = to};
     struct flush_report r;
@@ -400,7 +400,7 @@ int second_look_run(struct follow *f, struct second_look_report *ret, struct err
     for (size_t i = 0; i < f->t->n_balances; i++)
         if (f->balances[i].started)
             first_looks_note(&f->balances[i].first_looks, f->balances[i].synced, now);
-    if (!f->chain.known || !f->chain.finalized_known)
+    if (!f->samples.known || !f->samples.finality.known)
         return 0;
     while (rc == 0 && second_look_is_answered(l) && clock_ms() < until)
         rc = second_look_take_first(f, ret, err);

@@ -1,6 +1,6 @@
 #include "track/verify/explain.h"
 #include "base/err.h"
-#include "track/sync/chain.h"
+#include "track/sync/positions.h"
 
 /* ---- from the store -------------------------------------------------------------------------- */
 
@@ -36,7 +36,8 @@ static int explain_choose_block(struct tracker *t, struct explain *s, struct err
     struct header h;
     if (tracker_get_head(t, &h, err) < 0)
         return -1;
-    bool near = s->has_synced && s->synced < h.at.number && s->synced + CHAIN_DEPTH >= h.at.number;
+    bool near =
+        s->has_synced && s->synced < h.at.number && s->synced + POSITIONS_STATE >= h.at.number;
     if (near && tracker_get_block(t, s->synced, &h, err) < 0)
         return -1;
     s->at = h.at;
