@@ -1,9 +1,10 @@
 /*
  * The Keccak sponge with a 1088-bit rate and 256 bits of output (Keccak reference, version 3.0).
- * Plain and lane by lane: we hash signatures, addresses and bloom keys, never bulk data.
+ * The lanes of a round are written out: a block's receipts are thousands of permutations.
  */
 #include "eth/keccak.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum { RATE = 136, LANES = 25, ROUNDS = 24 };
@@ -16,52 +17,62 @@ static const uint64_t round_constant[ROUNDS] = {
     0x8000000000008002, 0x8000000000000080, 0x000000000000800a, 0x800000008000000a,
     0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008};
 
-/* ρ and π together walk the 24 lanes other than (0,0) in one cycle: lane_order[i] receives the lane
- * before it in the cycle, turned left by turn[i] = (i+1)(i+2)/2 mod 64. */
-static const unsigned char lane_order[24] = {10, 7,  11, 17, 18, 3, 5,  16, 8,  21, 24, 4,
-                                             15, 23, 19, 13, 12, 2, 20, 14, 22, 9,  6,  1};
-static const unsigned char turn[24] = {1,  3,  6,  10, 15, 21, 28, 36, 45, 55, 2,  14,
-                                       27, 41, 56, 8,  25, 43, 62, 18, 39, 61, 20, 44};
-
-static uint64_t keccak_rotate_left(uint64_t v, unsigned by)
+static inline uint64_t keccak_rotate_left(uint64_t v, unsigned by)
 {
     return v << by | v >> (64 - by);
 }
 
+/* One round from a to b. θ adds to each lane of column x what stands in mix[x]. ρ turns it, and π
+ * moves it: the lane (x, y) goes to (y, 2x + 3y). Written out, so that no lane is looked up. */
+static inline void keccak_mix(const uint64_t a[LANES], uint64_t b[LANES])
+{
+    uint64_t column[5], mix[5];
+#define COLUMN(x)            (column[x] = a[x] ^ a[(x) + 5] ^ a[(x) + 10] ^ a[(x) + 15] ^ a[(x) + 20])
+#define MIX(x, l, r)         (mix[x] = column[l] ^ keccak_rotate_left(column[r], 1))
+#define LANE(to, from, turn) (b[to] = keccak_rotate_left(a[from] ^ mix[(from) % 5], turn))
+    COLUMN(0), COLUMN(1), COLUMN(2), COLUMN(3), COLUMN(4);
+    MIX(0, 4, 1), MIX(1, 0, 2), MIX(2, 1, 3), MIX(3, 2, 4), MIX(4, 3, 0);
+    b[0] = a[0] ^ mix[0];
+    LANE(1, 6, 44), LANE(2, 12, 43), LANE(3, 18, 21), LANE(4, 24, 14);
+    LANE(5, 3, 28), LANE(6, 9, 20), LANE(7, 10, 3), LANE(8, 16, 45), LANE(9, 22, 61);
+    LANE(10, 1, 1), LANE(11, 7, 6), LANE(12, 13, 25), LANE(13, 19, 8), LANE(14, 20, 18);
+    LANE(15, 4, 27), LANE(16, 5, 36), LANE(17, 11, 10), LANE(18, 17, 15), LANE(19, 23, 56);
+    LANE(20, 2, 62), LANE(21, 8, 55), LANE(22, 14, 39), LANE(23, 15, 41), LANE(24, 21, 2);
+#undef COLUMN
+#undef MIX
+#undef LANE
+}
+
+/* χ: each row by itself. */
+static inline void keccak_fold(const uint64_t b[LANES], uint64_t a[LANES])
+{
+#define ROW(y)                                                                                     \
+    (a[y] = b[y] ^ (~b[(y) + 1] & b[(y) + 2]),                                                     \
+     a[(y) + 1] = b[(y) + 1] ^ (~b[(y) + 2] & b[(y) + 3]),                                         \
+     a[(y) + 2] = b[(y) + 2] ^ (~b[(y) + 3] & b[(y) + 4]),                                         \
+     a[(y) + 3] = b[(y) + 3] ^ (~b[(y) + 4] & b[y]),                                               \
+     a[(y) + 4] = b[(y) + 4] ^ (~b[y] & b[(y) + 1]))
+    ROW(0), ROW(5), ROW(10), ROW(15), ROW(20);
+#undef ROW
+}
+
 static void keccak_permute(uint64_t a[LANES])
 {
+    uint64_t b[LANES];
     for (int round = 0; round < ROUNDS; round++) {
-        uint64_t column[7]; /* five, and the first two again to go round without a modulus */
-        for (int x = 0; x < 5; x++)
-            column[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
-        column[5] = column[0];
-        column[6] = column[1];
-        for (int x = 0; x < 5; x++) { /* θ on the column right of x */
-            uint64_t mix = column[x] ^ keccak_rotate_left(column[x + 2], 1);
-            for (int y = x == 4 ? 0 : x + 1; y < LANES; y += 5)
-                a[y] ^= mix;
-        }
-        uint64_t carried = a[1];
-        for (int i = 0; i < 24; i++) { /* ρ and π */
-            uint64_t next = a[lane_order[i]];
-            a[lane_order[i]] = keccak_rotate_left(carried, turn[i]);
-            carried = next;
-        }
-        for (int y = 0; y < LANES; y += 5) { /* χ */
-            uint64_t first = a[y], second = a[y + 1];
-            for (int x = 0; x < 3; x++)
-                a[y + x] ^= ~a[y + x + 1] & a[y + x + 2];
-            a[y + 3] ^= ~a[y + 4] & first;
-            a[y + 4] ^= ~first & second;
-        }
+        keccak_mix(a, b);
+        keccak_fold(b, a);
         a[0] ^= round_constant[round]; /* ι */
     }
 }
 
 static void keccak_absorb(uint64_t a[LANES], const uint8_t block[RATE])
 {
-    for (int i = 0; i < RATE; i++)
-        a[i / 8] ^= (uint64_t)block[i] << (i % 8 * 8);
+    for (int i = 0; i < RATE / 8; i++) {
+        uint64_t lane;
+        memcpy(&lane, block + (ptrdiff_t)8 * i, sizeof lane);
+        a[i] ^= le64toh(lane);
+    }
     keccak_permute(a);
 }
 
