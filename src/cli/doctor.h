@@ -73,4 +73,9 @@ void doctor_family(struct findings *f, struct patient *p);
 void doctor_readers(struct findings *f, struct patient *p, const struct conf_endpoint *e);
 void doctor_reading(struct findings *f, struct patient *p);
 
+/* ---- doctor_proof.c -------------------------------------------------------------------------- */
+
+/* What of its answers follows from a block's hash. */
+void doctor_proof(struct findings *f, struct patient *p, const struct conf_endpoint *e);
+
 #endif

@@ -341,6 +341,7 @@ void doctor_endpoint(struct findings *f, struct patient *p, const struct conf *c
     look_at_events(f, p);
     look_at_logs_by_hash(f, p);
     look_at_log_forms(f, p);
+    doctor_proof(f, p, e);
     doctor_reading(f, p);
     look_at_time(f, p);
     look_at_cost(f, p, e);

@@ -58,16 +58,32 @@ int header_from_json(const struct json *result, struct header *ret, bool *ret_fo
     return 0;
 }
 
-/* Bit 0 of the filter is the lowest bit of its last byte. */
-static bool block_bloom_holds(const struct bloom *bloom, const void *key, size_t n)
+/* The bits of a key. Bit 0 of the filter is the lowest bit of its last byte. */
+enum { BLOOM_BITS = 3 };
+
+static void block_bloom_bits(const void *key, size_t n, unsigned ret[BLOOM_BITS])
 {
     hash32 h;
     keccak256(key, n, &h);
-    for (int i = 0; i < 6; i += 2) {
-        unsigned bit = ((unsigned)h.b[i] << 8 | h.b[i + 1]) & 2047;
-        if (!(bloom->b[sizeof bloom->b - 1 - bit / 8] >> (bit % 8) & 1))
+    for (size_t i = 0; i < BLOOM_BITS; i++)
+        ret[i] = ((unsigned)h.b[2 * i] << 8 | h.b[2 * i + 1]) & 2047;
+}
+
+void bloom_add(struct bloom *bloom, const void *key, size_t n)
+{
+    unsigned bits[BLOOM_BITS];
+    block_bloom_bits(key, n, bits);
+    for (size_t i = 0; i < BLOOM_BITS; i++)
+        bloom->b[sizeof bloom->b - 1 - bits[i] / 8] |= (uint8_t)(1u << bits[i] % 8);
+}
+
+static bool block_bloom_holds(const struct bloom *bloom, const void *key, size_t n)
+{
+    unsigned bits[BLOOM_BITS];
+    block_bloom_bits(key, n, bits);
+    for (size_t i = 0; i < BLOOM_BITS; i++)
+        if (!(bloom->b[sizeof bloom->b - 1 - bits[i] / 8] >> bits[i] % 8 & 1))
             return false;
-    }
     return true;
 }
 

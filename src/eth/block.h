@@ -5,6 +5,7 @@
 #include "eth/address.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct json;
@@ -32,6 +33,8 @@ struct header {
 int header_from_json(const struct json *result, struct header *ret, bool *ret_found,
                      struct err *err);
 
+/* The address or a topic of a log, into the filter (yellow paper 4.3.1). */
+void bloom_add(struct bloom *bloom, const void *key, size_t n);
 /* May the block hold a log of this contract with this topic0? (yellow paper 4.3.1: three 11-bit
  * indices from keccak256 of each). Always true when the header has no bloom. */
 bool header_may_hold(const struct header *h, const address *contract, const hash32 *topic);

@@ -107,12 +107,30 @@ static void answer_read_other(struct rpc_entry *r, const struct endpoint *e,
     buf_free(&words);
 }
 
+/* Out of an envelope that the fast way does not take. What is no list of receipts stays a result.
+ */
+static void answer_take_receipts(struct rpc_entry *r, const struct json *result)
+{
+    struct rpc_answer *a = &r->answer;
+    struct buf text = BUF_INIT(r->payload.reply_max);
+    json_print(result, &text);
+    a->has_receipts = !text.overflow && json_fast_receipt_list(buf_str(&text), text.len, &a->arena,
+                                                               &a->receipts, &a->n_receipts);
+    if (!a->has_receipts)
+        arena_free(&a->arena);
+    buf_free(&text);
+}
+
 /* The result as the request wants it. false: it is not hex data, though bytes were asked for. */
 static bool answer_take_result(struct rpc_entry *r, struct jsonrpc_reply *rpc)
 {
     struct rpc_answer *a = &r->answer;
     if (r->payload.bytes && !json_is_null(rpc->result))
         return jsonrpc_result_bytes(rpc->result, &a->bytes, &a->n_bytes);
+    if (r->payload.receipts && json_is_array(rpc->result))
+        answer_take_receipts(r, rpc->result);
+    if (a->has_receipts)
+        return true;
     a->doc = rpc->doc;
     a->result = rpc->result;
     rpc->doc = NULL;
@@ -129,6 +147,16 @@ static bool answer_read_logs(struct rpc_entry *r, const struct http_reply *reply
     return a->has_logs;
 }
 
+static bool answer_read_receipts(struct rpc_entry *r, const struct http_reply *reply)
+{
+    struct rpc_answer *a = &r->answer;
+    a->has_receipts = json_fast_receipts(reply->body, reply->body_len, r->id, &a->arena,
+                                         &a->receipts, &a->n_receipts);
+    if (!a->has_receipts)
+        arena_free(&a->arena);
+    return a->has_receipts;
+}
+
 static void answer_read_http(struct rpc_entry *r, const struct endpoint *e,
                              const struct http_reply *reply)
 {
@@ -142,6 +170,8 @@ static void answer_read_http(struct rpc_entry *r, const struct endpoint *e,
         json_fast_bytes(reply->body, reply->body_len, r->id, &a->bytes, &a->n_bytes))
         return;
     if (r->payload.logs && good_status && answer_read_logs(r, reply))
+        return;
+    if (r->payload.receipts && good_status && answer_read_receipts(r, reply))
         return;
     if (jsonrpc_reply_parse(reply->body, reply->body_len, r->payload.reply_max, r->id, &rpc, &why) <
         0) {
@@ -168,6 +198,7 @@ static bool answer_read_part(const struct rpc_entry *r, size_t call, const struc
     struct rpc_entry part = {.id = r->id + call,
                              .payload = {.kind = more ? more->kind : r->payload.kind,
                                          .bytes = !more && r->payload.bytes,
+                                         .receipts = !more && r->payload.receipts,
                                          .logs = more ? more->logs : r->payload.logs,
                                          .reply_max = r->payload.reply_max}};
     struct http_reply one = *reply;
@@ -202,6 +233,9 @@ static void answer_take_first(struct rpc_answer *a, struct rpc_answer *first)
     a->has_logs = first->has_logs;
     a->logs = first->logs;
     a->n_logs = first->n_logs;
+    a->has_receipts = first->has_receipts;
+    a->receipts = first->receipts;
+    a->n_receipts = first->n_receipts;
     a->arena = first->arena;
 }
 

@@ -51,6 +51,7 @@ void rpc_entry_open(struct rpc *n, struct rpc_entry *r, const struct rpc_request
                     .counted = counters_method(q->method),
                     .bytes = q->bytes,
                     .logs = q->logs,
+                    .receipts = q->receipts,
                     .reverts = q->reverts,
                     .newest = rpc_asks_newest(q),
                     .reply_max = q->reply_max && q->reply_max < RPC_REPLY_MAX ? q->reply_max

@@ -65,6 +65,7 @@ static void rpc_hedge_open(struct rpc *n, struct rpc_hedge *h, struct rpc_caller
                             .reply_max = p->reply_max,
                             .bytes = p->bytes,
                             .logs = p->logs,
+                            .receipts = p->receipts,
                             .only = e};
     rpc_entry_open(n, &h->entry, &q, now);
     struct buf *body = &h->entry.payload.body;
@@ -95,7 +96,7 @@ void rpc_hedge_submit(struct rpc *n, int64_t now)
 static bool rpc_answer_is_good(const struct rpc_answer *a)
 {
     return a->fault.fault == FAULT_NONE &&
-           (a->bytes || a->has_logs || (a->result && !json_is_null(a->result)));
+           (a->bytes || a->has_logs || a->has_receipts || (a->result && !json_is_null(a->result)));
 }
 
 static void rpc_hedge_win(struct rpc *n, struct rpc_caller *c, struct rpc_hedge *h, int64_t now)

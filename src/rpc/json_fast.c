@@ -1,45 +1,9 @@
-#include "rpc/json_fast.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "eth/event.h"
+#include "rpc/json_fast_internal.h"
 
-#include <string.h>
-
-struct cursor {
-    const char *at, *end;
-};
-
-static void json_fast_skip_blanks(struct cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t'))
-        c->at++;
-}
-
-static bool json_fast_take(struct cursor *c, char wanted)
-{
-    json_fast_skip_blanks(c);
-    if (c->at == c->end || *c->at != wanted)
-        return false;
-    c->at++;
-    return true;
-}
-
-/* The inside of a string. One with an escape in it would end at the wrong place: there is none
- * among the strings that are accepted afterwards, so it is refused then. */
-static bool json_fast_take_string(struct cursor *c, const char **ret, size_t *ret_len)
-{
-    if (!json_fast_take(c, '"'))
-        return false;
-    const char *close = memchr(c->at, '"', (size_t)(c->end - c->at));
-    if (!close)
-        return false;
-    *ret = c->at;
-    *ret_len = (size_t)(close - c->at);
-    c->at = close + 1;
-    return true;
-}
-
-static bool json_fast_take_id(struct cursor *c, uint64_t id)
+static bool json_fast_take_id(struct json_cursor *c, uint64_t id)
 {
     uint64_t got;
     const char *start;
@@ -47,11 +11,6 @@ static bool json_fast_take_id(struct cursor *c, uint64_t id)
     for (start = c->at; c->at < c->end && *c->at >= '0' && *c->at <= '9';)
         c->at++;
     return parse_u64(start, (size_t)(c->at - start), &got) && got == id;
-}
-
-static bool json_fast_is(const char *s, size_t n, const char *wanted)
-{
-    return n == strlen(wanted) && memcmp(s, wanted, n) == 0;
 }
 
 static bool json_fast_decode(const char *hex, size_t n, uint8_t **ret, size_t *ret_len)
@@ -69,9 +28,8 @@ static bool json_fast_decode(const char *hex, size_t n, uint8_t **ret, size_t *r
     return true;
 }
 
-/* The envelope: "jsonrpc", "id" and "result", each once. What the result is, take_result says. */
-static bool json_fast_take_reply(struct cursor *c, uint64_t id,
-                                 bool (*take_result)(struct cursor *, void *), void *ctx)
+bool json_fast_take_reply(struct json_cursor *c, uint64_t id,
+                          bool (*take_result)(struct json_cursor *, void *), void *ctx)
 {
     const char *key, *value;
     size_t key_len, len;
@@ -97,21 +55,16 @@ static bool json_fast_take_reply(struct cursor *c, uint64_t id,
     return closed && c->at == c->end && has_id && has_result;
 }
 
-struct text {
-    const char *at;
-    size_t n;
-};
-
-static bool json_fast_take_text(struct cursor *c, void *ctx)
+static bool json_fast_take_text(struct json_cursor *c, void *ctx)
 {
-    struct text *t = ctx;
+    struct json_text *t = ctx;
     return json_fast_take_string(c, &t->at, &t->n);
 }
 
 bool json_fast_bytes(const char *text, size_t n, uint64_t id, uint8_t **ret, size_t *ret_len)
 {
-    struct cursor c = {text, text + n};
-    struct text result = {0};
+    struct json_cursor c = {text, text + n};
+    struct json_text result = {0};
     return json_fast_take_reply(&c, id, json_fast_take_text, &result) &&
            json_fast_decode(result.at, result.n, ret, ret_len);
 }
@@ -125,7 +78,8 @@ struct logs_out {
     struct arena *arena;
     struct event_log *list;
     size_t n, room;
-    struct text hash, contract; /* as the last log spelled them: mostly the next one does, too */
+    struct json_text hash,
+        contract; /* as the last log spelled them: mostly the next one does, too */
 };
 
 enum json_fast_field {
@@ -147,18 +101,8 @@ static bool json_fast_is_plain(const char *s, size_t n)
     return odd == 0;
 }
 
-static bool json_fast_take_word(struct cursor *c, const char *word)
-{
-    size_t n = strlen(word);
-    json_fast_skip_blanks(c);
-    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0)
-        return false;
-    c->at += n;
-    return true;
-}
-
 /* A whole number as everybody writes it. */
-static bool json_fast_take_digits(struct cursor *c)
+static bool json_fast_take_digits(struct json_cursor *c)
 {
     const char *start = c->at;
     while (c->at < c->end && *c->at >= '0' && *c->at <= '9')
@@ -167,9 +111,9 @@ static bool json_fast_take_digits(struct cursor *c)
 }
 
 /* A value we have no use for. Objects and arrays are among no log's fields that we know of. */
-static bool json_fast_skip_value(struct cursor *c)
+static bool json_fast_skip_value(struct json_cursor *c)
 {
-    struct text t;
+    struct json_text t;
     json_fast_skip_blanks(c);
     if (c->at == c->end)
         return false;
@@ -179,19 +123,19 @@ static bool json_fast_skip_value(struct cursor *c)
            json_fast_take_word(c, "true") || json_fast_take_digits(c);
 }
 
-static bool json_fast_take_hash(struct cursor *c, hash32 *ret)
+bool json_fast_take_hash(struct json_cursor *c, hash32 *ret)
 {
-    struct text t;
+    struct json_text t;
     return json_fast_take_string(c, &t.at, &t.n) && hash_parse(t.at, t.n, ret);
 }
 
-static bool json_fast_take_quantity(struct cursor *c, uint64_t *ret)
+bool json_fast_take_quantity(struct json_cursor *c, uint64_t *ret)
 {
-    struct text t;
+    struct json_text t;
     return json_fast_take_string(c, &t.at, &t.n) && parse_hex_u64(t.at, t.n, ret);
 }
 
-static bool json_fast_take_topics(struct cursor *c, struct event_log *log)
+bool json_fast_take_topics(struct json_cursor *c, struct event_log *log)
 {
     if (!json_fast_take(c, '['))
         return false;
@@ -205,27 +149,26 @@ static bool json_fast_take_topics(struct cursor *c, struct event_log *log)
     return json_fast_take(c, ']');
 }
 
-static bool json_fast_take_data(struct cursor *c, struct arena *arena, struct event_log *log)
+bool json_fast_take_data(struct json_cursor *c, struct arena *arena, struct event_log *log)
 {
-    struct text t;
+    struct json_text t;
     if (!json_fast_take_string(c, &t.at, &t.n) || t.n < 2 || t.n % 2)
         return false;
     log->data_len = (t.n - 2) / 2;
-    if (log->data_len > EVENT_DATA_MAX)
-        return false;
     uint8_t *bytes = arena_alloc(arena, log->data_len ? log->data_len : 1);
     log->data = bytes;
     return parse_0x(t.at, t.n, bytes, log->data_len);
 }
 
-static bool json_fast_same_text(const struct text *a, const struct text *b)
+static bool json_fast_same_text(const struct json_text *a, const struct json_text *b)
 {
     return a->n == b->n && memcmp(a->at, b->at, a->n) == 0;
 }
 
-static bool json_fast_take_contract(struct cursor *c, struct logs_out *out, struct event_log *log)
+static bool json_fast_take_contract(struct json_cursor *c, struct logs_out *out,
+                                    struct event_log *log)
 {
-    struct text t;
+    struct json_text t;
     if (!json_fast_take_string(c, &t.at, &t.n))
         return false;
     if (out->n > 0 && json_fast_same_text(&t, &out->contract))
@@ -236,9 +179,10 @@ static bool json_fast_take_contract(struct cursor *c, struct logs_out *out, stru
     return true;
 }
 
-static bool json_fast_take_block_hash(struct cursor *c, struct logs_out *out, struct event_log *log)
+static bool json_fast_take_block_hash(struct json_cursor *c, struct logs_out *out,
+                                      struct event_log *log)
 {
-    struct text t;
+    struct json_text t;
     if (!json_fast_take_string(c, &t.at, &t.n))
         return false;
     if (out->n > 0 && json_fast_same_text(&t, &out->hash))
@@ -272,8 +216,8 @@ static enum json_fast_field json_fast_field_named(const char *key, size_t n)
 #undef IS
 }
 
-static bool json_fast_take_field(struct cursor *c, enum json_fast_field field, struct logs_out *out,
-                                 struct event_log *log)
+static bool json_fast_take_field(struct json_cursor *c, enum json_fast_field field,
+                                 struct logs_out *out, struct event_log *log)
 {
     switch (field) {
     case FIELD_ADDRESS:
@@ -281,7 +225,7 @@ static bool json_fast_take_field(struct cursor *c, enum json_fast_field field, s
     case FIELD_TOPICS:
         return json_fast_take_topics(c, log);
     case FIELD_DATA:
-        return json_fast_take_data(c, out->arena, log);
+        return json_fast_take_data(c, out->arena, log) && log->data_len <= EVENT_DATA_MAX;
     case FIELD_NUMBER:
         return json_fast_take_quantity(c, &log->block);
     case FIELD_HASH:
@@ -297,10 +241,10 @@ static bool json_fast_take_field(struct cursor *c, enum json_fast_field field, s
     return json_fast_skip_value(c);
 }
 
-static bool json_fast_take_log(struct cursor *c, struct logs_out *out)
+static bool json_fast_take_log(struct json_cursor *c, struct logs_out *out)
 {
     unsigned seen = 0;
-    struct text key;
+    struct json_text key;
     struct event_log *log = &out->list[out->n];
     if (out->n == out->room || !json_fast_take(c, '{'))
         return false;
@@ -320,7 +264,7 @@ static bool json_fast_take_log(struct cursor *c, struct logs_out *out)
     return true;
 }
 
-static bool json_fast_take_logs(struct cursor *c, void *ctx)
+static bool json_fast_take_logs(struct json_cursor *c, void *ctx)
 {
     struct logs_out *out = ctx;
     if (!json_fast_take(c, '['))
@@ -337,7 +281,7 @@ static bool json_fast_take_logs(struct cursor *c, void *ctx)
 bool json_fast_logs(const char *text, size_t n, uint64_t id, size_t max_logs, struct arena *arena,
                     struct event_log **ret, size_t *ret_n)
 {
-    struct cursor c = {text, text + n};
+    struct json_cursor c = {text, text + n};
     size_t room = n / LOG_TEXT_LEAST + 1;
     struct logs_out out = {.arena = arena, .room = room < max_logs ? room : max_logs};
     /* Pages that nothing is written to cost nothing. */

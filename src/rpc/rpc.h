@@ -29,6 +29,7 @@ struct budget;
 struct rpc;
 struct endpoint;
 struct event_log;
+struct receipt;
 
 enum {
     RPC_ENDPOINTS_MAX = 8,
@@ -73,7 +74,8 @@ struct rpc_request {
     bool bytes; /* the result is hex data and wanted as bytes: for large replies a tenth of the time
                  */
     bool logs;  /* the result is an array of logs and wanted as such, where it can be */
-    bool reverts; /* with bytes: the answer is the data of a revert, which is no fault then */
+    bool receipts; /* the same with the receipts of a block */
+    bool reverts;  /* with bytes: the answer is the data of a revert, which is no fault then */
     struct endpoint *only;   /* NULL: the node chooses */
     struct endpoint *second; /* with only, in the live lane: who may be asked the same, word for
                                 word, when `only` is slow. NULL: none */
@@ -102,6 +104,9 @@ struct rpc_answer {
                       in `arena`, the answer's, and result is NULL */
     struct event_log *logs;
     size_t n_logs;
+    bool has_receipts; /* with request.receipts, as has_logs; but whatever can be read is */
+    struct receipt *receipts;
+    size_t n_receipts;
     struct arena arena;
     int status;     /* HTTP, of the last attempt; 0 if none came */
     char text[512]; /* the fault in words, masked; "" when there is none */

@@ -53,7 +53,7 @@ struct rpc_payload {
     char method[METHOD_TEXT];
     enum fault_method kind;
     size_t counted; /* the method, as the counters number it */
-    bool bytes, logs, reverts;
+    bool bytes, logs, receipts, reverts;
     bool newest; /* the answer is the newest header */
     size_t reply_max;
     struct rpc_payload_more more[RPC_MORE_MAX]; /* ids id + 1, … */

@@ -1,6 +1,7 @@
 """doctor and status against a healthy, a lagging, a crippled and a dead node, and against databases with
 something wrong: the words a newcomer reads, and the exit status a script reads."""
 
+import contextlib
 import json
 import os
 import pty
@@ -75,7 +76,9 @@ def test_doctor_tells_a_good_a_late_a_crippled_and_a_dead_node_apart(chain, true
                   "client anvil/", "finalized block ", "can be pinned to a block's hash",
                   "reader override works", "reader create works", "reader multicall3 works",
                   "eth_getLogs over ", "the largest batch is ", "reader override", " requests, ", " units, ",
-                  " of traffic", "takes "):
+                  " of traffic", "takes ", "headers prove themselves (",
+                  "receipts prove themselves (1 of 1 blocks, price 20, eth_getLogs 60)",
+                  "state proves itself at 64 back"):
         assert said(good, "ok", words), (words, good)
     batch = int(re.search(r"largest batch is (\d+) wallets", output)[1])
     price = re.search(r"a full pass over a table of 1000000 rows costs (\d+) requests, (\d+) units", output)
@@ -93,6 +96,42 @@ def test_doctor_tells_a_good_a_late_a_crippled_and_a_dead_node_apart(chain, true
     as_json = [json.loads(line) for line in trueup.run("doctor", "--json").stdout.splitlines()]
     assert {"about": "run", "state": "ok", "text": "`trueup run` can work here"} in as_json
     assert {r["about"] for r in as_json} == {"store", "good", "late", "crippled", "dead", "advice", "run"}
+
+
+METHOD_NOT_FOUND = {"fault": "error", "args": {"code": -32601, "text": "method not found"}}
+PROOF_RULES = {
+    "zero": [{"fault": "zero-bloom"}],
+    "liar": [{"fault": "bend-receipts", "method": "eth_getBlockReceipts", "args": {"drop": "log"}},
+             {"fault": "bend-proof", "method": "eth_getProof", "args": {"list": "accountProof", "flip": True}}],
+    "half": [{"fault": "bend-receipts", "method": "eth_getBlockReceipts", "skip": 3, "args": {"drop": "log"}}],  # after the comparison of forms
+    "mute": [{**METHOD_NOT_FOUND, "method": "eth_getBlockReceipts"}, {**METHOD_NOT_FOUND, "method": "eth_getProof"}]}
+
+
+@on_sqlite
+def test_doctor_proves_headers_receipts_and_state(chain, store, trueup, tmp_path):
+    """Through endpoints that bend what follows from a block's hash, and one that gives no proofs."""
+    for i in range(3):
+        chain.world.token.send("mint", wallet(i), 5)
+    with contextlib.ExitStack() as stack:
+        providers = {name: stack.enter_context(ScriptedProvider(forward=chain.anvil.url)) for name in PROOF_RULES}
+        for name, provider in providers.items():
+            provider.rules(*PROOF_RULES[name])
+        trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+            chain.world, chain.anvil.url, store.url, chain={"endpoints": [
+                {"name": name, "url": p.url, "ws": "off"} for name, p in providers.items()]}))
+        found = sections(trueup.run("doctor", code=0).stdout)
+    assert said(found["zero"], "note", "headers do not prove themselves (0 of 3 blocks): header of block ")
+    assert not any(re.search("(receipts|state) .*(prove|untried)", line) for line in found["zero"])
+    for name in ("liar", "half", "mute"):
+        assert said(found[name], "ok", "headers prove themselves (3 of 3 blocks)"), found[name]
+    assert said(found["liar"], "note", "receipts do not prove themselves (0 of 3 blocks): receipts of block ")
+    assert said(found["liar"], "note", "state does not prove itself at ")
+    assert said(found["half"], "bad", "receipts do not always prove themselves (2 of 3 blocks): receipts of block ")
+    assert said(found["half"], "ok", "state proves itself at ")
+    assert any("half: its answers do not follow from its block hashes" in line for line in found["what"])
+    assert said(found["mute"], "note", "receipts cannot be proven (0 of 3 blocks): receipts of block ")
+    assert said(found["mute"], "note", "state cannot be proven at ")
+    assert any("method not found" in line for line in found["mute"])
 
 
 @on_sqlite

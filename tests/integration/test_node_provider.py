@@ -75,11 +75,12 @@ def test_the_table_is_true():
     assert [(int(n), name) for n, name, _ in rows] == sorted((f.number, f.name)
                                                               for f in FAULTS.values())
     source = {"F": (TESTS / "unit/rpc_fault_test.c").read_text(),
-              "N": (TESTS / "unit/rpc_test.c").read_text()}
+              "N": (TESTS / "unit/rpc_test.c").read_text(),
+              "P": (TESTS / "unit/prove_test.c").read_text()}
     for number, name, tests in rows:
         for file in re.findall(r"`(test_\w+\.py)`", tests):
             assert f'"{name}"' in (TESTS / "integration" / file).read_text(), f"{file}: no {name}"
-        for where, test in re.findall(r"([FN]) ([a-z0-9_]+)", tests):
+        for where, test in re.findall(r"([FNP]) ([a-z0-9_]+)", tests):
             # One row may stand for a family: rate_limit_*.
             bodies = re.findall(rf"static void {test}\w*\(void \*\*state\).*?\n}}\n", source[where],
                                 re.S)

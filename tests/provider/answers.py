@@ -6,6 +6,7 @@ with "number" the block's number, with "gas" the gas it was given, with "data" i
 hash it is refused as geth does.
 """
 
+import copy
 import hashlib
 import json
 
@@ -90,7 +91,7 @@ class Answers:
                 continue
             if "error" in row:
                 return {"jsonrpc": "2.0", "id": rpc.get("id"), "error": row["error"]}
-            return rpc_result(rpc, row.get("result"))
+            return rpc_result(rpc, copy.deepcopy(row.get("result")))  # a fault may bend it
         if self.forward is None:
             return self.toy.answer(rpc)
         return await self.ask_node(rpc)

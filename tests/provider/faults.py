@@ -692,6 +692,45 @@ async def renumber(ask):
     return as_json(renumbered(answer, name))
 
 
+@play(90, "bend-receipts")
+async def bend_receipts(ask):
+    """The receipts of eth_getBlockReceipts, bent, each at the first receipt or log there is: `drop` and `twice`
+    name "log" or "receipt"; `swap` changes the first two receipts; `set` and `set-log` give fields another
+    value, and null takes the field away; `empty` leaves an empty list."""
+    answer, args = await ask.answer(), ask.args
+    receipts = answer.get("result")
+    if not isinstance(receipts, list) or not receipts:
+        return as_json(answer)
+    logs = next((r["logs"] for r in receipts if r["logs"]), [])
+    for act, change in (("drop", lambda items: items.pop(0)), ("twice", lambda items: items.insert(0, items[0]))):
+        items = {"log": logs, "receipt": receipts}.get(args.get(act))
+        if items:
+            change(items)
+    if args.get("swap"):
+        receipts[:2] = receipts[1::-1]
+    for item, fields in ((receipts[0], args.get("set", {})), (logs[0] if logs else {}, args.get("set-log", {}))):
+        item.update(fields)
+        for gone in [name for name, value in fields.items() if value is None]:
+            del item[gone]
+    return as_json({**answer, "result": [] if args.get("empty") else receipts})
+
+
+@play(91, "bend-proof")
+async def bend_proof(ask):
+    """The nodes of eth_getProof's `list` (accountProof, or storage), bent: `drop` leaves the last one out,
+    `twice` repeats it, `flip` changes the last digit of the first."""
+    answer = await ask.answer()
+    proof = answer["result"]
+    nodes = proof["storageProof"][0]["proof"] if ask.args["list"] == "storage" else proof[ask.args["list"]]
+    if ask.args.get("drop"):
+        nodes.pop()
+    if ask.args.get("twice"):
+        nodes.append(nodes[-1])
+    if ask.args.get("flip"):
+        nodes[0] = nodes[0][:-1] + ("0" if nodes[0][-1] != "0" else "1")
+    return as_json(answer)
+
+
 def table():
     """The numbers and names, for the test that holds README.md to them."""
     return sorted((f.number, f.name) for f in FAULTS.values())
