@@ -34,6 +34,22 @@ def late(rng):
     return [{"fault": "lacking-logs", "method": LOGS, "args": {"seconds": delay(rng)}}]
 
 
+def index_late(rng):
+    """The index of an endpoint follows its headers late, whoever asks."""
+    return [{"fault": "late-index", "args": {"seconds": delay(rng)}}]
+
+
+def cut(rng):
+    """The first logs of an answer, and no word of the others."""
+    return [{"fault": "cut-logs", "method": LOGS, "args": {"keep": rng.choice([0, 1, 3])}, "chance": strength(rng)}]
+
+
+def duplicated(rng):
+    """Every log comes twice, also as it was on a branch that is gone."""
+    beside = rng.choice([[], [{"removed": True}], [{"blockHash": "0x" + "77" * 32}]])
+    return [{"fault": "bend-logs", "method": LOGS, "args": {"twice": True, "beside": beside}}]
+
+
 def partial(rng):
     """One of several logs of a contract and block is left out: once, or for a while."""
     return [{"fault": "lacking-logs", "method": LOGS,
@@ -66,6 +82,27 @@ def zero_bloom(rng):
             for m in HEADERS]
 
 
+def full_bloom(rng):
+    """Blooms that speak of everything: a question for each block."""
+    return [{"fault": "fill-bloom", "args": {"share": rng.choice([0.3, 0.9, 1])}}]
+
+
+# What a header may be for a moment: of a head that is not there yet, of no block, of no time.
+HEADS = [{"number": "0x3b9aca00"}, {"hash": "0x" + "00" * 32}, {"parentHash": "0x" + "77" * 32},
+         {"timestamp": "0xffffffffffffffff"}, {"timestamp": "0x0"}, {"number": None}, {"hash": None}]
+
+
+def odd_head(rng):
+    return [{"fault": "bend-header", "match": '"latest"', "args": {"set": rng.choice(HEADS)},
+             "chance": rng.choice([0.05, 0.3])}]
+
+
+def odd_block(rng):
+    """The same where a block is asked for by its number."""
+    return [{"fault": "bend-header", "method": HEADERS[0], "args": {"set": rng.choice(HEADS[1:])},
+             "chance": rng.choice([0.05, 0.2])}]
+
+
 def refused_hash(rng):
     return [{"fault": "no-hash-logs", "method": LOGS}]
 
@@ -90,8 +127,9 @@ def strength(rng):
     return rng.choice([0.1, 0.5, 1])
 
 
-KINDS = [(late, 4), (partial, 4), (empty_once, 4), (shifted, 3), (zero_bloom, 3), (swapped, 3),
-         (refused_hash, 1), (no_finalized, 1), (ahead, 2)]
+KINDS = [(late, 3), (index_late, 3), (partial, 4), (empty_once, 3), (cut, 2), (shifted, 3), (duplicated, 2),
+         (zero_bloom, 3), (full_bloom, 1), (swapped, 3), (odd_head, 2), (odd_block, 1), (refused_hash, 1),
+         (no_finalized, 1), (ahead, 2)]
 
 
 def sow(s, rng, rules):
@@ -146,8 +184,8 @@ def replaced(rng, depth):
             for _ in range(rng.randrange(6))]
 
 
-def turn(s, rng):
-    depth = s.depth(round(100 ** rng.random()))
+def turn(s, rng, depth=None):
+    depth = s.depth(round(100 ** rng.random()) if depth is None else depth)
     if depth < 1:
         return
     mint = s.world.token
@@ -163,6 +201,21 @@ def turn(s, rng):
 def deep_reorg(s, rng):
     """One to a hundred blocks, between two looks or within one, as it falls."""
     turn(s, rng)
+
+
+@fault(4)
+def reorg_by_samples(s, rng):
+    """The fork begins at a head that a look was taken at, just above it, or between it and the one before."""
+    s.world.traffic(WALLETS, PROVIDERS, rng, rng.randrange(1, 20))
+    head = s.head()
+    known = [n for (n,) in s.store.sql("SELECT number FROM trueup_blocks WHERE on_chain ORDER BY number DESC")]
+    reach = [n for n in known if s.depth(100) > head - n + 1]
+    if not reach:
+        return
+    sample = rng.choice(reach[:20])
+    keeps = rng.choice([-1, 0, 1, 2])  # blocks of the old branch from the sample on; -1: its parent goes, too
+    turn(s, rng, head - sample + 1 - keeps)
+    s.fire({-1: "reorg below a sample", 0: "reorg of a sample"}.get(keeps, "reorg above a sample"))
 
 
 @fault(3)
