@@ -24,6 +24,8 @@ static int session_open(struct session *s, struct conf *conf, const struct sessi
         name_balances(conf, err) < 0 || tracker_open(conf, "trueup", needs, &s->t, err) < 0)
         return -1;
     s->t.stop = stop_asked;
+    s->t.adds_balances = plan->steps & SESSION_ADD_BALANCES;
+    s->t.resets_chain = plan->steps & SESSION_RESET_CHAIN;
     if (s->t.node)
         rpc_patience(s->t.node, CLI_PATIENCE_MS);
     if (s->t.reads) {
@@ -42,13 +44,25 @@ static int session_check_store(struct tracker *t, struct err *err)
     return rc;
 }
 
-static int session_take_steps(struct session *s, int steps, struct err *err)
+/* Before the first write: whose settings the store is written with. */
+static int session_check_settings(struct tracker *t, int steps, struct err *err)
 {
+    if (tracker_check_settings(t, err) < 0 ||
+        ((steps & SESSION_MIGRATE) && store_upgrade(t->store, err) < 0))
+        return -1;
+    return takeover_check_settings(t, err);
+}
+
+static int session_take_steps(struct session *s, const struct session_plan *plan, struct err *err)
+{
+    const int steps = plan->steps;
     if ((steps & SESSION_FIND_STORE) && store_check_made(s->t.store, err) < 0)
         return -1;
-    if ((steps & SESSION_MIGRATE) && tracker_migrate(&s->t, &s->adopted, err) < 0)
-        return -1;
     if ((steps & SESSION_CHECK_STORE) && session_check_store(&s->t, err) < 0)
+        return -1;
+    if (((steps & SESSION_MIGRATE) || plan->lease) && session_check_settings(&s->t, steps, err) < 0)
+        return -1;
+    if ((steps & SESSION_MIGRATE) && tracker_migrate(&s->t, &s->adopted, err) < 0)
         return -1;
     return steps & SESSION_IDENTIFY ? tracker_identify(&s->t, CHAIN_LIKELY, err) : 0;
 }
@@ -57,7 +71,7 @@ static int session_work(struct session *s, const struct session_plan *plan, stru
 {
     struct learned learned;
     struct err ignored; /* sizes are found again */
-    if (session_take_steps(s, plan->steps, err) < 0)
+    if (session_take_steps(s, plan, err) < 0)
         return -1;
     if (plan->steps & SESSION_LOAD_LEARNED)
         learned_load(&s->t, &learned, &ignored);

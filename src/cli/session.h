@@ -24,6 +24,8 @@ enum session_step {
     SESSION_LOAD_LEARNED = 8,
     SESSION_SAVE_LEARNED = 16, /* after the work, done or not */
     SESSION_FIND_STORE = 32, /* before all: a database that is not there is no reason to make one */
+    SESSION_ADD_BALANCES = 64, /* those that the store lacks */
+    SESSION_RESET_CHAIN = 128,
     SESSION_FILL_TABLE =
         SESSION_MIGRATE | SESSION_IDENTIFY | SESSION_LOAD_LEARNED | SESSION_SAVE_LEARNED,
 };

@@ -93,6 +93,7 @@ struct conf {
         enum conf_anchor anchor; /* ANCHOR_AUTO: asked of the node once */
         address multicall;
     } chain;
+    bool partial;         /* --balance left the other balances of the file out */
     bool named_by_symbol; /* the one balance, given by --token, is named after the token */
     const char *store;    /* "postgres://…" or "sqlite:FILE" */
     const char *schema;   /* of our own tables, on PostgreSQL; NULL: the connection's own */

@@ -179,6 +179,7 @@ static void load_select_balance(struct load *r)
     for (size_t i = 0; i < c->n_balances; i++) {
         if (!all[i].name || strcmp(all[i].name, wanted) != 0)
             continue;
+        c->partial = true;
         c->balances = &all[i];
         c->n_balances = 1;
         r->out->first_balance = i;

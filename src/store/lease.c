@@ -61,15 +61,17 @@ static int lease_write_owner(struct store *s, const struct lease_view *seen,
 {
     uint64_t changed = 0;
     struct db_query row = {
-        .sql = "UPDATE trueup_lease SET generation = $1, holder = $2, fingerprint = $3, beat = "
+        .sql = "UPDATE trueup_lease SET generation = $1, holder = NULLIF($2, ''), fingerprint = "
+               "$3, beat = "
                "beat + 1, facts = '' WHERE generation = $4 AND coalesce(holder, '') = $5 AND beat "
                "= $6",
         .params = {db_number(o->generation), db_text(o->holder), db_text(fingerprint),
                    db_number(seen->owner.generation), db_text(seen->owner.holder),
                    db_number(seen->beat)}};
     struct db_query fences = {
-        .sql = "UPDATE trueup_fence SET generation = $1, holder = $2, seq = 0 WHERE role NOT LIKE "
-               "'job%'",
+        .sql =
+            "UPDATE trueup_fence SET generation = $1, holder = NULLIF($2, ''), seq = 0 WHERE role "
+            "NOT LIKE 'job%'",
         .params = {db_number(o->generation), db_text(o->holder)}};
     /* A command goes on under a new owner of the same settings, and under no other. */
     struct db_query jobs = {.sql = "UPDATE trueup_fence SET holder = NULL WHERE role LIKE 'job%'"};
@@ -99,6 +101,22 @@ int lease_take(struct store *s, const struct lease_view *seen, const char *finge
         return -1;
     }
     *ret = o;
+    return 0;
+}
+
+int lease_set_fingerprint(struct store *s, const struct lease_view *seen, const char *fingerprint,
+                          bool *ret_set, struct err *err)
+{
+    const struct lease_owner nobody = {.generation = seen->owner.generation + 1};
+    *ret_set = false;
+    if (s->driver->end_writers && s->driver->end_writers(s, seen, err) < 0)
+        return -1;
+    if (db_begin(s, 0, err) < 0 ||
+        lease_write_owner(s, seen, &nobody, fingerprint, ret_set, err) < 0 ||
+        db_commit(s, err) < 0) {
+        *ret_set = false;
+        return -1;
+    }
     return 0;
 }
 

@@ -38,6 +38,9 @@ int lease_read(struct store *s, struct arena *arena, struct lease_view *ret, str
  * ended, for they hold its rows. new_epoch: readers of trueup_changes are to start anew. */
 int lease_take(struct store *s, const struct lease_view *seen, const char *fingerprint,
                bool new_epoch, struct lease_owner *ret, bool *ret_taken, struct err *err);
+/* The same for a command, which owns no lease: from here on its settings are the store's. */
+int lease_set_fingerprint(struct store *s, const struct lease_view *seen, const char *fingerprint,
+                          bool *ret_set, struct err *err);
 /* Shows that the owner lives. False in *ret_held: it owns the lease no more. */
 int lease_beat(struct store *s, const struct lease_owner *o, const char *facts, bool *ret_held,
                struct err *err);

@@ -388,7 +388,22 @@ int store_check(struct store *s, const struct store_balance *b, size_t n, struct
     return 0;
 }
 
-static int schema_forget_balance(struct store *s, const struct store_balance *b, struct err *err)
+int store_forget_balance(struct store *s, const char *name, struct err *err)
+{
+    const struct db_param n = db_text(name);
+    struct db_query q[] = {
+        {.sql = "DELETE FROM trueup_wallets WHERE balance = $1", .params = {n}},
+        {.sql = "DELETE FROM trueup_dirty WHERE balance = $1", .params = {n}},
+        {.sql = "DELETE FROM trueup_quarantine WHERE balance = $1", .params = {n}},
+        {.sql = "DELETE FROM trueup_found WHERE balance = $1", .params = {n}},
+        {.sql = "DELETE FROM trueup_state WHERE substr(key, length(key) - length($1)) = ':' || $1 "
+                "OR substr(key, 1, 7 + length($1)) = 'wrote:' || $1 || ':'",
+         .params = {n}},
+    };
+    return db_write(s, q, sizeof q / sizeof *q, 0, NULL, err);
+}
+
+static int schema_reset_balance(struct store *s, const struct store_balance *b, struct err *err)
 {
     struct db_query q[] = {
         {.sql = "DELETE FROM eth_indexer_checkpoints WHERE name = $1",
@@ -412,7 +427,7 @@ int store_reset_chain(struct store *s, const struct store_balance *b, size_t n, 
             err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        if (schema_forget_balance(s, &b[i], err) < 0)
+        if (schema_reset_balance(s, &b[i], err) < 0)
             return -1;
     return db_commit(s, err);
 }

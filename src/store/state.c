@@ -66,14 +66,41 @@ static bool name_take(const struct db_rows *row, struct arena *arena, void *item
     return *name != NULL;
 }
 
-/* Each balance left the fingerprint of its terms when its table was made or adopted. */
+/* "NAME=HASH …" */
+static size_t names_parse_fingerprint(const char *text, struct arena *arena,
+                                      const char *const **ret)
+{
+    const char **list = NULL;
+    size_t n = 0;
+    while (*text) {
+        list = db_grow(arena, list, n, sizeof *list);
+        list[n++] = arena_printf(arena, "%.*s", (int)strcspn(text, "= "), text);
+        text += strcspn(text, " ");
+        text += strspn(text, " ");
+    }
+    *ret = list;
+    return n;
+}
+
+/* The lease's fingerprint names them all, from before the first of their tables is made. Before the
+ * lease was, each balance left the fingerprint of its terms. */
 int store_balance_names(struct store *s, struct arena *arena, const char *const **ret,
                         size_t *ret_n, struct err *err)
 {
     struct db_query q = {.sql = "SELECT substr(key, 7) FROM trueup_state WHERE key LIKE 'terms:%' "
                                 "ORDER BY key"};
+    struct db_query there = {.sql = "SELECT {exists trueup_lease}"};
+    struct db_query lease = {.sql = "SELECT fingerprint FROM trueup_lease"};
     struct db_take take = {arena, sizeof **ret, name_take};
-    const char **list;
+    const char **list, *fingerprint = "";
+    uint64_t exists = 0;
+    if (db_read_number(s, &there, &exists, NULL, err) < 0 ||
+        (exists && db_read_text(s, &lease, arena, &fingerprint, err) < 0))
+        return -1;
+    if (fingerprint && *fingerprint) {
+        *ret_n = names_parse_fingerprint(fingerprint, arena, ret);
+        return 0;
+    }
     if (db_read_list(s, &q, &take, &list, ret_n, err) < 0)
         return -1;
     *ret = list;

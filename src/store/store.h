@@ -91,6 +91,8 @@ int store_check(struct store *s, const struct store_balance *balances, size_t n,
 /* The balances this database was migrated for, by name, in order. */
 int store_balance_names(struct store *s, struct arena *arena, const char *const **ret,
                         size_t *ret_n, struct err *err);
+/* Forgets a balance: its list, marks, quarantine and state. Its rows, changes and drift stay. */
+int store_forget_balance(struct store *s, const char *name, struct err *err);
 /* ERR_STORE where no table of ours was ever made. */
 int store_check_made(struct store *s, struct err *err);
 /* Forgets headers, checkpoints, dirty marks, quarantine, found holders and all state but keys that

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* SQLite has one writer at a time, which is not to wait for us that often. */
 enum { FINGERPRINT_MAX = 32768, BEAT_MS = 500, BEAT_SLOW_MS = 4000 };
@@ -111,9 +112,12 @@ bool takeover_is_due(struct takeover_watch *w, const struct lease_view *v, int64
     bool same = w->seen && w->beat == v->beat && w->owner.generation == v->owner.generation &&
                 strcmp(w->owner.holder, v->owner.holder) == 0;
     if (!same)
-        *w = (struct takeover_watch){
-            .seen = true, .owner = v->owner, .beat = v->beat, .since_ms = now_ms};
-    return now_ms - w->since_ms >= TAKEOVER_STILL_MS;
+        *w = (struct takeover_watch){.seen = true,
+                                     .owner = v->owner,
+                                     .beat = v->beat,
+                                     .since_ms = now_ms,
+                                     .still_ms = w->still_ms};
+    return now_ms - w->since_ms >= (w->still_ms ? w->still_ms : TAKEOVER_STILL_MS);
 }
 
 /* From here on nobody else finds the lease still. */
@@ -148,7 +152,8 @@ static int takeover_take(struct takeover *w, const char *role, const struct leas
     bool taken = false, entered = false, back;
     /* A lease below one that we had: the database is an older one. */
     ret->went_back = v->owner.generation < w->owner.generation;
-    if (lease_take(w->t->store, v, w->fingerprint, ret->went_back, &o, &taken, err) < 0)
+    if (tracker_check_settings(w->t, err) < 0 ||
+        lease_take(w->t->store, v, w->fingerprint, ret->went_back, &o, &taken, err) < 0)
         return -1;
     w->watch.seen = false;
     if (!taken)
@@ -189,6 +194,90 @@ static int takeover_look(struct takeover *w, const char *role, struct arena *are
     beat_show_facts(v.facts);
     return 0;
 }
+
+/* ---- a command ------------------------------------------------------------------------------- */
+
+/* The beat on SQLite comes each four seconds. */
+enum { STILL_SLOW_MS = 9000, SETTINGS_LOOK_MS = 100 };
+
+/* The entries of a command's balances; with --balance the others stay as the lease has them. */
+static char *takeover_merge(const struct takeover *w, const char *theirs)
+{
+    struct buf all = BUF_INIT(FINGERPRINT_MAX);
+    buf_adds(&all, w->fingerprint);
+    while (w->t->conf->partial && *theirs) {
+        size_t len = strcspn(theirs, " "), name = strcspn(theirs, "=");
+        const struct conf_balance *own = w->t->balances[0].conf;
+        if (strlen(own->name) != name || memcmp(own->name, theirs, name) != 0)
+            buf_addf(&all, " %.*s", (int)len, theirs);
+        theirs += len;
+        theirs += strspn(theirs, " ");
+    }
+    char *text = mem_strdup(buf_str(&all));
+    buf_free(&all);
+    return text;
+}
+
+static int takeover_refuse_settings(const char *ours, const char *theirs, struct err *err)
+{
+    char names[TAKEOVER_NAMES];
+    takeover_list_changed(ours, theirs, names);
+    if (!names[0])
+        takeover_list_changed(theirs, ours, names);
+    err_set(err, ERR_USAGE,
+            "a daemon with other terms, triggers or wallets writes here: \"%s\"; it runs "
+            "\"%.200s\", these settings are \"%.200s\"",
+            names, theirs, ours);
+    return err_hint(err, "use the daemon's configuration, or stop it first");
+}
+
+/* One look; *ret_done false: look again. */
+static int takeover_compare(struct takeover *w, struct arena *arena, bool *ret_done,
+                            struct err *err)
+{
+    struct lease_view v;
+    struct takeover_watch *seen = &w->watch;
+    if (lease_read(w->t->store, arena, &v, err) < 0)
+        return -1;
+    char *all = takeover_merge(w, v.fingerprint), names[2][TAKEOVER_NAMES];
+    takeover_list_changed(all, v.fingerprint, names[0]);
+    takeover_list_changed(v.fingerprint, all, names[1]);
+    bool moved = seen->seen && seen->owner.generation == v.owner.generation &&
+                 strcmp(seen->owner.holder, v.owner.holder) == 0 && seen->beat != v.beat;
+    int rc = 0;
+    if (!names[0][0] && !names[1][0])
+        *ret_done = true;
+    else if (v.owner.holder[0] && moved)
+        rc = takeover_refuse_settings(all, v.fingerprint, err);
+    else if (takeover_is_due(seen, &v, clock_ms()))
+        rc = lease_set_fingerprint(w->t->store, &v, all, ret_done, err);
+    mem_free(all);
+    return rc;
+}
+
+int takeover_check_settings(struct tracker *t, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = SETTINGS_LOOK_MS * 1000000};
+    struct takeover w;
+    bool done = false;
+    int rc = 0;
+    takeover_open(&w, t);
+    w.watch.still_ms = store_has_parallel_writers(t->store) ? TAKEOVER_STILL_MS : STILL_SLOW_MS;
+    while (rc == 0 && !done) {
+        struct arena arena;
+        arena_init(&arena);
+        rc = takeover_compare(&w, &arena, &done, err);
+        arena_free(&arena);
+        if (rc == 0 && !done && t->stop && t->stop())
+            rc = err_set(err, ERR_STOPPED, "stopped");
+        if (rc == 0 && !done)
+            nanosleep(&pause, NULL);
+    }
+    takeover_close(&w);
+    return rc;
+}
+
+/* ---- a daemon -------------------------------------------------------------------------------- */
 
 int takeover_try(struct takeover *w, const char *role, struct takeover_report *ret, struct err *err)
 {

@@ -20,6 +20,7 @@ struct takeover_watch {
     struct lease_owner owner;
     uint64_t beat;
     int64_t since_ms;
+    int64_t still_ms; /* how long it must stand still; 0: TAKEOVER_STILL_MS */
 };
 /* Is the lease to be taken now? now_ms: monotonic. */
 bool takeover_is_due(struct takeover_watch *w, const struct lease_view *v, int64_t now_ms);
@@ -49,6 +50,11 @@ struct takeover_report {
     char changed[TAKEOVER_NAMES];
     struct store_adopted adopted;
 };
+/* For a command that writes, before it writes: ERR_USAGE while a daemon with other settings owns
+ * the lease. When none does, the command's become the store's. Waits for seconds where a daemon
+ * with other settings has ended without a word. */
+int takeover_check_settings(struct tracker *t, struct err *err);
+
 /* One look. Unless STANDBY, t->store has entered the fence of the role. */
 int takeover_try(struct takeover *w, const char *role, struct takeover_report *ret,
                  struct err *err);

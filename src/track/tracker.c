@@ -107,32 +107,81 @@ static int tracker_check_token(struct tracker *t, bool keep, struct err *err)
     return rc;
 }
 
-/* Two files with balances of their own would each move the chain's place in one schema. One that
- * names more or fewer of the same balances is an edited file. */
+/* The names that are not among the others', separated by commas. */
+static size_t tracker_list_unknown(const char *const *names, size_t n, const char *const *others,
+                                   size_t n_others, struct buf *ret)
+{
+    size_t unknown = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (k < n_others && strcmp(names[i], others[k]) != 0)
+            k++;
+        if (k == n_others)
+            buf_addf(ret, "%s%s", unknown++ ? ", " : "", names[i]);
+    }
+    return unknown;
+}
+
+static int tracker_refuse_balances(size_t n_missing, const char *missing, const char *unknown,
+                                   struct err *err)
+{
+    if (n_missing == 0) {
+        err_set(err, ERR_USAGE,
+                "this database keeps no balance \"%.300s\", which the settings name", unknown);
+        return err_hint(err, "stop the daemon, then `trueup migrate` adds it; or keep it in "
+                             "another database, or under another `schema:`");
+    }
+    if (!*unknown)
+        err_set(err, ERR_USAGE, "this database keeps \"%.300s\", which the settings do not name",
+                missing);
+    else
+        err_set(err, ERR_USAGE,
+                "this database keeps other balances: \"%.300s\"; the settings name \"%.300s\"",
+                missing, unknown);
+    return err_hint(err, "name all of them in one file, keep these in another database or under "
+                         "another `schema:`, or `trueup migrate --forget NAME`");
+}
+
+/* Two files with balances of their own would each move the chain's place in one schema. */
 static int tracker_check_balances(struct tracker *t, struct err *err)
 {
     struct arena arena;
-    struct buf stored = BUF_INIT(16384), named = BUF_INIT(16384);
-    const char *const *names;
-    size_t n, known = 0;
+    struct buf missing = BUF_INIT(16384), unknown = BUF_INIT(16384);
+    const char *const *stored;
+    size_t n = 0;
     arena_init(&arena);
-    int rc = store_balance_names(t->store, &arena, &names, &n, err);
-    for (size_t i = 0; rc == 0 && i < t->n_balances; i++)
-        buf_addf(&named, "%s%s", i ? ", " : "", t->balances[i].conf->name);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        buf_addf(&stored, "%s%s", i ? ", " : "", names[i]);
-        for (size_t k = 0; k < t->n_balances; k++)
-            known += strcmp(names[i], t->balances[k].conf->name) == 0;
+    const char **named = arena_alloc(&arena, t->n_balances * sizeof *named);
+    for (size_t i = 0; i < t->n_balances; i++)
+        named[i] = t->balances[i].conf->name;
+    int rc = store_balance_names(t->store, &arena, &stored, &n, err);
+    if (rc == 0 && n > 0) {
+        size_t n_unknown = tracker_list_unknown(named, t->n_balances, stored, n, &unknown);
+        size_t n_missing =
+            t->conf->partial ? 0 : tracker_list_unknown(stored, n, named, t->n_balances, &missing);
+        if (n_missing > 0 || (n_unknown > 0 && !t->adds_balances))
+            rc = tracker_refuse_balances(n_missing, buf_str(&missing), buf_str(&unknown), err);
     }
-    if (rc == 0 && known < n && known < t->n_balances) {
-        err_set(err, ERR_USAGE,
-                "this database keeps other balances: \"%.300s\"; the settings name "
-                "\"%.300s\"",
-                buf_str(&stored), buf_str(&named));
-        rc = err_hint(err, "name all of them in one file, or keep these in another database");
+    buf_free(&missing);
+    buf_free(&unknown);
+    arena_free(&arena);
+    return rc;
+}
+
+static int tracker_check_chain(struct tracker *t, struct err *err)
+{
+    struct arena arena;
+    const char *text = NULL;
+    uint64_t id;
+    if (!t->conf->chain.id || t->resets_chain)
+        return 0;
+    arena_init(&arena);
+    int rc = store_state_get(t->store, "chain.id", &arena, &text, err);
+    if (rc == 0 && text && parse_u64(text, strlen(text), &id) && id != t->conf->chain.id) {
+        err_set(err, ERR_USAGE, "this database keeps chain %s, but chain.id is %" PRIu64, text,
+                t->conf->chain.id);
+        rc = err_hint(err, "one schema holds one chain: correct chain.id, or give this chain a "
+                           "`schema:` of its own");
     }
-    buf_free(&stored);
-    buf_free(&named);
     arena_free(&arena);
     return rc;
 }
@@ -142,7 +191,9 @@ int tracker_check_settings(struct tracker *t, struct err *err)
     struct err unmade;
     if (store_check_made(t->store, &unmade) < 0)
         return 0;
-    return tracker_check_token(t, false, err) < 0 ? -1 : tracker_check_balances(t, err);
+    if (tracker_check_chain(t, err) < 0 || tracker_check_token(t, false, err) < 0)
+        return -1;
+    return tracker_check_balances(t, err);
 }
 
 int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err)
@@ -241,8 +292,8 @@ static int tracker_check_stored(struct tracker *t, const char *key, const char *
                                      before);
     if (rc < 0 && err && err->kind == ERR_CHAIN && strcmp(key, "chain.id") == 0)
         err_hint(err,
-                 "one schema holds one chain: point chain.endpoints at chain %s, or keep this "
-                 "chain in another database",
+                 "one schema holds one chain: point chain.endpoints at chain %s, or give this "
+                 "chain a `schema:` of its own, or another database",
                  before);
     arena_free(&arena);
     return rc;

@@ -37,6 +37,7 @@ struct tracker {
     size_t n_balances;
     uint64_t chain_id; /* 0 until tracker_identify() */
     hash32 genesis;
+    bool adds_balances, resets_chain;    /* trueup migrate: settings may differ from the store so */
     const struct lease_owner *job;       /* of a command that owns the job's fences; else NULL */
     bool (*stop)(void);                  /* asked between steps; NULL: never */
     int64_t housekept_ms, given_back_ms; /* worker/housekeeping.c */
@@ -64,10 +65,10 @@ int tracker_identify(struct tracker *t, enum tracker_certainty certainty, struct
 /* The array store_migrate() and store_rewind() want; t->n_balances of them, in the arena. */
 struct store_balance *tracker_store_balances(const struct tracker *t, struct arena *arena);
 
-/* Creates or adopts the tables. Prints nothing: the caller reports what was done. */
-/* ERR_USAGE where the store was made for another token of that symbol, or for other balances:
- * before anything is written. */
+/* ERR_USAGE where the store was made for another token of that symbol, for other balances or for
+ * another chain: before anything is written. */
 int tracker_check_settings(struct tracker *t, struct err *err);
+/* Creates or adopts the tables. Prints nothing: the caller reports what was done. */
 int tracker_migrate(struct tracker *t, struct store_adopted *ret, struct err *err);
 
 /* The node's block; ERR_FAILED when it does not have it. */

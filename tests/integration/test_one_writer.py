@@ -244,6 +244,11 @@ def test_a_daemon_with_other_terms_stands_by(chain, postgres, started, trueup, s
     second.until_log("standing by: will take over with other terms balances=audio")
     assert all(r.observed_block is not None for r in postgres.rows(TABLE).values())
     assert set(before) == set(postgres.rows(TABLE))
+    for words in (["sweep"], ["audit", "--all", "--fix"], ["migrate"]):
+        said = second.run(*words, code=2).stderr
+        assert "a daemon with other terms, triggers or wallets writes here: \"audio\"" in said, said
+    assert all(r.observed_block is not None for r in postgres.rows(TABLE).values())
+    trueup.run("sweep")
     began = time.monotonic()
     assert trueup.stop() == 0
     second.until_log(TAKES)

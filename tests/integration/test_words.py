@@ -248,6 +248,49 @@ def test_a_second_set_of_balances_is_refused(chain, store, trueup, tmp_path, con
     assert not store.has_table("other_balances")
 
 
+def test_a_larger_or_smaller_set_of_balances_is_refused(chain, store, trueup, tmp_path):
+    """`migrate` adds what a file names more, and forgets what it is told to."""
+    whole = configs.settings(chain.world, chain.anvil.url, store.url)
+    one = whole["balances"][0]
+    two = {**whole, "balances": [one, {**one, "name": "other", "table": "other_balances", "checkpoint": "other"}]}
+    single = configs.write(tmp_path / "trueup.yaml", whole)
+    both = configs.write(tmp_path / "both.yaml", two)
+
+    def ask(config, *words, code=0):
+        trueup.config = config
+        return trueup.run(*words, code=code).stderr
+
+    chain.anvil.mine(3)
+    ask(single, "migrate")
+    for words in (["run"], ["sweep"], ["sweep", "--balance", "other"]):
+        said = ask(both, *words, code=2)
+        assert 'keeps no balance "other"' in said and "trueup migrate" in said, said
+        assert not store.has_table("other_balances")
+    ask(both, "migrate")
+    ask(both, "sweep", "--balance", BALANCE)
+    for words in (["run"], ["sweep"], ["migrate"]):
+        said = ask(single, *words, code=2)
+        assert 'keeps "other"' in said and "--forget" in said, said
+    ask(both, "migrate", "--forget", "other", code=2)
+    ask(single, "migrate", "--forget", "other")
+    ask(single, "sweep")
+    assert store.has_table("other_balances"), "its rows stay"
+    assert not store.sql("SELECT key FROM trueup_state WHERE key LIKE '%:other%'")
+    ask(single, "migrate", "--forget", "other", code=2)
+
+
+@on_sqlite
+def test_another_chain_id_is_refused(chain, store, trueup, configured):
+    trueup.config = configured()
+    chain.anvil.mine(3)
+    trueup.run("migrate")
+    trueup.run("sweep")
+    trueup.config = configured(chain={"id": 1})
+    for words in (["run"], ["sweep"], ["migrate"]):
+        said = trueup.run(*words, code=2).stderr
+        assert f"keeps chain {chain.anvil.chain_id}, but chain.id is 1" in said and "`schema:`" in said, said
+
+
 @on_sqlite
 def test_one_file_may_name_256_balances(chain, store, trueup, tmp_path):
     def settings(n):
