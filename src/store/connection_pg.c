@@ -23,10 +23,10 @@ enum { ANSWER_MS = 40000, SCAN_ANSWER_MS = 660000 };
 enum { CONNECT_MS = 120000, CONNECT_STEP_MS = 5000 };
 /* What our statements want of the server: for the session, or for the transaction at hand. Of
  * synchronous_commit only what loses commits is changed. */
-#define SETTINGS(timeout, local)                                                                   \
+#define SETTINGS(timeout, lock, local)                                                             \
     "SELECT set_config('TimeZone', 'UTC', " local "), set_config('DateStyle', 'ISO', " local "), " \
     "set_config('statement_timeout', '" timeout "', " local "), "                                  \
-    "set_config('lock_timeout', '10s', " local "), "                                               \
+    "set_config('lock_timeout', '" lock "', " local "), "                                          \
     "set_config('idle_in_transaction_session_timeout', '60s', " local "), "                        \
     "set_config('client_min_messages', 'warning', " local "), "                                    \
     "set_config('enable_hashjoin', 'off', " local "), "                                            \
@@ -34,9 +34,18 @@ enum { CONNECT_MS = 120000, CONNECT_STEP_MS = 5000 };
     "set_config('plan_cache_mode', 'force_generic_plan', " local "), "                             \
     "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN "         \
     "('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, " local ")"
-#define SESSION          SETTINGS("30s", "false")
-#define TRANSACTION      SETTINGS("30s", "true")
-#define SCAN_TRANSACTION SETTINGS("10min", "true")
+#define SESSION          SETTINGS("30s", "10s", "false")
+#define TRANSACTION      SETTINGS("30s", "10s", "true")
+#define SCAN_TRANSACTION SETTINGS("10min", "10s", "true")
+/* A writer that waits longer than this is told of the lock, and writes the other rows. */
+#define WRITE_TRANSACTION SETTINGS("8s", "2s", "true")
+
+static const char *pg_settings(const struct pg *s)
+{
+    if (s->base.scanning)
+        return SCAN_TRANSACTION;
+    return s->base.fence.role ? WRITE_TRANSACTION : TRANSACTION;
+}
 
 static int pg_answer_ms(const struct pg *s)
 {
@@ -239,7 +248,11 @@ int pg_exec(struct store *store, const char *sql, struct err *err)
     struct pg *s = pg_of(store);
     s->last_state[0] = '\0';
     bool begins = s->pooled && strcmp(sql, PG_BEGIN) == 0;
-    int rc = pg_run_script(s, begins ? PG_BEGIN "; " TRANSACTION : sql, err);
+    struct arena arena;
+    arena_init(&arena);
+    int rc = pg_run_script(
+        s, begins ? arena_printf(&arena, "%s; %s", PG_BEGIN, pg_settings(s)) : sql, err);
+    arena_free(&arena);
     if (rc != 0)
         pg_rollback(store);
     return rc;
@@ -284,11 +297,6 @@ void pg_clear(PGresult **results, size_t n)
         PQclear(results[i]);
         results[i] = NULL;
     }
-}
-
-static const char *pg_settings(const struct pg *s)
-{
-    return s->base.scanning ? SCAN_TRANSACTION : TRANSACTION;
 }
 
 /* Behind a pooler a session may be another one after each transaction, and is another client's

@@ -232,7 +232,8 @@ struct store_driver {
     void (*disconnect)(struct store *s);
     int (*exec)(struct store *s, const char *sql, struct err *err);
     void (*rollback)(struct store *s);
-    int (*set_scanning)(struct store *s, bool on, struct err *err); /* may be NULL */
+    /* Sets the limits of a scan, else of a writer or a reader. May be NULL. */
+    int (*set_scanning)(struct store *s, bool on, struct err *err);
     int (*write)(struct store *s, const struct db_query *list, size_t n, int how,
                  uint64_t *ret_changed, struct err *err);
     int (*read)(struct store *s, const struct db_query *q, struct db_rows *ret, struct err *err);

@@ -7,7 +7,11 @@ static int pg_set_scanning(struct store *s, bool on, struct err *err)
 {
     if (pg_of(s)->pooled)
         return 0; /* the settings go with each transaction */
-    return pg_exec(s, on ? "SET statement_timeout = '10min'" : "SET statement_timeout = '30s'",
+    if (on)
+        return pg_exec(s, "SET statement_timeout = '10min'; SET lock_timeout = '10s'", err);
+    return pg_exec(s,
+                   s->fence.role ? "SET statement_timeout = '8s'; SET lock_timeout = '2s'"
+                                 : "SET statement_timeout = '30s'; SET lock_timeout = '10s'",
                    err);
 }
 

@@ -256,6 +256,8 @@ int fence_enter(struct store *s, const char *role, const struct lease_owner *o, 
     *ret_back = was.role && was.owner.generation == o->generation &&
                 strcmp(was.owner.holder, o->holder) == 0 && seq < was.seq;
     s->fence = (struct db_fence){.role = role, .owner = *o, .seq = seq};
+    if (s->driver->set_scanning && s->driver->set_scanning(s, s->scanning, err) < 0)
+        return -1;
     *ret_entered = true;
     return *ret_back ? lease_draw_epoch(s, err) : 0;
 }

@@ -1,5 +1,7 @@
 /* The lease and the fences: one writer at a time, and none that knows more than the database. */
 #include "contract.h"
+
+#include "base/clock.h"
 #include "store/lease.h"
 
 #include <stdlib.h>
@@ -341,6 +343,24 @@ static void job_ends_with_its_settings(void **state)
     store_close(daemon);
 }
 
+/* A reader's limits are longer: its client has a deadline of its own. */
+static void a_writer_waits_two_seconds_for_a_lock(void **state)
+{
+    struct contract *c = *state;
+    put_blocks(c, 1, 10, 0);
+    own(c, c->store);
+    ok(c, try_write(c, c->store));
+    void *held = app_hold(c, "BEGIN; LOCK TABLE eth_wallet_balances IN SHARE MODE");
+    int64_t began = clock_ms();
+    assert_int_equal(try_write(c, c->store), -1);
+    int64_t took = clock_ms() - began;
+    assert_int_equal(c->err.kind, ERR_STORE_LOST);
+    assert_non_null(strstr(c->err.text, "lock timeout"));
+    assert_in_range(took, 1900, 8000);
+    app_release(held);
+    ok(c, try_write(c, c->store));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -354,13 +374,14 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(upgrade_fences_the_daemon, fresh, gone),
         cmocka_unit_test_setup_teardown(job_is_one_at_a_time, fresh, gone),
         cmocka_unit_test_setup_teardown(job_ends_with_its_settings, fresh, gone),
-        /* SQLite has no session to end, no row that changes between its read and its write, and
-         * migrates in one transaction. */
+        /* SQLite has no session to end, no row that changes between its read and its write, one
+         * lock, and migrates in one transaction. */
         cmocka_unit_test_setup_teardown(other_terms_are_written_behind_the_fence, fresh, gone),
         cmocka_unit_test_setup_teardown(open_transaction_is_no_obstacle, fresh, gone),
         cmocka_unit_test_setup_teardown(missed_row_holds_the_checkpoint, fresh, gone),
+        cmocka_unit_test_setup_teardown(a_writer_waits_two_seconds_for_a_lock, fresh, gone),
     };
     size_t n = sizeof tests / sizeof *tests;
     bool postgres = argc > 1 && strcmp(argv[1], "postgres") == 0;
-    return contract_main(argc, argv, "lease", tests, postgres ? n : n - 3);
+    return contract_main(argc, argv, "lease", tests, postgres ? n : n - 4);
 }
