@@ -42,10 +42,11 @@ server_reset_query =
         if self.user:
             who = pwd.getpwnam(self.user)
             identity = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+        socket = cluster.folder / f".s.PGSQL.{self.PORT}"
+        socket.unlink(missing_ok=True)  # of a pooler that was killed
         self.process = subprocess.Popen(["/usr/sbin/pgbouncer", "-q", str(self.config)],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, **identity)
-        socket = cluster.folder / f".s.PGSQL.{self.PORT}"
         until(socket.exists, "the pooler")
 
     def url(self):
