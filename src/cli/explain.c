@@ -175,7 +175,7 @@ static const struct view_drift *drift_of(const struct explain *s, const struct v
     return NULL;
 }
 
-static void tell_drift(const struct view_drift *d)
+static void tell_drift(const struct explain *s, const struct view_drift *d)
 {
     char old[CLOCK_TEXT];
     duration_text(old, d->has_age ? (int64_t)d->age * 1000 : 0);
@@ -183,6 +183,8 @@ static void tell_drift(const struct view_drift *d)
     if (strcmp(d->cause, "missed_log") == 0)
         printf("an event had named it, and endpoint \"%s\" left that log out of its answer",
                d->endpoint ? d->endpoint : "?");
+    else if (strcmp(d->cause, "unknown") == 0 && d->block > s->finalized)
+        fputs("why is not known yet, its block is not final", stdout);
     else
         fputs(words_for(drift_words, d->cause), stdout);
     printf("; the row had stood for %s\n", old);
@@ -205,7 +207,7 @@ static void tell_changes(const struct explain *s)
         else
             printf("new: %s  (%s)\n", c->new_, c->cause);
         if (d)
-            tell_drift(d);
+            tell_drift(s, d);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "proc/stop.h"
 #include "track/anchor.h"
 #include "track/sync/rescan.h"
+#include "track/verify/drift.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -40,8 +41,10 @@ int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *
 {
     struct tracker t = {.conf = conf, .n_balances = conf->n_balances};
     t.balances = mem_zero(conf->n_balances, sizeof *t.balances);
-    for (size_t i = 0; i < conf->n_balances; i++)
+    for (size_t i = 0; i < conf->n_balances; i++) {
         tracker_describe_balance(conf, &conf->balances[i], &t.balances[i]);
+        t.balances[i].waiting_drifts = mem_zero(1, sizeof *t.balances[i].waiting_drifts);
+    }
     if ((needs & NEEDS_NODE) &&
         (rpc_open(conf, &t.node, err) < 0 || reads_open(t.node, &t.reads, err) < 0)) {
         tracker_close(&t);
@@ -61,6 +64,10 @@ void tracker_close(struct tracker *t)
     if (t->node)
         rpc_close(t->node);
     store_close(t->store);
+    for (size_t i = 0; i < t->n_balances; i++) {
+        drifts_free(t->balances[i].waiting_drifts);
+        mem_free(t->balances[i].waiting_drifts);
+    }
     mem_free(t->balances);
     *t = (struct tracker){0};
 }

@@ -26,6 +26,7 @@ struct tracked {
     struct store_balance store;
     struct read_shape shape;
     struct control_wallets control_wallets;
+    struct drifts *waiting_drifts; /* their blocks are not final yet: verify/drift.c */
 };
 
 struct tracker {

@@ -75,6 +75,29 @@ def test_a_rebase_is_a_change_without_an_event(chain, store, trueup, configured,
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS)
 
 
+@on_sqlite
+def test_a_cause_waits_for_finality(chain, store, trueup, configured, rng):
+    """The sweep reads 64 blocks below the head, and blocks are final at 100: until then a reorg may take back
+    what the logs say of a cause."""
+    world = chain.world
+    trueup.config = configured(terms=("held",), chain={"finality": "100"})
+    started(trueup, store)
+    world.mint_all(WALLETS[:10], rng)
+    until_at_rest(trueup, store, chain.anvil, wallets=WALLETS[:10])
+    chain.anvil.mine(70)
+    trueup.until(lambda: store.synced(BALANCE) == chain.rpc.number(), "the head to be synced")
+    world.silent(WALLETS[:5], rng)
+    changed = chain.rpc.number()
+    trueup.until(lambda: store.synced(BALANCE) == changed, "a sample above the change")
+    chain.anvil.mine(70)
+    trueup.until(lambda: len(ledger(store)) == 5, "the records")
+    assert all(changed <= r[5] for r in ledger(store)), "the stage"
+    assert {r[1] for r in ledger(store)} == {"unknown"}
+    assert "why is not known yet, its block is not final" in trueup.run("explain", ledger(store)[0][0]).stdout
+    chain.anvil.mine(40)
+    assert {r[1] for r in causes_known(trueup, store, 5)} == {"no_event_change"}
+
+
 @pytest.mark.parametrize("endpoints", [1, 2])
 def test_an_omitted_log_is_told_with_its_endpoint(chain, store, trueup, tmp_path, endpoints):
     """One log is left out of an otherwise whole answer: the sweep repairs the row, and the logs, asked

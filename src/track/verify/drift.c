@@ -5,6 +5,7 @@
 #include "store/audit.h"
 #include "track/events.h"
 #include "track/sync/log_source.h"
+#include "track/sync/positions.h"
 #include "track/sync/range.h"
 
 #include <inttypes.h>
@@ -385,9 +386,47 @@ static int drift_save_cause(struct tracker *t, struct drifts *d, uint64_t *ids, 
                                        like->endpoint, err);
 }
 
+static void drift_move_final(struct drifts *from, struct drifts *to, uint64_t finalized)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < from->n; i++) {
+        if (from->list[i].at <= finalized && to->n < DRIFT_AT_ONCE)
+            drifts_add(to, &from->list[i]);
+        else
+            from->list[kept++] = from->list[i];
+    }
+    from->n = kept;
+}
+
+/* Blocks that are not final may be taken back: what they say of a cause would not hold. Their
+ * records wait in memory; a process that ends leaves them "unknown". */
+static int drift_choose_final(struct tracker *t, const struct tracked *b, struct drifts *d,
+                              struct err *err)
+{
+    struct positions p;
+    struct drifts final = {0};
+    if (positions_load(t, &p, err) < 0)
+        return -1;
+    if (!p.known) /* nothing follows the chain: no later moment is better */
+        return 0;
+    drift_move_final(b->waiting_drifts, &final, p.finalized);
+    drift_move_final(d, &final, p.finalized);
+    for (size_t i = 0; i < d->n; i++)
+        drifts_add(b->waiting_drifts, &d->list[i]);
+    drifts_free(d);
+    *d = final;
+    return 0;
+}
+
 int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err)
 {
     struct arena arena;
+    if (d->n == 0 && b->waiting_drifts->n == 0)
+        return 0;
+    if (drift_choose_final(t, b, d, err) < 0) {
+        d->n = 0;
+        return -1;
+    }
     if (d->n == 0)
         return 0;
     arena_init(&arena);

@@ -7,7 +7,8 @@
  *  - no_event_change: no event names the wallet or fans out to it. The contract changed the value.
  *  - missed_log: an event does, and the endpoint that answered for its block left it out.
  *  - reorg: an event does, in a block that replaced another one.
- *  - unknown: the blocks cannot be asked for, or another program wrote the row.
+ *  - unknown: the blocks cannot be asked for, or another program wrote the row; or they are not
+ *    final yet, and the cause is looked for when they are.
  *
  * A false record is worse than none. Where an event from before the wallet was tracked explains the
  * difference, the record is deleted.
@@ -55,7 +56,8 @@ void drifts_free(struct drifts *d);
 int drift_search(struct tracker *t, const struct tracked *b, struct drifts *d, struct arena *arena,
                  struct err *err);
 
-/* The same; then stores the causes, prunes old records, and empties the list. */
+/* The same for those whose blocks are final, also of earlier calls; then stores the causes, prunes
+ * old records, and empties the list. */
 int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d,
                       struct err *err);
 

@@ -23,6 +23,7 @@ static int explain_read_store(struct tracker *t, const struct tracked *b, struct
     s->full_refresh = p.refresh_below;
     s->has_synced = p.has_synced;
     s->synced = p.synced;
+    s->finalized = p.known ? p.finalized : UINT64_MAX;
     s->tracked = s->row.found;
     return s->tracked ? 0 : store_tracked(store, sb, &s->wallet, 1, &s->tracked, err);
 }

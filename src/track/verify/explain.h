@@ -33,6 +33,7 @@ struct explain {
     uint64_t full_refresh; /* every row observed before this block is due; 0: none */
     bool has_synced;
     uint64_t synced;
+    uint64_t finalized; /* causes of drift above it are not looked for yet */
 
     struct anchor at; /* the chain's word: */
     struct reading sum, terms[READ_TERMS_MAX];
