@@ -124,6 +124,20 @@ def test_a_late_log_index(chain, store, trueup, providers, look, late, count, ws
     assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:1])
 
 
+def test_a_count_that_changes_has_the_block_asked_for_by_hash(chain, store, trueup, provider, look):  # noqa: F811
+    """One log is in no answer about a range, and for a moment none is. That the count changes is the only sign
+    of the one."""
+    look([provider])
+    omit = {"fault": "omit-logs", "method": "eth_getLogs", "match": "fromBlock"}
+    provider.rules(omit)
+    chain.world.token.send("mintMany", WALLETS[:3], [5] * 3)
+    named = chain.rpc.number()
+    trueup.until(lambda: store.synced(BALANCE) >= named, "the block to be looked at")
+    provider.rules({**omit, "args": {"naming": WALLETS[0][2:]}})
+    read_for(trueup, store, WALLETS[0], named, 30)
+    assert_at_rest_equal(store, chain.truth, wallets=WALLETS[:3])
+
+
 @pytest.mark.parametrize("seconds", [1, 4])
 def test_logs_left_out_by_every_endpoint_for_a_while(chain, store, trueup, providers, look, seconds):
     look(providers)

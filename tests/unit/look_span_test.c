@@ -96,6 +96,36 @@ static void logs_that_were_not_there_before_are_late(void **state)
     assert_int_equal(look_span_count_late(&s, 101, 102, logs, 3), 0); /* another branch */
 }
 
+static void a_count_that_changes_is_doubted(void **state)
+{
+    (void)state;
+    static struct look_span s;
+    struct anchor at;
+    struct event_log logs[] = {{.block = 101, .block_hash = {{1}}},
+                               {.block = 102, .block_hash = {{2}}},
+                               {.block = 102, .block_hash = {{2}}},
+                               {.block = 103, .block_hash = {{3}}}};
+    look_span_begin(&s, 100);
+    look_span_on_head(&s, 102, 0);
+    assert_false(look_span_find_changed(&s, 101, 102, logs, 2, &at)); /* the first question */
+    look_span_count_late(&s, 101, 102, logs, 2);
+    look_span_on_answer(&s, 101, 102, 0, LOOK_OVERLAP_MS);
+    look_span_on_head(&s, 103, 1000);
+    assert_false(look_span_find_changed(&s, 101, 103, logs, 2, &at));
+    assert_true(look_span_find_changed(&s, 101, 103, logs, 4, &at)); /* one more in 102 */
+    assert_int_equal(at.number, 102);
+    assert_int_equal(at.hash.b[0], 2);
+    assert_true(look_span_find_changed(&s, 101, 103, logs + 1, 1, &at)); /* none in 101 */
+    assert_int_equal(at.number, 101);
+    assert_int_equal(at.hash.b[0], 1);
+    assert_false(look_span_find_changed(&s, 102, 103, logs + 1, 1, &at)); /* 101 is not asked */
+    logs[0].block_hash = (hash32){{0}}; /* a node that gives no hash: nothing to ask for */
+    look_span_count_late(&s, 101, 102, logs, 1);
+    assert_false(look_span_find_changed(&s, 101, 103, logs + 1, 1, &at));
+    look_span_rewind(&s, 101);
+    assert_false(look_span_find_changed(&s, 101, 103, logs, 4, &at)); /* another branch */
+}
+
 static void a_rewind_asks_again(void **state)
 {
     (void)state;
@@ -159,6 +189,7 @@ int main(void)
         cmocka_unit_test(fast_blocks_are_asked_about_for_the_overlap),
         cmocka_unit_test(what_is_learnt_doubles_up_to_a_minute),
         cmocka_unit_test(logs_that_were_not_there_before_are_late),
+        cmocka_unit_test(a_count_that_changes_is_doubted),
         cmocka_unit_test(a_rewind_asks_again),
         cmocka_unit_test(blooms_prove_themselves_once),
     };

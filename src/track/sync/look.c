@@ -103,6 +103,16 @@ static void look_collect(struct follow *f, const struct logs *logs)
     }
 }
 
+/* Two answers show another number of logs of one block: it is asked for in another form. */
+static void look_doubt_changed(struct first_look *l, uint64_t from, uint64_t to,
+                               const struct logs *logs)
+{
+    struct anchor at;
+    if (l->doubted.at.number == 0 &&
+        look_span_find_changed(&l->span, from, to, logs->list, logs->n, &at))
+        l->doubted = (struct header){.at = at};
+}
+
 /* Collects what [from, to] names. False in *ret_ok: no answer yet, ret says why. */
 static int look_ask_range(struct follow *f, uint64_t from, uint64_t to, struct arena *arena,
                           struct follow_report *ret, bool *ret_ok, struct err *err)
@@ -114,6 +124,7 @@ static int look_ask_range(struct follow *f, uint64_t from, uint64_t to, struct a
     if (!*ret_ok)
         return 0;
     look_check_logs(f, &logs);
+    look_doubt_changed(l, from, to, &logs);
     size_t late = look_span_count_late(&l->span, from, to, logs.list, logs.n);
     if (look_on_late_logs(f, late, ret, err) < 0)
         return -1;
@@ -126,8 +137,9 @@ static int look_ask_range(struct follow *f, uint64_t from, uint64_t to, struct a
     return 0;
 }
 
-/* A pushed log was not in the answer: its block is asked for by hash, another form of the question.
- * A second chance: where it fails, the block is asked for by range again anyway. */
+/* A pushed log was not in the answer, or two answers differ: the block is asked for by hash,
+ * another form of the question. A second chance: where it fails, the block is asked for by range
+ * again anyway. */
 static int look_ask_doubted(struct follow *f, struct arena *arena, struct err *err)
 {
     struct header h = f->look.doubted;

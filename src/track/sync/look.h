@@ -16,7 +16,7 @@ struct first_look {
     struct look_span span;
     struct bloom_trust bloom;
     struct endpoint *by;   /* it answered the last question about logs */
-    struct header doubted; /* this block's answer lacks pushed logs; number 0: none */
+    struct header doubted; /* this block's answer may not be whole; number 0: none is doubted */
     /* The question of the look at hand, asked beside the link of its head. */
     struct logs_window *window;
     uint64_t window_from, window_to;

@@ -65,6 +65,32 @@ bool look_span_next(struct look_span *s, uint64_t width, int64_t now_ms, uint64_
     return from <= head;
 }
 
+bool look_span_find_changed(const struct look_span *s, uint64_t from, uint64_t to,
+                            const struct event_log *logs, size_t n, struct anchor *ret)
+{
+    static const hash32 none;
+    struct look_block now[LOOK_BLOCKS] = {0};
+    uint64_t last = look_span_min(to, s->asked), first = from > s->first ? from : s->first;
+    if (last >= LOOK_BLOCKS && first <= last - LOOK_BLOCKS)
+        first = last - LOOK_BLOCKS + 1;
+    for (size_t i = 0; i < n; i++) {
+        struct look_block *b = &now[logs[i].block % LOOK_BLOCKS];
+        if (logs[i].unplaced || logs[i].block < first || logs[i].block > last)
+            continue;
+        b->logs++;
+        b->hash = logs[i].block_hash;
+    }
+    for (uint64_t number = first; number <= last; number++) {
+        const struct look_block *b = &now[number % LOOK_BLOCKS],
+                                *before = &s->blocks[number % LOOK_BLOCKS];
+        size_t logs_before = before->number == number ? before->logs : 0;
+        *ret = (struct anchor){.number = number, .hash = b->logs > 0 ? b->hash : before->hash};
+        if (b->logs != logs_before && !hash_equal(&ret->hash, &none))
+            return true;
+    }
+    return false;
+}
+
 size_t look_span_count_late(struct look_span *s, uint64_t from, uint64_t to,
                             const struct event_log *logs, size_t n)
 {
@@ -83,6 +109,7 @@ size_t look_span_count_late(struct look_span *s, uint64_t from, uint64_t to,
             late += shown - b->logs;
         if (shown > b->logs)
             b->logs = shown;
+        b->hash = logs[i].block_hash;
     }
     return late;
 }

@@ -8,6 +8,7 @@
 #ifndef TRACK_SYNC_LOOK_SPAN_H
 #define TRACK_SYNC_LOOK_SPAN_H
 
+#include "eth/block.h"
 #include "eth/event.h"
 
 #include <stdbool.h>
@@ -38,6 +39,7 @@ struct look_span {
     struct look_block {
         uint64_t number;
         size_t logs;
+        hash32 hash;       /* as the newest of these logs has it */
     } blocks[LOOK_BLOCKS]; /* most logs shown in a block; the place is number % LOOK_BLOCKS */
 };
 
@@ -53,6 +55,11 @@ void look_span_drop_head(struct look_span *s, uint64_t number);
 /* The first block to ask about, up to the newest head; false when no block is due. `width`: what
  * one question can span; only blocks that are due make a span longer. */
 bool look_span_next(struct look_span *s, uint64_t width, int64_t now_ms, uint64_t *ret_from);
+
+/* The lowest block asked before of which this answer about [from, to] shows another number of logs
+ * than the answers before: one of them is not whole. Only number and hash of *ret are set. */
+bool look_span_find_changed(const struct look_span *s, uint64_t from, uint64_t to,
+                            const struct event_log *logs, size_t n, struct anchor *ret);
 
 /* Counts the logs of an answer about [from, to]. Returns how many of them are late. */
 size_t look_span_count_late(struct look_span *s, uint64_t from, uint64_t to,
