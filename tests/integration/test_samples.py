@@ -222,6 +222,20 @@ def test_one_endpoint_denies_what_another_gave(chain, store, follow, two, trueup
     assert "called final" not in trueup.output()
 
 
+def test_a_lagging_endpoint_after_a_restart(chain, store, follow, two, trueup):
+    """The endpoint that is asked first is a little behind, and which one gave the newest sample is not known
+    any more: nothing is taken back, for another one shows the sample."""
+    chain.anvil.mine(10)
+    follow(two, finality=8)
+    read_for(trueup, store, WALLETS[0], mint(chain, WALLETS[0]))
+    assert trueup.stop() == 0
+    trueup.process = None
+    two[0].rules({"fault": "lag", "method": "eth_getBlockByNumber", "args": {"blocks": 2}})
+    trueup.start()
+    read_for(trueup, store, WALLETS[1], mint(chain, WALLETS[1]), 60)
+    assert "reorganised" not in trueup.output()
+
+
 @pytest.mark.parametrize("finality", ["finalized", 2], ids=["tag", "depth"])
 def test_a_chain_that_takes_back_what_it_called_final(chain, store, follow, provider, trueup,  # noqa: F811
                                                       finality):

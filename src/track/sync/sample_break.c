@@ -234,6 +234,18 @@ static int sample_ask_below(const struct sample_question *q, enum sample_word *r
     return 0;
 }
 
+/* After a restart the newest sample's endpoint is not known: the first one that shows it is. */
+static int sample_find_by(const struct sample_question *q)
+{
+    struct anchor top;
+    bool found;
+    if (q->s->by)
+        return 0;
+    if (sample_find_below(q->t, UINT64_MAX, &top, &found, q->err) < 0)
+        return -1;
+    return found ? sample_find_witness(q, &top, &q->s->by) : 0;
+}
+
 int sample_on_low_head(const struct sample_question *q, struct sample_news *ret)
 {
     struct samples *s = q->s;
@@ -241,7 +253,7 @@ int sample_on_low_head(const struct sample_question *q, struct sample_news *ret)
     enum sample_word word;
     int64_t now = clock_ms();
     ret->what = SAMPLE_BEHIND;
-    if (sample_ask_below(q, &word, &above) < 0)
+    if (sample_find_by(q) < 0 || sample_ask_below(q, &word, &above) < 0)
         return -1;
     if (s->by && s->by != s->asked) {
         sample_prefer(s, s->by);
