@@ -124,7 +124,8 @@ def integration_night():
     """The integration tests that are marked `night`: they hold, and there are many of them."""
     build("build")
     result = Result()
-    for file in sorted((ROOT / "tests/integration").glob("test_gate_*.py")):
+    folder = ROOT / "tests/integration"
+    for file in sorted([*folder.glob("test_gate_*.py"), folder / "test_evm.py"]):
         result.add(pytest([file.name], name=f"{file.name} by night", options=["-m", NIGHT_MARK]))
     return result
 

@@ -109,7 +109,7 @@ def live(run, tests, watcher, slowness, env=None, **how):
 
 def sanitized(run, name, options, tests):
     """run(tests, **how): the tests of integration by file, see suites.by_file."""
-    binary = build(name, targets=["src/trueup", "tests/tools/lenstool"]) / "src/trueup"
+    binary = build(name, targets=["src/trueup", "tests/tools/lenstool", "tests/tools/evmtool"]) / "src/trueup"
     with reports() as folder:
         env = {k: f"{v}:log_path={folder}/report" for k, v in options.items()}
         result = live(run, tests, "sanitizer", "4", env, binary=binary)
@@ -152,8 +152,9 @@ def memcheck(run, tests, roles=ROLES):
         wrapper.write_text(WRAPPER.format(shim=binary.parents[1] / "tests/tools/libselfexec.so",
                                           folder=folder, binary=binary))
         wrapper.chmod(0o755)
-        lens = {"TRUEUP_LENSTOOL": str(binary.parents[1] / "tests/tools/lenstool")}
-        result = live(run, tests, "valgrind", "8", lens, binary=wrapper, jobs=2)
+        tools = {f"TRUEUP_{name.upper()}": str(binary.parents[1] / "tests/tools" / name)
+                 for name in ("lenstool", "evmtool")}
+        result = live(run, tests, "valgrind", "8", tools, binary=wrapper, jobs=2)
         seen, ended = Counter(), Counter()
         for report in sorted(folder.glob("report.*")):
             text = report.read_text(errors="replace")
