@@ -26,7 +26,8 @@ const struct command commands[] = {
     {"read", "[WALLET…]", "read balances from the chain now; touches no store",
      "All at one block, which is anchored: the newest, or --at. A wallet that cannot be read is "
      "named\n"
-     "with the reason, and the exit status is 1.\n",
+     "with the reason, and the exit status is 1. With --prove no value of an answer is taken: the\n"
+     "views run here, on state proven against the block's hash, which the last line names.\n",
      read_options, 0, -1, command_read, false},
     {"sweep", "", "one full pass over the rows now, with progress",
      "As fast as node, database and budget allow; a daemon may run beside it. Ctrl-C ends it "

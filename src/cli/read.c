@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "cli/session.h"
 #include "cli/wallet_file.h"
+#include "read/prover.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,12 +10,17 @@
 
 const struct cli_option read_options[] = {
     {"at", "BLOCK", NULL, "read at this block (needs a node with its state)"},
+    {"prove", NULL, NULL, "run the views here, on state proven at a block 64 back, or --at"},
     {"terms", NULL, NULL, "print each term by itself, too"},
     {"wallets", "FILE", NULL, "also the wallets of this file, as for wallets import; - is stdin"},
     {0},
 };
 
-enum { READ_WALLETS_MAX = 100000 };
+enum {
+    READ_WALLETS_MAX = 100000,
+    /* A reorg that deep is rare, and nodes prune state beyond 128 blocks. */
+    READ_PROVE_BACK = 64,
+};
 
 static int read_find_block(struct session *s, struct anchor *ret, struct err *err)
 {
@@ -33,10 +39,26 @@ static int read_find_block(struct session *s, struct anchor *ret, struct err *er
     return 0;
 }
 
+/* The block that is proven: nothing else of the head's header is used than its number. */
+static int read_open_prover(struct session *s, struct prover **ret, struct err *err)
+{
+    struct anchor at;
+    uint64_t number = 0;
+    if (cli_number(s->cli, "at", &number, err) < 0)
+        return -1;
+    if (!cli_has(s->cli, "at")) {
+        if (read_find_block(s, &at, err) < 0)
+            return -1;
+        number = at.number > READ_PROVE_BACK ? at.number - READ_PROVE_BACK : 0;
+    }
+    return prover_open(s->t.node, number, s->t.chain_id, ret, err);
+}
+
 struct read_task {
     struct session *s;
     struct anchor at;
     struct wallet_list wallets; /* sorted, each once */
+    struct prover *prover;      /* of --prove; else NULL */
     size_t unread;
 };
 
@@ -51,6 +73,8 @@ static int read_all(const struct read_task *c, const struct read_shape *shape,
                            .n = c->wallets.n,
                            .lane = RPC_LIVE};
     struct read_report report;
+    if (c->prover)
+        return prover_read(c->prover, shape, ask.wallets, ask.n, readings, err);
     if (reads_run(c->s->t.reads, &ask, readings, &report, err) < 0)
         return -1;
     if (report.end == READ_END_DONE)
@@ -61,14 +85,23 @@ static int read_all(const struct read_task *c, const struct read_shape *shape,
     return -1;
 }
 
+static void print_failure(const struct reading *r)
+{
+    printf("%s", reading_status_name(r->status));
+    if (r->status == READ_UNPROVEN)
+        printf(": %s", r->why);
+}
+
 static void print_value(const struct reading *r, bool json)
 {
     char dec[U256_DEC_ROOM];
     if (r->status == READ_OK) {
         u256_to_dec(&r->sum, dec);
         printf(json ? "\"%s\"" : "%s", dec);
+    } else if (json) {
+        printf("null");
     } else {
-        printf(json ? "null" : "%s", reading_status_name(r->status));
+        print_failure(r);
     }
 }
 
@@ -84,8 +117,11 @@ static void print_wallet(const struct tracked *b, const struct anchor *at,
     print_value(&sum[i], json);
     if (json)
         printf(",\"block\":%" PRIu64, at->number);
-    if (json && sum[i].status != READ_OK)
-        printf(",\"error\":\"%s\"", reading_status_name(sum[i].status));
+    if (json && sum[i].status != READ_OK) {
+        printf(",\"error\":\"");
+        print_failure(&sum[i]);
+        printf("\"");
+    }
     if (terms) {
         printf(json ? ",\"terms\":{" : "");
         for (size_t t = 0; t < b->shape.n_terms; t++) {
@@ -120,13 +156,32 @@ static int read_balance(struct read_task *c, const struct tracked *b, struct err
     return rc;
 }
 
+/* What the values above follow from, and what it took. */
+static void print_proof(const struct read_task *c)
+{
+    struct prover_cost cost = prover_cost(c->prover);
+    char hash[HASH_TEXT];
+    hash_text(&c->at.hash, hash);
+    printf(c->s->json ? "{\"proven\":{\"block\":%" PRIu64 ",\"hash\":\"%s\",\"rounds\":%zu,"
+                        "\"requests\":%zu,\"bytes\":%" PRIu64 "}}\n"
+                      : "proven at block %" PRIu64 ", hash %s: %zu rounds, %zu requests, %" PRIu64
+                        " bytes\n",
+           c->at.number, hash, cost.rounds, cost.requests, cost.bytes_in);
+}
+
 static int read_all_balances(struct session *s, void *ctx, struct err *err)
 {
     struct read_task *c = ctx;
     c->s = s;
-    int rc = read_find_block(s, &c->at, err);
+    int rc = cli_has(s->cli, "prove") ? read_open_prover(s, &c->prover, err)
+                                      : read_find_block(s, &c->at, err);
+    if (rc == 0 && c->prover)
+        c->at = *prover_at(c->prover);
     for (size_t i = 0; rc == 0 && i < s->t.n_balances; i++)
         rc = read_balance(c, &s->t.balances[i], err);
+    if (rc == 0 && c->prover)
+        print_proof(c);
+    prover_close(c->prover);
     if (rc == 0 && c->unread > 0)
         rc = err_set(err, ERR_FAILED, "%zu of %zu balances could not be read", c->unread,
                      c->wallets.n * s->t.n_balances);

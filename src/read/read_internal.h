@@ -80,12 +80,9 @@ struct chunk {
 
 /* A wallet read term by term: what is there of it. The terms may come in any order, but what the
  * wallet's reading says must not depend on it. */
-struct term_value {
-    enum reading_status status; /* READ_UNANSWERED until it is there */
-    u256 value;
-};
 struct per_term {
-    struct term_value *values; /* NULL: the wallet is not read this way */
+    struct term_value *values; /* READ_UNANSWERED until it is there. NULL: the wallet is not read
+                                  this way */
     uint8_t first, n, left;
 };
 

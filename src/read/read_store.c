@@ -7,9 +7,8 @@
 #include "read/read_internal.h"
 
 /* Is every term declared to return a number that is never negative? */
-static bool read_is_unsigned(const struct read *read)
+static bool read_is_unsigned(const struct read_shape *shape)
 {
-    const struct read_shape *shape = read->ask.shape;
     for (size_t i = 0; i < shape->n_terms; i++)
         if (shape->terms[i].view.returns[0] != 'u' && shape->terms[i].view.returns[0] != 'b')
             return false;
@@ -17,12 +16,12 @@ static bool read_is_unsigned(const struct read *read)
 }
 
 /* 2^256 − 5 is what a view says for −5: no number as long as its type is not known. */
-static void reading_set(const struct read *read, struct reading *r, enum reading_status status,
-                        int term, const u256 *value)
+static void reading_set(const struct read_shape *shape, struct reading *r,
+                        enum reading_status status, int term, const u256 *value)
 {
-    if (status == READ_OK && value->limb[3] >> 63 && !read_is_unsigned(read)) {
+    if (status == READ_OK && value->limb[3] >> 63 && !read_is_unsigned(shape)) {
         status = READ_NEGATIVE;
-        term = read->ask.shape->n_terms == 1 ? 0 : -1;
+        term = shape->n_terms == 1 ? 0 : -1;
     }
     r->status = status;
     r->failed_term = status == READ_OK || status == READ_OVERFLOW ? -1 : term;
@@ -48,20 +47,19 @@ void chunk_split_terms(struct chunk *c)
     }
 }
 
-static void reading_fold_terms(const struct read *read, struct reading *r, struct per_term *p)
+void reading_fold(struct reading *r, const struct read_shape *shape, size_t first,
+                  const struct term_value *values, size_t n)
 {
     u256 sum = U256_ZERO;
     enum reading_status status = READ_OK;
     int term = -1;
-    for (size_t t = 0; t < p->n && status == READ_OK; t++) {
-        status = p->values[t].status;
-        if (status == READ_OK && !reader_add(&sum, &p->values[t].value))
+    for (size_t t = 0; t < n && status == READ_OK; t++) {
+        status = values[t].status;
+        if (status == READ_OK && !reader_add(&sum, &values[t].value))
             status = READ_OVERFLOW;
-        term = p->first + (int)t;
+        term = (int)(first + t);
     }
-    reading_set(read, r, status, term, &sum);
-    mem_free(p->values);
-    *p = (struct per_term){0};
+    reading_set(shape, r, status, term, &sum);
 }
 
 void read_store_value(struct read *read, size_t wallet, enum reading_status status, int term,
@@ -69,7 +67,7 @@ void read_store_value(struct read *read, size_t wallet, enum reading_status stat
 {
     struct per_term *p = read->per_term ? &read->per_term[wallet] : NULL;
     if (!p || !p->values) {
-        reading_set(read, &read->readings[wallet], status, term, value);
+        reading_set(read->ask.shape, &read->readings[wallet], status, term, value);
         return;
     }
     struct term_value *term_value = &p->values[term - p->first];
@@ -77,8 +75,11 @@ void read_store_value(struct read *read, size_t wallet, enum reading_status stat
         p->left--;
     term_value->status = status;
     term_value->value = status == READ_OK ? *value : U256_ZERO;
-    if (p->left == 0)
-        reading_fold_terms(read, &read->readings[wallet], p);
+    if (p->left == 0) {
+        reading_fold(&read->readings[wallet], read->ask.shape, p->first, p->values, p->n);
+        mem_free(p->values);
+        *p = (struct per_term){0};
+    }
 }
 
 void read_per_term_free(struct read *read)

@@ -20,6 +20,7 @@ const char *reading_status_name(enum reading_status s)
         [READ_OUT_OF_GAS] = "out of gas",
         [READ_UNANSWERED] = "unanswered",
         [READ_UNANCHORED] = "unanchored",
+        [READ_UNPROVEN] = "cannot be proven",
     };
     return (size_t)s < COUNT_OF(names) ? names[s] : "unknown";
 }

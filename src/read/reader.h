@@ -39,6 +39,7 @@ enum reading_status {
     READ_OUT_OF_GAS, /* even alone with the whole budget */
     READ_UNANSWERED, /* the request failed: ask again; never a failure of the wallet */
     READ_UNANCHORED, /* the answer came from another block */
+    READ_UNPROVEN,   /* the view does what cannot be proven: `why` says what */
 };
 const char *reading_status_name(enum reading_status s); /* "reverted", "out of gas" … */
 
@@ -47,6 +48,7 @@ struct reading {
     enum reading_status status;
     int failed_term; /* index, for a status that blames one; else −1 */
     u256 sum;        /* READ_OK */
+    const char *why; /* READ_UNPROVEN */
 };
 
 enum { READ_TERMS_MAX = 16 };
@@ -58,6 +60,15 @@ struct read_shape {
     enum conf_anchor anchor;
     address multicall;
 };
+
+struct term_value {
+    enum reading_status status;
+    u256 value;
+};
+/* One wallet's terms, folded in their order, as the lens does it: the first that failed says why.
+ * values: of the shape's terms from `first` on. */
+void reading_fold(struct reading *r, const struct read_shape *shape, size_t first,
+                  const struct term_value *values, size_t n);
 
 /* Multicall3 cannot tell how much gas was left, so a chunk of it ends with a sentinel: a call to
  * the modular-exponentiation precompile (address 5) whose price is `gas` and whose work is nothing

@@ -367,6 +367,9 @@ def test_json_is_as_the_page_says(lived, chain, store, tmp_path):
         said = lived.run(*words, "--json", code=None, input=f"{WALLETS[2]}\n").stdout
         assert_as_written(title, lines(said))
     assert_as_written("backfill --json", lines(lived.backfilled))
+    proven = lines(lived.run("read", "--prove", "--at", at, "--json", *WALLETS[:2], code=None).stdout)
+    assert_as_written("read --json", proven[:-1])
+    assert_as_written("The last line of read --prove --json", proven[-1:])
     for title, path in {
         "GET /eth/health": "/eth/health",
         "GET /v1/status": "/v1/status?history=1",
