@@ -20,10 +20,12 @@
 #include <stdint.h>
 
 enum {
-    EVM_STEPS_MAX = 20000000,          /* instructions, and words copied or hashed */
-    EVM_MEMORY_MAX = 16 * 1024 * 1024, /* of all frames together */
-    EVM_DEPTH_MAX = 128,               /* the EVM's own is 1,024 */
-    EVM_CODE_MAX = 512 * 1024,         /* EIP-170 has 24 KiB; some chains allow more */
+    EVM_STEPS_MAX = 20000000, /* instructions, and words copied or hashed */
+    /* Of all frames together. A node asks 8.6 million gas for that much: with more, the call in
+     * which it is used may end there for its gas, and the caller go on. */
+    EVM_MEMORY_MAX = 2 * 1024 * 1024,
+    EVM_DEPTH_MAX = 128,       /* the EVM's own is 1,024 */
+    EVM_CODE_MAX = 512 * 1024, /* EIP-170 has 24 KiB; some chains allow more */
     EVM_WHY_MAX = 96,
 };
 

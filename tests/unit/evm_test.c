@@ -232,9 +232,9 @@ static void ceilings(void **state)
     assert_int_equal(r.end, EVM_UNPROVABLE);
     assert_string_equal(r.why, "more than 1000 steps");
     assert_in_range(r.steps, 990, 1000);
-    check_end("60006301000001525b00", EVM_UNPROVABLE, "more than 16 MiB of memory");
+    check_end("60006301000001525b00", EVM_UNPROVABLE, "more than 2 MiB of memory");
     check_end("60007fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff52",
-              EVM_UNPROVABLE, "more than 16 MiB of memory");
+              EVM_UNPROVABLE, "more than 2 MiB of memory");
     check_end("6000600060006000305afa00", EVM_UNPROVABLE, "calls nested deeper than 128");
 }
 
