@@ -67,7 +67,9 @@ void url_masked(char *out, const char *url)
         snprintf(out, URL_TEXT, "%s", url);
         return;
     }
-    if (!url_split(url, &p)) {
+    /* A database's host may stand in its parameters, or be none. */
+    bool database = strncmp(url, "postgres", 8) == 0 && strstr(url, "://") != NULL;
+    if (!url_split(url, &p) && !database) {
         snprintf(out, URL_TEXT, "(url)");
         return;
     }
@@ -76,7 +78,7 @@ void url_masked(char *out, const char *url)
         return;
     }
     const char *rest = url + p.host_end;
-    if (strncmp(url, "postgres", 8) == 0) {
+    if (database) {
         url_mask_database(out, url, &p);
         return;
     }

@@ -103,11 +103,13 @@ static void draw_verdict(struct screen *s, const struct json *doc)
         buf_addf(s->out, "  chain %" PRId64 "%s", id,
                  strcmp(text_of(chain, "anchor"), "arbsys") == 0 ? " (blocks numbered by ArbSys)"
                                                                  : "");
-    buf_addf(s->out, ", %s, %s\n\n", text_of(json_get(doc, "store"), "kind"),
-             text_of(chain, "mode"));
+    buf_addf(s->out, ", %s, %s", text_of(json_get(doc, "store"), "kind"), text_of(chain, "mode"));
+    if (strcmp(text_of(doc, "role"), "standby") == 0)
+        buf_adds(s->out, ", standby");
+    buf_adds(s->out, "\n\n");
     add_painted(s, state,
                 strcmp(state, "green") == 0   ? "CAN BE TRUSTED"
-                : strcmp(state, "amber") == 0 ? "CATCHING UP"
+                : strcmp(state, "amber") == 0 ? "NOT EVERY ROW"
                                               : "NOT TO BE TRUSTED");
     buf_addf(s->out, "  %s\n", text_of(v, "text"));
     for (const struct json *r = json_first(json_get(v, "reasons")); r; r = json_next(r))

@@ -29,8 +29,8 @@ struct endpoint_cells {
     struct counters_text name, paused_why, reader;
     number requests[COUNTERS_METHODS][COUNTERS_OUTCOMES];
     number bytes_in, bytes_out, cost, missed_logs, misplaced, looks_alone, took_ms, answers,
-        latency_us, paused_until, answered_at, failing_since, batch, gas, pushes, pushed_bytes,
-        log_forms;
+        latency_us, paused_until, answered_at, failing_since, asked_since, batch, gas, pushes,
+        pushed_bytes, log_forms;
     number pauses[PAUSES];
 };
 
@@ -68,7 +68,7 @@ struct part {
 struct page {
     uint64_t mark, size; /* two versions of the program must not share one */
     number started;
-    struct counters_text owner;
+    struct counters_text owner, role_terms;
     struct worker_cells workers[COUNTERS_WORKERS];
     struct part parts[PARTS];
 };
@@ -203,6 +203,13 @@ size_t counters_method(const char *method)
     return 0;
 }
 
+void counters_asked(size_t endpoint)
+{
+    struct endpoint_cells *e = counters_endpoint_of(endpoint);
+    if (counters_load(&e->asked_since) == 0)
+        counters_store(&e->asked_since, (uint64_t)wall_ms());
+}
+
 void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
                       uint64_t bytes_out, uint64_t bytes_in)
 {
@@ -224,6 +231,7 @@ void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_
                                        ? took * 1000
                                        : (before * 15 + took * 1000) / 16);
     counters_store(&e->answered_at, (uint64_t)wall_ms());
+    counters_store(&e->asked_since, 0);
     if (counters_load(&e->paused_until))
         counters_store(&e->paused_until, 0);
 }
@@ -349,13 +357,13 @@ void counters_owner_get(char ret[COUNTERS_OWNER])
     counters_text_get(&page->owner, ret, COUNTERS_OWNER);
 }
 
-void counters_call_failed(enum counters_call call, const char *words)
+void counters_call_failed(enum counters_call call, const char *words, int64_t began_ms)
 {
     struct call_cells *c = &mine->calls[call];
     counters_text_put(&c->words, words);
     counters_increase(&c->times, 1);
     if (counters_load(&c->since) == 0)
-        counters_store(&c->since, (uint64_t)wall_ms());
+        counters_store(&c->since, (uint64_t)began_ms);
 }
 
 void counters_call_succeeded(enum counters_call call)
@@ -365,10 +373,41 @@ void counters_call_succeeded(enum counters_call call)
     counters_store(&c->times, 0);
 }
 
+void counters_call_show(enum counters_call call, const struct counters_failing *f)
+{
+    struct call_cells *c = &mine->calls[call];
+    if (f->since > 0)
+        counters_text_put(&c->words, f->words);
+    counters_store(&c->times, f->times);
+    counters_store(&c->since, f->since);
+}
+
+void counters_checkpoint_show(const struct counters_failing *f)
+{
+    if (f->since > 0)
+        counters_text_put(&mine->held_why, f->words);
+    counters_store(&mine->held_since, f->since);
+}
+
+void counters_role_set(enum counters_role role, const char *terms)
+{
+    char before[COUNTERS_TEXT];
+    counters_text_get(&page->role_terms, before, sizeof before);
+    if (strncmp(before, terms, sizeof before - 1) != 0)
+        counters_text_put(&page->role_terms, terms);
+    counters_store(&mine->cells[CELL_ROLE], (uint64_t)role);
+}
+
+void counters_role_terms(char ret[COUNTERS_TEXT])
+{
+    counters_text_get(&page->role_terms, ret, COUNTERS_TEXT);
+}
+
 bool counters_call_failing(enum counters_call call, struct counters_failing *ret)
 {
-    const struct call_cells *c =
-        &page->parts[call == CALL_SWEEP ? PART_SWEEP : PART_FOLLOW].calls[call];
+    const struct call_cells *c = &page->parts[PART_SWEEP].calls[call];
+    if (call != CALL_SWEEP || counters_load(&c->since) == 0)
+        c = &page->parts[PART_FOLLOW].calls[call];
     ret->since = counters_load(&c->since);
     ret->times = counters_load(&c->times);
     counters_text_get(&c->words, ret->words, sizeof ret->words);
@@ -601,6 +640,12 @@ bool counters_endpoint_get(size_t endpoint, struct counters_endpoint_view *ret)
         ret->paused_until = 0;
     if (ret->answered_at > ret->failing_since)
         ret->failing_since = 0;
+    /* A worker that still waits says little while another one is answered. */
+    for (int p = 0; p < PARTS; p++) {
+        uint64_t asked = counters_load(&page->parts[p].endpoints[endpoint].asked_since);
+        if (asked > ret->answered_at && (ret->asked_since == 0 || asked < ret->asked_since))
+            ret->asked_since = asked;
+    }
     return ret->name[0] != '\0';
 }
 

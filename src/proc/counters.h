@@ -79,7 +79,7 @@ enum cell {
     CELL_TICK_ROWS,                                 /* gauge: rows it asked for */
     CELL_REFRESHED,                                 /* COUNTERS_PATHS of them */
     CELL_CHANGED = CELL_REFRESHED + COUNTERS_PATHS, /* of those, with another balance than before */
-    CELL_STANDBY,  /* gauge: 1 while another daemon writes (worker follow) */
+    CELL_ROLE,                                      /* gauge: enum counters_role (worker follow) */
     CELL_STOPPING, /* gauge: 1 from when the daemon stops (the supervisor's) */
     CELL_SOCKETS,  /* gauge: subscriptions that are up (worker listen) */
     CELL_HINTS,    /* pushes received */
@@ -109,6 +109,8 @@ void counters_lap(size_t balance, bool fresh, uint64_t rows);
 /* Endpoints are numbered as in the settings. Names are taken once. */
 void counters_endpoint(size_t endpoint, const char *name);
 size_t counters_method(const char *method);
+/* A request is sent. */
+void counters_asked(size_t endpoint);
 void counters_request(size_t endpoint, size_t method, enum fault outcome, int64_t took_ms,
                       uint64_t bytes_out, uint64_t bytes_in);
 /* An event whose logs have another layout than declared. Texts are cut at COUNTERS_TEXT. */
@@ -127,10 +129,22 @@ void counters_misplaced(size_t endpoint);               /* an answer of another 
 void counters_second_look_alone(size_t endpoint);
 /* Why the checkpoint cannot move; NULL: it can. */
 void counters_checkpoint_held(const char *why);
-/* A call that looks or writes need failed, or succeeded; words: of the failure. */
-enum counters_call { CALL_LOOK, CALL_WRITE, CALL_SWEEP, CALLS };
-void counters_call_failed(enum counters_call call, const char *words);
+/* A call that looks or writes need failed, or succeeded; words: of the failure; began_ms: wall ms
+ * at which the call that failed first began. */
+enum counters_call { CALL_LOOK, CALL_WRITE, CALL_SWEEP, CALL_WORKER, CALLS };
+void counters_call_failed(enum counters_call call, const char *words, int64_t began_ms);
 void counters_call_succeeded(enum counters_call call);
+/* A worker follow that stands by shows what fails in the daemon that writes, CALL_WORKER included:
+ * a worker that died too often. */
+struct counters_failing {
+    uint64_t since, times;     /* wall ms of the first failure, and how many since; 0: none */
+    char words[COUNTERS_TEXT]; /* of the last one */
+};
+void counters_call_show(enum counters_call call, const struct counters_failing *f);
+void counters_checkpoint_show(const struct counters_failing *f);
+/* Which daemon writes. OTHER_WRITES: terms are the balances whose settings are not the writer's. */
+enum counters_role { ROLE_UNKNOWN, ROLE_WRITES, ROLE_OTHER_WRITES };
+void counters_role_set(enum counters_role role, const char *terms);
 /* What it was charged for that, in the endpoint's units. */
 void counters_cost(size_t endpoint, uint64_t units);
 /* Which forms of eth_getLogs leave no log out (rpc/logs.h). */
@@ -193,11 +207,10 @@ void counters_crash_report_of(const char *worker, char ret[COUNTERS_WORDS]);
 
 uint64_t counters_get(enum counters_part p, enum cell c);
 uint64_t counters_sum(enum cell c); /* over all parts */
-struct counters_failing {
-    uint64_t since, times;     /* wall ms of the first failure, and how many since; 0: none */
-    char words[COUNTERS_TEXT]; /* of the last one */
-};
-/* Of the part that makes such calls; false when the last one succeeded. */
+/* The balances with other settings than the writer's; "": none. */
+void counters_role_terms(char ret[COUNTERS_TEXT]);
+/* Of the part that makes such calls, or of the daemon that writes; false when the last one
+ * succeeded. */
 bool counters_call_failing(enum counters_call call, struct counters_failing *ret);
 /* The wall ms since when the checkpoint is held, and why; 0: it is not. */
 uint64_t counters_checkpoint_held_since(char ret[COUNTERS_TEXT]);
@@ -224,6 +237,7 @@ struct counters_endpoint_view {
     uint64_t paused_until;  /* wall ms; 0: no pause since its last good answer */
     uint64_t answered_at;   /* wall ms of the last good answer; 0: none yet */
     uint64_t failing_since; /* wall ms of the first request without an answer; 0: one came since */
+    uint64_t asked_since;   /* wall ms of the first request since its last good answer; 0: none */
     char paused_why[COUNTERS_TEXT];
     char reader[COUNTERS_TEXT]; /* "": not asked yet */
     uint64_t batch, gas;        /* of a call by that reader */

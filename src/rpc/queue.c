@@ -157,6 +157,26 @@ static void rpc_reply_count(struct endpoint *e, const struct rpc_entry *r,
                                  e->circuit.text);
 }
 
+/* A request that is tried again until its deadline is a call that fails from its first attempt on:
+ * the lights do not wait for the end. */
+static void rpc_reply_show(struct rpc *n, const struct endpoint *e, const struct rpc_entry *r)
+{
+    char words[COUNTERS_TEXT];
+    size_t kind = r->payload.counted;
+    if (r->owner != OWNER_CALLER || r->lane != RPC_LIVE ||
+        (n->live_fails && n->live_failing != kind))
+        return;
+    if (r->answer.fault.fault != FAULT_NONE) {
+        snprintf(words, sizeof words, "endpoint %.60s: %s: %.140s", endpoint_name(e),
+                 counters_methods[kind], r->answer.text);
+        counters_call_failed(CALL_LOOK, words, wall_ms());
+    } else if (n->live_fails) {
+        counters_call_succeeded(CALL_LOOK);
+    }
+    n->live_fails = r->answer.fault.fault != FAULT_NONE;
+    n->live_failing = kind;
+}
+
 /* What an answer tells besides what was asked: how fast the endpoint is, where its head is. */
 static void rpc_reply_learn(struct rpc *n, struct endpoint *e, const struct rpc_entry *r,
                             int64_t now)
@@ -233,6 +253,7 @@ static void rpc_on_reply(struct rpc *n, struct rpc_entry *r, const struct http_r
     rpc_reply_count(e, r, reply, now);
     rpc_reply_learn(n, e, r, now);
     if (fault == FAULT_NONE) {
+        rpc_reply_show(n, e, r);
         rpc_entry_finish(n, r, now);
         return;
     }
@@ -246,6 +267,7 @@ static void rpc_on_reply(struct rpc *n, struct rpc_entry *r, const struct http_r
         rpc_reply_fault(n, r, e, now);
         return;
     }
+    rpc_reply_show(n, e, r);
     e->counters.retries++;
     r->retry.avoid = e;
     r->retry.not_before_ms = now + wait;

@@ -214,6 +214,8 @@ struct rpc {
     size_t in_use, aside; /* callers */
     uint64_t last_id, last_done;
     uint64_t last_told; /* the last answer that ended an rpc_drive() */
+    bool live_fails;    /* a live request of the kind live_failing is tried again and again */
+    size_t live_failing;
     struct rpc_caller callers[CALLERS_MAX];
     struct rpc_hedge hedges[HEDGES_MAX];
     struct rpc_entry *queue[QUEUE_MAX]; /* the entries of all of these */

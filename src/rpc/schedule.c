@@ -152,6 +152,7 @@ static void rpc_schedule_send(struct rpc *n, struct rpc_entry *r, struct endpoin
     e->counters.units += units;
     n->spending.units += units;
     counters_cost(endpoint_number(e), units);
+    counters_asked(endpoint_number(e));
     pace_took(&e->load.pace, units, now);
     budget_take(&n->spending.budget, units, now, wall_seconds());
 }

@@ -4,9 +4,14 @@
 #include "base/buf.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 /* A max_age that is off: a thousand years, which a timestamp bears. */
 #define NEVER_MS UINT64_C(31536000000000)
+
+/* Reasons in quarantine that begin like this are refusals. */
+#define AGES_REFUSED "refused by the database: "
 
 static int ages_count_few(struct store *s, const struct store_balance *b, uint64_t max_age_ms,
                           struct view_ages *a, struct err *err)
@@ -15,9 +20,11 @@ static int ages_count_few(struct store *s, const struct store_balance *b, uint64
         .sql = "SELECT (SELECT count(*) FROM trueup_quarantine WHERE balance = $1), (SELECT "
                "count(*) FROM trueup_wallets WHERE balance = $1), count(*) FILTER (WHERE "
                "t.observed_block IS NULL), count(*) FILTER (WHERE t.updated_at < {after -$2}), "
-               "{now}, count(*) FROM trueup_quarantine q JOIN {t} t ON t.wallet = q.wallet WHERE "
-               "q.balance = "
-               "$1",
+               "{now}, count(*), count(*) FILTER (WHERE q.reason LIKE '" AGES_REFUSED "%'), "
+               "(SELECT count(*) FROM trueup_quarantine WHERE balance = $1 AND reason LIKE "
+               "'" AGES_REFUSED "%'), (SELECT max(reason) FROM trueup_quarantine WHERE balance = "
+               "$1 AND reason LIKE '" AGES_REFUSED "%') FROM trueup_quarantine q JOIN {t} t ON "
+               "t.wallet = q.wallet WHERE q.balance = $1",
         .b = b,
         .params = {db_text(b->name), db_number(max_age_ms)}};
     struct db_rows rows;
@@ -29,6 +36,13 @@ static int ages_count_few(struct store *s, const struct store_balance *b, uint64
     db_get_number(&rows, 3, &a->excused_old);
     a->now_us = db_get_time(&rows, 4);
     db_get_number(&rows, 5, &a->unreadable);
+    db_get_number(&rows, 6, &a->refused);
+    db_get_number(&rows, 7, &a->refused_new);
+    a->refused_new -= a->refused < a->refused_new ? a->refused : a->refused_new;
+    char why[sizeof a->refused_why + sizeof AGES_REFUSED];
+    db_copy_text(&rows, 8, why, sizeof why);
+    if (strlen(why) >= sizeof AGES_REFUSED - 1)
+        snprintf(a->refused_why, sizeof a->refused_why, "%.127s", why + sizeof AGES_REFUSED - 1);
     db_end(&rows);
     return 0;
 }

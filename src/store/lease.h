@@ -13,7 +13,7 @@
 
 #include "store/store.h"
 
-enum { LEASE_HOLDER = 33, LEASE_FACTS = 1024 };
+enum { LEASE_HOLDER = 33, LEASE_FACTS = 4096 };
 
 /* The connections that write. One that writes beside another one of its process has its own row. */
 #define FENCE_FOLLOW "follow"

@@ -86,8 +86,11 @@ struct view_ages {
     uint64_t rows, unanchored, quarantined, listed;
     /* unanchored or older than max_age, and in quarantine: for these there is an excuse */
     uint64_t excused_unanchored, excused_old;
-    uint64_t unreadable; /* rows of wallets in quarantine: they keep their last value */
-    uint64_t old;        /* older than max_age */
+    uint64_t unreadable;   /* rows of wallets in quarantine: they keep their last value */
+    uint64_t refused;      /* of those, rows that the database refuses */
+    uint64_t refused_new;  /* wallets whose first row the database refuses */
+    char refused_why[128]; /* the database's words for one of them */
+    uint64_t old;          /* older than max_age */
     int64_t oldest_us, newest_us, now_us;
     uint64_t buckets[VIEW_BUCKETS]; /* [i]: rows of an age below limits[i], and not below
                                        limits[i − 1]; [n_limits]: the others */

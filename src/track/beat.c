@@ -2,14 +2,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "proc/counters.h"
+#include "track/lease_facts.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <time.h>
 
 struct beat {
@@ -20,34 +18,6 @@ struct beat {
     bool ending;
     atomic_bool lost;
 };
-
-/* ---- the facts ------------------------------------------------------------------------------- */
-
-/* Gauges of the follow worker, in the order of the text. The time of the last turn goes as an age:
- * the clocks of two machines differ. */
-static const enum cell beat_cells[] = {CELL_HEAD,       CELL_HEAD_TIME, CELL_SYNCED,
-                                       CELL_FINALIZED,  CELL_POLL_MS,   CELL_EVENT_AT,
-                                       CELL_RESCANNING, CELL_HELD};
-
-static void beat_write_facts(char ret[LEASE_FACTS])
-{
-    uint64_t polled = counters_get(PART_FOLLOW, CELL_POLLED_AT);
-    int64_t age = polled ? wall_ms() - (int64_t)polled : -1;
-    size_t n = (size_t)snprintf(ret, LEASE_FACTS, "%" PRId64, age);
-    for (size_t i = 0; i < COUNT_OF(beat_cells); i++)
-        n += (size_t)snprintf(ret + n, LEASE_FACTS - n, " %" PRIu64,
-                              counters_get(PART_FOLLOW, beat_cells[i]));
-}
-
-void beat_show_facts(const char *facts)
-{
-    uint64_t age, value;
-    if (!parse_u64_next(&facts, &age))
-        return; /* no turn so far */
-    counters_set(CELL_POLLED_AT, (uint64_t)(wall_ms() - (int64_t)age));
-    for (size_t i = 0; i < COUNT_OF(beat_cells) && parse_u64_next(&facts, &value); i++)
-        counters_set(beat_cells[i], value);
-}
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
@@ -62,12 +32,17 @@ static void beat_once(struct beat *b, struct store **store)
         *store = NULL;
         return;
     }
-    beat_write_facts(facts);
-    const char *text = b->ask.text ? b->ask.text : facts;
+    const char *text = b->ask.text;
+    if (!text) {
+        lease_facts_write(facts);
+        text = facts;
+    }
     if (b->ask.beat(*store, &b->ask.owner, text, &held, &ignored) < 0) {
         store_close(*store);
         *store = NULL;
     } else if (!held) {
+        if (!b->ask.text)
+            counters_role_set(ROLE_OTHER_WRITES, "");
         atomic_store(&b->lost, true);
     }
 }

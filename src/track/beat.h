@@ -28,7 +28,4 @@ struct beat *beat_start(const struct beat_ask *ask, struct err *err);
 bool beat_is_lost(const struct beat *b);
 void beat_stop(struct beat *b); /* NULL is fine */
 
-/* For a daemon that stands by: what a beat tells of its follow worker becomes what ours says. */
-void beat_show_facts(const char *facts);
-
 #endif

@@ -7,6 +7,7 @@
 #include "eth/keccak.h"
 #include "proc/counters.h"
 #include "track/beat.h"
+#include "track/lease_facts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -165,6 +166,7 @@ static int takeover_take(struct takeover *w, const char *role, const struct leas
     if (tracker_migrate(w->t, &ret->adopted, err) < 0)
         return -1;
     takeover_write_page(&o);
+    lease_facts_forget();
     ret->state = TAKEOVER_TAKEN;
     return 0;
 }
@@ -187,11 +189,14 @@ static int takeover_look(struct takeover *w, const char *role, struct arena *are
     }
     if (lease_read(w->t->store, arena, &v, err) < 0)
         return -1;
+    /* Facts of a beat that stands still may be of any age. */
+    bool beats = w->watch.seen && w->watch.beat != v.beat;
     /* On SQLite the lock on the file has said which daemon runs. */
     if (exclusive || takeover_is_due(&w->watch, &v, clock_ms()))
         return takeover_take(w, role, &v, ret, err);
     takeover_list_changed(w->fingerprint, v.fingerprint, ret->changed);
-    beat_show_facts(v.facts);
+    if (beats)
+        lease_facts_show(v.facts);
     return 0;
 }
 

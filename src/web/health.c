@@ -48,12 +48,21 @@ size_t reasons_against(const struct reasons *r)
 
 /* ---- gathering ------------------------------------------------------------------------------- */
 
+/* An endpoint that is not asked does not fail: while the database holds up a turn, nothing is
+ * asked.
+ */
+static bool health_endpoint_fails(const struct health *h, const struct counters_endpoint_view *e)
+{
+    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 3 + ANSWER_MS;
+    return (e->failing_since > 0 && h->now_ms - (int64_t)e->failing_since >= FAILING_MS) ||
+           (e->asked_since > 0 && h->now_ms - (int64_t)e->asked_since > patience);
+}
+
 /* Any worker's good answer counts: follow may be busy for long with what it was told. */
 static void judge_connection(struct health *h)
 {
     struct counters_endpoint_view e;
     uint64_t answered = 0;
-    int64_t patience = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 3 + ANSWER_MS;
     const char *why = "no endpoint has answered yet";
     bool all_fail = true;
     char words[REASON_TEXT] = "", since[CLOCK_TEXT];
@@ -62,11 +71,11 @@ static void judge_connection(struct health *h)
             continue;
         if (e.answered_at > answered)
             answered = e.answered_at;
-        all_fail &= e.failing_since > 0 && h->now_ms - (int64_t)e.failing_since >= FAILING_MS;
+        all_fail &= health_endpoint_fails(h, &e);
         if (!words[0] && e.paused_why[0])
             snprintf(words, sizeof words, "%.100s: %.140s", e.name, e.paused_why);
     }
-    h->connected = answered > 0 && !all_fail && h->now_ms - (int64_t)answered <= patience;
+    h->connected = answered > 0 && !all_fail;
     if (h->connected)
         return;
     if (answered > 0) {
@@ -79,10 +88,18 @@ static void judge_connection(struct health *h)
     }
 }
 
+const char *health_role(const struct health *h)
+{
+    if (!h->has_daemon)
+        return NULL;
+    return counters_get(PART_FOLLOW, CELL_ROLE) == ROLE_WRITES ? "writer" : "standby";
+}
+
 void health_take(struct health *h, struct facts_store *k, bool has_daemon)
 {
     *h = (struct health){.has_daemon = has_daemon, .now_ms = wall_ms()};
     facts_copy(k, &h->facts);
+    h->standby = has_daemon && counters_get(PART_FOLLOW, CELL_ROLE) == ROLE_OTHER_WRITES;
     h->max_age_ms = k->conf->sweep.max_age_ms;
     h->configured = !has_daemon || counters_get(PART_SUPERVISOR, CELL_ENDPOINTS) > 0;
     h->head = counters_get(PART_FOLLOW, CELL_HEAD);
@@ -152,12 +169,12 @@ static void judge_checkpoint(const struct health *h, struct reasons *r)
  * that one failed tick says little. */
 static void judge_calls(const struct health *h, struct reasons *r)
 {
-    static const char *const what[CALLS] = {[CALL_LOOK] = "looking for events fails",
-                                            [CALL_WRITE] = "writing fails",
-                                            [CALL_SWEEP] = "refreshing rows fails"};
+    static const char *const what[] = {[CALL_LOOK] = "looking for events fails",
+                                       [CALL_WRITE] = "writing fails",
+                                       [CALL_SWEEP] = "refreshing rows fails"};
     struct counters_failing f;
     char since[CLOCK_TEXT];
-    for (int call = 0; call < CALLS; call++) {
+    for (int call = 0; call < CALL_WORKER; call++) {
         if (!counters_call_failing((enum counters_call)call, &f) ||
             h->now_ms - (int64_t)f.since < FAILING_MS || (call == CALL_SWEEP && f.times < 2))
             continue;
@@ -196,7 +213,9 @@ void health_following(const struct health *h, struct reasons *r)
         return;
     }
     if (!h->connected)
-        reasons_add(r, RED, "%s", h->disconnected);
+        reasons_add(r, RED, "%s%s",
+                    h->standby ? "this daemon stands by and could not take over: " : "",
+                    h->disconnected);
     int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
     duration_text(since, h->now_ms - polled);
     if (h->connected && polled > 0 && h->now_ms - polled > health_look_patience(h))
@@ -207,8 +226,7 @@ void health_following(const struct health *h, struct reasons *r)
     if (counters_get(PART_FOLLOW, CELL_RESCANNING) > 0)
         reasons_add(r, AMBER, "the chain was reorganised, its events are being read again");
     if (counters_get(PART_FOLLOW, CELL_HELD) > 0)
-        reasons_add(r, AMBER,
-                    "event sync is blocked: it fails for every wallet; the log has the error");
+        reasons_add(r, AMBER, "event sync is blocked; the log has the error");
     judge_checkpoint(h, r);
 }
 
@@ -216,7 +234,10 @@ void health_following(const struct health *h, struct reasons *r)
 static void judge_parked(const struct health *h, struct reasons *r)
 {
     struct counters_worker_view w;
+    struct counters_failing f;
     char until[CLOCK_TEXT];
+    if (h->standby && counters_call_failing(CALL_WORKER, &f))
+        reasons_add(r, RED, "a worker of the daemon that writes died too often; %.200s", f.words);
     for (size_t i = 0; i < COUNTERS_WORKERS; i++) {
         if (!counters_worker_get(i, &w) || w.parked_until == 0)
             continue;
@@ -231,54 +252,65 @@ static void judge_parked(const struct health *h, struct reasons *r)
     }
 }
 
-void health_ready(const struct health *h, struct reasons *ret)
-{
-    health_store(h, ret);
-    judge_parked(h, ret);
-    health_following(h, ret);
-    if (h->head == 0 || h->synced >= h->head)
-        return;
-    uint64_t behind = h->head - h->synced;
-    bool legs = behind > LEGS_BLOCKS && h->synced < h->finalized;
-    reasons_add(ret,
-                legs                     ? RED
-                : behind > BEHIND_BLOCKS ? AMBER
-                                         : GREEN,
-                "%sevents are synced up to block %" PRIu64 ", %" PRIu64 " behind the head",
-                legs ? "catching up: " : "", h->synced, behind);
-}
-
 static void judge_sweep(struct reasons *r)
 {
-    if (counters_get(PART_SWEEP, CELL_BROKEN) > 0)
+    if (counters_sum(CELL_BROKEN) > 0)
         reasons_add(r, AMBER,
                     "the sweep cannot read: a term fails for every wallet, so nothing is "
                     "refreshed; the log "
                     "says what");
 }
 
+static uint64_t rows_right(const struct view_ages *a)
+{
+    uint64_t excused =
+        a->unanchored < a->excused_unanchored ? a->unanchored : a->excused_unanchored;
+    uint64_t doubtful = a->unanchored - excused + a->unreadable;
+    return a->rows > doubtful ? a->rows - doubtful : 0;
+}
+
+/* At least half of 8 or more rows, or all of fewer: then the table is at fault. */
+static bool rows_mostly_refused(const struct facts_balance *b)
+{
+    const struct view_ages *a = &b->ages;
+    return b->has_ages && a->refused > 0 &&
+           (a->refused >= 8 ? a->refused * 2 >= a->rows : a->refused >= a->rows);
+}
+
+static void judge_refused(const struct facts_balance *b, enum colour colour, struct reasons *r)
+{
+    const struct view_ages *a = &b->ages;
+    if (a->refused > 0)
+        reasons_add(r, colour,
+                    "%s: %" PRIu64 " of %" PRIu64 " rows are right; the database refuses %" PRIu64
+                    " row%s, which keep%s the last value: %.120s",
+                    b->name, rows_right(a), a->rows, a->refused, a->refused == 1 ? "" : "s",
+                    a->refused == 1 ? "s" : "", a->refused_why);
+}
+
 /* Rows of wallets in quarantine keep their last value, which may be any; a wallet whose first read
- * failed has none. */
+ * failed, or whose first row was refused, has none. */
 static void judge_unreadable(const struct facts_balance *b, enum colour colour, struct reasons *r)
 {
     const struct view_ages *a = &b->ages;
-    uint64_t unread = a->quarantined > a->unreadable ? a->quarantined - a->unreadable : 0;
-    uint64_t doubtful =
-        a->unanchored -
-        (a->unanchored < a->excused_unanchored ? a->unanchored : a->excused_unanchored) +
-        a->unreadable;
+    uint64_t unreadable = a->unreadable - (a->refused < a->unreadable ? a->refused : a->unreadable);
+    uint64_t without = a->quarantined > a->unreadable ? a->quarantined - a->unreadable : 0;
+    uint64_t unread = without > a->refused_new ? without - a->refused_new : 0;
     if (!b->has_ages)
         return;
-    if (a->unreadable > 0)
+    if (unreadable > 0)
         reasons_add(r, colour,
                     "%s: %" PRIu64 " of %" PRIu64 " rows are right; %" PRIu64
                     " wallet%s cannot be read and keep%s %s last value",
-                    b->name, a->rows > doubtful ? a->rows - doubtful : 0, a->rows, a->unreadable,
-                    a->unreadable == 1 ? "" : "s", a->unreadable == 1 ? "s" : "",
-                    a->unreadable == 1 ? "its" : "their");
+                    b->name, rows_right(a), a->rows, unreadable, unreadable == 1 ? "" : "s",
+                    unreadable == 1 ? "s" : "", unreadable == 1 ? "its" : "their");
     if (unread > 0)
         reasons_add(r, colour, "%s: %" PRIu64 " wallet%s cannot be read and ha%s no row yet",
                     b->name, unread, unread == 1 ? "" : "s", unread == 1 ? "s" : "ve");
+    if (a->refused_new > 0)
+        reasons_add(r, colour,
+                    "%s: the database refuses the first row of %" PRIu64 " wallet%s: %.120s",
+                    b->name, a->refused_new, a->refused_new == 1 ? "" : "s", a->refused_why);
 }
 
 static void judge_rows(const struct health *h, const struct facts_balance *b, struct reasons *r)
@@ -298,12 +330,34 @@ static void judge_rows(const struct health *h, const struct facts_balance *b, st
                     a->old - a->excused_old, age);
 }
 
+void health_ready(const struct health *h, struct reasons *ret)
+{
+    health_store(h, ret);
+    judge_parked(h, ret);
+    health_following(h, ret);
+    for (size_t i = 0; i < h->facts.n_balances; i++)
+        if (rows_mostly_refused(&h->facts.balances[i]))
+            judge_refused(&h->facts.balances[i], RED, ret);
+    if (h->head == 0 || h->synced >= h->head)
+        return;
+    uint64_t behind = h->head - h->synced;
+    bool legs = behind > LEGS_BLOCKS && h->synced < h->finalized;
+    reasons_add(ret,
+                legs                     ? RED
+                : behind > BEHIND_BLOCKS ? AMBER
+                                         : GREEN,
+                "%sevents are synced up to block %" PRIu64 ", %" PRIu64 " behind the head",
+                legs ? "catching up: " : "", h->synced, behind);
+}
+
 void health_fresh(const struct health *h, struct reasons *ret)
 {
     health_store(h, ret);
     for (size_t i = 0; i < h->facts.n_balances; i++) {
         judge_rows(h, &h->facts.balances[i], ret);
         judge_unreadable(&h->facts.balances[i], GREEN, ret);
+        judge_refused(&h->facts.balances[i],
+                      rows_mostly_refused(&h->facts.balances[i]) ? RED : GREEN, ret);
     }
 }
 
@@ -355,6 +409,8 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
         if (h->facts.store_seen) {
             judge_rows(h, &h->facts.balances[i], &all);
             judge_unreadable(&h->facts.balances[i], AMBER, &all);
+            if (!rows_mostly_refused(&h->facts.balances[i]))
+                judge_refused(&h->facts.balances[i], AMBER, &all);
             judge_silence(&h->facts.balances[i], AMBER, &all);
         }
     if (h->has_daemon) {
@@ -373,9 +429,23 @@ enum colour health_verdict(const struct health *h, struct reasons *ret)
     return worst;
 }
 
+static void note_standby(const struct health *h, struct reasons *r)
+{
+    char terms[COUNTERS_TEXT];
+    if (!h->standby)
+        return;
+    counters_role_terms(terms);
+    if (terms[0])
+        reasons_add(r, GREEN, "this daemon stands by: will take over with other terms: %.200s",
+                    terms);
+    else
+        reasons_add(r, GREEN, "this daemon stands by: another daemon writes");
+}
+
 void health_notes(const struct health *h, struct reasons *r)
 {
     struct counters_endpoint_view e;
+    note_standby(h, r);
     for (size_t i = 0; i < h->facts.n_balances; i++)
         judge_silence(&h->facts.balances[i], GREEN, r);
     if (h->has_daemon)
@@ -435,7 +505,7 @@ void health_sentence(const struct health *h, enum colour c, char ret[REASON_TEXT
     if (c == GREEN)
         good_sentence(h, ret);
     else if (c == AMBER)
-        snprintf(ret, REASON_TEXT, "Not every row can be trusted. What is not right yet, and why:");
+        snprintf(ret, REASON_TEXT, "What is not right yet, and why:");
     else
         snprintf(ret, REASON_TEXT,
                  "What changes on the chain does not reach it: rows may be out of date.");

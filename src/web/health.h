@@ -31,6 +31,7 @@ size_t reasons_against(const struct reasons *r);
 struct health {
     struct facts facts;
     bool has_daemon; /* the counters are a daemon's: else only the store speaks */
+    bool standby;    /* another daemon writes: its facts stand in the counters of follow */
     bool configured; /* there are endpoints */
     bool connected;  /* an endpoint answers */
     bool subscribed; /* the WebSocket is up; where none is configured, as connected */
@@ -41,6 +42,9 @@ struct health {
 };
 
 void health_take(struct health *h, struct facts_store *k, bool has_daemon);
+
+/* "writer" or "standby"; NULL: no daemon. */
+const char *health_role(const struct health *h);
 
 bool endpoint_is_up(const struct counters_endpoint_view *e, const struct health *h);
 /* "answers", "set aside" (it answers, but not as it should) or "does not answer". */

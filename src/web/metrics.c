@@ -102,6 +102,37 @@ static void metric_write_store_up(const struct scrape *s)
     metric_add(s, NULL, health_store_up(s->h));
 }
 
+static void metric_write_role(const struct scrape *s)
+{
+    static const char *const roles[] = {"writer", "standby"};
+    for (size_t i = 0; i < COUNT_OF(roles); i++)
+        metric_add(s, &roles[i], strcmp(roles[i], health_role(s->h)) == 0);
+}
+
+static void metric_write_ready(const struct scrape *s)
+{
+    struct reasons r = {0};
+    health_ready(s->h, &r);
+    metric_add(s, NULL, reasons_against(&r) == 0);
+}
+
+static void metric_write_fresh(const struct scrape *s)
+{
+    struct reasons r = {0};
+    health_fresh(s->h, &r);
+    metric_add(s, NULL, reasons_against(&r) == 0);
+}
+
+static void metric_write_light(const struct scrape *s)
+{
+    struct reasons r;
+    enum colour is = health_verdict(s->h, &r);
+    for (int c = GREEN; c <= RED; c++) {
+        const char *name = colour_name((enum colour)c);
+        metric_add(s, &name, (enum colour)c == is);
+    }
+}
+
 static void metric_write_build(const struct scrape *s)
 {
     metric_add(s, (const char *[]){TRUEUP_VERSION, NULL}, 1);
@@ -296,6 +327,13 @@ static const struct metric metrics[] = {
      .endpoint = metric_write_up},
     {"trueup_endpoint_pauses_total", "counter", "endpoint, reason",
      "Times an endpoint was left alone or put last, by why.", .endpoint = metric_write_pauses},
+    {"trueup_role", "gauge", "role",
+     "1 for this daemon's role: writer, or standby while another daemon writes.",
+     .once = metric_write_role},
+    {"trueup_ready", "gauge", "", "1 while /readyz answers 200.", .once = metric_write_ready},
+    {"trueup_fresh", "gauge", "", "1 while /freshz answers 200.", .once = metric_write_fresh},
+    {"trueup_light", "gauge", "colour", "1 for the colour of the light: green, amber or red.",
+     .once = metric_write_light},
     {"trueup_connected", "gauge", "", "1 while any endpoint answers.",
      .once = metric_write_connected},
     {"trueup_store_up", "gauge", "", "1 while the database answers.",

@@ -369,6 +369,7 @@ void status_write(const struct health *health, const struct conf *conf,
     json_begin(out, NULL, '{');
     json_add_text(out, "version", TRUEUP_VERSION);
     json_add_bool(out, "daemon", health->has_daemon);
+    json_add_text(out, "role", health_role(health));
     json_add_time(out, "time", health->now_ms * 1000);
     json_add_seconds(out, "started", counters_started());
     write_verdict(health, out);

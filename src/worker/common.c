@@ -1,13 +1,21 @@
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "proc/counters.h"
 #include "proc/stop.h"
+#include "rpc/rpc.h"
 #include "worker/worker.h"
 
 #include <string.h>
 
-enum { JOIN_MS = 200 };
+enum {
+    JOIN_MS = 200,
+    STANDBY_ASKS_MS = 15000, /* cheap beside what following costs */
+    FAILING_ASKS_MS = 3000,  /* while the database fails */
+    HEAD_WAITS_MS = 8000,    /* for the answer */
+};
 
 int worker_exit_status(const struct err *err)
 {
@@ -119,10 +127,11 @@ static bool worker_look(struct takeover *w, const char *role, bool *said)
     struct err err = {0};
     if (takeover_try(w, role, &r, &err) < 0) {
         log_warn_err("not ready, trying again", &err);
+        counters_call_failed(CALL_WRITE, err.text, wall_ms());
         worker_reconnect(w->t, &err);
         return false;
     }
-    counters_set(CELL_STANDBY, r.state == TAKEOVER_STANDBY);
+    counters_role_set(r.state == TAKEOVER_STANDBY ? ROLE_OTHER_WRITES : ROLE_WRITES, r.changed);
     if (r.state == TAKEOVER_STANDBY && !*said && r.changed[0])
         log_info("standing by: will take over with other terms", LOG_STR("balances", r.changed));
     else if (r.state == TAKEOVER_STANDBY && !*said)
@@ -132,16 +141,70 @@ static bool worker_look(struct takeover *w, const char *role, bool *said)
     return r.state != TAKEOVER_STANDBY;
 }
 
+/* Asks for the head in the background, for the lights: whether an endpoint answers, and what it
+ * says while nothing can be written. */
+static void worker_ask_head(struct tracker *t)
+{
+    struct err ignored;
+    struct rpc_request q = {.method = "eth_blockNumber",
+                            .params = "[]",
+                            .params_len = 2,
+                            .lane = RPC_CATCHUP,
+                            .deadline_ms = clock_ms() + HEAD_WAITS_MS};
+    if (rpc_in_flight(t->node) == 0)
+        rpc_submit(t->node, &q, &ignored);
+}
+
+static void worker_take_head(struct tracker *t, int64_t until_ms)
+{
+    struct rpc_answer a;
+    struct err ignored;
+    uint64_t head;
+    int64_t wait = until_ms - clock_ms();
+    if (rpc_in_flight(t->node) == 0 ||
+        rpc_next(t->node, (int)(wait > 0 ? wait : 0), &a, &ignored) <= 0)
+        return;
+    /* A daemon that stands by shows the writer's. */
+    if (counters_get(PART_FOLLOW, CELL_ROLE) != ROLE_OTHER_WRITES &&
+        json_quantity(a.result, &head) && head > counters_get(PART_FOLLOW, CELL_HEAD)) {
+        counters_set(CELL_HEAD, head);
+        counters_set(CELL_HEAD_AT, (uint64_t)wall_ms());
+    }
+    rpc_answer_free(&a);
+}
+
+bool worker_pause(struct tracker *t, int64_t until_ms)
+{
+    worker_ask_head(t);
+    worker_take_head(t, until_ms);
+    rpc_abandon_all(t->node);
+    return stop_wait_until(until_ms);
+}
+
+/* Until the next look at the lease. */
+static void worker_wait_for_lease(struct tracker *t, int64_t *asked_ms)
+{
+    int64_t now = clock_ms(), until = now + TAKEOVER_LOOK_MS;
+    bool standby = counters_get(PART_FOLLOW, CELL_ROLE) == ROLE_OTHER_WRITES;
+    if (now - *asked_ms >= (standby ? STANDBY_ASKS_MS : FAILING_ASKS_MS)) {
+        *asked_ms = now;
+        worker_ask_head(t);
+    }
+    worker_take_head(t, until);
+    stop_wait_until(until);
+}
+
 bool worker_take_over(struct takeover *w, const char *role)
 {
-    bool said = false;
-    while (!stop_asked()) {
-        if (worker_look(w, role, &said))
-            return true;
-        if (stop_wait(TAKEOVER_LOOK_MS))
-            return false;
+    bool said = false, ours = false;
+    int64_t asked_ms = clock_ms(); /* a worker that starts has just identified its endpoints */
+    while (!ours && !stop_asked()) {
+        ours = worker_look(w, role, &said);
+        if (!ours)
+            worker_wait_for_lease(w->t, &asked_ms);
     }
-    return false;
+    rpc_abandon_all(w->t->node);
+    return ours;
 }
 
 /* By hand there is no page, and no other worker that takes the lease. */

@@ -82,6 +82,14 @@ static int64_t follow_choose_push_gap(const struct follow *f)
     return gap > PUSHED_LEAST_MS ? gap : PUSHED_LEAST_MS;
 }
 
+static void follow_count_call(enum counters_call call, bool failed, const struct err *why)
+{
+    if (failed)
+        counters_call_failed(call, why->text, wall_ms());
+    else
+        counters_call_succeeded(call);
+}
+
 static void follow_count_turn(const struct follow *f, const struct follow_report *r)
 {
     uint64_t synced = UINT64_MAX, rescanning = 0;
@@ -95,13 +103,12 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
     counters_add(CELL_TAKEN_BACK, r->taken_back > 0);
     counters_set(CELL_RESCANNING, rescanning);
     counters_set(CELL_HELD, r->end == FOLLOW_HELD);
-    counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
+    if (r->end != FOLLOW_HELD)
+        counters_set(CELL_POLLED_AT, (uint64_t)wall_ms());
     counters_set(CELL_POLL_MS, (uint64_t)follow_choose_interval(f));
-    counters_call_succeeded(CALL_LOOK);
-    if (r->end == FOLLOW_HELD && r->why.kind == ERR_STORE)
-        counters_call_failed(CALL_WRITE, r->why.text);
-    else
-        counters_call_succeeded(CALL_WRITE);
+    bool refused = r->end == FOLLOW_HELD && r->why.kind == ERR_STORE;
+    follow_count_call(CALL_LOOK, r->end == FOLLOW_HELD && !refused, &r->why);
+    follow_count_call(CALL_WRITE, refused, &r->why);
     if (r->second.held || r->second.passed > 0)
         counters_checkpoint_held(r->second.held ? r->second.why.text : NULL);
     if (!f->samples.known)
@@ -118,10 +125,11 @@ static void follow_count_turn(const struct follow *f, const struct follow_report
 }
 
 /* The lights tell which of the two it was, and since when. */
-static void follow_count_failure(const struct err *why)
+static void follow_count_failure(const struct err *why, int64_t began_ms)
 {
     bool store = why->kind == ERR_STORE || why->kind == ERR_STORE_LOST;
-    counters_call_failed(store ? CALL_WRITE : CALL_LOOK, why->text);
+    /* A statement that waited for a lock failed from its begin on. */
+    counters_call_failed(store ? CALL_WRITE : CALL_LOOK, why->text, store ? began_ms : wall_ms());
 }
 
 static void follow_log_second_look(const struct second_look_report *r)
@@ -318,6 +326,7 @@ struct follow_work {
     struct backoff backoff;
     struct follow_hints heard;
     struct log_forms_state forms;
+    int64_t began_ms; /* wall ms at which this turn began */
     const struct worker_options *options;
 };
 
@@ -335,7 +344,7 @@ static enum follow_next follow_on_error(struct follow_work *w, const struct err 
         *err = *why;
     if (final || why->kind == ERR_STOPPED)
         return FOLLOW_NEXT_END;
-    follow_count_failure(why);
+    follow_count_failure(why, w->began_ms);
     log_warn_err("event sync failed, retrying", why);
     return worker_reconnect(&w->t, why) ? FOLLOW_NEXT_OWNER : FOLLOW_NEXT_TURN;
 }
@@ -346,6 +355,7 @@ static enum follow_next follow_run_turn(struct follow_work *w, struct follow *f,
 {
     struct follow_report r;
     struct err why = {0};
+    w->began_ms = wall_ms();
     housekeeping_run(f->t, "follow", false);
     if (!housekeeping_may_spend(f->t, RPC_LIVE, ret_pause))
         return FOLLOW_NEXT_TURN;
@@ -379,6 +389,7 @@ static enum follow_next follow_run_owner(struct follow_work *w, struct err *err)
     struct err why = {0};
     enum follow_next next = FOLLOW_NEXT_TURN;
     int64_t started = clock_ms(), pause = 0;
+    w->began_ms = wall_ms();
     if (follow_open(&w->t, w->options->has_from, w->options->from, &f, &why) < 0) {
         pause = backoff_next(&w->backoff);
         next = follow_on_error(w, &why, err);
@@ -394,7 +405,7 @@ static enum follow_next follow_run_owner(struct follow_work *w, struct err *err)
             next = FOLLOW_NEXT_END;
     }
     follow_close(&f);
-    if (next == FOLLOW_NEXT_OWNER && stop_wait_until(started + pause))
+    if (next == FOLLOW_NEXT_OWNER && worker_pause(&w->t, started + pause))
         next = FOLLOW_NEXT_END;
     return next;
 }

@@ -93,7 +93,7 @@ static enum sweep_next sweep_on_error(struct tracker *t, const struct err *err)
     counters_add(CELL_TICKS_FAILED, err->kind != ERR_STOPPED);
     if (err->kind == ERR_STOPPED || (err->kind == ERR_FENCED && stop_asked()))
         return SWEEP_NEXT_END;
-    counters_call_failed(CALL_SWEEP, err->text);
+    counters_call_failed(CALL_SWEEP, err->text, wall_ms());
     log_warn_err("stale refresh: tick failed", err);
     return worker_reconnect(t, err) ? SWEEP_NEXT_OWNER : SWEEP_NEXT_TICK;
 }

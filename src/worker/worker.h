@@ -38,6 +38,8 @@ bool worker_reconnect(struct tracker *t, const struct err *err);
 bool worker_take_over(struct takeover *w, const char *role);
 /* The same for a worker beside the one that takes the lease. */
 bool worker_join(struct takeover *w, const char *role);
+/* Waits, and meanwhile shows the lights the chain's head. True when asked to stop. */
+bool worker_pause(struct tracker *t, int64_t until_ms);
 /* Logs what a start found at the tables. */
 void worker_log_adopted(const struct store_adopted *a);
 

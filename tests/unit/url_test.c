@@ -24,7 +24,8 @@ static void what_is_shown(void **state)
         {"postgres://me:k3y@a:5432,b:5433/db", "postgres://me@a:5432,b:5433/db"},
         {"postgres://app@db/main?password=k3y", "postgres://app@db/main…"},
         {"postgresql://k3y:k3y@k3y@db", "postgresql://k3y@db"},
-        {"postgres:///main?host=/run", "(url)"},
+        {"postgres:///main?host=/run", "postgres:///main…"},
+        {"postgres://me:k3y@/main?host=/run", "postgres://me@/main…"},
         {"sqlite:/var/lib/trueup.db", "sqlite:/var/lib/trueup.db"},
         /* An @ in the user part, and one behind what ends the host for us. */
         {"https://me@k3y@node.example", "https://node.example"},

@@ -8,7 +8,7 @@ import { lookUp } from "/wallet.js";
 import { ago, amount, bytes, duration, moment, short, since, whole } from "/words.js";
 
 const POLL_MS = 2000, HISTORY_EVERY = 5, DRIFT_EVERY = 5, DRIFT_SHOWN = 6;
-const WORDS = { green: "The table can be trusted", amber: "The table is catching up", red: "The table cannot be trusted right now" };
+const WORDS = { green: "The table can be trusted", amber: "Not every row can be trusted", red: "The table cannot be trusted right now" };
 const MARKS = { green: "✓", amber: "…", red: "✗" };
 let history = [], round = 0, chosen = "", lastStatus = null;
 
@@ -48,7 +48,7 @@ function drawChain(s, b) {
   say("finalized-note", behind(c.finalized) === null ? "will not be taken back" : `will not be taken back; ${whole(behind(c.finalized))} behind`);
   say("checkpoint-note", b && b.rescanning ? "events are being read again" : "a restart goes on from here");
   const mode = c.mode === "polling" ? "polling" : "subscribed";
-  say("about", `${s.version} · chain ${c.id === null ? "unknown" : c.id} · ${mode} · ${s.store.kind === "sqlite" ? "SQLite" : "PostgreSQL"}`);
+  say("about", `${s.version} · chain ${c.id === null ? "unknown" : c.id} · ${mode} · ${s.store.kind === "sqlite" ? "SQLite" : "PostgreSQL"}${s.role === "standby" ? " · standby" : ""}`);
 }
 
 /* ---- rows and sweep ---- */
