@@ -86,7 +86,7 @@ static int lease_write_owner(struct store *s, const struct lease_view *seen,
 }
 
 int lease_take(struct store *s, const struct lease_view *seen, const char *fingerprint,
-               bool new_epoch, struct lease_owner *ret, bool *ret_taken, struct err *err)
+               struct lease_owner *ret, bool *ret_taken, struct err *err)
 {
     struct lease_owner o = {.generation = seen->owner.generation + 1};
     lease_draw(o.holder, sizeof o.holder);
@@ -96,7 +96,7 @@ int lease_take(struct store *s, const struct lease_view *seen, const char *finge
         return -1;
     if (db_begin(s, 0, err) < 0 ||
         lease_write_owner(s, seen, &o, fingerprint, ret_taken, err) < 0 ||
-        (new_epoch && lease_draw_epoch(s, err) < 0) || db_commit(s, err) < 0) {
+        (*ret_taken && lease_draw_epoch(s, err) < 0) || db_commit(s, err) < 0) {
         *ret_taken = false;
         return -1;
     }

@@ -35,9 +35,9 @@ struct lease_view {
 int lease_read(struct store *s, struct arena *arena, struct lease_view *ret, struct err *err);
 
 /* Takes the lease, if it is still as seen: first the transactions that its old owner left open are
- * ended, for they hold its rows. new_epoch: readers of trueup_changes are to start anew. */
+ * ended, for they hold its rows. trueup_changes has a new epoch then. */
 int lease_take(struct store *s, const struct lease_view *seen, const char *fingerprint,
-               bool new_epoch, struct lease_owner *ret, bool *ret_taken, struct err *err);
+               struct lease_owner *ret, bool *ret_taken, struct err *err);
 /* The same for a command, which owns no lease: from here on its settings are the store's. */
 int lease_set_fingerprint(struct store *s, const struct lease_view *seen, const char *fingerprint,
                           bool *ret_set, struct err *err);

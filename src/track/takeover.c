@@ -154,7 +154,7 @@ static int takeover_take(struct takeover *w, const char *role, const struct leas
     /* A lease below one that we had: the database is an older one. */
     ret->went_back = v->owner.generation < w->owner.generation;
     if (tracker_check_settings(w->t, err) < 0 ||
-        lease_take(w->t->store, v, w->fingerprint, ret->went_back, &o, &taken, err) < 0)
+        lease_take(w->t->store, v, w->fingerprint, &o, &taken, err) < 0)
         return -1;
     w->watch.seen = false;
     if (!taken)

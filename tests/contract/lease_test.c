@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "store/lease.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ static struct lease_owner take(struct contract *c, struct store *s)
     struct lease_view v = seen(c);
     struct lease_owner o;
     bool taken = false;
-    ok(c, lease_take(s, &v, "audio=1", false, &o, &taken, &c->err));
+    ok(c, lease_take(s, &v, "audio=1", &o, &taken, &c->err));
     assert_true(taken);
     return o;
 }
@@ -97,8 +98,14 @@ static void next_taking_fences_the_last_owner(void **state)
     struct contract *c = *state;
     struct store *old = another(c, "trueup old");
     put_blocks(c, 1, 10, 0);
-    struct lease_owner first = own(c, old), second = take(c, c->store);
+    struct lease_owner first = own(c, old);
+    char epoch[32];
+    snprintf(epoch, sizeof epoch, "%.31s",
+             app_value(c, "SELECT value FROM trueup_state WHERE key = 'epoch'"));
+    struct lease_owner second = take(c, c->store);
     bool back, held = true;
+    assert_string_not_equal(app_value(c, "SELECT value FROM trueup_state WHERE key = 'epoch'"),
+                            epoch);
     assert_int_equal(second.generation, first.generation + 1);
     assert_string_not_equal(second.holder, first.holder);
     assert_fenced(c, old);
@@ -175,7 +182,7 @@ static void lease_that_moved_is_not_taken(void **state)
     bool held = false, taken = true;
     ok(c, lease_beat(other, &o, "facts", &held, &c->err));
     assert_true(held);
-    ok(c, lease_take(c->store, &v, "", false, &mine, &taken, &c->err));
+    ok(c, lease_take(c->store, &v, "", &mine, &taken, &c->err));
     assert_false(taken);
     assert_string_equal(seen(c).owner.holder, o.holder);
     assert_string_equal(seen(c).facts, "facts");
@@ -337,7 +344,7 @@ static void job_ends_with_its_settings(void **state)
     take(c, daemon);
     ok(c, store_state_set(c->store, "x", "y", &c->err));
     v = seen(c);
-    ok(c, lease_take(daemon, &v, "audio=2", false, &mine, &taken, &c->err));
+    ok(c, lease_take(daemon, &v, "audio=2", &mine, &taken, &c->err));
     assert_true(taken);
     assert_fenced(c, c->store);
     store_close(daemon);

@@ -11,7 +11,7 @@ from harness import config as configs
 from harness.config import CHECKPOINT
 from harness.daemon import Trueup, session_members
 from harness.provider import provider  # noqa: F401
-from harness.web import listening
+from harness.web import Stream, listening
 from harness.world import wallet
 
 FAILS = "looking for events fails"
@@ -91,6 +91,8 @@ def test_a_standby_shows_the_writers_facts_and_takes_over(chain, postgres, trueu
     assert two.metrics()["trueup_connected"] == 1 and two.get("/eth/health")[0] == 500
     provider.rules()
     second.until(lambda: agree(two) and agree(two)[0] == "green", "green again", 40)
+    feed = Stream(two.port)
+    second.until(lambda: feed.notices, "the feed")
     # From here on every answer is looked at: a takeover is no reason for another red than the writer's silence.
     answers = []
 
@@ -102,6 +104,8 @@ def test_a_standby_shows_the_writers_facts_and_takes_over(chain, postgres, trueu
     second.until(lambda: agree(two) and agree(two)[0] == "green", "green", 30)
     assert not [text for _, _, text in answers if "no endpoint" in text or FAILS in text], answers
     assert two.status()["verdict"]["notes"] == []
+    second.until(lambda: [n for n, _ in feed.notices].count("epoch") == 2, "the feed's client to be told")
+    feed.close()
     assert second.stop() == 0
 
 
