@@ -10,7 +10,7 @@
 enum { PARK_AFTER = 10, PARK_WITHIN_MS = 300000, PARKED_MS = 60000, HUNG_AFTER_MS = 60000 };
 enum { WELL_AFTER_MS = 60000 };
 
-/* For tests, and for machines slower than any we know (docs/reliability.md). */
+/* For tests, and for machines slower than any we know (docs/faults.md). */
 static int64_t from_environment(const char *name, int64_t otherwise)
 {
     const char *text = getenv(name);

@@ -10,21 +10,30 @@
 /* A max_age that is off: a thousand years, which a timestamp bears. */
 #define NEVER_MS UINT64_C(31536000000000)
 
-/* Reasons in quarantine that begin like this are refusals. */
+/* Reasons in quarantine that are the table's: it refused the row, or wrote another one. */
 #define AGES_REFUSED "refused by the database: "
+#define AGES_IS_REFUSAL(reason)                                                                    \
+    "(" reason " LIKE '" AGES_REFUSED "%' OR " reason " LIKE 'changed by a trigger%')"
 
 static int ages_count_few(struct store *s, const struct store_balance *b, uint64_t max_age_ms,
                           struct view_ages *a, struct err *err)
 {
     struct db_query q = {
-        .sql = "SELECT (SELECT count(*) FROM trueup_quarantine WHERE balance = $1), (SELECT "
-               "count(*) FROM trueup_wallets WHERE balance = $1), count(*) FILTER (WHERE "
-               "t.observed_block IS NULL), count(*) FILTER (WHERE t.updated_at < {after -$2}), "
-               "{now}, count(*), count(*) FILTER (WHERE q.reason LIKE '" AGES_REFUSED "%'), "
-               "(SELECT count(*) FROM trueup_quarantine WHERE balance = $1 AND reason LIKE "
-               "'" AGES_REFUSED "%'), (SELECT max(reason) FROM trueup_quarantine WHERE balance = "
-               "$1 AND reason LIKE '" AGES_REFUSED "%') FROM trueup_quarantine q JOIN {t} t ON "
-               "t.wallet = q.wallet WHERE q.balance = $1",
+        .sql =
+            "SELECT (SELECT count(*) FROM trueup_quarantine WHERE balance = $1), (SELECT "
+            "count(*) FROM trueup_wallets WHERE balance = $1), count(*) FILTER (WHERE "
+            "t.observed_block IS NULL), count(*) FILTER (WHERE t.updated_at < {after -$2}), "
+            "{now}, count(*), count(*) FILTER (WHERE " AGES_IS_REFUSAL(
+                "q.reason") "), (SELECT "
+                            "count(*) FROM trueup_quarantine WHERE balance = $1 "
+                            "AND " AGES_IS_REFUSAL("reason") "), (SELECT max(reason) FROM "
+                                                             "trueup_quarantine WHERE balance = $1 "
+                                                             "AND " AGES_IS_REFUSAL(
+                                                                 "reason") ") FROM "
+                                                                           "trueup_quarantine q "
+                                                                           "JOIN {t} t ON "
+                                                                           "t.wallet = q.wallet "
+                                                                           "WHERE q.balance = $1",
         .b = b,
         .params = {db_text(b->name), db_number(max_age_ms)}};
     struct db_rows rows;
@@ -41,8 +50,9 @@ static int ages_count_few(struct store *s, const struct store_balance *b, uint64
     a->refused_new -= a->refused < a->refused_new ? a->refused : a->refused_new;
     char why[sizeof a->refused_why + sizeof AGES_REFUSED];
     db_copy_text(&rows, 8, why, sizeof why);
-    if (strlen(why) >= sizeof AGES_REFUSED - 1)
-        snprintf(a->refused_why, sizeof a->refused_why, "%.127s", why + sizeof AGES_REFUSED - 1);
+    size_t known =
+        strncmp(why, AGES_REFUSED, sizeof AGES_REFUSED - 1) == 0 ? sizeof AGES_REFUSED - 1 : 0;
+    snprintf(a->refused_why, sizeof a->refused_why, "%.127s", why + known);
     db_end(&rows);
     return 0;
 }

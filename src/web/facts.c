@@ -15,6 +15,7 @@ enum {
     SCAN_SHARE = 20,
     SMALL_MS = 2000, /* where all rows are as quickly read as a few */
     SMALL_ROWS = 10000,
+    OLD_MS = 172800000, /* two days: where no sweep.max_age is set, a row is old by then */
 };
 
 const uint32_t facts_limits[FACTS_LIMITS] = {
@@ -213,12 +214,13 @@ int64_t facts_scan(void *ctx, struct store *s)
 {
     struct facts_store *k = ctx;
     struct err err = {0};
-    int64_t started = clock_us();
+    int64_t started = clock_us(), max_age_ms = k->conf->sweep.max_age_ms;
     uint64_t rows = 0;
     for (size_t i = 0; i < k->n_balances; i++) {
         struct view_ages ages;
         if (view_ages(s, &k->balances[i],
-                      &(struct view_scale){facts_limits, FACTS_LIMITS, k->conf->sweep.max_age_ms},
+                      &(struct view_scale){facts_limits, FACTS_LIMITS,
+                                           max_age_ms > 0 ? max_age_ms : OLD_MS},
                       &ages, &err) < 0) {
             facts_scan_failed(k, &err);
             return -1;

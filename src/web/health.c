@@ -219,7 +219,10 @@ void health_following(const struct health *h, struct reasons *r)
     int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
     duration_text(since, h->now_ms - polled);
     if (h->connected && polled > 0 && h->now_ms - polled > health_look_patience(h))
-        reasons_add(r, RED, "no look at the chain has succeeded for %s", since);
+        reasons_add(r, RED, "no look at the chain has succeeded for %s%s", since,
+                    !h->standby && counters_alive_of("follow") < clock_ms()
+                        ? ": worker follow gives no sign of life"
+                        : "");
     judge_calls(h, r);
     if (counters_get(PART_FOLLOW, CELL_HEAD) == 0 && h->connected)
         reasons_add(r, AMBER, "the head of the chain is not known yet");
@@ -450,10 +453,13 @@ void health_notes(const struct health *h, struct reasons *r)
         judge_silence(&h->facts.balances[i], GREEN, r);
     if (h->has_daemon)
         judge_layouts(GREEN, r);
+    size_t up = 0;
+    for (size_t i = 0; i < COUNTERS_ENDPOINTS; i++)
+        up += counters_endpoint_get(i, &e) && endpoint_is_up(&e, h);
     for (size_t i = 0; h->has_daemon && h->connected && i < COUNTERS_ENDPOINTS; i++)
         if (counters_endpoint_get(i, &e) && !endpoint_is_up(&e, h))
-            reasons_add(r, GREEN, "endpoint %.60s does not serve, others do%s%.150s", e.name,
-                        e.paused_why[0] ? ": " : "", e.paused_why);
+            reasons_add(r, GREEN, "endpoint %.60s does not serve%s%s%.150s", e.name,
+                        up > 0 ? ", others do" : "", e.paused_why[0] ? ": " : "", e.paused_why);
 }
 
 /* What would fill a table without a row. */

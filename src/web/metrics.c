@@ -180,6 +180,20 @@ static void metric_write_rows(const struct scrape *s, const struct facts_balance
         metric_add(s, &b->name, metric_number(s, b));
 }
 
+/* Wallets in quarantine are told apart. */
+static void metric_write_late(const struct scrape *s, const struct facts_balance *b)
+{
+    const struct view_ages *a = &b->ages;
+    const struct {
+        const char *name;
+        uint64_t n, excused;
+    } reasons[] = {{"unanchored", a->unanchored, a->excused_unanchored},
+                   {"old", a->old, a->excused_old}};
+    for (size_t i = 0; b->has_ages && i < COUNT_OF(reasons); i++)
+        metric_add(s, (const char *[]){b->name, reasons[i].name, NULL},
+                   reasons[i].n > reasons[i].excused ? reasons[i].n - reasons[i].excused : 0);
+}
+
 static void metric_write_oldest(const struct scrape *s, const struct facts_balance *b)
 {
     /* It ages on between two looks at the rows. */
@@ -265,6 +279,11 @@ static const struct metric metrics[] = {
     {"trueup_unanchored_rows", "gauge", "balance", "Rows without observed_block: not anchored yet.",
      .balance = metric_write_rows, .at = offsetof(struct facts_balance, ages.unanchored),
      .old_name = "trueup_unproven_rows"},
+    {"trueup_late_rows", "gauge", "balance, reason",
+     "Rows without an anchor, and rows older than sweep.max_age (two days where it is off). "
+     "Wallets "
+     "in quarantine are not counted.",
+     .balance = metric_write_late},
     {"trueup_oldest_row_age_seconds", "gauge", "balance",
      "Age of the row that was read longest ago (placeholders of 1970 included).",
      .balance = metric_write_oldest},

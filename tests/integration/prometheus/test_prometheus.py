@@ -167,15 +167,16 @@ def each_fault(prometheus, anvil, client, postgres, trueup, world, provider, min
     postgres.script(f"UPDATE {TABLE} SET updated_at = '2020-01-01' WHERE wallet = '{WALLETS[0]}'")
     postgres.script("INSERT INTO trueup_drift (balance, wallet, stored, actual, block, cause, endpoint, age) "
                     f"VALUES ('{BALANCE}', '{WALLETS[1]}', 5, 7, 12, 'silent', 'local', 60)")
-    fires("TrueupQuarantine", "TrueupOldRows", "TrueupDrift")
+    fires("TrueupQuarantine", "TrueupDrift")
+    assert "TrueupOldRows" not in prometheus.firing(), "of the wallet in quarantine"
     # A slow node; then a contract that fails for every wallet, while rows wait to be anchored.
     provider.rules({"fault": "silence", "method": "eth_call", "args": {"seconds": 1.5}})
     fires("TrueupTicksDropped")
     provider.rules()
     world.mood(WALLETS, BURN)
     trueup.until(lambda: client.metrics()["trueup_sweep_broken"] == 1, "the sweep to say so")
-    postgres.script(f"UPDATE {TABLE} SET observed_block = NULL")
-    fires("TrueupUnanchoredRows", "TrueupSweepFails")
+    postgres.script(f"UPDATE {TABLE} SET observed_block = NULL, updated_at = '2020-01-01'")
+    fires("TrueupUnanchoredRows", "TrueupOldRows", "TrueupSweepFails")
     world.mood(WALLETS, 0)
     # Logs are refused while blocks come; then no block comes.
     provider.rules({"fault": "error", "method": "eth_getLogs",
