@@ -204,7 +204,7 @@ def test_environment_names_are_those_of_the_sources():
     read = set(re.findall(r'(?:getenv|from_environment|overlay_variable)\([^;)"]*"(\w+)"', text))
     written = set(first_cells("Environment", "name"))
     assert read <= written
-    assert {n for n in written if n.startswith("TRUEUP_")} <= read
+    assert {n for n in written if n.startswith("TRUEUP_") and "…" not in n} <= read
     passed = re.search(r"may_pass\(.*?names\[\] = \{(.*?)\}", text, re.DOTALL)[1]
     listed = re.search(r"^`PATH`.*$", PAGE.read_text(), re.MULTILINE)[0]
     assert {n.rstrip("=") for n in re.findall(r'"([^"]+)"', passed)} | {"TRUEUP_SETTINGS_FD"} == set(
