@@ -73,7 +73,8 @@ static enum err_kind pg_kind_of(const char *state)
 }
 
 /* What was refused: the rows of the batch, the batch for now, or any batch. */
-static enum db_refusal_kind pg_refusal_of(const char *state)
+/* inside: a trigger or a rule raised it. Else what is undefined or used up is so for every row. */
+static enum db_refusal_kind pg_refusal_of(const char *state, bool inside)
 {
     static const struct {
         const char *state;
@@ -87,7 +88,8 @@ static enum db_refusal_kind pg_refusal_of(const char *state)
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
         if (strncmp(state, kinds[i].state, strlen(kinds[i].state)) == 0)
             return kinds[i].kind;
-    return REFUSAL_OF_ROW;
+    bool of_all = strncmp(state, "42", 2) == 0 || strcmp(state, "2200H") == 0;
+    return of_all && !inside ? REFUSAL_OF_DATABASE : REFUSAL_OF_ROW;
 }
 
 /* libpq goes on without memory, and may wait for an answer that it had and could not keep. Its own
@@ -121,7 +123,7 @@ static int pg_refused(struct pg *s, const PGresult *res, struct err *err)
         return pg_lost(s, err);
     struct db_refusal *r = &s->base.refusal;
     snprintf(s->last_state, sizeof s->last_state, "%s", state);
-    r->kind = pg_refusal_of(state);
+    r->kind = pg_refusal_of(state, PQresultErrorField(res, PG_DIAG_CONTEXT) != NULL);
     snprintf(r->code, sizeof r->code, "%s", state);
     snprintf(r->words, sizeof r->words, "%s%s%s", text, detail ? "; " : "", detail ? detail : "");
     err_set(err, pg_kind_of(state), "%s: %s%s%s", s->base.masked, text, detail ? "; " : "",

@@ -23,6 +23,7 @@ struct sweep_row {
     struct sweep_pace pace;
     bool late;
     bool broken; /* a term failed for every wallet, and nothing was read since */
+    bool failed; /* the last tick */
     int64_t said_ms;
 };
 
@@ -109,13 +110,16 @@ static enum sweep_next sweep_run_tick(struct sweep_row *row, const struct conf *
     struct err err = {0};
     int64_t started = clock_ms();
     size_t batch = conf->sweep.batch;
-    if (pace_count(&row->pace, s->t, s->b, &err) < 0 || sweep_tick(s, batch, &r, &err) < 0)
+    row->failed =
+        pace_count(&row->pace, s->t, s->b, &err) < 0 || sweep_tick(s, batch, &r, &err) < 0;
+    if (row->failed)
         return sweep_on_error(s->t, &err);
-    counters_call_succeeded(CALL_SWEEP);
     sweep_count_tick(s, &r, clock_ms() - started);
     sweep_log_tick(s->b, &r);
     sweep_log_age(row, &r);
     row->broken = r.end == SWEEP_BROKEN || (row->broken && r.end != SWEEP_DONE);
+    if (r.end == SWEEP_BROKEN)
+        counters_call_failed(CALL_SWEEP, r.why.text, wall_ms());
     if (r.end == SWEEP_WAITING && *next_ms > clock_ms() + NOT_READY_MS)
         *next_ms = clock_ms() + NOT_READY_MS;
     /* Rows that are passed by now have an age, too. */
@@ -185,12 +189,21 @@ static enum sweep_next sweep_wait(struct sweep_row *rows, size_t n, struct track
     return stop_wait_until(due) ? SWEEP_NEXT_END : SWEEP_NEXT_TICK;
 }
 
-static void sweep_count_broken(const struct sweep_row *rows, size_t n)
+/* After a round of ticks. A broken balance passes its wallets by: that they are not asked again is
+ * no success. */
+static void sweep_count_round(const struct sweep_row *rows, size_t n, bool succeeded)
 {
+    struct counters_failing f;
     uint64_t broken = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         broken += rows[i].broken;
+        succeeded &= !rows[i].failed;
+    }
     counters_set(CELL_BROKEN, broken);
+    if (broken > 0 && counters_call_failing(CALL_SWEEP, &f))
+        counters_call_failed(CALL_SWEEP, f.words, wall_ms());
+    else if (succeeded)
+        counters_call_succeeded(CALL_SWEEP);
 }
 
 /* Ticks are dropped behind one that took long: for what it did, or for what it waited in vain. */
@@ -229,7 +242,7 @@ static bool sweep_run_loop(struct sweep_row *rows, size_t n, struct tracker *t,
             then = sweep_run_tick(&rows[i], conf, due, &next, &hurry);
         if (then == SWEEP_NEXT_END)
             return false;
-        sweep_count_broken(rows, n);
+        sweep_count_round(rows, n, may && then == SWEEP_NEXT_TICK);
         housekeeping_run(t, "sweep", false);
         learned_save(t, learned, false, &ignored);
         bool paced = hurry || next < due + conf->sweep.interval_ms;
