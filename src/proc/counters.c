@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_TRIES = 100 };
+enum { READ_TRIES = 100, WELL_S = 5 };
 
 #define PAGE_MARK UINT64_C(0x7472756575703033)
 
@@ -40,7 +40,7 @@ struct lap_cells {
 
 struct worker_cells {
     struct counters_text name, exit_reason;
-    number pid, started, parked_until, deaths[DEATHS];
+    number pid, started, parked_until, dying_since, dying_times, deaths[DEATHS];
 };
 
 struct layout_cells {
@@ -535,6 +535,12 @@ void counters_worker_started(size_t slot, const char *name, int pid)
 void counters_worker_died(size_t slot, enum counters_death how, const char *words)
 {
     struct worker_cells *w = counters_worker_of(slot);
+    bool lived = (uint64_t)wall_seconds() >= counters_load(&w->started) + WELL_S;
+    if (lived || counters_load(&w->dying_since) == 0) {
+        counters_store(&w->dying_since, (uint64_t)wall_ms());
+        counters_store(&w->dying_times, 0);
+    }
+    counters_increase(&w->dying_times, 1);
     counters_store(&w->pid, 0);
     counters_increase(&w->deaths[how], 1);
     counters_text_put(&w->exit_reason, words);
@@ -675,6 +681,9 @@ bool counters_worker_get(size_t slot, struct counters_worker_view *ret)
     ret->pid = (int)counters_load(&w->pid);
     ret->started = counters_load(&w->started);
     ret->parked_until = counters_load(&w->parked_until);
+    bool well = ret->pid > 0 && (uint64_t)wall_seconds() >= ret->started + WELL_S;
+    ret->dying_since = well ? 0 : counters_load(&w->dying_since);
+    ret->dying_times = well ? 0 : counters_load(&w->dying_times);
     for (int i = 0; i < DEATHS; i++)
         ret->deaths[i] = counters_load(&w->deaths[i]);
     counters_text_get(&w->exit_reason, ret->exit_reason, sizeof ret->exit_reason);

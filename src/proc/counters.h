@@ -257,6 +257,8 @@ struct counters_worker_view {
     uint64_t started;      /* wall s */
     uint64_t parked_until; /* wall s; 0: not parked */
     uint64_t deaths[DEATHS];
+    /* It dies again and again: wall ms since when, and how often; 0 once it has lived for 5 s. */
+    uint64_t dying_since, dying_times;
     char exit_reason[COUNTERS_TEXT]; /* of its last exit */
     char trouble[COUNTERS_TEXT];     /* its last warning or error */
     uint64_t trouble_at;             /* wall s */

@@ -43,7 +43,8 @@ static bool lease_facts_find_worker(struct counters_failing *ret)
     struct counters_worker_view w;
     *ret = (struct counters_failing){0};
     for (size_t i = 0; i < COUNTERS_WORKERS; i++)
-        if (counters_worker_get(i, &w) && w.parked_until > 0 && w.pid == 0) {
+        if (counters_worker_get(i, &w) &&
+            ((w.parked_until > 0 && w.pid == 0) || w.dying_times > 2)) {
             ret->since = (uint64_t)wall_ms();
             ret->times = 1;
             snprintf(ret->words, sizeof ret->words, "%.20s: %.200s", w.name, w.exit_reason);

@@ -333,10 +333,26 @@ static void judge_rows(const struct health *h, const struct facts_balance *b, st
                     a->old - a->excused_old, age);
 }
 
+/* One that dies at each start is down, however soon the next one comes. only: its name, or NULL. */
+static void judge_dying(const struct health *h, const char *only, struct reasons *r)
+{
+    struct counters_worker_view w;
+    char since[CLOCK_TEXT];
+    for (size_t i = 0; i < COUNTERS_WORKERS; i++) {
+        if (!counters_worker_get(i, &w) || w.parked_until > 0 || w.dying_times < 2 ||
+            h->now_ms - (int64_t)w.dying_since < FAILING_MS || (only && strcmp(only, w.name) != 0))
+            continue;
+        duration_text(since, h->now_ms - (int64_t)w.dying_since);
+        reasons_add(r, RED, "worker %.20s died %" PRIu64 " times since %.20s: %.140s", w.name,
+                    w.dying_times, since, w.exit_reason);
+    }
+}
+
 void health_ready(const struct health *h, struct reasons *ret)
 {
     health_store(h, ret);
     judge_parked(h, ret);
+    judge_dying(h, NULL, ret);
     health_following(h, ret);
     for (size_t i = 0; i < h->facts.n_balances; i++)
         if (rows_mostly_refused(&h->facts.balances[i]))
@@ -356,6 +372,7 @@ void health_ready(const struct health *h, struct reasons *ret)
 void health_fresh(const struct health *h, struct reasons *ret)
 {
     health_store(h, ret);
+    judge_dying(h, "sweep", ret);
     for (size_t i = 0; i < h->facts.n_balances; i++) {
         judge_rows(h, &h->facts.balances[i], ret);
         judge_unreadable(&h->facts.balances[i], GREEN, ret);

@@ -130,6 +130,25 @@ def test_one_that_breaks_again_and_again_is_parked(chain, store, trueup, running
     assert trueup.stop() == 0
 
 
+@on_sqlite
+def test_one_that_dies_at_each_start_is_told_before_it_is_parked(chain, store, trueup, running):
+    """The next one is soon there, and the light does not turn green for it."""
+    running()
+    words = re.compile(r"worker sweep died \d+ times since \d+s: signal 11")
+
+    def is_told(path):
+        old = trueup.workers().get("sweep")
+        if old:
+            os.kill(old, signal.SIGSEGV)
+        code, _, body = trueup.client.ask(path)
+        return code == 503 and words.search(body)
+    trueup.until(lambda: is_told("/readyz"), "/readyz to say so", 30)
+    assert is_told("/freshz") and is_told("/readyz")
+    assert words.search(trueup.client.status()["verdict"]["reasons"][0]["text"])
+    trueup.until(lambda: trueup.client.ask("/readyz")[0] == 200, "a sweep that lives", 60)
+    assert trueup.stop() == 0
+
+
 @pytest.mark.alone
 @on_sqlite
 def test_a_stopped_process_is_replaced(chain, store, trueup, running):
