@@ -192,17 +192,29 @@ static int64_t health_look_patience(const struct health *h)
     return poll * 3 > LOOK_MS ? poll * 3 : LOOK_MS;
 }
 
-/* A look without a new block is a good look, but not for ever. */
+/* A look without a new block is a good look, but not for ever. And a node that replays its past has
+ * a new block at every look: then the block's own time tells. */
 static void judge_head(const struct health *h, struct reasons *r)
 {
     char since[CLOCK_TEXT];
-    int64_t at = (int64_t)counters_get(PART_FOLLOW, CELL_HEAD_AT);
+    int64_t seen = (int64_t)counters_get(PART_FOLLOW, CELL_HEAD_AT), made = h->now_ms;
     int64_t blocks = (int64_t)counters_get(PART_FOLLOW, CELL_POLL_MS) * 10;
-    if (!h->connected || at == 0 || h->now_ms - at < (blocks > STILL_MS ? blocks : STILL_MS))
+    int64_t patience = blocks > STILL_MS ? blocks : STILL_MS;
+    if (h->head_time > 0 && h->head_time < (uint64_t)h->now_ms / 1000)
+        made = (int64_t)h->head_time * 1000;
+    if (!h->connected || seen == 0)
         return;
-    duration_text(since, h->now_ms - at);
-    reasons_add(r, AMBER, "the chain made no block for %.20s: its head is still %" PRIu64, since,
-                h->head);
+    if (h->now_ms - seen >= patience) {
+        duration_text(since, h->now_ms - seen);
+        reasons_add(r, AMBER, "the chain made no block for %.20s: its head is still %" PRIu64,
+                    since, h->head);
+    } else if (h->now_ms - made >= patience) {
+        duration_text(since, h->now_ms - made);
+        reasons_add(r, AMBER,
+                    "the node's head, block %" PRIu64 ", is %.20s old: the node is behind, or the "
+                    "chain stood still",
+                    h->head, since);
+    }
 }
 
 void health_following(const struct health *h, struct reasons *r)

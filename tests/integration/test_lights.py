@@ -163,6 +163,29 @@ def test_a_dead_node_is_every_tiles_reason(store, trueup, tmp_path):
 
 
 @on_sqlite
+def test_a_node_that_replays_its_past_is_no_green_one(store, trueup, tmp_path):
+    """Blocks flow and every look succeeds, at blocks of two hours ago."""
+    anvil = Anvil(tmp_path, extra=["--timestamp", str(int(time.time()) - 7200)]).start()
+    try:
+        world = World(anvil.rpc).deploy()
+        http, client = listening()
+        trueup.config = configs.write(tmp_path / "trueup.yaml", configs.settings(
+            world, anvil.url, store.url, http=http))
+        anvil.mine(3)
+        trueup.start()
+        trueup.until(client.answers, "HTTP to answer")
+
+        def told():
+            anvil.mine(1)
+            verdict = client.status()["verdict"]
+            return any("old: the node is behind" in r["text"] for r in verdict["reasons"]) and verdict
+        assert trueup.until(told, "the status to say so")["state"] == "amber"
+        assert client.ask("/readyz")[0] == 200  # what it shows is right for the block that it names
+    finally:
+        anvil.stop()
+
+
+@on_sqlite
 def test_a_client_that_would_rather_have_http_2(chain, store, trueup, serve):
     """Java's client and curl --http2 ask like this, and take HTTP/1.1 for an answer."""
     client = serve()
