@@ -17,6 +17,7 @@ enum {
     HELD_MS = 8000,    /* of a failing second look */
     FAILING_MS = 8000, /* of a call that looks or writes need */
     LOOK_MS = 15000,   /* near the head: a look is due by then */
+    SILENT_MS = 5000,  /* a worker gives a sign of life each second */
     STILL_MS = 120000, /* and ten blocks' time: the chain makes no block */
     ASIDE_MS = 60000,  /* one that is left alone is asked for its head within this time */
 };
@@ -217,9 +218,22 @@ static void judge_head(const struct health *h, struct reasons *r)
     }
 }
 
+/* Why no look succeeds, as far as it is known here: the worker stands still, or an endpoint was set
+ * aside. */
+static void health_find_look_cause(const struct health *h, char ret[REASON_TEXT])
+{
+    struct counters_endpoint_view e;
+    ret[0] = '\0';
+    if (!h->standby && clock_ms() - counters_alive_of("follow") > SILENT_MS)
+        snprintf(ret, REASON_TEXT, ": worker follow gives no sign of life");
+    for (size_t i = 0; !ret[0] && i < COUNTERS_ENDPOINTS; i++)
+        if (counters_endpoint_get(i, &e) && !endpoint_is_up(&e, h) && e.paused_why[0])
+            snprintf(ret, REASON_TEXT, ": endpoint %.60s: %.150s", e.name, e.paused_why);
+}
+
 void health_following(const struct health *h, struct reasons *r)
 {
-    char since[CLOCK_TEXT];
+    char since[CLOCK_TEXT], why[REASON_TEXT];
     if (!h->configured) {
         reasons_add(r, RED, "no endpoint is configured: nothing is followed");
         return;
@@ -230,11 +244,9 @@ void health_following(const struct health *h, struct reasons *r)
                     h->disconnected);
     int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
     duration_text(since, h->now_ms - polled);
+    health_find_look_cause(h, why);
     if (h->connected && polled > 0 && h->now_ms - polled > health_look_patience(h))
-        reasons_add(r, RED, "no look at the chain has succeeded for %s%s", since,
-                    !h->standby && counters_alive_of("follow") < clock_ms()
-                        ? ": worker follow gives no sign of life"
-                        : "");
+        reasons_add(r, RED, "no look at the chain has succeeded for %s%s", since, why);
     judge_calls(h, r);
     if (counters_get(PART_FOLLOW, CELL_HEAD) == 0 && h->connected)
         reasons_add(r, AMBER, "the head of the chain is not known yet");

@@ -13,6 +13,7 @@ from harness.node import free_port
 from harness.checks import assert_at_rest_equal, assert_anchored_rows_true, until_at_rest
 from harness.config import CHECKPOINT, TABLE
 from harness.provider import ScriptedProvider, two  # noqa: F401
+from harness.web import listening
 from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(60)]
@@ -199,7 +200,8 @@ def test_one_or_all_on_another_chain(chain, store, trueup, with_endpoints, two, 
 def test_another_chain_behind_the_same_url(chain, store, trueup, with_endpoints, two):
     """It goes away and somebody else comes back: noticed before anything is asked of them."""
     one, _ = two
-    with_endpoints({"one": one.url})
+    http, client = listening()
+    with_endpoints({"one": one.url}, http=http)
     mint_and_wait(chain, store, trueup, WALLETS[0], 20)
     before = balances(store)
     said = len(trueup.output())
@@ -208,6 +210,11 @@ def test_another_chain_behind_the_same_url(chain, store, trueup, with_endpoints,
     one.rules(ELSEWHERE["id"])
     one.order(clear_log=True)
     chain.world.token.send("mint", WALLETS[2], 5)
+
+    def cause():
+        code, _, words = client.ask("/readyz")
+        return code == 503 and 'endpoint "one" is on chain 5' in words
+    trueup.until(cause, "the light to name the cause, before the daemon ends", 40)
     assert trueup.wait(120) == 4, trueup.tail()
     assert "reset-chain" in trueup.output()[said:]
     assert balances(store) == before
