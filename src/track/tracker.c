@@ -43,7 +43,8 @@ int tracker_open(struct conf *conf, const char *who, int needs, struct tracker *
     t.balances = mem_zero(conf->n_balances, sizeof *t.balances);
     for (size_t i = 0; i < conf->n_balances; i++) {
         tracker_describe_balance(conf, &conf->balances[i], &t.balances[i]);
-        t.balances[i].waiting_drifts = mem_zero(1, sizeof *t.balances[i].waiting_drifts);
+        if (needs & NEEDS_FINALITY)
+            t.balances[i].waiting_drifts = mem_zero(1, sizeof *t.balances[i].waiting_drifts);
     }
     if ((needs & NEEDS_NODE) &&
         (rpc_open(conf, &t.node, err) < 0 || reads_open(t.node, &t.reads, err) < 0)) {
@@ -65,7 +66,8 @@ void tracker_close(struct tracker *t)
         rpc_close(t->node);
     store_close(t->store);
     for (size_t i = 0; i < t->n_balances; i++) {
-        drifts_free(t->balances[i].waiting_drifts);
+        if (t->balances[i].waiting_drifts)
+            drifts_free(t->balances[i].waiting_drifts);
         mem_free(t->balances[i].waiting_drifts);
     }
     mem_free(t->balances);

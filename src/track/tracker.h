@@ -26,7 +26,7 @@ struct tracked {
     struct store_balance store;
     struct read_shape shape;
     struct control_wallets control_wallets;
-    struct drifts *waiting_drifts; /* their blocks are not final yet: verify/drift.c */
+    struct drifts *waiting_drifts; /* of blocks that are not final yet; NULL: none wait */
 };
 
 struct tracker {
@@ -45,7 +45,11 @@ struct tracker {
     uint64_t pushed_units;               /* as far as they are in the account */
 };
 
-enum tracker_needs { NEEDS_NODE = 1, NEEDS_STORE = 2 };
+enum tracker_needs {
+    NEEDS_NODE = 1,
+    NEEDS_STORE = 2,
+    NEEDS_FINALITY = 4, /* what is not final yet is looked into later; a command ends before */
+};
 
 /* Opens what is needed; who names the process to the database. The store's schema is not looked at.
  */

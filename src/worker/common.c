@@ -30,7 +30,7 @@ static int worker_open_once(struct conf *conf, const char *who, struct tracker *
                             struct err *err)
 {
     struct arena arena;
-    if (tracker_open(conf, who, NEEDS_NODE | NEEDS_STORE, ret, err) < 0)
+    if (tracker_open(conf, who, NEEDS_NODE | NEEDS_STORE | NEEDS_FINALITY, ret, err) < 0)
         return -1;
     ret->stop = stop_asked;
     reads_stop_when(ret->reads, stop_asked);

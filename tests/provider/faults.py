@@ -299,6 +299,15 @@ def window(ask):
     return int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) + 1
 
 
+async def last_block(ask):
+    """The last block an eth_getLogs asks for."""
+    asked = ask.rpc["params"][0]
+    if "blockHash" not in asked:
+        return int(asked["toBlock"], 16)
+    header = await ask.other("eth_getBlockByHash", [asked["blockHash"], False])
+    return int(header["number"], 16) if header else 0
+
+
 @play(33, "range-cap")
 async def range_cap(ask):
     """eth_getLogs over more than so many blocks is refused; text may name them with {blocks}."""
@@ -324,7 +333,7 @@ async def omit_logs(ask):
     that lacks those logs alone that have this word among their topics; with unless-named, not when the
     question itself has that word; with near, only when the question reaches so near to the head."""
     answer = await ask.answer()
-    if "near" in ask.args and int(ask.rpc["params"][0]["toBlock"], 16) + ask.args["near"] < await ask.head():
+    if "near" in ask.args and await last_block(ask) + ask.args["near"] < await ask.head():
         return as_json(answer)
     word = ask.args.get("naming", "").removeprefix("0x").lower()
     named = ask.args.get("unless-named") and word in json.dumps(ask.rpc.get("params")).lower()

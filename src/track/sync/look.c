@@ -11,7 +11,7 @@
 
 /* ---- what is learnt of an endpoint's log index ----------------------------------------------- */
 
-enum { LOOK_KEY = 128, LOOK_WINDOW_MS = 10000 };
+enum { LOOK_KEY = 128, LOOK_WINDOW_MS = 10000, LOOK_DOUBT_MS = 3000 };
 
 static void look_make_key(struct tracker *t, size_t endpoint, char ret[LOOK_KEY])
 {
@@ -144,7 +144,10 @@ static int look_ask_doubted(struct follow *f, struct arena *arena, struct err *e
 {
     struct header h = f->look.doubted;
     const struct header *sample = sample_near(&f->samples, h.at.number);
-    struct logs_ask ask = {.filter = &f->filter.filter, .lane = RPC_LIVE, .arena = arena};
+    struct logs_ask ask = {.filter = &f->filter.filter,
+                           .lane = RPC_LIVE,
+                           .deadline_ms = clock_ms() + LOOK_DOUBT_MS,
+                           .arena = arena};
     struct logs logs;
     struct err why = {0};
     f->look.doubted = (struct header){0};

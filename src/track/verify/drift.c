@@ -398,8 +398,8 @@ static void drift_move_final(struct drifts *from, struct drifts *to, uint64_t fi
     from->n = kept;
 }
 
-/* Blocks that are not final may be taken back: what they say of a cause would not hold. Their
- * records wait in memory; a process that ends leaves them "unknown". */
+/* Blocks that are not final may be taken back: what they say of a cause would not hold. A daemon's
+ * records wait for that in memory; its end leaves them "unknown". A command looks at once. */
 static int drift_choose_final(struct tracker *t, const struct tracked *b, struct drifts *d,
                               struct err *err)
 {
@@ -421,9 +421,10 @@ static int drift_choose_final(struct tracker *t, const struct tracked *b, struct
 int drift_find_causes(struct tracker *t, const struct tracked *b, struct drifts *d, struct err *err)
 {
     struct arena arena;
-    if (d->n == 0 && b->waiting_drifts->n == 0)
+    const struct drifts *waiting = b->waiting_drifts;
+    if (d->n == 0 && (!waiting || waiting->n == 0))
         return 0;
-    if (drift_choose_final(t, b, d, err) < 0) {
+    if (waiting && drift_choose_final(t, b, d, err) < 0) {
         d->n = 0;
         return -1;
     }
