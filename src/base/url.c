@@ -62,7 +62,7 @@ static void url_mask_database(char *out, const char *url, const struct parts *p)
 
 void url_masked(char *out, const char *url)
 {
-    struct parts p;
+    struct parts p = {0};
     if (strncmp(url, "sqlite:", 7) == 0) {
         snprintf(out, URL_TEXT, "%s", url);
         return;

@@ -233,7 +233,7 @@ def check_web(s, rows):
     """What is served is the table, and everything is green again."""
     def ready():
         try:
-            return any(daemon.http.ask("/readyz")[0] == 200 for daemon in s.daemons)
+            return all(daemon.http.ask("/readyz")[0] == 200 for daemon in s.daemons)
         except OSError:
             return False
     try:

@@ -100,6 +100,8 @@ def test_the_node_is_killed_and_comes_back(node, running, trueup, rng):
     node.flush()
     newest, all_of_it = node.rpc.block(), node.flushed.read_text()
     trueup.until(lambda: store.synced(BALANCE) >= int(newest["number"], 16), "it to be synced")
+    trueup.until(lambda: trueup.client.metrics()["trueup_finalized_block"] > newest_of(old),
+                 "what it will lack to be final")  # the tag is asked for now and then
     node.kill()
     node.flushed.write_text(old)
     node.start(grow=False)
