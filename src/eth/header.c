@@ -43,33 +43,33 @@ enum {
 
 static const struct header_field {
     const char *name;
+    size_t n; /* bytes of KIND_FIXED */
     enum header_kind kind;
-    size_t n;          /* bytes of KIND_FIXED */
     bool begins_group; /* where it is missing, the header ends before it */
 } header_fields[HEADER_FIELDS] = {
-    [HEADER_PARENT] = {"parentHash", KIND_FIXED, 32, false},
-    [HEADER_UNCLES] = {"sha3Uncles", KIND_FIXED, 32, false},
-    [HEADER_MINER] = {"miner", KIND_FIXED, 20, false},
-    [HEADER_STATE] = {"stateRoot", KIND_FIXED, 32, false},
-    [HEADER_TRANSACTIONS] = {"transactionsRoot", KIND_FIXED, 32, false},
-    [HEADER_RECEIPTS] = {"receiptsRoot", KIND_FIXED, 32, false},
-    [HEADER_BLOOM] = {"logsBloom", KIND_FIXED, 256, false},
-    [HEADER_DIFFICULTY] = {"difficulty", KIND_NUMBER, 0, false},
-    [HEADER_NUMBER] = {"number", KIND_NUMBER, 0, false},
-    [HEADER_GAS_LIMIT] = {"gasLimit", KIND_NUMBER, 0, false},
-    [HEADER_GAS_USED] = {"gasUsed", KIND_NUMBER, 0, false},
-    [HEADER_TIME] = {"timestamp", KIND_NUMBER, 0, false},
-    [HEADER_EXTRA] = {"extraData", KIND_BYTES, 0, false},
-    [HEADER_MIX] = {"mixHash", KIND_FIXED, 32, false},
-    [HEADER_NONCE] = {"nonce", KIND_FIXED, 8, false},
-    [HEADER_BASE_FEE] = {"baseFeePerGas", KIND_NUMBER, 0, true},      /* London */
-    [HEADER_WITHDRAWALS] = {"withdrawalsRoot", KIND_FIXED, 32, true}, /* Shanghai */
-    [HEADER_BLOB_GAS] = {"blobGasUsed", KIND_NUMBER, 0, true},        /* Cancun, three */
-    [HEADER_EXCESS_BLOB_GAS] = {"excessBlobGas", KIND_NUMBER, 0, false},
-    [HEADER_BEACON_ROOT] = {"parentBeaconBlockRoot", KIND_FIXED, 32, false},
-    [HEADER_REQUESTS] = {"requestsHash", KIND_FIXED, 32, true},           /* Prague */
-    [HEADER_ACCESS_LIST] = {"blockAccessListHash", KIND_FIXED, 32, true}, /* Amsterdam, two */
-    [HEADER_SLOT] = {"slotNumber", KIND_NUMBER, 0, false},
+    [HEADER_PARENT] = {"parentHash", 32, KIND_FIXED, false},
+    [HEADER_UNCLES] = {"sha3Uncles", 32, KIND_FIXED, false},
+    [HEADER_MINER] = {"miner", 20, KIND_FIXED, false},
+    [HEADER_STATE] = {"stateRoot", 32, KIND_FIXED, false},
+    [HEADER_TRANSACTIONS] = {"transactionsRoot", 32, KIND_FIXED, false},
+    [HEADER_RECEIPTS] = {"receiptsRoot", 32, KIND_FIXED, false},
+    [HEADER_BLOOM] = {"logsBloom", 256, KIND_FIXED, false},
+    [HEADER_DIFFICULTY] = {"difficulty", 0, KIND_NUMBER, false},
+    [HEADER_NUMBER] = {"number", 0, KIND_NUMBER, false},
+    [HEADER_GAS_LIMIT] = {"gasLimit", 0, KIND_NUMBER, false},
+    [HEADER_GAS_USED] = {"gasUsed", 0, KIND_NUMBER, false},
+    [HEADER_TIME] = {"timestamp", 0, KIND_NUMBER, false},
+    [HEADER_EXTRA] = {"extraData", 0, KIND_BYTES, false},
+    [HEADER_MIX] = {"mixHash", 32, KIND_FIXED, false},
+    [HEADER_NONCE] = {"nonce", 8, KIND_FIXED, false},
+    [HEADER_BASE_FEE] = {"baseFeePerGas", 0, KIND_NUMBER, true},      /* London */
+    [HEADER_WITHDRAWALS] = {"withdrawalsRoot", 32, KIND_FIXED, true}, /* Shanghai */
+    [HEADER_BLOB_GAS] = {"blobGasUsed", 0, KIND_NUMBER, true},        /* Cancun, three */
+    [HEADER_EXCESS_BLOB_GAS] = {"excessBlobGas", 0, KIND_NUMBER, false},
+    [HEADER_BEACON_ROOT] = {"parentBeaconBlockRoot", 32, KIND_FIXED, false},
+    [HEADER_REQUESTS] = {"requestsHash", 32, KIND_FIXED, true},           /* Prague */
+    [HEADER_ACCESS_LIST] = {"blockAccessListHash", 32, KIND_FIXED, true}, /* Amsterdam, two */
+    [HEADER_SLOT] = {"slotNumber", 0, KIND_NUMBER, false},
 };
 
 /* ---- writing --------------------------------------------------------------------------------- */

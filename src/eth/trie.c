@@ -92,7 +92,7 @@ static void trie_add_list_node(struct list_trie *t, size_t from, size_t to, size
 static void trie_add_list_branch(struct list_trie *t, size_t from, size_t to, size_t depth)
 {
     size_t at = rlp_begin(&t->out);
-    for (uint8_t nibble = 0; nibble < BRANCH_ITEMS - 1; nibble++) {
+    for (int nibble = 0; nibble < BRANCH_ITEMS - 1; nibble++) {
         size_t end = from, child = t->out.len;
         while (end < to && trie_nibble(trie_list_key(t, end).bytes, depth) == nibble)
             end++;

@@ -47,7 +47,7 @@ static enum prove_outcome prove_header_json(const struct json *block, uint64_t n
                                             struct full_header *ret, struct err *why)
 {
     struct buf rlp = BUF_INIT(HEADER_RLP_MAX);
-    struct full_header h;
+    struct full_header h = {0};
     const char *named = json_str(json_get(block, "hash"));
     hash32 said;
     int rc = header_encode(block, &rlp, why);

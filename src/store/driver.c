@@ -101,9 +101,10 @@ static void db_expand_word(const struct store *s, const struct db_query *q, cons
 {
     size_t name = strcspn(word, " }");
     const char *arg = word + name + 1, *text = db_word(s, word, name);
+    const char *table = q->b ? q->b->table : "";
     struct buf filled = BUF_INIT(1 << 16);
     if (name == 1 && *word == 't') {
-        db_quote_table(s, q->b->table, out);
+        db_quote_table(s, table, out);
         return;
     }
     if (name == strlen("schema") && memcmp(word, "schema", name) == 0) {
@@ -111,7 +112,7 @@ static void db_expand_word(const struct store *s, const struct db_query *q, cons
         return;
     }
     if (name == strlen("t_text") && memcmp(word, "t_text", name) == 0) {
-        db_quote_table(s, q->b->table, &filled);
+        db_quote_table(s, table, &filled);
         db_quote_part(out, buf_str(&filled), filled.len, '\'');
         buf_free(&filled);
         return;

@@ -50,7 +50,7 @@ static int schema_read_version(struct store *s, uint64_t *ret, struct err *err)
 
 static int schema_upgrade(struct store *s, struct err *err)
 {
-    uint64_t version;
+    uint64_t version = 0;
     char text[24];
     if (db_begin(s, 0, err) < 0 ||
         (s->driver->lock_schema && db_exec(s, s->driver->lock_schema, err) < 0) ||

@@ -122,7 +122,7 @@ def test_it_shows_what_the_api_says(scene, browser):
     assert "of 1 000 000 units" in browser.text("#cost-lead").replace("\u2009", " ")
     (endpoint,), workers = cells(browser, "endpoints"), cells(browser, "workers")
     assert endpoint[:3] == ["local", "answers", "override"]
-    assert number(endpoint[3]) == status["endpoints"][0]["batch"]
+    assert number(endpoint[3]) == client.status()["endpoints"][0]["batch"]
     assert {w[0]: w[2] for w in workers} == {"follow": "0", "sweep": "0", "web": "0"}
     assert browser.text("#drift-lead") == "None so far"
     browser.until("document.querySelectorAll('#refreshed rect').length > 0", "the chart of rows read", 30)
