@@ -459,8 +459,9 @@ ALL = tuple(name for name in SUITES if name not in NIGHT)
 
 # What belongs to a suite and needs the machine to itself.
 REST_OF = {"unit": "processes", "asan": "asan-processes", "integration": "integration-alone"}
-# What only computes, and knows no deadline: beside the others, at a low priority.
-ASIDE = ("compilers", "fuzz", "lint", "valgrind")
+# What only computes, and knows no deadline: beside the others, at a low priority. Chaos comes last of
+# them: a run has a minute and a half to come to rest, which is time enough at any priority.
+ASIDE = ("compilers", "fuzz", "lint", "valgrind", "chaos")
 # One after the other when all others have ended. Prometheus scrapes with a timeout of a second and has its
 # rules at sixty times their speed. Mutations are built and tested three at a time, which is as much as two
 # cores can do.
