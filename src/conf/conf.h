@@ -25,7 +25,8 @@
 struct err;
 
 enum conf_reader { READER_AUTO, READER_OVERRIDE, READER_CREATE, READER_MULTICALL3, READER_SINGLE };
-enum conf_finality { FINALITY_FINALIZED, FINALITY_SAFE, FINALITY_DEPTH };
+/* FINALITY_AUTO is the finalized tag by another name: a depth stands in for each tag that fails. */
+enum conf_finality { FINALITY_AUTO, FINALITY_FINALIZED, FINALITY_SAFE, FINALITY_DEPTH };
 enum conf_anchor { ANCHOR_AUTO, ANCHOR_EVM, ANCHOR_ARBSYS, ANCHOR_NONE };
 enum conf_wallets { WALLETS_SEEN, WALLETS_LISTED, WALLETS_QUERY };
 

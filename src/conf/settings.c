@@ -45,8 +45,9 @@ const struct setting settings[] = {
      .def = "auto", .workers = FOR_FOLLOW | FOR_SWEEP,
      .help = "how balances are read; auto: the best one the node can do"},
     {.path = "chain.finality", .old_path = "chain.settle", .kind = &kind_finality, IN(conf, chain), .min = 0, .max = 100000,
-     .words = "finalized safe", .def = "finalized", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB,
-     .help = "when a block counts as finalized: finalized, safe, or this many blocks deep"},
+     .words = "auto finalized safe", .def = "auto", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_WEB,
+     .help = "when a block counts as finalized: auto (the node's finalized tag), finalized, safe, or "
+             "this many blocks deep"},
     {.path = "chain.freshness", .old_path = "chain.poll", .kind = &kind_duration,
      IN(conf, chain.freshness_ms), .min = 100, .max = HOUR,
      .zero = "auto", .def = "auto", .workers = FOR_FOLLOW | FOR_SWEEP | FOR_LISTEN,

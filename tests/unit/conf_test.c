@@ -343,7 +343,7 @@ static void test_defaults(void **state)
     assert_string_equal(c->chain.endpoints[0].ws, "ws://localhost:8545");
     assert_string_equal(c->chain.endpoints[0].price, "flat");
     assert_int_equal(c->chain.endpoints[0].reader, READER_AUTO);
-    assert_int_equal(c->chain.finality, FINALITY_FINALIZED);
+    assert_int_equal(c->chain.finality, FINALITY_AUTO);
     assert_int_equal(c->chain.freshness_ms, 0);
     assert_int_equal(c->chain.anchor, ANCHOR_AUTO);
     address_checksum(&c->chain.multicall, text);
