@@ -248,8 +248,10 @@ def test_a_chain_that_takes_back_what_it_called_final(chain, store, follow, prov
     kept = store.checkpoint(CHECKPOINT)
     other = [[{"from": "0x" + "d0" * 20, "to": chain.world.token.address, "gas": hex(10 ** 7), "gasPrice": "0x0",
                "data": chain.world.token.data("mint", WALLETS[2], 7)}, 0]]
+    began = time.monotonic()
     chain.anvil.reorg(20, other)
     trueup.until_log("the chain took back a block that it had called final", 40)
+    assert time.monotonic() - began > 4, "not at once: it is asked again"
     at_rest(trueup, store, chain, [WALLETS[0], WALLETS[2]])
     assert store.checkpoint(CHECKPOINT) >= kept, "last_block stays"
     assert trueup.client.metrics()["trueup_final_blocks_taken_back_total"] >= 1
