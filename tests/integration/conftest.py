@@ -103,6 +103,16 @@ def trueup(tmp_path):
 
 
 @pytest.fixture
+def second(tmp_path):
+    """Another daemon, as on another machine."""
+    folder = tmp_path / "second"
+    folder.mkdir()
+    daemon = Trueup(folder)
+    yield daemon
+    daemon.reap()
+
+
+@pytest.fixture
 def rng():
     seed = int(os.environ.get("TRUEUP_SEED") or random.SystemRandom().randrange(2 ** 32))
     print(f"TRUEUP_SEED={seed}")

@@ -14,7 +14,7 @@ from harness import config as configs
 from harness.node import free_port
 from harness.checks import assert_at_rest_equal, until_at_rest, until_looked_twice
 from harness.config import TABLE
-from harness.daemon import Trueup, session_members
+from harness.daemon import session_members
 from harness.postgres import Cluster
 from harness.store import PostgresStore
 from harness.wait import SLOWNESS, until
@@ -24,16 +24,6 @@ WALLETS = [wallet(i) for i in range(20)]
 TAKES = "this daemon writes from here on"
 STANDS_BY = "standing by: another daemon writes"
 BACK = "the database came back at an older state"
-
-
-@pytest.fixture
-def second(tmp_path):
-    """Another daemon, as on another machine."""
-    folder = tmp_path / "second"
-    folder.mkdir()
-    daemon = Trueup(folder)
-    yield daemon
-    daemon.reap()
 
 
 @pytest.fixture

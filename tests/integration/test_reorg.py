@@ -6,16 +6,15 @@ replays them."""
 
 import os
 import random
-from types import SimpleNamespace
 
 import pytest
 
 from harness import config as configs
-from harness.anvil import Anvil
 from harness.checks import assert_at_rest_equal, assert_anchored_rows_true
 from harness.config import BALANCE, CHECKPOINT, TABLE
+from harness.deep import deployed  # noqa: F401
 from harness.provider import provider  # noqa: F401
-from harness.world import World, wallet
+from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(60)]
 PROVIDERS = WALLETS[:4]
@@ -150,17 +149,6 @@ class Unfinalized:
             same = header and again and header["hash"] == again["hash"] == canonical.get(block)
             answers.append(sum_ if same else now.get(who, (0, 0))[1])
         return answers
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """A chain that keeps all its states in memory. Once anvil has moved one to its disk, going back to it
-    leaves every contract without its code; and equal blocks of two branches make it move new ones."""
-    anvil = Anvil(tmp_path_factory.mktemp("anvil"), extra=["--prune-history", "100000"]).start()
-    try:
-        yield SimpleNamespace(anvil=anvil, world=World(anvil.rpc).deploy())
-    finally:
-        anvil.stop()
 
 
 @pytest.fixture

@@ -3,38 +3,21 @@ time; and no single answer of one endpoint takes anything back or ends the daemo
 
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from harness import config as configs
-from harness.anvil import Anvil
 from harness.checks import assert_at_rest_equal, until_looked_twice
 from harness.config import BALANCE, CHECKPOINT, TABLE
-from harness.provider import ScriptedProvider, asked, provider  # noqa: F401
+from harness.deep import deployed  # noqa: F401
+from harness.provider import asked, provider, two  # noqa: F401
 from harness.web import listening
-from harness.world import World, wallet
+from harness.world import wallet
 
 WALLETS = [wallet(i) for i in range(600)]
 
 # For what is between the daemon and its nodes alone: once is enough.
 pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """A chain that keeps all its states in memory, as reorgs and new times need it."""
-    anvil = Anvil(tmp_path_factory.mktemp("anvil"), extra=["--prune-history", "100000"]).start()
-    try:
-        yield SimpleNamespace(anvil=anvil, world=World(anvil.rpc).deploy())
-    finally:
-        anvil.stop()
-
-
-@pytest.fixture
-def two(chain):
-    with ScriptedProvider(forward=chain.anvil.url) as a, ScriptedProvider(forward=chain.anvil.url) as b:
-        yield [a, b]
 
 
 @pytest.fixture
@@ -184,7 +167,7 @@ def test_pushes_bring_looks_forward_with_measure(chain, store, follow, provider,
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["alone", "first of two"])
-def test_wrong_hashes_for_a_moment(chain, store, follow, two, trueup, count):
+def test_wrong_hashes_for_a_moment(chain, store, follow, two, trueup, count):  # noqa: F811
     """For three seconds the first endpoint gives other hashes to all headers: what is final stays so, and all
     is healed."""
     chain.anvil.mine(3)
@@ -202,7 +185,7 @@ def test_wrong_hashes_for_a_moment(chain, store, follow, two, trueup, count):
     at_rest(trueup, store, chain, WALLETS[:2])
 
 
-def test_one_endpoint_denies_what_another_gave(chain, store, follow, two, trueup):
+def test_one_endpoint_denies_what_another_gave(chain, store, follow, two, trueup):  # noqa: F811
     """The endpoint of the samples gives no head for a while, and the other one denies its samples: nothing is
     taken back, for the first one still shows them by number."""
     chain.anvil.mine(3)
@@ -222,7 +205,7 @@ def test_one_endpoint_denies_what_another_gave(chain, store, follow, two, trueup
     assert "called final" not in trueup.output()
 
 
-def test_a_lagging_endpoint_after_a_restart(chain, store, follow, two, trueup):
+def test_a_lagging_endpoint_after_a_restart(chain, store, follow, two, trueup):  # noqa: F811
     """The endpoint that is asked first is a little behind, and which one gave the newest sample is not known
     any more: nothing is taken back, for another one shows the sample."""
     chain.anvil.mine(10)
