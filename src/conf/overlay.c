@@ -247,11 +247,8 @@ static bool overlay_is_known(struct decoder *d, const char *entry, const char *n
 {
     static const char *const others[] = {"TRUEUP_PARK_AFTER", "TRUEUP_HUNG_AFTER_MS",
                                          "TRUEUP_SETTINGS_FD", "TRUEUP_PORT", "TRUEUP_SERVICE_"};
-    for (size_t i = 0; i < n_settings; i++)
-        if (settings[i].env && strcmp(settings[i].env, name) == 0)
-            return true;
-    return strcmp(name, TOKEN_NAME) == 0 || secret_files_know(d, entry) ||
-           overlay_begins_with(name, others, COUNT_OF(others));
+    return strcmp(name, TOKEN_NAME) == 0 || setting_by_short_name(name) ||
+           secret_files_know(d, entry) || overlay_begins_with(name, others, COUNT_OF(others));
 }
 
 static void overlay_on_unknown_name(struct decoder *d, const char *name,

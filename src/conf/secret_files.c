@@ -28,10 +28,8 @@ static const struct setting *secret_file_row(const char *name)
 {
     char path[SETTING_PATH_MAX];
     bool old;
-    for (size_t i = 0; i < n_settings; i++)
-        if (settings[i].env && strcmp(settings[i].env, name) == 0)
-            return &settings[i];
-    return setting_by_env(name, path, sizeof path, &old);
+    const struct setting *row = setting_by_short_name(name);
+    return row ? row : setting_by_env(name, path, sizeof path, &old);
 }
 
 /* "TRUEUP_STORE" of "TRUEUP_STORE_FILE=…"; NULL: the entry is no such variable, or is empty. */

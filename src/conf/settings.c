@@ -254,6 +254,14 @@ const struct setting *setting_by_env(const char *name, char *ret_path, size_t ro
     return NULL;
 }
 
+const struct setting *setting_by_short_name(const char *name)
+{
+    for (size_t i = 0; i < n_settings; i++)
+        if (settings[i].env && strcmp(settings[i].env, name) == 0)
+            return &settings[i];
+    return NULL;
+}
+
 /* Damerau's distance without transposing across edits, over three rows of the table. */
 size_t edit_distance(const char *a, const char *b, size_t limit)
 {

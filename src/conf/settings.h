@@ -68,6 +68,9 @@ void setting_env_name(const char *path, struct buf *out);
  * last edition. NULL if none. */
 const struct setting *setting_by_env(const char *name, char *ret_path, size_t room, bool *ret_old);
 
+/* The row of a short name, such as TRUEUP_RPC_URL; NULL if none. */
+const struct setting *setting_by_short_name(const char *name);
+
 /* The nearest of the rows in a scope, by edits; NULL if none is near. */
 const struct setting *setting_nearest(const char *scope, const char *name);
 /* A row of that last name in another scope; NULL if none. */

@@ -1,5 +1,6 @@
 /* How old the rows are, all of them in one scan. */
 #include "store/driver.h"
+#include "store/parts.h"
 
 #include "base/buf.h"
 
@@ -10,30 +11,22 @@
 /* A max_age that is off: a thousand years, which a timestamp bears. */
 #define NEVER_MS UINT64_C(31536000000000)
 
-/* Reasons in quarantine that are the table's: it refused the row, or wrote another one. */
-#define AGES_REFUSED "refused by the database: "
-#define AGES_IS_REFUSAL(reason)                                                                    \
-    "(" reason " LIKE '" AGES_REFUSED "%' OR " reason " LIKE 'changed by a trigger%')"
+/* The table's own reasons in quarantine: it refused the row, or wrote another one. */
+#define IS_OF_TABLE   "(q.reason LIKE '" REASON_REFUSED "%' OR q.reason LIKE '" REASON_CHANGED "%')"
+#define IN_QUARANTINE "FROM trueup_quarantine q WHERE q.balance = $1"
 
 static int ages_count_few(struct store *s, const struct store_balance *b, uint64_t max_age_ms,
                           struct view_ages *a, struct err *err)
 {
     struct db_query q = {
-        .sql =
-            "SELECT (SELECT count(*) FROM trueup_quarantine WHERE balance = $1), (SELECT "
-            "count(*) FROM trueup_wallets WHERE balance = $1), count(*) FILTER (WHERE "
-            "t.observed_block IS NULL), count(*) FILTER (WHERE t.updated_at < {after -$2}), "
-            "{now}, count(*), count(*) FILTER (WHERE " AGES_IS_REFUSAL(
-                "q.reason") "), (SELECT "
-                            "count(*) FROM trueup_quarantine WHERE balance = $1 "
-                            "AND " AGES_IS_REFUSAL("reason") "), (SELECT max(reason) FROM "
-                                                             "trueup_quarantine WHERE balance = $1 "
-                                                             "AND " AGES_IS_REFUSAL(
-                                                                 "reason") ") FROM "
-                                                                           "trueup_quarantine q "
-                                                                           "JOIN {t} t ON "
-                                                                           "t.wallet = q.wallet "
-                                                                           "WHERE q.balance = $1",
+        .sql = "SELECT (SELECT count(*) " IN_QUARANTINE "), "
+               "(SELECT count(*) FROM trueup_wallets WHERE balance = $1), "
+               "count(*) FILTER (WHERE t.observed_block IS NULL), "
+               "count(*) FILTER (WHERE t.updated_at < {after -$2}), {now}, count(*), "
+               "count(*) FILTER (WHERE " IS_OF_TABLE "), "
+               "(SELECT count(*) " IN_QUARANTINE " AND " IS_OF_TABLE "), "
+               "(SELECT max(q.reason) " IN_QUARANTINE " AND " IS_OF_TABLE ") "
+               "FROM trueup_quarantine q JOIN {t} t ON t.wallet = q.wallet WHERE q.balance = $1",
         .b = b,
         .params = {db_text(b->name), db_number(max_age_ms)}};
     struct db_rows rows;
@@ -48,10 +41,11 @@ static int ages_count_few(struct store *s, const struct store_balance *b, uint64
     db_get_number(&rows, 6, &a->refused);
     db_get_number(&rows, 7, &a->refused_new);
     a->refused_new -= a->refused < a->refused_new ? a->refused : a->refused_new;
-    char why[sizeof a->refused_why + sizeof AGES_REFUSED];
+    char why[sizeof a->refused_why + sizeof REASON_REFUSED];
     db_copy_text(&rows, 8, why, sizeof why);
-    size_t known =
-        strncmp(why, AGES_REFUSED, sizeof AGES_REFUSED - 1) == 0 ? sizeof AGES_REFUSED - 1 : 0;
+    size_t known = strncmp(why, REASON_REFUSED, sizeof REASON_REFUSED - 1) == 0
+                       ? sizeof REASON_REFUSED - 1
+                       : 0;
     snprintf(a->refused_why, sizeof a->refused_why, "%.127s", why + known);
     db_end(&rows);
     return 0;

@@ -98,8 +98,7 @@ static void parts_take_olds(struct batch_parts *p, const struct batch_part *part
     for (size_t i = 0; applied->altered && i < part->n; i++)
         if (applied->olds[i].altered)
             parts_add_words(p, part->from + i,
-                            arena_printf(p->arena, "changed by a trigger of the table: %s",
-                                         applied->olds[i].altered));
+                            arena_printf(p->arena, REASON_CHANGED "%s", applied->olds[i].altered));
 }
 
 static void parts_try_batch(struct batch_parts *p, const struct store_batch *b,
@@ -173,7 +172,7 @@ static void parts_refuse_row(struct batch_parts *p, const struct batch_part *par
     p->last = part->refusal;
     p->done.olds[part->from] = (struct store_old){.outcome = OUTCOME_REFUSED};
     parts_add_words(p, part->from,
-                    arena_printf(p->arena, "refused by the database: %s", part->refusal.words));
+                    arena_printf(p->arena, REASON_REFUSED "%s", part->refusal.words));
 }
 
 static int parts_split(struct batch_parts *p, const struct batch_part *whole);

@@ -15,6 +15,10 @@
 
 #include "store/driver.h"
 
+/* How a reason in trueup_quarantine begins that is the table's, not the wallet's. */
+#define REASON_REFUSED "refused by the database: "
+#define REASON_CHANGED "changed by a trigger of the table: "
+
 int parts_apply(struct store *s, const struct store_batch *batch, struct arena *arena,
                 struct store_applied *ret, struct err *err);
 

@@ -244,9 +244,10 @@ void health_following(const struct health *h, struct reasons *r)
                     h->disconnected);
     int64_t polled = (int64_t)counters_get(PART_FOLLOW, CELL_POLLED_AT);
     duration_text(since, h->now_ms - polled);
-    health_find_look_cause(h, why);
-    if (h->connected && polled > 0 && h->now_ms - polled > health_look_patience(h))
+    if (h->connected && polled > 0 && h->now_ms - polled > health_look_patience(h)) {
+        health_find_look_cause(h, why);
         reasons_add(r, RED, "no look at the chain has succeeded for %s%s", since, why);
+    }
     judge_calls(h, r);
     if (counters_get(PART_FOLLOW, CELL_HEAD) == 0 && h->connected)
         reasons_add(r, AMBER, "the head of the chain is not known yet");
